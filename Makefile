@@ -1,0 +1,54 @@
+# make run    train the default job and print its accuracy table    (ARGS="dataset=OSULeaf seeds=3" for another one)
+# make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
+# make lint   ruff and mypy
+# make clean  remove the environment and every cache; results stay
+#
+# Everything is installed into .venv, at the versions of constraints.txt. Another interpreter: make run PYTHON=python3.12
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+# A name on the PATH may be a shim without an interpreter behind it, so each is started. 3.11 first: the pins were made there.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	"$$p" -c '$(FITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
+
+.PHONY: run test lint clean
+.DELETE_ON_ERROR:
+
+run: .venv/.run
+	$(BIN)/python -m tsfcn.run $(ARGS)
+	$(BIN)/python -m tsfcn.table
+
+test: .venv/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	find tsfcn tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say what is installed: a change of the dependencies, and nothing else, installs again.
+.venv/.made:
+	@$(if $(strip $(PYTHON)),:,echo "Python is missing: install 3.11 or newer with its venv module (Debian: python3-venv), or make PYTHON=/path/to/python" >&2; exit 2)
+	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { echo "PYTHON=$(PYTHON) is $$("$(PYTHON)" --version 2>&1 | tail -n 1): give Python 3.11 or newer with its venv module" >&2; exit 2; }
+	"$(PYTHON)" -m venv --clear .venv
+	@touch $@
+
+.venv/.run: .venv/.made pyproject.toml constraints.txt
+	@echo "installing tsfcn into .venv (minutes the first time: torch is large)"
+	@$(INSTALL) -e .
+	@touch $@
+
+.venv/.test: .venv/.run
+	@echo "installing what the tests need"
+	@$(INSTALL) -e '.[test]'
+	@touch $@
+
+.venv/.dev: .venv/.test
+	@echo "installing ruff and mypy"
+	@$(INSTALL) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,39 @@
+"""Time series classification with the networks of the FCN and LSTM-FCN papers, trained as the papers did.
+
+    tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
+    tsfcn.run(dataset="Coffee", model="fcn")    # a DataFrame: the accuracy table of what was run
+
+Importing tsfcn loads neither torch nor pandas: both names are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ["__version__", "load", "run"]
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tsfcn.archive import load as load
+    from tsfcn.run import run as run
+else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
+
+    def __getattr__(name: str) -> object:
+        """Return `load` or `run`, imported now. Raises AttributeError for any other name, as a module must."""
+        if name == "load":
+            from tsfcn.archive import load
+
+            return load
+        if name == "run":
+            # `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
+            # under this name for good. So the module itself is what we return: it can be called, see its last lines.
+            import importlib
+
+            return importlib.import_module("tsfcn.run")
+        raise AttributeError(f"module 'tsfcn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names to offer: those loaded so far and those that are looked up on use."""
+    return sorted({*globals(), *__all__})

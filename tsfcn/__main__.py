@@ -1,0 +1,63 @@
+"""`tsfcn VERB ...` is `python -m tsfcn.VERB ...`.
+
+A verb is a module of this package whose `main(argv)` takes the words after the verb and returns the exit code. Nothing
+is imported before the verb is known, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+VERBS = {
+    "run": "train models on datasets and record every number (KEY=VALUE overrides)",
+    "table": "make the accuracy tables from the records of earlier runs",
+}
+
+
+def usage() -> str:
+    """Return the help text, one line a verb."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
+    return (
+        "usage: tsfcn VERB [ARGUMENTS]\n"
+        "       tsfcn VERB --help\n"
+        "       tsfcn --version\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "tsfcn VERB is the same as python -m tsfcn.VERB"
+    )
+
+
+def unknown(verb: str) -> str:
+    """Return the one line that answers a word which is no verb."""
+    import difflib
+
+    near = difflib.get_close_matches(verb.lower(), VERBS, n=1)
+    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {' or '.join(VERBS)}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb and return its exit code; 2 where there is none such. `argv` is without the program's name."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(usage(), file=sys.stderr)
+        return 2
+    verb, *rest = argv
+    if verb in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if verb in ("-V", "--version"):
+        from tsfcn import __version__
+
+        print(f"tsfcn {__version__}")
+        return 0
+    if verb not in VERBS:
+        print(unknown(verb), file=sys.stderr)
+        return 2
+    import importlib
+
+    code: int = importlib.import_module(f"tsfcn.{verb}").main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

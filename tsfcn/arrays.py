@@ -1,0 +1,302 @@
+"""Labels, missing values, unequal lengths, normalisation, resampling: from what a file holds to what a network takes.
+
+Pure numpy. Arrays are (n_cases, n_channels, n_timepoints); statistics are computed in float64 and never look at the
+test cases; what comes out is float32 and free of NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tsfcn.errors import UserError
+
+Floats = npt.NDArray[np.floating]
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.str_]
+
+NORMALISATIONS = ("none", "series", "train")
+MISSING = ("zero",)
+LENGTH = ("pad",)
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """What a network is trained and tested on; no NaN anywhere.
+
+    x_train: float32 (n_train, n_channels, L), L = longest training case in timepoints.
+    x_test: float32 (n_test, n_channels, M); M = L for a network of fixed length, else max(L, longest test case).
+    y_train, y_test: int64 (n_cases,), positions in `classes`, a text array (n_classes,).
+    n_filled: missing values that were set to 0 (train and test, within what was kept).
+    n_padded: cases that are shorter than their array (train and test).
+    n_cut: test cases that lost their end because they are longer than the longest training case.
+    """
+
+    x_train: Float32
+    y_train: Int64
+    x_test: Float32
+    y_test: Int64
+    classes: Labels
+    n_filled: int
+    n_padded: int
+    n_cut: int
+
+
+def znorm_series(x: Floats) -> Float32:
+    """Scale every series to zero mean and unit variance over its own timepoints.
+
+    x: float array (n_cases, n_channels, n_timepoints), any unit. Returns float32 of the same shape, unitless; each
+    channel of a case is a series of its own. A constant series comes back as zeros. NaN is ignored and stays NaN.
+    Raises ValueError if x is not 3-D. Population deviation, as Fawaz et al. 2019 do (their code maps deviation 0 to
+    1); Wang et al. 2017 scale by train-set statistics instead (`znorm_train`), and the two give different accuracies.
+
+    >>> znorm_series(np.array([[[1.0, 3.0, np.nan]], [[0.1, 0.1, 0.1]]])).tolist()
+    [[[-1.0, 1.0, nan]], [[0.0, 0.0, 0.0]]]
+    """
+    x = _three_axes(x, "x")
+    mean, deviation, constant = _statistics(x, axes=(2,))
+    return _scaled(x, mean, deviation, constant)
+
+
+def znorm_train(x_train: Floats, x_test: Floats) -> tuple[Float32, Float32]:
+    """Scale both splits by one mean and one population deviation, taken over all of the training set.
+
+    x_train, x_test: float arrays (n_cases, n_channels, n_timepoints). Returns the two as float32 of the same shapes.
+    As the code of Wang et al. 2017 does: one pair of scalars a dataset. With several channels, which that paper did
+    not have, each channel has its own pair. The test set is scaled by, and never enters, the statistics. NaN is
+    ignored and stays NaN; a channel that is constant in training is only centred in the test set (deviation taken as
+    1) and comes back as zeros in training. Raises ValueError if an array is not 3-D or the channels differ.
+
+    >>> train, test = znorm_train(np.array([[[0.0, 2.0]], [[2.0, 0.0]]]), np.array([[[5.0, 1.0]]]))
+    >>> train.tolist(), test.tolist()
+    ([[[-1.0, 1.0]], [[1.0, -1.0]]], [[[4.0, 0.0]]])
+    """
+    x_train, x_test = _three_axes(x_train, "x_train"), _three_axes(x_test, "x_test")
+    if x_train.shape[1] != x_test.shape[1]:
+        raise ValueError(f"x_test is of {x_test.shape[1]} channels: x_train has {x_train.shape[1]}")
+    mean, deviation, constant = _statistics(x_train, axes=(0, 2))
+    train = _scaled(x_train, mean, deviation, constant)
+    test = _scaled(x_test, mean, deviation, np.zeros_like(constant))
+    return train, test
+
+
+def encode_labels(y_train: npt.ArrayLike, y_test: npt.ArrayLike) -> tuple[Int64, Int64, Labels]:
+    """Number the classes 0, 1, ...: in numeric order where every label is a number, else in text order.
+
+    y_train, y_test: labels (n_cases,) of any kind ({-1, 1}, 3..8, text). Returns y_train and y_test as int64 positions
+    in the third result, the classes as text (n_classes,): the union of both splits. Raises ValueError if an array is
+    not 1-D.
+
+    >>> encode_labels(["10", "9"], ["-1", "9"])[2].tolist()
+    ['-1', '9', '10']
+    """
+    train, test = np.asarray(y_train).astype(np.str_), np.asarray(y_test).astype(np.str_)
+    for name, y in (("y_train", train), ("y_test", test)):
+        if y.ndim != 1:
+            raise ValueError(f"{name} is of {y.ndim} axes: give one label a case, (n_cases,)")
+    classes, codes = np.unique(np.concatenate([train, test]), return_inverse=True)
+    order = np.array(_class_order([str(label) for label in classes]), dtype=np.int64)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    codes = position[codes]
+    return codes[: len(train)], codes[len(train) :], classes[order]
+
+
+def resample(
+    x_train: Floats, y_train: npt.ArrayLike, x_test: Floats, y_test: npt.ArrayLike, k: int
+) -> tuple[Floats, Labels, Floats, Labels]:
+    """Draw the k-th split of the pooled cases, with as many training cases of each class as the official split has.
+
+    x_train, x_test: (n_cases, n_channels, n_timepoints), equal in all but n_cases; y_train, y_test: labels (n_cases,).
+    k = 0 is the official split, as given. k > 0 pools train, then test, and permutes the cases of each class, classes
+    in text order, with one `np.random.RandomState(k)`: the same cases in the same order as aeon's
+    `stratified_resample_data(..., random_state=k)` gives for text labels. Returns the four arrays.
+    Raises UserError for a negative k and where a label occurs in one split only; ValueError for shapes that differ.
+    """
+    train, test = np.asarray(y_train).astype(np.str_), np.asarray(y_test).astype(np.str_)
+    if k < 0:
+        raise UserError(f"resample {k} is negative: 0 is the official split, 1, 2, ... are the resamples")
+    if k == 0:
+        return x_train, train, x_test, test
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(f"x_test is of shape {x_test.shape}: x_train has {x_train.shape}, pad the shorter with NaN")
+    one_sided = sorted(set(train.tolist()) ^ set(test.tolist()))
+    if one_sided:
+        raise UserError(f"label '{one_sided[0]}' is in one split only: a stratified resample needs it in both")
+    x, y = np.concatenate([x_train, x_test]), np.concatenate([train, test])
+    random = np.random.RandomState(k)
+    to_train, to_test = [], []
+    for label, n_train in zip(*np.unique(train, return_counts=True), strict=True):
+        members = random.permutation(np.flatnonzero(y == label))
+        to_train.append(members[:n_train])
+        to_test.append(members[n_train:])
+    chosen, rest = np.concatenate(to_train), np.concatenate(to_test)
+    return x[chosen], y[chosen], x[rest], y[rest]
+
+
+def stratified_holdout(y: npt.ArrayLike, fraction: float, seed: int) -> tuple[Int64, Int64]:
+    """Hold out a fraction of every class for selection, and keep at least one case of each class for fitting.
+
+    y: class of each training case (n_cases,); fraction: 0 < fraction < 1; seed: of the draw, which depends on nothing
+    else. A class of n cases gives round(fraction * n) of them (halves up), but at least 1 where n >= 2, and none where
+    n = 1. Returns the positions to fit on and those held out: int64, sorted, disjoint, together all of y.
+    Raises UserError for a fraction that is not between 0 and 1.
+
+    >>> fit, held = stratified_holdout([0, 0, 0, 0, 0, 1, 1, 2], fraction=0.2, seed=0)
+    >>> len(fit), [[0, 0, 0, 0, 0, 1, 1, 2][i] for i in held]
+    (6, [0, 1])
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"validation {fraction} is not a fraction between 0 and 1: write 0.2 to hold out a fifth")
+    classes, codes = np.unique(np.asarray(y), return_inverse=True)
+    random = np.random.RandomState(seed)
+    held = np.zeros(len(codes), dtype=np.bool_)
+    for code in range(len(classes)):
+        members = random.permutation(np.flatnonzero(codes == code))
+        n_held = min(max(1, int(np.floor(fraction * len(members) + 0.5))), len(members) - 1)
+        held[members[:n_held]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def prepare(
+    x_train: Floats,
+    y_train: npt.ArrayLike,
+    x_test: Floats,
+    y_test: npt.ArrayLike,
+    *,
+    normalisation: str,
+    missing: str,
+    length: str,
+    unequal: bool,
+    fixed_length: bool,
+) -> Arrays:
+    """Make what a network takes: normalise, then set missing values and absent ends to 0.
+
+    x_train, x_test: float (n_cases, n_channels, n_timepoints) with NaN where there is no value; y_train, y_test: labels
+    (n_cases,). normalisation: 'none', 'series' (`znorm_series`) or 'train' (`znorm_train`), always over the values that
+    are there. missing: 'zero', so that a missing value stands at the mean of a normalised series, as in the code of
+    Karim et al. 2019. length: 'pad', zeros after the end up to the longest training case, L.
+    unequal: NaN at the end of a case means that the case has ended; else it is missing like any other NaN.
+    fixed_length: the network takes exactly L timepoints, so longer test cases are cut there (after normalisation over
+    all of their timepoints); a network that takes any length gets them whole.
+    Raises UserError for a policy that is not one of these, a value too large for float32 and a training set of NaN only;
+    ValueError for shapes that do not belong together.
+    """
+    for setting, word, known in (
+        ("normalisation", normalisation, NORMALISATIONS),
+        ("missing", missing, MISSING),
+        ("length", length, LENGTH),
+    ):
+        if word not in known:
+            raise UserError(f"{setting} '{word}' is not a policy: choose {' or '.join(repr(k) for k in known)}")
+    codes_train, codes_test, classes = encode_labels(y_train, y_test)
+    train_lengths, test_lengths = case_lengths(x_train, unequal), case_lengths(x_test, unequal)
+    if (len(codes_train), len(codes_test), x_test.shape[1]) != (len(x_train), len(x_test), x_train.shape[1]):
+        raise ValueError(
+            f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
+            f"{codes_test.shape} in testing: give one label a case, and as many channels in both"
+        )
+    n_train_timepoints = int(train_lengths.max(initial=0))
+    if n_train_timepoints == 0:
+        raise UserError("the training set is without any value: there is nothing to learn from")
+    longest = max(n_train_timepoints, int(test_lengths.max(initial=0)))
+    n_test_timepoints = n_train_timepoints if fixed_length else longest
+    scaled_train, scaled_test = _normalise(x_train, x_test, normalisation)
+    train, filled_train = _filled(scaled_train, train_lengths, n_train_timepoints)
+    test, filled_test = _filled(scaled_test, test_lengths, n_test_timepoints)
+    return Arrays(
+        x_train=train,
+        y_train=codes_train,
+        x_test=test,
+        y_test=codes_test,
+        classes=classes,
+        n_filled=filled_train + filled_test,
+        n_padded=int((train_lengths < n_train_timepoints).sum() + (test_lengths < n_test_timepoints).sum()),
+        n_cut=int((test_lengths > n_test_timepoints).sum()),
+    )
+
+
+def case_lengths(x: Floats, unequal: bool) -> Int64:
+    """Return how many timepoints each case has: up to its last value in any channel, or all where not `unequal`.
+
+    x: float (n_cases, n_channels, n_timepoints). Returns int64 (n_cases,); 0 for a case without any value.
+
+    >>> case_lengths(np.array([[[1.0, np.nan, 2.0, np.nan]]]), unequal=True).tolist()
+    [3]
+    """
+    x = _three_axes(x, "x")
+    n_cases, _, n_timepoints = x.shape
+    if not unequal:
+        return np.full(n_cases, n_timepoints, dtype=np.int64)
+    there = ~np.isnan(x).all(axis=1)  # (n_cases, n_timepoints)
+    ends: Int64 = np.where(there, np.arange(1, n_timepoints + 1, dtype=np.int64), 0).max(axis=1, initial=0)
+    return ends
+
+
+def _three_axes(x: Floats, name: str) -> Floats:
+    if x.ndim != 3:
+        raise ValueError(f"{name} is of {x.ndim} axes: give (n_cases, n_channels, n_timepoints)")
+    return x
+
+
+def _statistics(x: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Return mean, population deviation (1 where that is 0) and where a series is constant; NaN is left out."""
+    x = x.astype(np.float64, copy=False)
+    there = ~np.isnan(x)
+    n = np.maximum(there.sum(axis=axes, keepdims=True), 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.where(there, x, 0.0).sum(axis=axes, keepdims=True) / n
+        squares = np.square(np.where(there, x - mean, 0.0))
+        deviation = np.sqrt(squares.sum(axis=axes, keepdims=True) / n)
+    if not np.isfinite(deviation).all():
+        raise UserError("a value is infinite or too large to be squared in float64: mend its file, or scale it down")
+    # The mean of n equal values need not be that value in floating point (0.1 three times), so the deviation of a
+    # constant series can be 1e-17 instead of 0 and dividing by it would make +-1 of rounding noise.
+    low = np.where(there, x, np.inf).min(axis=axes, keepdims=True, initial=np.inf)
+    high = np.where(there, x, -np.inf).max(axis=axes, keepdims=True, initial=-np.inf)
+    constant = high <= low
+    return mean, np.where(constant | (deviation == 0), 1.0, deviation), constant
+
+
+def _scaled(x: Floats, mean: Floats, deviation: Floats, constant: npt.NDArray[np.bool_]) -> Float32:
+    with np.errstate(over="ignore", invalid="ignore"):  # `prepare` reports what float32 cannot hold
+        scaled = (x - mean) / deviation
+        scaled[np.broadcast_to(constant, scaled.shape) & ~np.isnan(x)] = 0.0
+        return scaled.astype(np.float32)
+
+
+def _normalise(x_train: Floats, x_test: Floats, normalisation: str) -> tuple[Float32, Float32]:
+    if normalisation == "series":
+        return znorm_series(x_train), znorm_series(x_test)
+    if normalisation == "train":
+        return znorm_train(x_train, x_test)
+    with np.errstate(over="ignore"):  # as above
+        return x_train.astype(np.float32), x_test.astype(np.float32)
+
+
+def _filled(x: Float32, lengths: Int64, n_timepoints: int) -> tuple[Float32, int]:
+    """Cut or lengthen x to n_timepoints, zeros for all NaN; return it and how many missing values that filled."""
+    n_cases, n_channels, width = x.shape
+    kept = min(width, n_timepoints)
+    result = np.zeros((n_cases, n_channels, n_timepoints), dtype=np.float32)
+    result[:, :, :kept] = x[:, :, :kept]
+    absent = np.isnan(result)
+    within = np.arange(n_timepoints) < lengths[:, None, None]  # (n_cases, 1, n_timepoints)
+    n_filled = int((absent & within).sum())
+    result[absent] = 0.0
+    if not np.isfinite(result).all():
+        raise UserError("a value is infinite or too large for float32: normalise the dataset, or mend its file")
+    return result, n_filled
+
+
+def _class_order(classes: list[str]) -> list[int]:
+    try:
+        numbers = [float(label) for label in classes]
+    except ValueError:
+        return list(range(len(classes)))  # np.unique has sorted them as text
+    if not all(np.isfinite(numbers)):
+        return list(range(len(classes)))
+    return sorted(range(len(classes)), key=lambda i: (numbers[i], classes[i]))

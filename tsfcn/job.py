@@ -1,0 +1,332 @@
+"""One job from names to its record: read, prepare, fit, predict, record."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import tsfcn
+from tsfcn import arrays, models, store, train
+from tsfcn.archive import Dataset, load
+from tsfcn.config import LSTMFCNConfig
+from tsfcn.errors import UserError
+from tsfcn.plan import MEANING, Job
+
+CURVE_POINTS = 200
+
+
+class TooLarge(UserError):
+    """The job cannot fit into this machine's memory."""
+
+
+def run_job(
+    job: Job,
+    results: Path,
+    writer: store.Writer,
+    *,
+    root: str | None = None,
+    save_weights: bool = False,
+    progress: train.Progress | None = None,
+) -> store.Record:
+    """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
+
+    root: the archive's folder. A job that fails, whatever the reason, becomes a record of status 'failed' or, where
+    it was not started because it cannot fit into memory, 'skipped'. Raises OSError when the record cannot be written.
+    """
+    started = time.monotonic()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
+    reset_peak_memory()
+    try:
+        outcome = measure(job, results, root, save_weights, progress)
+        status, reason = "ok", ""
+    except TooLarge as error:
+        outcome, status, reason = {}, "skipped", str(error)
+    except UserError as error:
+        outcome, status, reason = {}, "failed", str(error)
+    except MemoryError as error:
+        outcome, status, reason = {}, "failed", f"out of memory: {first_line(error)}; use fewer executor.workers"
+    except Exception as error:
+        if "not enough memory" in str(error) or "out of memory" in str(error):
+            reason = f"out of memory: {first_line(error)}; use fewer executor.workers"
+        else:
+            traceback.print_exc(file=sys.stderr)
+            reason = f"{type(error).__name__}: {first_line(error)}"
+        outcome, status = {}, "failed"
+    finally:
+        torch.set_num_threads(threads)
+    outcome["peak_memory_bytes"] = peak_memory()
+    outcome["job_seconds"] = round(time.monotonic() - started, 3)
+    record = describe(job, status, reason) | outcome
+    writer.write(record)
+    return record
+
+
+def describe(job: Job, status: str, reason: str) -> store.Record:
+    """Return the record of a job without its numbers."""
+    return {
+        "key": job.key,
+        "group": job.group,
+        "status": status,
+        "reason": reason,
+        **job.to_json(),
+        "test_selected": job.settings["select"] == "test_oracle",
+        "meaning": MEANING,
+        "device": "cpu",
+        "engine": "reference",
+        "hardware": hardware(),
+        "versions": versions(),
+        "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def measure(
+    job: Job, results: Path, root: str | None, save_weights: bool, progress: train.Progress | None
+) -> dict[str, Any]:
+    """Train and test one job, store its predictions, and return the numbers of its record."""
+    dataset = load(job.dataset, root)
+    if dataset.passport["content"] != job.passport["content"]:
+        raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
+    settings, config = job.resolved(), job.model_config()
+    data = prepare(dataset, job)
+    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+    x_test, y_test = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
+    if isinstance(config, LSTMFCNConfig) and not config.shuffle and job.architecture == "alstm_fcn":
+        check_attention(settings.batch(len(x)), x.shape[2], max(settings.cells))
+
+    start = time.perf_counter()
+    chosen, fits = train.search(
+        job.architecture,
+        config,
+        settings,
+        x,
+        y,
+        len(data.classes),
+        job.seed,
+        oracle=(x_test, y_test) if settings.select == "test_oracle" else None,
+        progress=progress,
+    )
+    train_seconds = time.perf_counter() - start
+
+    start = time.perf_counter()
+    tested = train.predict(chosen.load(settings.select), x_test)
+    test_seconds = time.perf_counter() - start
+    accuracy = {
+        selection: train.accuracy(train.predict(chosen.load(selection), x_test), y_test)
+        for selection in chosen.weights
+        if selection != settings.select
+    } | {settings.select: train.accuracy(tested, y_test)}
+
+    predicted = tested.argmax(dim=1)
+    store.write_predictions(
+        results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
+    )
+    if save_weights:
+        store.write_weights(results, job.key, pack_weights(job, chosen, data.classes))
+    least = "least_train_loss"
+    return {
+        "accuracy": accuracy[settings.select],
+        "accuracy_least_train_loss": accuracy[least],
+        "accuracy_last": accuracy["last"],
+        "accuracy_selected": accuracy.get("validation"),
+        "accuracy_test_oracle": accuracy.get("test_oracle"),
+        "balanced_accuracy": balanced_accuracy(predicted, y_test),
+        "cross_entropy": train.cross_entropy(tested, y_test),
+        "train_cross_entropy": chosen.train_cross_entropy,
+        "n_train": len(y),
+        "n_test": len(y_test),
+        "n_classes": len(data.classes),
+        "n_timepoints": x.shape[2],
+        "n_filled": data.n_filled,
+        "n_padded": data.n_padded,
+        "n_cut": data.n_cut,
+        "batch": settings.batch(len(y) if settings.validation == 0 else n_fitted(y, settings.validation, job.seed)),
+        "chosen_cells": chosen.cells or None,
+        "cells": [
+            {
+                "cells": fit.cells,
+                "train_cross_entropy": fit.train_cross_entropy,
+                "least_train_loss": min(fit.curve.loss),
+                "best_epoch": fit.best_epoch[least],
+            }
+            for fit in fits
+            if fit.cells
+        ],
+        "n_parameters": models.n_parameters(chosen.network),
+        "least_train_loss": min(chosen.curve.loss),
+        "best_epoch": chosen.best_epoch[settings.select],
+        "curve": thin(chosen.curve, chosen.best_epoch[least]),
+        "train_seconds": round(train_seconds, 3),
+        "test_seconds": round(test_seconds, 4),
+    }
+
+
+def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
+    """Return the arrays of a job: resampled, normalised, filled and padded as its settings say."""
+    x_train, y_train, x_test, y_test = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
+    if job.resample:
+        width = max(x_train.shape[2], x_test.shape[2])
+        x_train, y_train, x_test, y_test = arrays.resample(
+            widen(x_train, width), y_train, widen(x_test, width), y_test, job.resample
+        )
+    settings = job.resolved()
+    return arrays.prepare(
+        x_train,
+        y_train,
+        x_test,
+        y_test,
+        normalisation=settings.normalisation,
+        missing=settings.missing,
+        length=settings.length,
+        unequal=dataset.unequal,
+        fixed_length=models.fixed_length(job.model_config()),
+    )
+
+
+def widen(x: np.ndarray, width: int) -> np.ndarray:
+    """Return x (n, c, t) with a tail of NaN up to `width` timepoints."""
+    return np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2])), constant_values=np.nan)
+
+
+def n_fitted(y: Tensor, validation: float, seed: int) -> int:
+    """Return how many training cases are left where a share is held out."""
+    return len(arrays.stratified_holdout(y.numpy(), validation, seed)[0])
+
+
+def balanced_accuracy(predicted: Tensor, y: Tensor) -> float:
+    """Return the mean over the classes present in y of the share of their cases that was predicted right."""
+    hits = (predicted == y).double()
+    return float(np.mean([hits[y == label].mean().item() for label in y.unique()]))
+
+
+def thin(curve: train.Curve, best_epoch: int) -> dict[str, list[float]]:
+    """Return at most CURVE_POINTS epochs of a learning curve: evenly spread, the first, the last and the best one."""
+    n = len(curve.loss)
+    epochs = {round(e) for e in np.linspace(1, n, min(n, CURVE_POINTS - 1))} | {best_epoch}
+    return {
+        "epoch": sorted(epochs),
+        "loss": [float(f"{curve.loss[e - 1]:.6g}") for e in sorted(epochs)],
+        "lr": [float(f"{curve.lr[e - 1]:.6g}") for e in sorted(epochs)],
+    }
+
+
+def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray) -> bytes:
+    """Return the selected weights as a safetensors file whose metadata says what they are."""
+    from safetensors.torch import save
+
+    about = {
+        "key": job.key,
+        "dataset": job.dataset,
+        "model": job.model,
+        "protocol": job.protocol,
+        "seed": str(job.seed),
+        "resample": str(job.resample),
+        "cells": str(fit.cells),
+        "classes": "\n".join(str(label) for label in classes),
+        "tsfcn": tsfcn.__version__,
+    }
+    tensors = {name: value.contiguous() for name, value in fit.weights[job.settings["select"]].items()}
+    return save(tensors, metadata=about)
+
+
+def check_attention(batch: int, n_steps: int, cells: int) -> None:
+    """Raise TooLarge where attention over every timepoint would not fit into the memory that is free now."""
+    needed, free = models.attention_bytes(batch, n_steps, cells), free_memory()
+    if needed > free:
+        raise TooLarge(
+            f"attention over {n_steps} timepoints needs about {needed / 2**30:.1f} GiB for a batch of {batch}, "
+            f"{free / 2**30:.1f} GiB are free: use a smaller protocol.batch_size, or the dimension shuffle"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The environment that a record names
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+def free_memory() -> float:
+    """Return the bytes of memory that are free for new work; infinite where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return math.inf
+
+
+def reset_peak_memory() -> None:
+    """Let the system count this process's peak memory from now on (Linux; elsewhere it counts from the start)."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process in bytes."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+@functools.cache
+def hardware() -> str:
+    """Return the processor's name, its core count and the vector instructions that torch uses."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions that numbers may depend on."""
+    return {
+        "tsfcn": tsfcn.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+@functools.cache
+def commit() -> str:
+    """Return the commit of this source tree, with '+changes' if the package was changed since; '' if installed."""
+    package = Path(tsfcn.__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(package), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie inside somebody else's checkout
+        changed = git("status", "--porcelain", "--", ".", "../conf")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""

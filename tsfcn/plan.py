@@ -1,0 +1,192 @@
+"""Jobs: what is to be trained, under which key, and what it will cost. Pure: nothing is read, written or trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tsfcn import config as conf
+from tsfcn.catalogue import CATALOGUE
+
+# Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
+# the two. The golden tests fail when the numbers moved and this did not.
+MEANING = 1
+
+
+def digest(value: object) -> str:
+    """Return 16 hex digits that identify a value of plain JSON types, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: dataset x model x protocol x seed x resample. All fields are plain JSON values."""
+
+    dataset: str
+    passport: dict[str, Any]  # of the content that the plan saw; {} for a dataset that cannot be had
+    architecture: str  # a name of config.MODELS
+    model: str  # the name in tables: the architecture, and what the user changed
+    model_settings: dict[str, Any]
+    protocol: str  # the name in tables, likewise
+    settings: dict[str, Any]  # a config.Settings
+    off_paper: bool  # the paper of the protocol did not run this
+    seed: int
+    resample: int
+    precision: str = "float32"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything besides the seed that the numbers follow from."""
+        return {
+            "meaning": MEANING,
+            "dataset": self.dataset,
+            "data": {name: self.passport.get(name) for name in ("archive", "split", "content")},
+            "architecture": self.architecture,
+            "model": self.model_settings,
+            "settings": self.settings,
+            "resample": self.resample,
+            "precision": self.precision,
+        }
+
+    @property
+    def group(self) -> str:
+        """The key without the seed: jobs of one group may be averaged."""
+        return digest(self.content)
+
+    @property
+    def key(self) -> str:
+        """The job's identity: equal keys mean equal numbers."""
+        return digest({**self.content, "seed": self.seed})
+
+    @property
+    def row(self) -> tuple[str, str, str, int]:
+        """The table row that the job belongs to."""
+        return self.dataset, self.model, self.protocol, self.resample
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values; Job(**fields) gives the job back."""
+        return asdict(self)
+
+    def resolved(self) -> conf.Settings:
+        """Return the settings as the dataclass."""
+        tuples = {name: tuple(value) for name, value in self.settings.items() if isinstance(value, (list, tuple))}
+        return conf.Settings(**{**self.settings, **tuples})
+
+    def model_config(self) -> conf.ModelConfig:
+        """Return the model's settings as the dataclass."""
+        return CONFIGS[self.architecture](**self.model_settings)
+
+
+CONFIGS: dict[str, Any] = {
+    "fcn": conf.FCNConfig,
+    "lstm_fcn": conf.LSTMFCNConfig,
+    "alstm_fcn": conf.LSTMFCNConfig,
+    "mlp": conf.MLPConfig,
+    "resnet": conf.ResNetConfig,
+}
+
+
+def label(name: str, changed: Mapping[str, Any]) -> str:
+    """Return `name`, with what the user changed in brackets: fawaz2019[epochs=3]."""
+    said = ", ".join(f"{key}={plain(value)}" for key, value in sorted(changed.items()))
+    return f"{name}[{said}]" if said else name
+
+
+def plain(value: object) -> str:
+    """Return a setting as one writes it in an override."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(plain(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def listed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the dict with tuples as lists, as JSON gives them back."""
+    return {name: list(item) if isinstance(item, tuple) else item for name, item in value.items()}
+
+
+def jobs(
+    passports: Mapping[str, dict[str, Any]],
+    models: Mapping[str, conf.ModelConfig],
+    protocol: conf.ProtocolConfig,
+    published: conf.ProtocolConfig,
+    seeds: Iterable[int],
+    resamples: Iterable[int],
+) -> list[Job]:
+    """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
+
+    published: the protocol as its file has it, before the user's overrides, for the label of what was changed.
+    Raises UserError for a setting out of range.
+    """
+    seeds, resamples = list(seeds), list(resamples)
+    variants = []
+    for architecture, model in models.items():
+        settings = conf.settings(protocol, architecture, model)
+        changed = conf.changes(settings, conf.settings(published, architecture, CONFIGS[architecture]()))
+        model_changed = conf.changes(model, CONFIGS[architecture]())
+        model_changed.pop("cells", None)  # stands in the settings
+        described = listed(asdict(model))
+        described.pop("cells", None)
+        off_paper = bool(changed or model_changed) or architecture not in protocol.paper_models
+        variants.append(
+            (
+                architecture,
+                label(architecture, model_changed),
+                described,
+                label(protocol.name, changed),
+                listed(asdict(settings)),
+                off_paper,
+            )
+        )
+    return [
+        Job(dataset, dict(passport), *variant, seed, resample)
+        for dataset, passport in passports.items()
+        for variant in variants
+        for resample in resamples
+        for seed in seeds
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cost. A floating-point count and a fixed time a step, at a rate that fits a core of 2021; a run scales it by what its
+# own jobs took. Good for the order of magnitude and for the share of a job in a run, not for more.
+
+FLOP_PER_SECOND = 5e10
+STEP_SECONDS = 4e-3
+
+
+def macs(job: Job, n_channels: int, length: int) -> float:
+    """Return the multiplications of one case's forward pass: convolutions and dense layers; recurrence by its kernels."""
+    model = job.model_config()
+    if isinstance(model, conf.MLPConfig):
+        sizes = [n_channels * length, *model.units]
+        return float(sum(a * b for a, b in zip(sizes, model.units, strict=False)))
+    per_timepoint = 0
+    n_in = n_channels
+    for width, kernel in zip(model.filters, model.kernels, strict=False):
+        if isinstance(model, conf.ResNetConfig):
+            per_timepoint += n_in * width * model.kernels[0] + width * width * sum(model.kernels[1:])
+            per_timepoint += n_in * width if n_in != width else 0
+        else:
+            per_timepoint += n_in * width * kernel
+        n_in = width
+    return float(per_timepoint * length)
+
+
+def seconds(job: Job) -> float:
+    """Return the estimated training time of a job on one core. Unknown sizes count as those of GunPoint."""
+    facts = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"])
+    passport = job.passport
+    n_train = int(passport.get("n_train", facts.n_train))
+    length = int(passport.get("length", facts.length))
+    settings = job.resolved()
+    n_fit = n_train - round(settings.validation * n_train)
+    steps = settings.epochs * math.ceil(n_fit / settings.batch(n_fit))
+    flop = 6 * macs(job, int(passport.get("n_channels", 1)), length) * n_fit * settings.epochs
+    return max(1, len(settings.cells)) * (flop / FLOP_PER_SECOND + steps * STEP_SECONDS)

@@ -1,0 +1,833 @@
+"""Records become tables: accuracy, ranks, failures, and the page that explains them.
+
+    tsfcn table [RESULTS] [--metric accuracy|balanced_accuracy|f1|auroc|nll] [--markdown]
+
+Every number is computed from the records alone, so a table can be made again anywhere, and the same records give the
+same bytes. Two different experiments under one name are refused, never averaged; what failed is listed, never averaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsfcn import published, store
+from tsfcn.errors import UserError
+
+Record = Mapping[str, Any]
+Name = tuple[str, str, str, int]  # dataset, model, protocol, resample: what one row of a table stands for
+
+METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
+OFF_PAPER = "off-paper"
+TEST_SELECTED = "TEST-SELECTED"
+MEANINGS = {
+    OFF_PAPER: "the protocol's paper did not train this model; the protocol was carried over to it",
+    TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
+}
+CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
+
+COLUMNS = {
+    "dataset": "str",
+    "model": "str",
+    "protocol": "str",
+    "split": "str",  # 'official' or 'resample 3'
+    "n_seeds": "int64",
+    "mean": "float64",  # fraction, over seeds (nll: nats)
+    "std": "float64",  # over seeds, ddof 1; NaN for one seed
+    "min": "float64",
+    "max": "float64",
+    "last": "float64",  # mean over seeds of the accuracy of the last weights
+    "selected": "float64",  # the same for weights selected on held-out cases; NaN where none were held out
+    "train_seconds": "float64",  # sum over seeds
+    "marks": "str",
+    "published": "float64",
+    "published_std": "float64",
+    "published_runs": "Int64",
+    "published_source": "str",
+    "published_note": "str",  # why that figure is to be read with care, or ''
+    "difference": "float64",  # mean - published
+}
+
+# The smallest positive float16: a probability that is stored as zero was below half of it.
+FLOAT16_FLOOR = 2.0**-24
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From records to rows
+
+
+def _name(record: Record) -> Name:
+    return record["dataset"], record["model"], record["protocol"], int(record.get("resample", 0))
+
+
+def _split(resample: int) -> str:
+    return "official" if resample == 0 else f"resample {resample}"
+
+
+def _resample(split: str) -> int:
+    return 0 if split == "official" else int(split.removeprefix("resample "))
+
+
+def _written(name: Name) -> str:
+    dataset, model, protocol, resample = name
+    return f"'{dataset} x {model} x {protocol}' ({_split(resample)})"
+
+
+def _by_name(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda r: (r["dataset"].casefold(), *_name(r), r.get("seed", 0), r.get("key", "")))
+
+
+def _number(record: Record, field: str) -> float:
+    value = record.get(field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(
+            f"record '{record.get('key', '?')}' of {_written(_name(record))} is ok with {field}={value}: "
+            "remove it from records/ and run that job again"
+        )
+    return float(value)
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, str]:
+    """Return every leaf of nested mappings under its dotted path, as JSON text."""
+    if isinstance(value, Mapping):
+        return {path: text for k, v in value.items() for path, text in _flat(v, f"{prefix}.{k}").items()}
+    return {prefix.removeprefix("."): json.dumps(value, sort_keys=True)}
+
+
+def _differences(records: Sequence[Record]) -> str:
+    """Say in which fields of their meaning the records differ, at most four of them."""
+    flats = []
+    for record in records:
+        passport = record.get("passport") or {}
+        said = {field: record.get(field) for field in ("settings", "model_settings", "precision", "meaning")}
+        # Only what the key holds of a passport: where the file was read from is no difference in meaning.
+        flats.append(_flat(said | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
+    found = []
+    for path in sorted(set().union(*flats)):
+        values = list(dict.fromkeys(flat.get(path, "absent") for flat in flats))
+        if len(values) > 1:
+            found.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
+    if not found:
+        return "their settings read the same, their keys do not"
+    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
+    """Return the `ok` records by the row that they belong to, in the order of a table, seeds ascending.
+
+    Raises UserError where one name would average two different experiments or one seed twice.
+    """
+    rows = {name: list(rs) for name, rs in groupby(_by_name(r for r in records if r.get("status") == "ok"), key=_name)}
+    for name, members in rows.items():
+        groups = {record["group"]: record for record in members}  # one record stands for each
+        if len(groups) > 1:
+            raise UserError(
+                f"{_written(name)} is {len(groups)} different experiments under one name "
+                f"({_differences(list(groups.values()))}): keep the records of one group "
+                f"({', '.join(sorted(groups))}) in records/, or use another results folder"
+            )
+        for seed, times in Counter(record["seed"] for record in members).items():
+            if times > 1:
+                raise UserError(
+                    f"{_written(name)} is there {times} times with seed {seed}: keep one of these records in records/"
+                )
+    return rows
+
+
+def _marks(records: Iterable[Record]) -> str:
+    """Return 'off-paper', 'TEST-SELECTED', both joined by ', ', or '' if no record carries one."""
+    records = list(records)
+    marks = [(OFF_PAPER, "off_paper"), (TEST_SELECTED, "test_selected")]
+    return ", ".join(mark for mark, field in marks if any(record.get(field) for record in records))
+
+
+def _figure(name: Name, record: Record) -> published.Figure | None:
+    """Return the paper's accuracy for this row, or None unless data, split and every setting are the paper's."""
+    dataset, model, protocol, resample = name
+    passport = record.get("passport") or {}
+    same_data = passport.get("archive") == "UCR2018" and passport.get("split") == "ucr2018"
+    changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
+    if resample != 0 or changed or not same_data or _marks([record]):
+        return None
+    return published.beside(protocol, model, dataset)
+
+
+def _mean_of(records: Sequence[Record], field: str) -> float:
+    values = [value for record in records if (value := record.get(field)) is not None]
+    return float(np.mean(values)) if len(values) == len(records) else math.nan
+
+
+def _rows(records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool) -> pd.DataFrame:
+    rows = []
+    for name, members in _ok(records).items():
+        dataset, model, protocol, resample = name
+        values = [value(record) for record in members]
+        mean = float(np.mean(values))
+        figure = _figure(name, members[0]) if is_accuracy else None
+        rows.append(
+            {
+                "dataset": dataset,
+                "model": model,
+                "protocol": protocol,
+                "split": _split(resample),
+                "n_seeds": len(values),
+                "mean": mean,
+                "std": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+                "min": min(values),
+                "max": max(values),
+                "last": _mean_of(members, "accuracy_last") if is_accuracy else math.nan,
+                "selected": _mean_of(members, "accuracy_selected") if is_accuracy else math.nan,
+                "train_seconds": math.fsum(record.get("train_seconds") or 0.0 for record in members),
+                "marks": _marks(members),
+                "published": figure.mean if figure else math.nan,
+                "published_std": math.nan if figure is None or figure.std is None else figure.std,
+                "published_runs": figure.n_runs if figure else None,
+                "published_source": figure.source if figure else "",
+                "published_note": figure.note if figure else "",
+                "difference": mean - figure.mean if figure else math.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def accuracy(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the accuracy table: a row for each dataset x model x protocol x split, columns as in COLUMNS.
+
+    records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
+    All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `marks` is '' or holds 'off-paper' (the paper
+    did not run this pair) and 'TEST-SELECTED' (the test set chose the weights). The published figure stands beside
+    ours only where the official UCR-2018 split was used, no setting was changed, and the paper's split is the same.
+    Raises UserError if one row would average records of different meaning, naming the fields that differ.
+    """
+    return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True)
+
+
+def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFrame:
+    """Return the same table for another metric, from the stored predictions in results/predictions.
+
+    metric: one of METRICS. balanced_accuracy (mean recall), f1 (macro) and auroc (each class against the rest, macro;
+    of the second class if there are two) are fractions; nll is the mean negative log-likelihood in nats, lower is
+    better. See `score`. No published figure stands beside these: `last`, `selected`, `published*` and `difference` are
+    NaN. Raises UserError for another word, and for predictions that are missing, unreadable or not of this record.
+    """
+    if metric not in METRICS:
+        raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
+    if metric == "accuracy":
+        return accuracy(records)
+    return _rows(records, lambda record: score(metric, *_predictions(record, results)), is_accuracy=False)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of an accuracy table with a row for each dataset and split, and a column for each model.
+
+    Columns: dataset, split, then 'model (protocol)', sorted, followed by its marks if it has any; NaN where a model was
+    not run. A mark of any row is a mark of its column.
+    """
+    marks: dict[tuple[str, str], set[str]] = defaultdict(set)
+    cells: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+    for row in table.to_dict("records"):
+        column = (row["model"], row["protocol"])
+        marks[column].update(mark for mark in row["marks"].split(", ") if mark)
+        cells.setdefault((row["dataset"], row["split"]), {})[column] = row["mean"]
+    titles = {}
+    for model, protocol in sorted(marks):
+        said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
+        titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
+    order = sorted(cells, key=lambda row: (row[0].casefold(), row[0], _resample(row[1])))
+    rows = [
+        {"dataset": dataset, "split": split}
+        | {title: cells[dataset, split].get(column, math.nan) for column, title in titles.items()}
+        for dataset, split in order
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "split", *titles.values()])
+
+
+def summary(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a row for each split x model x protocol over all its datasets.
+
+    n_datasets, n_jobs (datasets x seeds), mean_accuracy (fraction) and mpce are over the row's own datasets. MPCE, the
+    mean per-class error of Wang et al. 2017, is the mean over datasets of error / number of classes. Then, over the
+    n_common datasets that every row of the same split has: mean_accuracy_common, mean_rank (1 is best, ties get their
+    average rank) and wins (a tie at the top counts for each). Ranks and wins are missing where nothing is to be ranked:
+    a single row, or no dataset in common. total_seconds: training and testing, summed. marks as in `accuracy`.
+    """
+    cells: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
+    for (dataset, model, protocol, resample), members in _ok(records).items():
+        cells.setdefault((resample, model, protocol), {})[dataset] = members
+    rows = []
+    for resample, columns in groupby(sorted(cells), key=lambda column: column[0]):
+        names = list(columns)
+        means = {
+            name: {d: float(np.mean([_number(r, "accuracy") for r in rs])) for d, rs in cells[name].items()}
+            for name in names
+        }
+        common = sorted(set.intersection(*(set(means[name]) for name in names)))
+        # Rounded, so that the same share of right cases ties however the mean over seeds was summed.
+        board = pd.DataFrame([[round(means[name][d], 10) for name in names] for d in common], columns=range(len(names)))
+        ranks = board.rank(axis="columns", ascending=False, method="average").mean()
+        wins = board.eq(board.max(axis="columns"), axis="index").sum()
+        ranked = len(names) > 1 and len(common) > 0
+        for i, name in enumerate(names):
+            jobs = [record for members in cells[name].values() for record in members]
+            n_classes = {d: _number(members[0], "n_classes") for d, members in cells[name].items()}
+            rows.append(
+                {
+                    "model": name[1],
+                    "protocol": name[2],
+                    "split": _split(resample),
+                    "n_datasets": len(n_classes),
+                    "n_jobs": len(jobs),
+                    "mean_accuracy": float(np.mean(list(means[name].values()))),
+                    "mpce": float(np.mean([(1 - means[name][d]) / n for d, n in n_classes.items()])),
+                    "n_common": len(common),
+                    "mean_accuracy_common": float(board[i].mean()),
+                    "mean_rank": float(ranks[i]) if ranked else math.nan,
+                    "wins": int(wins[i]) if ranked else None,
+                    "total_seconds": math.fsum(_seconds(record) for record in jobs),
+                    "marks": _marks(jobs),
+                }
+            )
+    types = {"model": "str", "protocol": "str", "split": "str", "n_datasets": "int64", "n_jobs": "int64"}
+    types |= {"mean_accuracy": "float64", "mpce": "float64", "n_common": "int64", "mean_accuracy_common": "float64"}
+    types |= {"mean_rank": "float64", "wins": "Int64", "total_seconds": "float64", "marks": "str"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def status(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the failed and skipped jobs: status, dataset, model, protocol, split, seed, reason, key.
+
+    A job that has succeeded since under the same name and seed is left out, also if its key changed in between (as
+    when a dataset could not be had at first and its content was not known).
+    """
+    records = list(records)
+    done: dict[tuple[Name, object], str] = {}
+    for record in records:
+        if record.get("status") == "ok":
+            job = (_name(record), record.get("seed"))
+            done[job] = max(done.get(job, ""), record.get("finished") or "")
+    rows = []
+    for record in sorted(_by_name(records), key=lambda r: str(r.get("status"))):
+        job = (_name(record), record.get("seed"))
+        if record.get("status") == "ok" or (job in done and done[job] >= (record.get("finished") or "")):
+            continue
+        dataset, model, protocol, resample = job[0]
+        rows.append(
+            {
+                "status": record.get("status"),
+                "dataset": dataset,
+                "model": model,
+                "protocol": protocol,
+                "split": _split(resample),
+                "seed": record.get("seed"),
+                "reason": " ".join(str(record.get("reason") or "").split()),
+                "key": record.get("key", ""),
+            }
+        )
+    types = {"status": "str", "dataset": "str", "model": "str", "protocol": "str", "split": "str"}
+    types |= {"seed": "Int64", "reason": "str", "key": "str"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _seconds(record: Record) -> float:
+    return (record.get("train_seconds") or 0.0) + (record.get("test_seconds") or 0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Metrics from stored probabilities
+
+
+def score(metric: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Return one metric of one job's predictions.
+
+    probabilities: float (n_cases, n_classes), as stored in float16; y_true, y_pred: int (n_cases,), indices of classes.
+    balanced_accuracy: mean recall over the classes that occur in y_true. f1: mean over the classes that occur in y_true
+    or y_pred, 0 for a class never right. auroc: the chance that a case of a class scores above one of the rest, ties
+    count half; mean over the classes of y_true, or for two classes that of the second; NaN if y_true holds one class.
+    nll: mean negative log-likelihood, nats; rows are scaled to sum to one, since float16 rounds them, and a stored zero
+    counts as 2^-24, so that one case adds at most about 16.6 (the record's cross_entropy is exact). accuracy: fraction.
+    The same definitions as scikit-learn's balanced_accuracy_score, f1_score, roc_auc_score and log_loss.
+    """
+    if metric == "accuracy":
+        return float(np.mean(y_true == y_pred))
+    if metric == "balanced_accuracy":
+        return float(np.mean([np.mean(y_pred[y_true == c] == c) for c in np.unique(y_true)]))
+    if metric == "f1":
+        # 2 tp / (2 tp + fp + fn); the denominator is the cases of c plus the predictions of c, never 0 here.
+        shares = [
+            2 * np.sum((y_true == c) & (y_pred == c)) / (np.sum(y_true == c) + np.sum(y_pred == c))
+            for c in np.union1d(y_true, y_pred)
+        ]
+        return float(np.mean(shares))
+    wide_probabilities = probabilities.astype(np.float64)  # float16 sums and logarithms would lose digits
+    if metric == "auroc":
+        present = np.unique(y_true)
+        if len(present) < 2:
+            return math.nan
+        classes = [1] if probabilities.shape[1] == 2 else present
+        return float(np.mean([_auroc(y_true == c, wide_probabilities[:, c]) for c in classes]))
+    if metric == "nll":
+        floored = np.maximum(wide_probabilities, FLOAT16_FLOOR)
+        scaled = floored / floored.sum(axis=1, keepdims=True)  # (n_cases, n_classes)
+        return float(-np.mean(np.log(scaled[np.arange(len(y_true)), y_true])))
+    raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
+
+
+def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve: positive bool (n_cases,), at least one of each; scores (n_cases,)."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    ranks = pd.Series(scores).rank(method="average").to_numpy()  # Mann-Whitney: the rank sum counts the pairs won
+    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return probabilities, y_true and y_pred of a record. Raises UserError if they are not there or not its own."""
+    path = store.predictions_path(results, record["key"])
+    job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
+    again = "repeat the run that made the record, it trains again what has no predictions"
+    if not path.is_file():
+        raise UserError(f"{job} is missing in {path.parent}: {again}")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            probabilities, y_true, y_pred = stored["probabilities"], stored["y_true"], stored["y_pred"]
+    except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
+        raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
+    fits = (
+        probabilities.shape == (record.get("n_test", len(y_true)), record.get("n_classes", probabilities.shape[-1]))
+        and y_true.shape == y_pred.shape == probabilities.shape[:1]
+        and bool(np.isfinite(probabilities).all())
+        # Half a case of tolerance: the record's accuracy is of these very predictions or it is not.
+        and abs(np.mean(y_true == y_pred) - _number(record, "accuracy")) < 0.5 / len(y_true)
+    )
+    if not fits:
+        raise UserError(f"{job} is not what its record says (size or accuracy differ): delete {path} and {again}")
+    return probabilities, y_true, y_pred
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rendered text
+
+
+def _escaped(text: str) -> str:
+    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
+    return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
+
+
+def _grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) -> str:
+    """Lay out (header, '<' or '>', cells) columns as aligned text, or as a Markdown table that is aligned as text too.
+
+    A column whose cells are all empty is left out.
+    """
+    kept = []
+    for header, side, cells in columns:
+        texts = [_escaped(cell) if markdown else cell for cell in cells]
+        if any(texts):
+            width = max(3, *(len(text) for text in [header, *texts]))
+            kept.append((side, width, [f"{text:{side}{width}}" for text in [header, *texts]]))
+    if markdown:
+        rule = ["-" * width if side == "<" else "-" * (width - 1) + ":" for side, width, _ in kept]
+    else:
+        rule = ["-" * width for _, width, _ in kept]
+    header_line, *lines = zip(*(cells for _, _, cells in kept), strict=True)
+    if markdown:
+        return "\n".join("| " + " | ".join(line) + " |" for line in (header_line, rule, *lines))
+    return "\n".join("  ".join(line).rstrip() for line in (header_line, rule, *lines))
+
+
+def _fraction(value: Any) -> str:
+    return "" if pd.isna(value) else f"{value:.4f}"
+
+
+def _signed(value: Any) -> str:
+    return "" if pd.isna(value) else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: no '-0.0000'
+
+
+def _with_std(mean: Any, std: Any) -> str:
+    return _fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
+
+
+def _published(row: Mapping[Any, Any]) -> str:
+    return _with_std(row["published"], row["published_std"]) + (" *" if row["published_note"] else "")
+
+
+def _whole(value: Any) -> str:
+    return "" if pd.isna(value) else str(int(value))
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as '12.3 s', '4.5 min' or '6.7 h'."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _splits(splits: Iterable[str]) -> list[str]:
+    """Return the split of each row, or nothing to show if all are the official one."""
+    splits = list(splits)
+    return splits if any(split != "official" for split in splits) else [""] * len(splits)
+
+
+def render(table: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = False) -> str:
+    """Return an accuracy or metric table as aligned text, or as Markdown, with a legend of what occurs in it.
+
+    Fractions with four digits, '±' and the standard deviation over seeds where there are several, the published figure
+    and the difference beside them. `metric` is the title of the column. Columns with nothing in them are left out.
+    """
+    if table.empty:
+        return "No job is ok yet: nothing to show."
+    rows = table.to_dict("records")
+    grid = _grid(
+        [
+            ("dataset", "<", [row["dataset"] for row in rows]),
+            ("model", "<", [row["model"] for row in rows]),
+            ("protocol", "<", [row["protocol"] for row in rows]),
+            ("split", "<", _splits(row["split"] for row in rows)),
+            ("seeds", ">", [str(row["n_seeds"]) for row in rows]),
+            (metric, "<", [_with_std(row["mean"], row["std"]) for row in rows]),
+            ("held-out", "<", [_fraction(row["selected"]) for row in rows]),
+            ("published", "<", [_published(row) for row in rows]),
+            ("difference", ">", [_signed(row["difference"]) for row in rows]),
+            ("training", ">", [_duration(row["train_seconds"]) for row in rows]),
+            ("marks", "<", [row["marks"] for row in rows]),
+        ],
+        markdown=markdown,
+    )
+    return "\n".join([grid, "", *_legend(rows, metric, markdown=markdown)]).rstrip()
+
+
+def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -> list[str]:
+    """Return a line for each sign that occurs in the rows of a table."""
+    lines = []
+    if metric == "nll":
+        lines.append("nll: mean negative log-likelihood in nats; lower is better.")
+    if any(row["n_seeds"] > 1 for row in rows):
+        lines.append("±: standard deviation over seeds (ddof 1).")
+    if not all(pd.isna(row["selected"]) for row in rows):
+        lines.append("held-out: accuracy of the weights that held-out training cases select.")
+    sources = {row["published_source"]: row["published_runs"] for row in rows if row["published_source"]}
+    if sources:
+        runs = {source: "single run" if n == 1 else f"mean of {n} runs" for source, n in sources.items()}
+        said = ", ".join(f"{source} ({runs[source]})" for source in sorted(sources))
+        lines.append(f"published: the paper's accuracy on the same split, {said}; difference: ours minus theirs.")
+    notes: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["published_note"] and row["dataset"] not in notes[row["published_note"]]:
+            notes[row["published_note"]].append(row["dataset"])
+    lines += [f"*: published figure of {', '.join(notes[note])}: {note}." for note in sorted(notes)]
+    lines += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
+    if any("[" in row["model"] + row["protocol"] for row in rows):
+        lines.append(f"[...]: {CHANGED}.")
+    return [f"- {_escaped(line)}" for line in lines] if markdown else lines
+
+
+def render_summary(table: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return the table of `summary` as aligned text or Markdown."""
+    if table.empty:
+        return "No job is ok yet: nothing to show."
+    rows = table.to_dict("records")
+    alike = all(row["n_common"] == row["n_datasets"] for row in rows)  # then the common columns say nothing new
+    return _grid(
+        [
+            ("model", "<", [row["model"] for row in rows]),
+            ("protocol", "<", [row["protocol"] for row in rows]),
+            ("split", "<", _splits(row["split"] for row in rows)),
+            ("datasets", ">", [str(row["n_datasets"]) for row in rows]),
+            ("jobs", ">", [str(row["n_jobs"]) for row in rows]),
+            ("mean accuracy", ">", [_fraction(row["mean_accuracy"]) for row in rows]),
+            ("MPCE", ">", [_fraction(row["mpce"]) for row in rows]),
+            ("common", ">", ["" if alike else str(row["n_common"]) for row in rows]),
+            ("accuracy on common", ">", ["" if alike else _fraction(row["mean_accuracy_common"]) for row in rows]),
+            ("mean rank", ">", [_fraction(row["mean_rank"]) for row in rows]),
+            ("wins", ">", [_whole(row["wins"]) for row in rows]),
+            ("time", ">", [_duration(row["total_seconds"]) for row in rows]),
+            ("marks", "<", [row["marks"] for row in rows]),
+        ],
+        markdown=markdown,
+    )
+
+
+def render_status(table: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return the table of `status` as aligned text or Markdown; a line that says so if nothing failed."""
+    if table.empty:
+        return "Nothing failed and nothing was skipped."
+    rows = table.to_dict("records")
+    return _grid(
+        [
+            ("status", "<", [row["status"] for row in rows]),
+            ("dataset", "<", [row["dataset"] for row in rows]),
+            ("model", "<", [row["model"] for row in rows]),
+            ("protocol", "<", [row["protocol"] for row in rows]),
+            ("split", "<", _splits(row["split"] for row in rows)),
+            ("seed", ">", [_whole(row["seed"]) for row in rows]),
+            ("reason", "<", [row["reason"] for row in rows]),
+        ],
+        markdown=markdown,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def _csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV with fixed formats: fractions '%.6f', seconds '%.1f', nothing for a missing value."""
+    texts = {}
+    for column in table.columns:
+        digits = 1 if str(column).endswith("_seconds") else 6
+        if pd.api.types.is_float_dtype(table[column].dtype):
+            texts[column] = ["" if pd.isna(v) else f"{round(v, digits) + 0.0:.{digits}f}" for v in table[column]]
+        else:
+            texts[column] = ["" if pd.isna(v) else str(v) for v in table[column]]
+    return str(pd.DataFrame(texts, columns=table.columns, dtype="str").to_csv(index=False, lineterminator="\n"))
+
+
+def write(results: Path) -> None:
+    """Write results/tables/{accuracy,accuracy_wide,summary,status}.csv and results/README.md from results/records.
+
+    Each file is replaced at once; the same records and commands.txt give the same bytes. Raises UserError if there are
+    no records, if they mix experiments under one name (before anything is written), or if a file cannot be written.
+    """
+    records = _read(results)
+    table = accuracy(records)
+    tables = {"accuracy": table, "accuracy_wide": wide(table), "summary": summary(records), "status": status(records)}
+    texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
+    texts[results / "README.md"] = _readme(results, records, tables)  # last: it never speaks of tables not yet there
+    try:
+        for path, text in texts.items():
+            data = text.encode()
+            store.replace(path, lambda file, data=data: file.write(data))
+    except OSError as error:
+        said = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
+        raise UserError(said) from error
+
+
+def _read(results: Path) -> list[dict[str, Any]]:
+    if not results.is_dir():
+        raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
+    records = store.read(results)
+    if not records:
+        raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
+    return records
+
+
+def _readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:
+    table, summed, failures = tables["accuracy"], tables["summary"], tables["status"]
+    done = _by_name(record for record in records if record.get("status") == "ok")
+    counts = Counter(failures["status"])
+    official = table[table["split"] == "official"]
+    shown = table if official.empty else official
+
+    jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
+    parts = [
+        "# Results",
+        "Written by `tsfcn table`; do not edit. Every number comes from the records in this folder.",
+        f"{jobs}; {_count(table['dataset'].nunique(), 'dataset')}; {_hours(done)} of training.",
+        "## Summary",
+        render_summary(summed, markdown=True),
+        "" if summed.empty else _SUMMARY_WORDS,
+        "## Accuracy",
+        render(shown, markdown=True),
+    ]
+    if len(shown) < len(table):
+        parts.append(f"{_count(len(table) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
+    parts += ["" if table.empty else _ACCURACY_WORDS, *_papers(table)]
+    marks = [f"- `{mark}`: {text}." for mark, text in MEANINGS.items()]
+    marks.append(f"- `[...]`: {_escaped(CHANGED)}.")
+    marks.append(
+        "- no published figure beside ours: the paper gives none, its split or its file may be another one, the row is "
+        "marked, or a setting was changed."
+    )
+    parts += [
+        "## Marks",
+        "\n".join(marks),
+        "## Failed and skipped",
+        render_status(failures, markdown=True),
+        *_commands(results),
+        "## Provenance",
+        _provenance(done),
+        "## Files",
+        "\n".join(_files(results)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_SUMMARY_WORDS = """\
+Mean accuracy and MPCE (mean over datasets of error / number of classes) are over each row's own datasets: compare two
+rows by them only where the datasets are the same. Ranks (1 is best, ties get their average) and wins (ties count for
+each) are over the datasets that all rows of a split have in common. Time is training and testing."""
+_ACCURACY_WORDS = """\
+Accuracy is that of the weights that the protocol selects, by default those with the least training loss; unless a row
+is marked, the test set is looked at once, after training. `tables/accuracy.csv` also has the least and the greatest
+accuracy over seeds, and that of the last weights."""
+_PAPERS_WORDS = """\
+Over the datasets where a published figure stands beside ours: only those with the same split in the paper's archive and
+in UCR 2018. A figure with a note (\\*) counts as it was published."""
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _hours(records: Iterable[Record]) -> str:
+    return f"{math.fsum(record.get('train_seconds') or 0.0 for record in records) / 3600:.2f} hours"
+
+
+def _papers(table: pd.DataFrame) -> list[str]:
+    """Return the README's section on ours beside the papers' figures; nothing where no figure stands beside."""
+    beside = table[table["published_source"] != ""]
+    if beside.empty:
+        return []
+    parts: dict[tuple[str, str, str], list[dict[Any, Any]]] = defaultdict(list)
+    for row in beside.to_dict("records"):
+        parts[row["model"], row["protocol"], row["published_source"]].append(row)
+    ours = {names: [row["mean"] for row in rows] for names, rows in parts.items()}
+    theirs = {names: [row["published"] for row in rows] for names, rows in parts.items()}
+    apart = {names: [row["difference"] for row in rows] for names, rows in parts.items()}
+    largest = {names: max(rows, key=lambda row: abs(row["difference"])) for names, rows in parts.items()}
+    order = sorted(parts)
+    grid = _grid(
+        [
+            ("model", "<", [model for model, _, _ in order]),
+            ("protocol", "<", [protocol for _, protocol, _ in order]),
+            ("source", "<", [source for _, _, source in order]),
+            ("datasets", ">", [str(len(parts[names])) for names in order]),
+            ("mean, ours", ">", [_fraction(np.mean(ours[names])) for names in order]),
+            ("mean, theirs", ">", [_fraction(np.mean(theirs[names])) for names in order]),
+            ("mean difference", ">", [_signed(np.mean(apart[names])) for names in order]),
+            ("median difference", ">", [_signed(np.median(apart[names])) for names in order]),
+            (
+                "largest difference",
+                "<",
+                [f"{_signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in order],
+            ),
+        ],
+        markdown=True,
+    )
+    sources = _sources(sorted({source for _, _, source in order}))
+    return ["## Beside the papers", grid, _PAPERS_WORDS, "\n".join(sources)]
+
+
+def _sources(names: Iterable[str]) -> list[str]:
+    known = published.sources()
+    lines = []
+    for name in names:
+        source = known[name]
+        note = f" {_escaped(source.note)}" if source.note else ""
+        lines.append(
+            f"- `{name}`: {_escaped(source.paper)}, {_escaped(source.where)}; split {source.split}, "
+            f"weights selected by {source.selected_by}.{note}"
+        )
+    return lines
+
+
+def _commands(results: Path) -> list[str]:
+    path = results / "commands.txt"
+    if not path.is_file():
+        return []
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        return []
+    return ["## Commands", "The records were made by:", "\n".join(["```sh", *lines, "```"])]
+
+
+def _provenance(done: Sequence[Record]) -> str:
+    """Say where, when and with what the ok records were made; the most telling value of each kind comes first."""
+    if not done:
+        return "No job is ok yet."
+
+    def tally(values: Iterable[object]) -> str:
+        counts = Counter("not recorded" if value in (None, "") else str(value) for value in values)
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{_escaped(text)} ({_count(n, 'job')})" for text, n in ordered)
+
+    machines: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in done:
+        hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))
+        machines[hardware, device].append(record)
+    versions: dict[str, set[str]] = defaultdict(set)
+    for record in done:
+        for package, version in (record.get("versions") or {}).items():
+            versions[package].add(str(version))
+    finished = sorted(str(record["finished"])[:10] for record in done if record.get("finished"))
+    days = " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else "not recorded"
+    packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
+    passports = [record.get("passport") or {} for record in done]
+    grid = _grid(
+        [
+            ("hardware", "<", [hardware for hardware, _ in sorted(machines)]),
+            ("device", "<", [device for _, device in sorted(machines)]),
+            ("jobs", ">", [str(len(machines[machine])) for machine in sorted(machines)]),
+            ("training", ">", [_hours(machines[machine]) for machine in sorted(machines)]),
+        ],
+        markdown=True,
+    )
+    lines = [
+        f"- versions: {_escaped(packages) or 'not recorded'}",
+        f"- commits of tsfcn: {tally(record.get('commit') for record in done)}",
+        f"- numeric precision: {tally(record.get('precision') for record in done)}",
+        f"- meaning of the training code: {tally(record.get('meaning') for record in done)}",
+        f"- archive: {tally(passport.get('archive') for passport in passports)}",
+        f"- finished: {days}",
+    ]
+    return grid + "\n\n" + "\n".join(lines)
+
+
+def _files(results: Path) -> list[str]:
+    lines = {
+        "records/": "one JSON line a job, with its settings, numbers and environment; everything else comes from it",
+        "predictions/": "class probabilities and true labels of each test case, by the record's key",
+        "weights/": "the trained networks, by the record's key",
+        "tables/accuracy.csv": "a row for each dataset x model x protocol x split",
+        "tables/accuracy_wide.csv": "the same means, a column for each model (protocol)",
+        "tables/summary.csv": "the summary above",
+        "tables/status.csv": "what failed or was skipped, and why",
+        "commands.txt": "the commands that made the records",
+    }
+    made_here = "tables/"  # these are there by the time anybody reads this
+    return [f"- `{n}`: {what}." for n, what in lines.items() if n.startswith(made_here) or (results / n).exists()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the tables of a results folder and print them. Returns 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn table",
+        description="Write RESULTS/tables and RESULTS/README.md from RESULTS/records, and print the tables.",
+    )
+    parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
+    parser.add_argument(
+        "--metric", choices=METRICS, default="accuracy", help="metric to print; all but accuracy need the predictions"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    options = parser.parse_args(argv)
+    results = Path(options.results)
+    try:
+        write(results)
+        records = _read(results)
+        table = metric(records, results, options.metric)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(render(table, metric=options.metric, markdown=options.markdown))
+    summed, failures = summary(records), status(records)
+    if not summed.empty:
+        print("\n" + render_summary(summed, markdown=options.markdown))
+    if not failures.empty:
+        print("\n" + render_status(failures, markdown=options.markdown))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

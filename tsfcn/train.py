@@ -1,0 +1,250 @@
+"""The reference loop: it defines what a protocol means. Every faster way to train must agree with it.
+
+    fit      one network, one seed -> the weights that each rule of selection keeps, and the learning curve
+    search   fit for each LSTM size of the protocol -> the fit with the least training cross-entropy
+    predict  log-probabilities of the classes in inference mode
+
+The test set is not seen here, except under `select=test_oracle`, whose results every table marks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tsfcn import models
+from tsfcn.arrays import stratified_holdout
+from tsfcn.config import ModelConfig, Settings
+from tsfcn.errors import UserError
+
+Weights = dict[str, Tensor]
+Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
+
+PREDICT_TIMEPOINTS = 2**16  # a batch of inference: 64 MiB for each activation of 256 filters in float32
+
+
+class Diverged(UserError):
+    """The training loss became infinite or not a number."""
+
+
+class Plateau:
+    """Reduce the learning rate when the training loss stops falling: Keras' ReduceLROnPlateau.
+
+    A loss below best - min_delta (absolute) is a new best and starts the count again; the patience-th epoch in a row
+    without one multiplies the rate by `factor`, not below `min_lr`, and starts the count again. The first reduction
+    so comes one epoch earlier than with PyTorch's scheduler of the same patience, whose threshold is relative besides.
+    """
+
+    def __init__(self, lr: float, factor: float, patience: int, min_lr: float, min_delta: float) -> None:
+        self.lr, self.factor, self.patience, self.min_lr, self.min_delta = lr, factor, patience, min_lr, min_delta
+        self.best = math.inf
+        self.waited = 0
+
+    def step(self, loss: float) -> float:
+        """Take the loss of the epoch that ended and return the learning rate of the next one."""
+        if loss < self.best - self.min_delta:
+            self.best, self.waited = loss, 0
+        else:
+            self.waited += 1
+            if self.patience > 0 and self.waited >= self.patience:
+                if self.lr > self.min_lr:
+                    self.lr = max(self.lr * self.factor, self.min_lr)
+                self.waited = 0
+        return self.lr
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The learning curve: for each epoch the training loss, and the learning rate that it was trained with."""
+
+    loss: list[float]
+    lr: list[float]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training left: the network (holding the last weights), the weights of each selection, and the curve."""
+
+    network: nn.Module
+    weights: dict[str, Weights]  # 'least_train_loss', 'last', and 'validation' or 'test_oracle' where asked for
+    best_epoch: dict[str, int]  # the epoch, from 1 on, that each of these weights ended
+    curve: Curve
+    cells: int
+    train_cross_entropy: float  # of the weights with the least training loss, in inference mode, over the fitted cases
+
+    def load(self, selection: str) -> nn.Module:
+        """Return the network with the weights of `selection`, in evaluation mode."""
+        self.network.load_state_dict(self.weights[selection])
+        return self.network.eval()
+
+
+def snapshot(network: nn.Module) -> Weights:
+    """Return a copy of the parameters and the batch-norm statistics."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Return the optimiser of the settings over all parameters of the network."""
+    if settings.optimiser == "adadelta":
+        return torch.optim.Adadelta(network.parameters(), lr=settings.lr, rho=settings.rho, eps=settings.eps)
+    return torch.optim.Adam(network.parameters(), lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=True)
+
+
+def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
+    """Return the weight of each class, n / (n_classes * n_of_the_class), for 'balanced', None for 'none'."""
+    if rule == "none":
+        return None
+    counts = torch.bincount(y, minlength=n_classes).clamp(min=1)
+    return len(y) / (n_classes * counts.double())
+
+
+@torch.no_grad()
+def predict(network: nn.Module, x: Tensor) -> Tensor:
+    """Return log-probabilities, float64 (n_cases, n_classes), of x (n_cases, n_channels, n_timepoints).
+
+    Inference mode: running batch-norm statistics, no dropout. Leaves the network in evaluation mode.
+    """
+    network.eval()
+    size = max(1, PREDICT_TIMEPOINTS // x.shape[-1])
+    return torch.cat([torch.log_softmax(network(part).double(), dim=1) for part in x.split(size)])
+
+
+def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
+    """Return the mean negative log-likelihood of the true classes, in nats."""
+    return F.nll_loss(log_probabilities, y).item()
+
+
+def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
+    """Return the share of cases whose most probable class (the first of equals) is the true one."""
+    return (log_probabilities.argmax(dim=1) == y).double().mean().item()
+
+
+def fit(
+    model: str,
+    config: ModelConfig,
+    settings: Settings,
+    x: Tensor,
+    y: Tensor,
+    n_classes: int,
+    seed: int,
+    *,
+    cells: int = 0,
+    oracle: tuple[Tensor, Tensor] | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Train one network from one seed and return the weights that each rule of selection keeps.
+
+    x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,).
+    cells: the LSTM's size, for networks that have one. oracle: the TEST set, for select=test_oracle only.
+
+    An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
+    over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
+    it drives the learning rate, and the weights after the epoch with the strictly least one are kept.
+    Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own.
+    Raises Diverged when the loss is not finite.
+    """
+    torch.set_flush_denormal(True)  # Adam's moments of a converged network become subnormal, and those are slow
+    seeds = np.random.SeedSequence(seed).generate_state(4)
+    init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+    held: tuple[Tensor, Tensor] | None = None
+    if settings.validation > 0:
+        fit_index, held_index = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
+        if len(held_index) == 0:
+            raise UserError(
+                f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
+                "(every class has one case only): use protocol.validation=0"
+            )
+        held = x[held_index], y[held_index]
+        x, y = x[fit_index], y[fit_index]
+
+    network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
+    models.initialise(network, settings.initialiser, init)
+    models.seed_dropout(network, masks)
+    network.to(dtype=x.dtype, device=x.device)
+    weights = class_weights(y, n_classes, settings.class_weights)
+    case_weights = None if weights is None else weights.to(x.dtype)[y]
+    optimizer = make_optimizer(network, settings)
+    plateau = Plateau(
+        settings.lr,
+        settings.plateau_factor,
+        settings.plateau_patience,
+        settings.plateau_min_lr,
+        settings.plateau_min_delta,
+    )
+    batch = settings.batch(len(x))
+    kept: dict[str, Weights] = {}
+    best_epoch: dict[str, int] = {}
+    least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
+    curve = Curve([], [])
+
+    def keep(selection: str, score: float, epoch: int) -> None:
+        if score < least[selection]:
+            least[selection], kept[selection], best_epoch[selection] = score, snapshot(network), epoch
+
+    for epoch in range(1, settings.epochs + 1):
+        network.train()
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
+        for index in torch.randperm(len(x), generator=order).split(batch):
+            losses = F.cross_entropy(network(x[index]), y[index], reduction="none")
+            if case_weights is not None:
+                losses = losses * case_weights[index]
+            optimizer.zero_grad(set_to_none=True)
+            losses.mean().backward()
+            optimizer.step()
+            total += losses.detach().double().sum()
+        loss = total.item() / len(x)
+        if not math.isfinite(loss):
+            raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
+        curve.loss.append(loss)
+        curve.lr.append(plateau.lr)
+        keep("least_train_loss", loss, epoch)
+        if held is not None:
+            keep("validation", cross_entropy(predict(network, held[0]), held[1]), epoch)
+        if oracle is not None:
+            keep("test_oracle", -accuracy(predict(network, oracle[0]), oracle[1]), epoch)
+        optimizer.param_groups[0]["lr"] = plateau.step(loss)
+        if progress is not None:
+            progress(epoch, settings.epochs, loss)
+
+    kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
+    done = Fit(network, kept, best_epoch, curve, cells, math.nan)
+    return replace(done, train_cross_entropy=cross_entropy(predict(done.load("least_train_loss"), x), y))
+
+
+def search(
+    model: str,
+    config: ModelConfig,
+    settings: Settings,
+    x: Tensor,
+    y: Tensor,
+    n_classes: int,
+    seed: int,
+    *,
+    oracle: tuple[Tensor, Tensor] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Fit, list[Fit]]:
+    """Train every LSTM size that is asked for, and return the fit to keep and all of them.
+
+    Kept is the one whose weights of least training loss have the least cross-entropy over the training cases in
+    inference mode (Karim et al. 2019, hyperparameter_search.py); the first of equals. Networks without an LSTM are
+    trained once. Arguments and errors as for `fit`.
+    """
+    sizes = settings.cells or (0,)
+    epochs = settings.epochs * len(sizes)
+    fits = []
+    for number, cells in enumerate(sizes):
+
+        def onward(epoch: int, _: int, loss: float, done: int = number * settings.epochs) -> None:
+            if progress is not None:
+                progress(done + epoch, epochs, loss)
+
+        fits.append(
+            fit(model, config, settings, x, y, n_classes, seed, cells=cells, oracle=oracle, progress=onward),
+        )
+    return min(fits, key=lambda done: done.train_cross_entropy), fits
