@@ -1,4 +1,4 @@
-# make run    train the default job and print its accuracy table    (ARGS="dataset=OSULeaf seeds=3" for another one)
+# make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
 # make lint   ruff and mypy
 # make clean  remove the environment and every cache; results stay
@@ -16,8 +16,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 p
 .DELETE_ON_ERROR:
 
 run: .venv/.run
-	$(BIN)/python -m tsfcn.run $(ARGS)
-	$(BIN)/python -m tsfcn.table
+	$(BIN)/python -m tsfcn.run results=my_results $(ARGS)
 
 test: .venv/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"tsfcn {__version__}")
         return 0
     if verb not in VERBS:
-        print(unknown(verb), file=sys.stderr)
+        print(f"error: {unknown(verb)}", file=sys.stderr)
         return 2
     import importlib
 

@@ -35,7 +35,9 @@ READER = 1  # raise it when the same files would be read differently: it voids t
 # PLAID's early revision has the official sizes and differs by its rounding to 5 digits: only the content hash shows it.
 EARLY_REVISION = {"Chinatown": (20, 345), "MelbournePedestrian": (1200, 2450)}
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
+GAP = re.compile(r"(?<![^,\s])\?(?![^,\s])")  # a '?' that is all of a value
 
 
 class NotAvailable(UserError):
@@ -138,7 +140,7 @@ def canonical_label(text: str) -> str:
     >>> [canonical_label(label) for label in ("1.0000000e+00", "-1", "03", "1.50", "walk", "1_0", "nan")]
     ['1', '-1', '3', '1.5', 'walk', '1_0', 'nan']
     """
-    if not NUMBER.fullmatch(text) or not text.isascii():
+    if not NUMBER.fullmatch(text):
         return text
     number = float(text)
     if abs(number) >= 2**53:  # neighbouring integers are one float from here on
@@ -337,7 +339,7 @@ def _read_tsv(path: Path) -> _Split:
             raise UserError(f"{where} is of one column: write label and values with tabs between them")
         if not label or label.lower() == "nan":
             raise UserError(f"{where} is without a label: write it in the first column")
-        case = _numbers(values.split("\t"), where, first_column=2)
+        case = _numbers(values, "\t", where, first_column=2)
         if split.cases and len(case) + 1 != n_columns:
             raise UserError(
                 f"{where} is of {len(case) + 1} columns: the lines before it have {n_columns}, end short cases with NaN"
@@ -368,12 +370,12 @@ def _read_ts(path: Path) -> _Split:
             if tag == "@data":
                 in_data = True
             elif tag == "@timestamps" and words[:1] == ["true"]:
-                raise UserError(f"{where} is '{text}': files with time stamps are not read, write plain values")
+                raise UserError(f"{where} is {text!r}: files with time stamps are not read, write plain values")
             elif tag == "@targetlabel" and words[:1] == ["true"]:
-                raise UserError(f"{where} is '{text}': this is regression, take a dataset with classes")
+                raise UserError(f"{where} is {text!r}: this is regression, take a dataset with classes")
             elif tag == "@classlabel":
                 if words[:1] != ["true"]:
-                    raise UserError(f"{where} is '{text}': this dataset has no classes, take one that has")
+                    raise UserError(f"{where} is {text!r}: this dataset has no classes, take one that has")
                 declared = {canonical_label(label) for label in text.split()[2:]}
             elif tag in ("@dimensions", "@dimension") and words and words[0].isdecimal():
                 n_channels = int(words[0])
@@ -387,11 +389,11 @@ def _read_ts(path: Path) -> _Split:
             raise UserError(f"{where} is with time stamps: files with time stamps are not read, write plain values")
         label = canonical_label(label)
         if declared and label not in declared:
-            raise UserError(f"{where} is of class '{label}': '@classLabel' does not name it, mend one of the two")
+            raise UserError(f"{where} is of class {label!r}: '@classLabel' does not name it, mend one of the two")
         n_channels = n_channels or len(channels)
         if len(channels) != n_channels:
             raise UserError(f"{where} is of {len(channels)} channels: the file has {n_channels}")
-        values = [_numbers(["nan" if v.strip() == "?" else v for v in c.split(",")], where, 1) for c in channels]
+        values = [_numbers(GAP.sub("NaN", channel), ",", where, first_column=1) for channel in channels]
         if len({len(channel) for channel in values}) > 1:
             raise UserError(f"{where} is of channels that differ in length: end the shorter with '?'")
         split.cases.append(np.stack(values))  # (n_channels, n_timepoints)
@@ -413,20 +415,21 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"file '{path}' is not readable ({error.strerror}): mend its rights or its disk") from error
 
 
-def _numbers(fields: list[str], where: str, first_column: int) -> Float64:
-    try:
-        values = np.array(fields, dtype=np.float64)
-        sound = not np.isinf(values).any()
-    except ValueError:
-        sound = False
-    if sound and not any("_" in field for field in fields):  # Python reads '1_0' as 10
-        return values
+def _numbers(text: str, separator: str, where: str, first_column: int) -> Float64:
+    fields = text.split(separator)
+    # Python, and numpy through it, reads '1_0' as 10; numpy drops NUL, which a broken disk or copy leaves in a file.
+    if "_" not in text and "\0" not in text:
+        with contextlib.suppress(ValueError):
+            values = np.array(fields, dtype=np.float64)
+            if not np.isinf(values).any():
+                return values
     for column, field in enumerate(fields, start=first_column):
-        if not NUMBER.fullmatch(field.strip()) and field.strip().lower() not in ("nan", "+nan", "-nan"):
-            raise UserError(f"{where} column {column} is '{field[:40]}': write a number, or NaN for a missing value")
-        if np.isinf(float(field)):
-            raise UserError(f"{where} column {column} is '{field[:40]}': too large for float64, write a smaller number")
-    raise AssertionError(f"{where}: numpy and the pattern of a number disagree")
+        word = field.strip(" ")
+        if not NUMBER.fullmatch(word) and not NAN.fullmatch(word):
+            raise UserError(f"{where} column {column} is {field[:40]!r}: write a number, or NaN for a missing value")
+        if np.isinf(float(word)):
+            raise UserError(f"{where} column {column} is {field[:40]!r}: too large for float64, write a smaller number")
+    raise AssertionError(f"{where}: numpy refuses {text[:40]!r} without a field that is no number")
 
 
 # ---------------------------------------------------------------- the cache of parsed files

@@ -7,6 +7,7 @@ test cases; what comes out is float32 and free of NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ Floats = npt.NDArray[np.floating]
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.str_]
+FloatsT = TypeVar("FloatsT", bound=np.floating)  # float64 in, float64 out
 
 NORMALISATIONS = ("none", "series", "train")
 MISSING = ("zero",)
@@ -106,8 +108,8 @@ def encode_labels(y_train: npt.ArrayLike, y_test: npt.ArrayLike) -> tuple[Int64,
 
 
 def resample(
-    x_train: Floats, y_train: npt.ArrayLike, x_test: Floats, y_test: npt.ArrayLike, k: int
-) -> tuple[Floats, Labels, Floats, Labels]:
+    x_train: npt.NDArray[FloatsT], y_train: npt.ArrayLike, x_test: npt.NDArray[FloatsT], y_test: npt.ArrayLike, k: int
+) -> tuple[npt.NDArray[FloatsT], Labels, npt.NDArray[FloatsT], Labels]:
     """Draw the k-th split of the pooled cases, with as many training cases of each class as the official split has.
 
     x_train, x_test: (n_cases, n_channels, n_timepoints), equal in all but n_cases; y_train, y_test: labels (n_cases,).
@@ -182,7 +184,7 @@ def prepare(
     unequal: NaN at the end of a case means that the case has ended; else it is missing like any other NaN.
     fixed_length: the network takes exactly L timepoints, so longer test cases are cut there (after normalisation over
     all of their timepoints); a network that takes any length gets them whole.
-    Raises UserError for a policy that is not one of these, a value too large for float32 and a training set of NaN only;
+    Raises UserError for a policy not among these, a value too large for float32 and a training set of NaN only;
     ValueError for shapes that do not belong together.
     """
     for setting, word, known in (

@@ -26,7 +26,9 @@ def one_of(name: str, value: object, words: Iterable[str]) -> None:
 def within(name: str, value: float, low: float, high: float = math.inf, *, open_high: bool = False) -> None:
     """Raise UserError unless low <= value <= high (value < high with `open_high`)."""
     if not (low <= value < high if open_high else low <= value <= high):
-        limit = f"at least {low:g}" if high == math.inf else f"from {low:g} {'to below' if open_high else 'to'} {high:g}"
+        limit = (
+            f"at least {low:g}" if high == math.inf else f"from {low:g} {'to below' if open_high else 'to'} {high:g}"
+        )
         raise UserError(f"{name}={value:g} is out of range: give a number {limit}")
 
 
@@ -214,7 +216,9 @@ class Settings:
     plateau_min_delta: float  # absolute; a smaller gain in training loss is none
     initialiser: str  # of convolution kernels: glorot_uniform | he_uniform
     class_weights: str  # none | balanced: each case's loss times n_train / (n_classes * n_train of its class)
-    cells: tuple[int, ...]  # LSTM sizes, each trained in full, the least training cross-entropy kept; () without an LSTM
+    cells: tuple[
+        int, ...
+    ]  # LSTM sizes, each trained in full, the least training cross-entropy kept; () without an LSTM
 
     def __post_init__(self) -> None:
         """Check the ranges and that the fields fit each other."""

@@ -7,6 +7,7 @@ It ends when its input ends or when nobody reads its answers, so no worker outli
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -76,11 +77,9 @@ class Worker:
         self.job = job
         assert self.process.stdin is not None
         message = {"job": job.to_json(), "root": root, "save_weights": save_weights}
-        try:
+        with contextlib.suppress(BrokenPipeError):  # where it died: answers() says so
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died: answers() says so
 
     def answers(self) -> list[dict[str, Any]] | None:
         """Return the messages that have come, or None if the worker has ended."""
@@ -96,16 +95,12 @@ class Worker:
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
         return self.process.wait()
 
 
-def local(
-    jobs: list[Job], results: Path, root: str | None, save_weights: bool, n_workers: int
-) -> Iterator[Event]:
+def local(jobs: list[Job], results: Path, root: str | None, save_weights: bool, n_workers: int) -> Iterator[Event]:
     """Run the jobs in `n_workers` processes, yielding events as they come; in the given order, not awaiting each other.
 
     A worker that dies (killed, out of memory) is replaced and its job tried once more, then recorded as failed. When

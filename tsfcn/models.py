@@ -8,6 +8,7 @@ come from generators that the caller passes, never from torch's global state.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -95,11 +96,11 @@ class FCN(nn.Module):
 
 
 def hard_sigmoid(x: Tensor) -> Tensor:
-    """Return Keras' piecewise linear sigmoid, 0.2 x + 0.5 clipped to [0, 1]. (PyTorch's has slope 1/6.)"""
+    """Return Keras' piecewise linear sigmoid, 0.2 x + 0.5 clipped to [0, 1]; PyTorch's has slope 1/6."""
     return torch.clamp(0.2 * x + 0.5, 0.0, 1.0)
 
 
-GATES = {"hard_sigmoid": hard_sigmoid, "sigmoid": torch.sigmoid}
+GATES: dict[str, Callable[[Tensor], Tensor]] = {"hard_sigmoid": hard_sigmoid, "sigmoid": torch.sigmoid}
 
 
 class LSTM(nn.Module):
@@ -138,7 +139,7 @@ class LSTM(nn.Module):
 
 
 class AttentionLSTM(LSTM):
-    """LSTM whose every step also sees a weighted mean of all steps of its input. (n, n_steps, n_features) -> (n, cells).
+    """LSTM whose every step also sees a weighted mean of all steps. (n, n_steps, n_features) -> (n, cells).
 
     Karim et al. 2018, section II.D, as in titu1994/LSTM-FCN layers_utils: with the previous hidden state h,
     e_t = v' tanh(U h + W x_t + b), weights a = softmax over t of e, z = sum of a_t x_t, and the gates are
@@ -229,7 +230,8 @@ class Residual(nn.Module):
         sizes = [n_in] + [n_out] * len(config.kernels)
         self.input_norm = nn.BatchNorm1d(n_in, eps=eps, momentum=1 - momentum) if input_norm else nn.Identity()
         self.convs = nn.ModuleList(
-            ConvNorm(a, b, kernel, momentum, eps) for a, b, kernel in zip(sizes, sizes[1:], config.kernels, strict=False)
+            ConvNorm(a, b, kernel, momentum, eps)
+            for a, b, kernel in zip(sizes, sizes[1:], config.kernels, strict=False)
         )
         self.shortcut: nn.Module
         if n_in == n_out:
@@ -297,7 +299,10 @@ def he_uniform(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Gener
     nn.init.uniform_(weight, -limit, limit, generator=generator)
 
 
-INITIALISERS = {"glorot_uniform": glorot_uniform, "he_uniform": he_uniform}
+INITIALISERS: dict[str, Callable[[Tensor, int, int, torch.Generator], None]] = {
+    "glorot_uniform": glorot_uniform,
+    "he_uniform": he_uniform,
+}
 
 
 def initialise(network: nn.Module, initialiser: str, generator: torch.Generator) -> None:
@@ -309,8 +314,8 @@ def initialise(network: nn.Module, initialiser: str, generator: torch.Generator)
     for module in network.modules():
         if isinstance(module, nn.Conv1d):
             receptive = module.kernel_size[0]
-            fans = module.in_channels * receptive, module.out_channels * receptive
-            INITIALISERS[initialiser](module.weight, *fans, generator)
+            fan_in, fan_out = module.in_channels * receptive, module.out_channels * receptive
+            INITIALISERS[initialiser](module.weight, fan_in, fan_out, generator)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
@@ -318,7 +323,7 @@ def initialise(network: nn.Module, initialiser: str, generator: torch.Generator)
             nn.init.zeros_(module.bias)
         elif isinstance(module, LSTM):
             cells = module.recurrent.shape[0]
-            glorot_uniform(module.kernel, *module.kernel.shape, generator)
+            glorot_uniform(module.kernel, module.kernel.shape[0], module.kernel.shape[1], generator)
             nn.init.orthogonal_(module.recurrent, generator=generator)
             nn.init.zeros_(module.bias)
             with torch.no_grad():

@@ -79,7 +79,8 @@ class Job:
 
     def model_config(self) -> conf.ModelConfig:
         """Return the model's settings as the dataclass."""
-        return CONFIGS[self.architecture](**self.model_settings)
+        config: conf.ModelConfig = CONFIGS[self.architecture](**self.model_settings)
+        return config
 
 
 CONFIGS: dict[str, Any] = {
@@ -162,7 +163,7 @@ STEP_SECONDS = 4e-3
 
 
 def macs(job: Job, n_channels: int, length: int) -> float:
-    """Return the multiplications of one case's forward pass: convolutions and dense layers; recurrence by its kernels."""
+    """Return the multiplications of one case's forward pass, without the LSTM branch: it is small beside the rest."""
     model = job.model_config()
     if isinstance(model, conf.MLPConfig):
         sizes = [n_channels * length, *model.units]

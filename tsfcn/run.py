@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -48,11 +49,15 @@ def check_overrides(overrides: Sequence[str]) -> None:
         try:
             (override,) = OverridesParser.create().parse_overrides([written])
         except OverrideParseException as error:
-            hint = "write exclude=[...] to leave datasets out" if "~" in written or "!" in written else "write KEY=VALUE"
+            hint = (
+                "write exclude=[...] to leave datasets out" if "~" in written or "!" in written else "write KEY=VALUE"
+            )
             raise UserError(f"'{written}' is not an override ({first_line(error)}): {hint}") from None
         key = override.key_or_group
         if key.startswith("hydra"):
             continue
+        if override.is_delete():
+            raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
         if override.is_sweep_override():
             value = written.split("=", 1)[1]
             raise UserError(f"'{written}' is a sweep: one run takes a list, write '{key}=[{value}]'")
@@ -62,6 +67,11 @@ def check_overrides(overrides: Sequence[str]) -> None:
 def check_key(key: str, written: str) -> None:
     """Raise UserError unless the dotted `key` is a setting or a group of conf/."""
     if key in GROUPS:
+        value = written.split("=", 1)[1] if "=" in written else ""
+        if key != "model" and not re.fullmatch(r"[\w./-]*", value):
+            raise UserError(f"'{written}' is more than one choice: a run has one {key}")
+        if key in GROUPS and re.fullmatch(r"[\d.]+", value):
+            raise UserError(f"{key} '{value}' is not known: use one of {', '.join(options(key))}")
         return
     node: Any = config.RunConfig
     path: list[str] = []
@@ -70,10 +80,12 @@ def check_key(key: str, written: str) -> None:
         if part not in names:
             near = difflib.get_close_matches(part, names, n=1)
             where = ".".join(path)
-            options = f"did you mean '{'.'.join([*path, *near])}'?" if near else (
-                f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value"
+            hint = (
+                f"did you mean '{'.'.join([*path, *near])}'?"
+                if near
+                else (f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value")
             )
-            raise UserError(f"setting '{key}' in '{written}' is not known: {options}")
+            raise UserError(f"setting '{key}' in '{written}' is not known: {hint}")
         path.append(part)
         kind = get_type_hints(node)[part] if part != "experiment" else None
         node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
@@ -113,10 +125,13 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
         raise UserError(explain(error, overrides)) from None
 
 
+def options(group: str) -> list[str]:
+    """Return the names that a group of conf/ offers."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
     """Return one line for an error of Hydra or OmegaConf, as the user's mistake that it is."""
-    import re
-
     for written in overrides:
         found = re.match(r"\+*model\.(\w+)\.", written)
         if found and "NoneType" in str(error):
@@ -129,10 +144,9 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     missing = re.search(r"Could not find '(\w+)/([^']*)'", str(error))
     if missing:
         group, option = missing.groups()
-        options = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-        near = difflib.get_close_matches(option, options, n=1)
+        near = difflib.get_close_matches(option, options(group), n=1)
         return f"{group} '{option}' is not known: " + (
-            f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options)}"
+            f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
         )
     key = getattr(cause, "full_key", None)
     line = first_line(cause)
@@ -198,8 +212,8 @@ def check_groups(jobs: list[plan.Job], records: list[store.Record], results: Pat
     for job in jobs:
         if job.passport and groups.get(job.row, job.group) != job.group:
             raise UserError(
-                f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or another "
-                "version of the training code: use another results folder, or move the old records away"
+                f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or"
+                " another version of the training code: use another results folder, or move the old records away"
             )
 
 
@@ -228,8 +242,8 @@ def execute_run(run: config.RunConfig, published: config.ProtocolConfig, command
         print(dry(jobs, states, missing, n_workers))
         return OK, jobs
 
-    for name, reason in missing.items():
-        print(f"skipped: {name}: {reason}", file=sys.stderr)
+    for line in missing_lines(missing):
+        print(f"skipped: {line}", file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
     estimate = sum(map(plan.seconds, pending)) / max(1, min(n_workers, len(pending)))
     print(
@@ -291,13 +305,24 @@ def dry(jobs: list[plan.Job], states: dict[str, str], missing: dict[str, str], n
         what += f" resample {job.resample}" if job.resample else ""
         rows.append(f"{state:8} {cost:>12}  {what}")
     pending = [plan.seconds(job) for job in jobs if states[job.key] == "pending"]
-    rows += [f"missing: {name}: {reason}" for name, reason in missing.items()]
+    rows += [f"missing: {line}" for line in missing_lines(missing)]
     rows.append(
         f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(missing)} of them missing: "
         f"{len(pending)} jobs to run, roughly {clock(sum(pending))} on one core, "
         f"{clock(sum(pending) / n_workers)} on {n_workers}; nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
+
+
+def missing_lines(missing: dict[str, str]) -> list[str]:
+    """Return the datasets that cannot be had, those with the same reason on one line."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        alike.setdefault(reason.replace(name, "NAME"), []).append(name)
+    return [
+        f"{len(members)} datasets ({', '.join(members)}): {reason}" if len(members) > 1 else missing[members[0]]
+        for reason, members in alike.items()
+    ]
 
 
 def remember(results: Path, command: str) -> None:
@@ -347,6 +372,7 @@ def main(argv: list[str] | None = None) -> int:
         if {"-m", "--multirun"} & set(argv):
             raise UserError("-m is not for this command: give lists, such as 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'")
         if len(overrides) < len(argv):
+            check_overrides([word for word in overrides if "=" in word])  # others are values of flags: --cfg job
             return with_flags(argv)
         chosen, published = compose(overrides)
         signal.signal(signal.SIGTERM, stop)
@@ -355,8 +381,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or 'results'}: nothing done so far is lost, "
-              "mend it and start the same command again", file=sys.stderr)
+        print(
+            f"error: {error.strerror or error}: {error.filename or 'results'}: nothing done so far is lost, "
+            "mend it and start the same command again",
+            file=sys.stderr,
+        )
         return BAD_INPUT
     except KeyboardInterrupt:
         print("\nstopped: finished jobs are kept, the same command goes on from there", file=sys.stderr)

@@ -40,7 +40,7 @@ class Writer:
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
-            self.file = open(self.folder / name, "xb", buffering=0)
+            self.file = (self.folder / name).open("xb", buffering=0)
         line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False, separators=(",", ":"))
         data = memoryview(line.encode() + b"\n")
         start = self.file.tell()
@@ -73,7 +73,7 @@ def lines(path: Path) -> list[Record]:
                 print(f"{path}: line {number} is no record and is left out", file=sys.stderr)
             continue
         if int(record.get("schema", 0)) > SCHEMA:
-            raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}; install a newer one")
+            raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}, install a newer")
         records.append(record)
     return records
 
@@ -137,7 +137,7 @@ def write_predictions(
         "y_pred": y_pred.astype(np.int16),
         "classes": classes,
     }
-    replace(predictions_path(results, key), lambda file: np.savez_compressed(file, **arrays))
+    replace(predictions_path(results, key), lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def write_weights(results: Path, key: str, data: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
 import sys
 from collections import Counter, defaultdict
@@ -32,7 +33,7 @@ METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
 OFF_PAPER = "off-paper"
 TEST_SELECTED = "TEST-SELECTED"
 MEANINGS = {
-    OFF_PAPER: "the protocol's paper did not train this model; the protocol was carried over to it",
+    OFF_PAPER: "no paper trained this model by this protocol; the protocol was carried over to it",
     TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
 }
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
@@ -85,7 +86,7 @@ def _written(name: Name) -> str:
 
 
 def _by_name(records: Iterable[Record]) -> list[Record]:
-    return sorted(records, key=lambda r: (r["dataset"].casefold(), *_name(r), r.get("seed", 0), r.get("key", "")))
+    return sorted(records, key=lambda r: (*_name(r), r.get("seed") or 0, r.get("key", "")))
 
 
 def _number(record: Record, field: str) -> float:
@@ -244,7 +245,7 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     for model, protocol in sorted(marks):
         said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
         titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
-    order = sorted(cells, key=lambda row: (row[0].casefold(), row[0], _resample(row[1])))
+    order = sorted(cells, key=lambda row: (row[0], _resample(row[1])))
     rows = [
         {"dataset": dataset, "split": split}
         | {title: cells[dataset, split].get(column, math.nan) for column, title in titles.items()}
@@ -394,7 +395,7 @@ def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray,
     """Return probabilities, y_true and y_pred of a record. Raises UserError if they are not there or not its own."""
     path = store.predictions_path(results, record["key"])
     job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
-    again = "repeat the run that made the record, it trains again what has no predictions"
+    again = "repeat the run that made the record, with require_predictions=true"
     if not path.is_file():
         raise UserError(f"{job} is missing in {path.parent}: {again}")
     try:
@@ -518,12 +519,13 @@ def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -
     if sources:
         runs = {source: "single run" if n == 1 else f"mean of {n} runs" for source, n in sources.items()}
         said = ", ".join(f"{source} ({runs[source]})" for source in sorted(sources))
-        lines.append(f"published: the paper's accuracy on the same split, {said}; difference: ours minus theirs.")
+        lines.append(f"published: the paper's accuracy on the same split, {said}.")
+        lines.append("difference: ours minus theirs.")
     notes: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row["published_note"] and row["dataset"] not in notes[row["published_note"]]:
             notes[row["published_note"]].append(row["dataset"])
-    lines += [f"*: published figure of {', '.join(notes[note])}: {note}." for note in sorted(notes)]
+    lines += [f"*: published figure of {', '.join(notes[note])} ({note})." for note in sorted(notes)]
     lines += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
         lines.append(f"[...]: {CHANGED}.")
@@ -591,6 +593,10 @@ def _csv(table: pd.DataFrame) -> str:
     return str(pd.DataFrame(texts, columns=table.columns, dtype="str").to_csv(index=False, lineterminator="\n"))
 
 
+def _replace(path: Path, data: bytes) -> None:
+    store.replace(path, lambda file: file.write(data))
+
+
 def write(results: Path) -> None:
     """Write results/tables/{accuracy,accuracy_wide,summary,status}.csv and results/README.md from results/records.
 
@@ -604,8 +610,7 @@ def write(results: Path) -> None:
     texts[results / "README.md"] = _readme(results, records, tables)  # last: it never speaks of tables not yet there
     try:
         for path, text in texts.items():
-            data = text.encode()
-            store.replace(path, lambda file, data=data: file.write(data))
+            _replace(path, text.encode())
     except OSError as error:
         said = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
         raise UserError(said) from error
@@ -778,8 +783,26 @@ def _provenance(done: Sequence[Record]) -> str:
         f"- meaning of the training code: {tally(record.get('meaning') for record in done)}",
         f"- archive: {tally(passport.get('archive') for passport in passports)}",
         f"- finished: {days}",
+        *_policies(done),
     ]
     return grid + "\n\n" + "\n".join(lines)
+
+
+def _policies(done: Sequence[Record]) -> list[str]:
+    """Return a line for each data policy that changed a dataset: its name and the largest count of any of its jobs."""
+    lines = []
+    for field, what in (
+        ("n_filled", "missing values set to zero"),
+        ("n_padded", "cases padded to a common length"),
+        ("n_cut", "test cases cut to the longest training case"),
+    ):
+        counts: dict[str, int] = {}
+        for record in done:
+            counts[record["dataset"]] = max(counts.get(record["dataset"], 0), record.get(field) or 0)
+        touched = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
+        if touched:
+            lines.append(f"- {what}: {touched}")
+    return lines
 
 
 def _files(results: Path) -> list[str]:
@@ -818,14 +841,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         records = _read(results)
         table = metric(records, results, options.metric)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    print(render(table, metric=options.metric, markdown=options.markdown))
     summed, failures = summary(records), status(records)
+    parts = [render(table, metric=options.metric, markdown=options.markdown)]
     if not summed.empty:
-        print("\n" + render_summary(summed, markdown=options.markdown))
+        parts.append(render_summary(summed, markdown=options.markdown))
     if not failures.empty:
-        print("\n" + render_status(failures, markdown=options.markdown))
+        parts.append(render_status(failures, markdown=options.markdown))
+    try:
+        print("\n\n".join(parts), flush=True)
+    except BrokenPipeError:  # `tsfcn table | head` has seen enough; nothing may be left for the interpreter to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -46,7 +46,7 @@ def test_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     info = f"tsfcn-{tsfcn.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"tsfcn", info}
     inside = {str(path.relative_to(ROOT)) for path in (ROOT / "tsfcn").rglob("*") if path.is_file()}
-    conf = {f"tsfcn/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
+    conf = {f"tsfcn/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*") if path.is_file()}
     assert {name for name in names if name.startswith("tsfcn/")} == {n for n in inside if "__pycache__" not in n} | conf
     assert {"tsfcn/py.typed", "tsfcn/ucr2018.csv", "tsfcn/conf/config.yaml", f"{info}/licenses/LICENSE"} <= names
 
@@ -100,7 +100,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_unknown_verb(verb: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb]) == 2
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", line)
+    assert (captured.out, captured.err) == ("", f"error: {line}")
 
 
 def test_no_verb_shows_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine", "explain", "report"),
     ("job", "estimator"),
     ("execute",),
+    ("monitor",),
     ("run", "compare", "reproduce"),
     ("__init__", "__main__"),
 )
@@ -35,7 +36,6 @@ HOMES = {
     "sktime": {"estimator"},
     "hydra": COMMANDS,
     "omegaconf": COMMANDS,
-    "rich": {*COMMANDS, "execute", "table"},
     "matplotlib": {"figures"},
     "aeon": set(),
 }
@@ -55,8 +55,8 @@ def sources() -> dict[str, list[Path]]:
 def imports(code: str, names: frozenset[str]) -> Iterator[tuple[str, bool]]:
     """Yield (what is imported, whether loading the module imports it) for every import in `code`.
 
-    What: `tsfcn.MODULE` for one of the package's modules `names` (`from tsfcn import MODULE` and deeper names too), else
-    the top-level package. Imports under `if TYPE_CHECKING:` and in functions do not happen on loading.
+    What: `tsfcn.MODULE` for one of the package's modules `names`, however deep and however written, else the top-level
+    package. Imports under `if TYPE_CHECKING:` and in functions do not happen on loading.
     """
 
     def walk(node: ast.AST, on_loading: bool) -> Iterator[tuple[str, bool]]:
@@ -69,7 +69,9 @@ def imports(code: str, names: frozenset[str]) -> Iterator[tuple[str, bool]]:
                 yield resolve([*node.module.split("."), alias.name]), on_loading
         for child in ast.iter_child_nodes(node):
             delayed = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) or (
-                isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING") and child in node.body
+                isinstance(node, ast.If)
+                and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+                and child in node.body
             )
             yield from walk(child, on_loading and not delayed)
 
@@ -110,7 +112,7 @@ def loaded(module: str) -> set[str]:
 def test_import_reader() -> None:
     code = (
         "import a.b, tsfcn.job as j\nfrom tsfcn import store, __version__\nfrom tsfcn.train import fit\n"
-        "if TYPE_CHECKING:\n    import pandas\nelse:\n    import c\n"
+        "if TYPE_CHECKING:\n    import pandas\nelse:\n    import c\nif not TYPE_CHECKING:\n    import g\n"
         "class K:\n    import d\n    def f(self):\n        import torch\n"
         "try:\n    import e\nexcept ImportError:\n    pass\n"
     )
@@ -122,6 +124,7 @@ def test_import_reader() -> None:
         ("tsfcn.train", True),
         ("pandas", False),
         ("c", True),
+        ("g", True),
         ("d", True),
         ("torch", False),
         ("e", True),
@@ -160,7 +163,7 @@ def test_needs_the_standard_library_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [name for name in ("plan", "store", "archive", "table", "compare") if name in sources()]
+    "module", [name for name in ("plan", "store", "archive", "table", "run", "compare") if name in sources()]
 )
 def test_starts_without_torch(module: str) -> None:
     assert "torch" not in loaded(module)

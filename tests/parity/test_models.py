@@ -1,0 +1,701 @@
+"""The networks against numpy written out by hand, published parameter counts and torch.nn.LSTM.
+
+All in float64, with every weight and batch-norm statistic drawn at random: no term can hide behind a zero or a one.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import nn
+
+from tsfcn import models
+from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+
+Float64 = npt.NDArray[np.float64]
+State = dict[str, Float64]
+
+# TensorFlow's 'same' at stride 1: kernel - 1 zeros in all, half of them left, rounded down.
+PADDING = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 2), 5: (2, 2), 6: (2, 3), 7: (3, 3), 8: (3, 4)}
+
+CONFIGS: dict[str, ModelConfig] = {
+    "fcn": FCNConfig(),
+    "lstm_fcn": LSTMFCNConfig(),
+    "alstm_fcn": LSTMFCNConfig(),
+    "mlp": MLPConfig(),
+    "resnet": ResNetConfig(),
+}
+
+
+def network(
+    model: str,
+    config: ModelConfig | None = None,
+    n_channels: int = 1,
+    n_timepoints: int = 24,
+    n_classes: int = 2,
+    cells: int = 8,
+) -> nn.Module:
+    """Return a network with initial weights from generator 0, its settings as published unless given."""
+    made = models.build(model, config or CONFIGS[model], n_channels, n_timepoints, n_classes, cells)
+    models.initialise(made, "he_uniform", torch.Generator().manual_seed(0))
+    return made
+
+
+def randomise(made: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw every parameter and statistic anew, variances positive; returns the network in float64."""
+    numbers = np.random.default_rng(seed)
+    made.double()
+    with torch.no_grad():
+        for name, value in made.state_dict().items():
+            if name.endswith("running_var"):
+                value.copy_(torch.from_numpy(numbers.uniform(0.3, 2.0, value.shape)))
+            elif value.is_floating_point():
+                value.copy_(torch.from_numpy(numbers.normal(0.0, 0.5, value.shape)))
+    return made
+
+
+def state(made: nn.Module) -> State:
+    """Return the parameters and statistics as numpy arrays of their own."""
+    return {name: value.detach().numpy().copy() for name, value in made.state_dict().items()}
+
+
+def cases(*shape: int, seed: int = 1) -> Float64:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+# ---------------------------------------------------------------- the layers by hand
+
+
+def relu(x: Float64) -> Float64:
+    return np.maximum(x, 0.0)
+
+
+def sigmoid(x: Float64) -> Float64:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def hard_sigmoid(x: Float64) -> Float64:
+    """Keras: 0 below -2.5, 1 above 2.5, 0.2 x + 0.5 between."""
+    return np.where(x < -2.5, 0.0, np.where(x > 2.5, 1.0, 0.2 * x + 0.5))
+
+
+GATES: dict[str, Callable[[Float64], Float64]] = {"hard_sigmoid": hard_sigmoid, "sigmoid": sigmoid}
+
+
+def convolve(x: Float64, weight: Float64, bias: Float64) -> Float64:
+    """Cross-correlate x (n, c, t) with weight (o, c, k), 'same' padding -> (n, o, t)."""
+    kernel = weight.shape[2]
+    windows = sliding_window_view(np.pad(x, ((0, 0), (0, 0), PADDING[kernel])), kernel, axis=2)  # (n, c, t, k)
+    return np.asarray(np.einsum("nctk,ock->not", windows, weight) + bias[:, None])
+
+
+def normalise(x: Float64, s: State, name: str, training: bool, eps: float = 0.001) -> Float64:
+    """Normalise the channels of x (n, c, t), by the batch's own population variance in training."""
+    mean = x.mean(axis=(0, 2)) if training else s[f"{name}.running_mean"]
+    variance = ((x - mean[:, None]) ** 2).mean(axis=(0, 2)) if training else s[f"{name}.running_var"]
+    scaled = (x - mean[:, None]) / np.sqrt(variance + eps)[:, None]
+    return np.asarray(s[f"{name}.weight"][:, None] * scaled + s[f"{name}.bias"][:, None])
+
+
+def conv_norm(x: Float64, s: State, name: str, training: bool) -> Float64:
+    return normalise(convolve(x, s[f"{name}.conv.weight"], s[f"{name}.conv.bias"]), s, f"{name}.norm", training)
+
+
+def dense(x: Float64, s: State, name: str) -> Float64:
+    return np.asarray(x @ s[f"{name}.weight"].T + s[f"{name}.bias"])
+
+
+def fcn_features(x: Float64, s: State, training: bool) -> Float64:
+    for block in range(3):
+        x = relu(conv_norm(x, s, f"blocks.{block}", training))
+    return np.asarray(x.sum(axis=2) / x.shape[2])
+
+
+def resnet(x: Float64, s: State, training: bool, input_norm: bool) -> Float64:
+    """Wang et al. 2017, figure 1(c): the last two of three blocks have different and equal width in turn."""
+    for block in range(3):
+        name = f"blocks.{block}"
+        y = normalise(x, s, f"{name}.input_norm", training) if input_norm and block == 0 else x
+        y = relu(conv_norm(y, s, f"{name}.convs.0", training))
+        y = relu(conv_norm(y, s, f"{name}.convs.1", training))
+        y = conv_norm(y, s, f"{name}.convs.2", training)
+        widens = x.shape[1] != y.shape[1]
+        around = conv_norm if widens else normalise
+        x = relu(y + around(x, s, f"{name}.shortcut", training))
+    return dense(x.mean(axis=2), s, "head")
+
+
+def cell(
+    projected: Float64, h: Float64, c: Float64, s: State, gate: Callable[[Float64], Float64]
+) -> tuple[Float64, Float64]:
+    """Return (h, c) after one step of Keras' LSTM; its kernels hold input, forget, cell and output side by side."""
+    units = h.shape[1]
+    gates = projected + h @ s["lstm.recurrent"] + s["lstm.bias"]
+    i, f = gate(gates[:, :units]), gate(gates[:, units : 2 * units])
+    g, o = np.tanh(gates[:, 2 * units : 3 * units]), gate(gates[:, 3 * units :])
+    c = f * c + i * g
+    return o * np.tanh(c), c
+
+
+def lstm(steps: Float64, s: State, gates: str) -> Float64:
+    """Return the last hidden state of steps (n, n_steps, n_features)."""
+    h = c = np.zeros((len(steps), s["lstm.recurrent"].shape[0]))
+    for t in range(steps.shape[1]):
+        h, c = cell(steps[:, t] @ s["lstm.kernel"], h, c, s, GATES[gates])
+    return h
+
+
+def attention_lstm(steps: Float64, s: State, gates: str) -> Float64:
+    """Karim et al. 2018: e_t = v' tanh(U h + W x_t + b), a = softmax(e), z = sum a_t x_t, case by case."""
+    rows = []
+    for case in steps:
+        h = c = np.zeros((1, s["lstm.recurrent"].shape[0]))
+        for x_t in case:
+            energies = [
+                float(
+                    s["lstm.score"] @ np.tanh(h[0] @ s["lstm.score_h"] + x @ s["lstm.score_x"] + s["lstm.score_bias"])
+                )
+                for x in case
+            ]
+            exponentials = [math.exp(energy) for energy in energies]
+            z = sum(e / sum(exponentials) * x for e, x in zip(exponentials, case, strict=True))
+            h, c = cell((x_t @ s["lstm.kernel"] + z @ s["lstm.context"])[None, :], h, c, s, GATES[gates])
+        rows.append(h[0])
+    return np.stack(rows)
+
+
+def assert_close(ours: torch.Tensor, theirs: Float64) -> None:
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=0, atol=1e-10)
+
+
+# ---------------------------------------------------------------- parameter counts
+
+
+def keras_count(made: nn.Module) -> int:
+    """Return the trainable parameters and batch norm's two running statistics."""
+    running = [value for name, value in made.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    return models.n_parameters(made) + sum(value.numel() for value in running)
+
+
+@pytest.mark.parametrize(("n_classes", "count"), [(2, 264_962), (3, 265_091), (37, 269_477), (60, 272_444)])
+def test_fcn_has_264704_parameters_and_129_a_class(n_classes: int, count: int) -> None:
+    assert models.n_parameters(network("fcn", n_classes=n_classes)) == count == 264_704 + 129 * n_classes
+
+
+@pytest.mark.parametrize(("model", "count"), [("lstm_fcn", 277_604), ("alstm_fcn", 291_484)])
+def test_the_counts_in_the_authors_weight_files_of_diatom_size_reduction(model: str, count: int) -> None:
+    assert keras_count(network(model, n_timepoints=345, n_classes=4, cells=8)) == count
+
+
+@pytest.mark.parametrize(("features", "cells"), [(345, 8), (1, 64), (24, 128)])
+def test_the_lstm_has_one_bias_four_u_fewer_than_pytorchs(features: int, cells: int) -> None:
+    ours = models.n_parameters(models.LSTM(features, cells, "sigmoid"))
+    assert ours == 4 * (cells * features + cells * cells + cells)
+    assert models.n_parameters(nn.LSTM(features, cells)) == ours + 4 * cells
+
+
+# Wang et al. 2017, section II.C, one channel. Convolutions with bias:
+#   block 1   8*64+64, 5*64*64+64, 3*64*64+64, shortcut 64+64              576   20544  12352   128
+#   block 2   8*64*128+128, 5*128*128+128, 3*128*128+128, 64*128+128     65664   82048  49280  8320
+#   block 3   8*128*128+128, 5*128*128+128, 3*128*128+128, none         131200   82048  49280
+# Batch norms, two a channel: four of 64, four of 128, four of 128 -> 512 1024 1024. Head: 129 a class.
+RESNET = (576 + 20_544 + 12_352 + 128) + (65_664 + 82_048 + 49_280 + 8_320) + (131_200 + 82_048 + 49_280) + 2_560
+
+
+@pytest.mark.parametrize("n_classes", [2, 5, 60])
+def test_resnet_has_504000_parameters_and_129_a_class(n_classes: int) -> None:
+    made = network("resnet", n_classes=n_classes)
+    assert models.n_parameters(made) == RESNET + 129 * n_classes == 504_000 + 129 * n_classes
+    assert keras_count(made) == 506_560 + 129 * n_classes  # the running statistics of the twelve batch norms
+
+
+def test_resnet_with_input_norm_and_three_channels() -> None:
+    # 2 more input channels: 2*8*64 in the first convolution, 2*64 in its shortcut; batch norm of 3 channels.
+    made = network("resnet", ResNetConfig(input_norm=True), n_channels=3)
+    assert models.n_parameters(made) == 504_000 + 258 + 1_024 + 128 + 6
+
+
+@pytest.mark.parametrize(
+    ("n_timepoints", "n_channels", "n_classes", "count"),
+    [(24, 1, 2, 514_502), (150, 1, 50, 601_550), (10, 3, 4, 518_504)],
+)
+def test_mlp_parameters(n_timepoints: int, n_channels: int, n_classes: int, count: int) -> None:
+    made = network("mlp", n_channels=n_channels, n_timepoints=n_timepoints, n_classes=n_classes)
+    # (L + 1) * 500 + 2 * 501 * 500 + 501 a class
+    assert models.n_parameters(made) == count == (n_timepoints * n_channels + 1) * 500 + 501_000 + 501 * n_classes
+
+
+# ---------------------------------------------------------------- convolution and batch norm
+
+
+@pytest.mark.parametrize("kernel", sorted(PADDING))
+def test_same_padding_is_tensorflows(kernel: int) -> None:
+    assert models.same_padding(kernel) == PADDING[kernel]
+
+
+def test_where_a_kernel_of_eight_sees_an_impulse() -> None:
+    block = models.ConvNorm(1, 1, 8, 0.99, 0.001).double().eval()
+    with torch.no_grad():
+        block.conv.weight.copy_(torch.arange(1.0, 9.0).reshape(1, 1, 8))
+        assert block.conv.bias is not None
+        block.conv.bias.zero_()
+    scale = math.sqrt(1.001)  # of a batch norm that has seen nothing: mean 0, variance 1
+    first, last = torch.zeros(1, 1, 10, dtype=torch.float64), torch.zeros(1, 1, 10, dtype=torch.float64)
+    first[0, 0, 0] = last[0, 0, 9] = scale
+    # Output t sees timepoints t - 3 ... t + 4: the impulse at 0 is seen from 0 to 3, that at 9 from 5 on.
+    assert_close(block(first)[0, 0], np.array([4.0, 3, 2, 1, 0, 0, 0, 0, 0, 0]))
+    assert_close(block(last)[0, 0], np.array([0.0, 0, 0, 0, 0, 8, 7, 6, 5, 4]))
+
+
+@pytest.mark.parametrize("kernel", sorted(PADDING))
+def test_convolution_of_every_kernel_size(kernel: int) -> None:
+    block = randomise(models.ConvNorm(3, 4, kernel, 0.99, 0.001)).eval()
+    x, s = cases(2, 3, 5), {f"b.{name}": value for name, value in state(block).items()}  # shorter than the kernel, too
+    assert_close(block(torch.from_numpy(x)), conv_norm(x, s, "b", training=False))
+
+
+def test_batch_norm_in_training_and_its_running_statistics() -> None:
+    block = models.ConvNorm(2, 3, 3, bn_momentum=0.99, bn_eps=0.001)
+    before = state(randomise(block).train())
+    mean, variance = before["norm.running_mean"], before["norm.running_var"]
+    for x in (cases(4, 2, 5), cases(3, 2, 5, seed=2)):  # 20 and 15 values a channel
+        convolved = convolve(x, before["conv.weight"], before["conv.bias"])
+        assert_close(block(torch.from_numpy(x)), normalise(convolved, before, "norm", training=True))
+        n = x.shape[0] * x.shape[2]
+        batch_mean = convolved.mean(axis=(0, 2))
+        unbiased = ((convolved - batch_mean[:, None]) ** 2).sum(axis=(0, 2)) / (n - 1)
+        mean, variance = 0.99 * mean + 0.01 * batch_mean, 0.99 * variance + 0.01 * unbiased
+    after = state(block)
+    np.testing.assert_allclose(after["norm.running_mean"], mean, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(after["norm.running_var"], variance, rtol=0, atol=1e-10)
+    for name in ("conv.weight", "conv.bias", "norm.weight", "norm.bias"):
+        np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_batch_norm_in_inference_uses_and_leaves_the_running_statistics() -> None:
+    made = randomise(network("fcn", FCNConfig(filters=[3, 4, 2]))).eval()
+    before = state(made)
+    one, many = torch.from_numpy(cases(1, 1, 12)), torch.from_numpy(cases(5, 1, 12))
+    alone = made(one)
+    together = made(torch.cat([one, 100 * many]))[:1]
+    assert_close(together, alone.detach().numpy())  # a case's logits do not depend on its batch
+    for name, value in state(made).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_batch_norm_starts_as_keras_does() -> None:
+    for model in ("fcn", "resnet", "lstm_fcn"):
+        norms = [m for m in network(model).modules() if isinstance(m, nn.BatchNorm1d)]
+        assert len(norms) == {"fcn": 3, "resnet": 12, "lstm_fcn": 3}[model]
+        for norm in norms:
+            assert norm.momentum == pytest.approx(0.01) and norm.eps == 0.001
+            assert norm.running_mean is not None and norm.running_var is not None
+            assert set(norm.weight.tolist()) == set(norm.running_var.tolist()) == {1.0}
+            assert set(norm.bias.tolist()) == set(norm.running_mean.tolist()) == {0.0}
+
+
+# ---------------------------------------------------------------- whole networks
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_fcn(n_channels: int, training: bool) -> None:
+    made = randomise(network("fcn", FCNConfig(filters=[5, 7, 4]), n_channels=n_channels, n_classes=3)).train(training)
+    x, s = cases(6, n_channels, 11), state(made)
+    assert_close(made(torch.from_numpy(x)), dense(fcn_features(x, s, training), s, "head"))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_fcn_of_the_published_size(training: bool) -> None:
+    made = network("fcn", n_classes=4).double().train(training)
+    x, s = cases(3, 1, 20), state(made)
+    assert_close(made(torch.from_numpy(x)), dense(fcn_features(x, s, training), s, "head"))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("n_channels", [1, 4])
+@pytest.mark.parametrize("input_norm", [False, True])
+def test_resnet(input_norm: bool, n_channels: int, training: bool) -> None:
+    config = ResNetConfig(filters=[4, 6, 6], input_norm=input_norm)  # at 4 channels all but one shortcut are batch norm
+    made = randomise(network("resnet", config, n_channels=n_channels, n_classes=3)).train(training)
+    x, s = cases(5, n_channels, 13), state(made)
+    assert_close(made(torch.from_numpy(x)), resnet(x, s, training, input_norm))
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_mlp(n_channels: int) -> None:
+    config = MLPConfig(units=[7, 6, 5])
+    made = randomise(network("mlp", config, n_channels=n_channels, n_timepoints=9, n_classes=3)).eval()
+    x, s = cases(4, n_channels, 9), state(made)
+    y = x.reshape(4, -1)  # channel after channel
+    for layer in range(3):
+        y = relu(dense(y, s, f"hidden.{layer}"))
+    assert_close(made(torch.from_numpy(x)), dense(y, s, "head"))
+
+
+@pytest.mark.parametrize("gates", sorted(GATES))
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("model", ["lstm_fcn", "alstm_fcn"])
+def test_lstm_fcn(model: str, shuffle: bool, n_channels: int, gates: str) -> None:
+    config = LSTMFCNConfig(filters=[5, 6, 4], shuffle=shuffle, gates=gates)
+    made = randomise(network(model, config, n_channels=n_channels, n_timepoints=7, n_classes=3, cells=4)).eval()
+    x, s = cases(5, n_channels, 7), state(made)
+    steps = x if shuffle else np.swapaxes(x, 1, 2)  # n_channels steps of 7 features, or 7 steps of n_channels
+    assert s["lstm.kernel"].shape == (steps.shape[2], 16)
+    branch = {"lstm_fcn": lstm, "alstm_fcn": attention_lstm}[model](steps, s, gates)
+    both = np.concatenate([branch, fcn_features(x, s, training=False)], axis=1)
+    assert_close(made(torch.from_numpy(x)), dense(both, s, "head"))
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = LSTMFCNConfig()
+    assert (config.filters, config.kernels) == ([128, 256, 128], [8, 5, 3])
+    assert (config.bn_momentum, config.bn_eps) == (0.99, 0.001)
+    assert (config.dropout, config.shuffle, config.gates) == (0.8, True, "hard_sigmoid")
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
+    made = network(model, n_timepoints=12).eval()
+    longer = torch.zeros(2, 1, 15)
+    assert made(torch.zeros(2, 1, 12)).shape == (2, 2)
+    assert models.fixed_length(CONFIGS[model]) == (model in ("lstm_fcn", "alstm_fcn", "mlp"))
+    if models.fixed_length(CONFIGS[model]):
+        with pytest.raises(RuntimeError, match="shape"):
+            made(longer)
+    else:
+        assert made(longer).shape == (2, 2)
+
+
+@pytest.mark.parametrize("model", ["lstm_fcn", "alstm_fcn"])
+def test_unshuffled_the_length_is_free(model: str) -> None:
+    config = LSTMFCNConfig(shuffle=False)
+    assert not models.fixed_length(config)
+    assert network(model, config, n_timepoints=12).eval()(torch.zeros(2, 1, 15)).shape == (2, 2)
+
+
+# ---------------------------------------------------------------- the LSTM
+
+
+def test_hard_sigmoid_is_keras() -> None:
+    x = np.array([-9.0, -2.5, -1.0, 0.0, 0.5, 2.4, 2.5, 9.0])
+    assert_close(models.hard_sigmoid(torch.from_numpy(x)), np.array([0.0, 0, 0.3, 0.5, 0.6, 0.98, 1, 1]))
+
+
+@pytest.mark.parametrize("gates", sorted(GATES))
+def test_one_step_of_one_cell_worked_by_hand(gates: str) -> None:
+    layer = models.LSTM(2, 1, gates).double()
+    with torch.no_grad():
+        layer.kernel.copy_(torch.tensor([[1.0, 9.0, 0.5, -0.5], [0.25, 9.0, -1.0, 2.0]]))  # i f g o
+        layer.bias.copy_(torch.tensor([0.1, 1.0, 0.2, 0.3], dtype=torch.float64))
+        layer.recurrent.fill_(5.0)
+    # x = (1, 2): i = 1 + 0.5 + 0.1, g = 0.5 - 2 + 0.2, o = -0.5 + 4 + 0.3; f and the recurrent kernel see zeros
+    i, g, o = 1.6, -1.3, 3.8
+    open_i, open_o = (0.82, 1.0) if gates == "hard_sigmoid" else (1 / (1 + math.exp(-i)), 1 / (1 + math.exp(-o)))
+    expected = open_o * math.tanh(open_i * math.tanh(g))
+    assert layer(torch.tensor([[[1.0, 2.0]]], dtype=torch.float64)).item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_features", [1, 3])
+def test_with_sigmoid_gates_it_is_torchs_lstm(n_features: int) -> None:
+    config = LSTMFCNConfig(filters=[3, 3, 3], shuffle=False, gates="sigmoid")
+    made = randomise(network("lstm_fcn", config, n_channels=n_features, n_timepoints=20, cells=6)).eval()
+    assert isinstance(made, models.LSTMFCN)
+    theirs = nn.LSTM(n_features, 6, batch_first=True).double()
+    theirs.load_state_dict(
+        {
+            "weight_ih_l0": made.lstm.kernel.T,
+            "weight_hh_l0": made.lstm.recurrent.T,
+            "bias_ih_l0": made.lstm.bias,
+            "bias_hh_l0": torch.zeros(24),
+        }
+    )
+    x = torch.from_numpy(cases(5, n_features, 20))
+    last = theirs(x.transpose(1, 2))[0][:, -1]
+    logits = made.head(torch.cat([last, made.features(x)], dim=1))
+    assert_close(made(x), logits.detach().numpy())
+
+
+def test_after_the_shuffle_forget_gate_and_recurrent_kernel_get_no_gradient() -> None:
+    made = randomise(network("lstm_fcn", LSTMFCNConfig(filters=[3, 3, 3]), n_timepoints=9, cells=4)).eval()
+    made(torch.from_numpy(cases(5, 1, 9))).square().sum().backward()
+    assert isinstance(made, models.LSTMFCN)
+    kernel, bias = made.lstm.kernel.grad, made.lstm.bias.grad
+    assert made.lstm.recurrent.grad is not None and not made.lstm.recurrent.grad.any()
+    assert kernel is not None and not kernel[:, 4:8].any() and kernel[:, :4].any() and kernel[:, 8:].any()
+    assert bias is not None and not bias[4:8].any() and bias[:4].any() and bias[8:].any()
+
+
+# ---------------------------------------------------------------- attention
+
+SCORES = ("score_x", "score_h", "score_bias", "score")  # W, U, b, v
+
+
+def attending(n_channels: int, shuffle: bool = True) -> models.LSTMFCN:
+    config = LSTMFCNConfig(filters=[3, 3, 3], shuffle=shuffle)
+    made = randomise(network("alstm_fcn", config, n_channels=n_channels, n_timepoints=6, cells=4)).eval()
+    assert isinstance(made, models.LSTMFCN) and isinstance(made.lstm, models.AttentionLSTM)
+    return made
+
+
+def gradients(made: models.LSTMFCN, n_channels: int) -> dict[str, torch.Tensor]:
+    made(torch.from_numpy(cases(5, n_channels, 6))).square().sum().backward()
+    found = {name: value.grad for name, value in made.lstm.named_parameters()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def test_the_attention_weights_worked_by_hand() -> None:
+    layer = models.AttentionLSTM(1, 2, "sigmoid").double()
+    with torch.no_grad():
+        layer.score_h.copy_(torch.tensor([[1.0, 0.0], [0.5, -1.0]]))
+        layer.score.copy_(torch.tensor([2.0, -1.0]))
+    scored = torch.tensor([[[0.3, -0.2], [1.0, 0.5], [-0.4, 0.0]]], dtype=torch.float64)  # W x + b, three steps
+    h = torch.tensor([[0.2, 0.4]], dtype=torch.float64)  # U h = (0.2 + 0.2, -0.4)
+    energies = [2 * math.tanh(a + 0.4) - math.tanh(b - 0.4) for a, b in ((0.3, -0.2), (1.0, 0.5), (-0.4, 0.0))]
+    total = sum(map(math.exp, energies))
+    assert_close(layer.weights(scored, h), np.array([[math.exp(e) / total for e in energies]]))
+
+
+def test_shuffled_univariate_attention_has_weight_one_and_no_gradient() -> None:
+    made = attending(n_channels=1)
+    assert isinstance(made.lstm, models.AttentionLSTM)
+    x = torch.from_numpy(cases(5, 1, 6))
+    scored = x @ made.lstm.score_x + made.lstm.score_bias
+    assert made.lstm.weights(scored, torch.randn(5, 4, dtype=torch.float64)).tolist() == [[1.0]] * 5
+    found = gradients(made, n_channels=1)
+    for name in (*SCORES, "recurrent"):
+        assert not found[name].any(), name
+    for name in ("kernel", "context", "bias"):
+        assert found[name].any(), name
+
+
+def test_shuffled_univariate_attention_is_the_plain_lstm_of_the_summed_kernels() -> None:
+    made = attending(n_channels=1)
+    assert isinstance(made.lstm, models.AttentionLSTM)
+    x = cases(5, 1, 6)
+    s = state(made)
+    s["lstm.kernel"] = s["lstm.kernel"] + s["lstm.context"]
+    assert_close(made.lstm(torch.from_numpy(x)), lstm(x, s, "hard_sigmoid"))
+
+
+@pytest.mark.parametrize(("n_channels", "shuffle"), [(2, True), (1, False)])
+def test_attention_over_more_than_one_step_learns(n_channels: int, shuffle: bool) -> None:
+    found = gradients(attending(n_channels, shuffle), n_channels)
+    for name in (*SCORES, "context", "recurrent"):
+        assert found[name].any(), name
+
+
+def test_attention_starts_uniform() -> None:
+    """The paper's v is zero at first: every step weighs the same."""
+    made = network("alstm_fcn", LSTMFCNConfig(shuffle=False), cells=4)
+    assert isinstance(made, models.LSTMFCN) and isinstance(made.lstm, models.AttentionLSTM)
+    weights = made.lstm.weights(torch.randn(2, 5, 4), torch.randn(2, 4))
+    np.testing.assert_allclose(weights.detach().numpy(), 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n_cases", "cells"), [(3, 4), (2, 9)])
+def test_the_memory_estimate_of_attention(n_cases: int, cells: int) -> None:
+    """The part of what autograd really keeps that grows with the square of the length: never more than estimated."""
+
+    def kept_bytes(n_steps: int) -> int:
+        layer = models.AttentionLSTM(1, cells, "hard_sigmoid")
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+        storages = {}
+
+        def note(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor  # keeps it alive, so no address comes twice
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            layer(torch.ones(n_cases, n_steps, 1))
+        return sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
+
+    # A second difference at equal distances leaves the quadratic part alone.
+    quadratic = kept_bytes(60) - 2 * kept_bytes(40) + kept_bytes(20)
+    estimate = sum(sign * models.attention_bytes(n_cases, n, cells) for sign, n in ((1, 60), (-2, 40), (1, 20)))
+    assert quadratic <= estimate <= 1.5 * quadratic
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def test_dropout_drops_its_rate_and_scales_the_rest() -> None:
+    layer = models.Dropout(0.8)
+    layer.generator = torch.Generator().manual_seed(3)
+    x = torch.from_numpy(cases(100, 200))
+    y = layer.train()(x)
+    dropped = y == 0
+    assert abs(dropped.double().mean().item() - 0.8) < 4 * math.sqrt(0.8 * 0.2 / 20_000)
+    np.testing.assert_allclose(y[~dropped].numpy(), 5.0 * x[~dropped].numpy(), rtol=1e-12)  # 1 / (1 - 0.8)
+    assert not torch.equal(dropped, layer(x) == 0)  # a new mask each time
+
+
+def test_dropout_in_evaluation_and_at_rate_zero_does_nothing() -> None:
+    x = torch.from_numpy(cases(3, 4))
+    assert torch.equal(models.Dropout(0.8).eval()(x), x)
+    assert torch.equal(models.Dropout(0.0).train()(x), x)
+
+
+def test_dropout_without_a_generator_says_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match="seed_dropout"):
+        models.Dropout(0.5).train()(torch.zeros(2))
+
+
+def test_only_the_lstms_output_is_dropped() -> None:
+    config = LSTMFCNConfig(filters=[5, 6, 4], dropout=0.5)
+    made = randomise(network("lstm_fcn", config, n_timepoints=7, n_classes=3, cells=30)).train()
+    models.seed_dropout(made, torch.Generator().manual_seed(11))
+    x, s = cases(5, 1, 7), state(made)
+    kept = torch.rand((5, 30), generator=torch.Generator().manual_seed(11), dtype=torch.float64).numpy() >= 0.5
+    assert 0 < kept.sum() < kept.size
+    branch = lstm(x, s, "hard_sigmoid") * kept * 2.0
+    both = np.concatenate([branch, fcn_features(x, s, training=True)], axis=1)
+    assert_close(made(torch.from_numpy(x)), dense(both, s, "head"))
+
+
+def test_the_mlp_drops_before_each_hidden_layer_and_the_head() -> None:
+    config = MLPConfig(units=[8, 8, 8], dropout=[0.1, 0.6, 0.0, 0.5])
+    made = randomise(network("mlp", config, n_timepoints=30, n_classes=3)).train()
+    models.seed_dropout(made, torch.Generator().manual_seed(5))
+    x, s = cases(6, 1, 30), state(made)
+    masks = torch.Generator().manual_seed(5)
+    y = x.reshape(6, 30)
+    for rate, layer in ((0.1, "hidden.0"), (0.6, "hidden.1"), (0.0, "hidden.2"), (0.5, "head")):
+        if rate > 0:
+            kept = torch.rand(y.shape, generator=masks, dtype=torch.float64).numpy() >= rate
+            y = y * kept / (1 - rate)
+        y = dense(y, s, layer)
+        y = y if layer == "head" else relu(y)
+    assert_close(made(torch.from_numpy(x)), y)
+
+
+@pytest.mark.parametrize("model", ["lstm_fcn", "alstm_fcn", "mlp"])
+def test_masks_depend_on_the_generator_alone(model: str) -> None:
+    made, x = network(model).train(), torch.randn(6, 1, 24)
+
+    def logits(seed: int, noise: int) -> torch.Tensor:
+        torch.manual_seed(noise)
+        models.seed_dropout(made, torch.Generator().manual_seed(seed))
+        out: torch.Tensor = made(x)
+        return out
+
+    assert torch.equal(logits(0, noise=1), logits(0, noise=2))
+    assert not torch.equal(logits(0, noise=1), logits(1, noise=1))
+
+
+# ---------------------------------------------------------------- initialisers
+
+
+def assert_uniform(weight: torch.Tensor, limit: float) -> None:
+    """Check that a large weight fills U(-limit, limit): its bounds, its mean and its variance limit^2 / 3."""
+    values = weight.detach().double()
+    n = values.numel()
+    assert values.abs().max().item() <= limit * (1 + 1e-6)
+    assert values.abs().max().item() >= limit * (1 - 20 / n)  # the chance to miss this is e^-20
+    assert abs(values.mean().item()) < 5 * limit / math.sqrt(3 * n)
+    assert values.square().mean().item() == pytest.approx(limit**2 / 3, rel=5 * math.sqrt(0.8 / n))
+
+
+def assert_zero(values: torch.Tensor) -> None:
+    assert not values.any()
+
+
+@pytest.mark.parametrize(
+    ("initialiser", "limits"),
+    [
+        # fan in 1*8, 128*5, 256*3; fan out 128*8, 256*5, 128*3
+        ("glorot_uniform", [math.sqrt(6 / 1032), math.sqrt(6 / 1920), math.sqrt(6 / 1152)]),
+        ("he_uniform", [math.sqrt(6 / 8), math.sqrt(6 / 640), math.sqrt(6 / 768)]),
+    ],
+)
+def test_the_convolutions_start_within_the_papers_bounds(initialiser: str, limits: list[float]) -> None:
+    for model in ("fcn", "lstm_fcn", "alstm_fcn"):
+        made = models.build(model, CONFIGS[model], 1, 50, 10, cells=8)
+        models.initialise(made, initialiser, torch.Generator().manual_seed(1))
+        assert isinstance(made, models.FCN)
+        for block, limit in zip(made.blocks, limits, strict=True):
+            assert isinstance(block, models.ConvNorm) and block.conv.bias is not None
+            assert_uniform(block.conv.weight, limit)
+            assert_zero(block.conv.bias)
+        n_in = 128 if model == "fcn" else 136
+        assert_uniform(made.head.weight, math.sqrt(6 / (n_in + 10)))  # dense layers are Glorot in both protocols
+        assert_zero(made.head.bias)
+
+
+def test_resnet_and_mlp_start_glorot() -> None:
+    made = models.build("resnet", CONFIGS["resnet"], 1, 50, 3, cells=0)
+    models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
+    parameters = dict(made.named_parameters())
+    assert_uniform(parameters["blocks.1.convs.0.conv.weight"], math.sqrt(6 / (8 * (64 + 128))))
+    assert_uniform(parameters["blocks.1.shortcut.conv.weight"], math.sqrt(6 / (64 + 128)))
+    biases = [name for name in parameters if name.endswith("conv.bias")]
+    assert len(biases) == 11
+    for name in biases:
+        assert_zero(parameters[name])
+
+    made = models.build("mlp", CONFIGS["mlp"], 1, 50, 3, cells=0)
+    models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
+    parameters = dict(made.named_parameters())
+    for name, fans in (("hidden.0", 550), ("hidden.1", 1000), ("hidden.2", 1000), ("head", 503)):
+        assert_uniform(parameters[f"{name}.weight"], math.sqrt(6 / fans))
+        assert_zero(parameters[f"{name}.bias"])
+
+
+@pytest.mark.parametrize("cells", [8, 64])
+@pytest.mark.parametrize("features", [5, 300])
+def test_the_lstm_starts_as_keras_does(features: int, cells: int) -> None:
+    layer = models.AttentionLSTM(features, cells, "hard_sigmoid")
+    models.initialise(layer, "he_uniform", torch.Generator().manual_seed(4))
+    assert_uniform(layer.kernel, math.sqrt(6 / (features + 4 * cells)))
+    bias = layer.bias.detach()
+    assert set(bias[cells : 2 * cells].tolist()) == {1.0}  # unit forget bias
+    assert_zero(bias[:cells])
+    assert_zero(bias[2 * cells :])
+    assert_zero(layer.score_bias)
+    assert_zero(layer.score)
+    for weight in (layer.recurrent, layer.context, layer.score_x, layer.score_h):
+        w = weight.detach().double().numpy()
+        small = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+        np.testing.assert_allclose(small, np.eye(len(small)), rtol=0, atol=1e-5)
+        assert np.abs(w).max() < 1  # orthogonal, and not the identity
+    assert not torch.equal(layer.context, layer.kernel)
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_initial_weights_depend_on_the_generator_alone(model: str) -> None:
+    def weights(seed: int, noise: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(noise)
+        made = models.build(model, CONFIGS[model], 2, 30, 3, cells=8)
+        models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(seed))
+        return made.state_dict()
+
+    first, again, other = weights(0, noise=1), weights(0, noise=2), weights(1, noise=1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert all(torch.equal(first[name], other[name]) for name in first if name.endswith("bias"))
+    drawn = [
+        name for name in first if name.endswith((".weight", "kernel", "recurrent", "context")) and "norm" not in name
+    ]
+    drawn = [name for name in drawn if first[name].ndim > 1]
+    assert len(drawn) >= 4
+    assert not any(torch.equal(first[name], other[name]) for name in drawn)
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_build_initialise_and_forward_leave_the_global_random_states_alone(model: str) -> None:
+    torch.manual_seed(123)
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
+    made = network(model).train()
+    models.seed_dropout(made, torch.Generator().manual_seed(0))
+    made(torch.ones(4, 1, 24)).sum().backward()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (repr(np.random.get_state()), random.getstate()) == before[1:]

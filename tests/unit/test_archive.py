@@ -1,0 +1,702 @@
+"""Tests of `tsfcn.archive`: on files that the tests write, on sktime's bundled ones, and on the official archive."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsfcn import archive, catalogue
+from tsfcn.arrays import Labels
+from tsfcn.errors import UserError
+
+NAN = float("nan")
+Row = Sequence[object]  # label, then values
+
+# SHA-256 of content, equal for sktime's files and for the official .tsv (see the test that compares them).
+BUNDLED = {
+    "ACSF1": "73aa40c03cf2586c605320ac53f3a028f248305089d1b570517c046cbec394aa",
+    "ArrowHead": "7b3c6902cc87e59b581f3c2166672b5a61b9b0778ac344ae4c426fedcda53b43",
+    "GunPoint": "020f8ff7950a7b2f62d12a596f0af9d004528e26abbedcc2ebb228376cf3dbb2",
+    "ItalyPowerDemand": "5b85b16ed19aaea5102a0c700ee8078ed398442fd568d6f53cb08762889dc953",
+    "OSULeaf": "1a68e999027faa3c5759421ca227cfe21189e5dd99eeaa3553359d7183c8f5b4",
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TSFCN_CACHE", str(cache))
+    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+    return cache
+
+
+def write_tsv(root: Path, name: str, train: Sequence[Row], test: Sequence[Row], folder: bool = True) -> Path:
+    """Write a dataset in the 2018 layout, last changed an hour ago; return the archive's root."""
+    stem = root / name / name if folder else root / name
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for split, rows in (("TRAIN", train), ("TEST", test)):
+        path = Path(f"{stem}_{split}.tsv")
+        path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+        age(path)
+    return root
+
+
+def write_ts(root: Path, name: str, header: str, train: str, test: str) -> Path:
+    """Write a dataset in the .ts format; return the archive's root."""
+    (root / name).mkdir(parents=True, exist_ok=True)
+    for split, body in (("TRAIN", train), ("TEST", test)):
+        path = root / name / f"{name}_{split}.ts"
+        path.write_text(f"{header}\n@data\n{body}\n", encoding="utf-8")
+        age(path)
+    return root
+
+
+def age(path: Path, seconds: float = 3600) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def rows(n: int, n_timepoints: int, n_classes: int = 2, label_from: int = 1) -> list[list[float]]:
+    """Return n rows, their classes in turn, values that differ everywhere."""
+    return [[label_from + i % n_classes, *(i + t / 100 for t in range(n_timepoints))] for i in range(n)]
+
+
+TOY_TRAIN: list[Row] = [[1, 0.5, -1.25, 3], [2, 4, 5, 6]]
+TOY_TEST: list[Row] = [[2, 7, 8, 9], [1, 1e-3, 0, 2]]
+TOY_HEADER = "@problemName Toy\n@timeStamps false\n@univariate true\n@classLabel true 1 2"
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return write_tsv(tmp_path / "archive", "Toy", TOY_TRAIN, TOY_TEST)
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def test_a_dataset_of_the_users_own(toy: Path) -> None:
+    dataset = archive.load("Toy", toy)
+    assert dataset.x_train.tolist() == [[[0.5, -1.25, 3]], [[4, 5, 6]]]
+    assert dataset.x_test.tolist() == [[[7, 8, 9]], [[1e-3, 0, 2]]]
+    assert dataset.x_train.dtype == dataset.x_test.dtype == np.float64
+    assert (dataset.y_train.tolist(), dataset.y_test.tolist()) == (["1", "2"], ["2", "1"])
+    assert not dataset.unequal
+    content = dataset.passport.pop("content")
+    assert isinstance(content, str)
+    assert len(content) == 64
+    assert dataset.passport == {
+        "name": "Toy",
+        "archive": "user",
+        "source": "tsv",
+        "split": "user",
+        "n_train": 2,
+        "n_test": 2,
+        "n_channels": 1,
+        "n_classes": 2,
+        "length": 3,
+        "shortest": 3,
+        "unequal": False,
+        "n_missing": 0,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(BUNDLED))
+def test_the_bundled_datasets_are_the_official_ones(name: str) -> None:
+    dataset = archive.load(name)
+    facts = catalogue.CATALOGUE[name]
+    assert dataset.passport["content"] == BUNDLED[name]
+    assert (dataset.passport["archive"], dataset.passport["source"]) == ("UCR2018", "sktime")
+    assert dataset.x_train.shape == (facts.n_train, 1, facts.length)
+    assert dataset.x_test.shape == (facts.n_test, 1, facts.length)
+
+
+def test_bundled_is_what_the_catalogue_says() -> None:
+    assert catalogue.select("bundled") == sorted(BUNDLED)
+
+
+@pytest.mark.parametrize("name", sorted(BUNDLED))
+def test_bundled_and_official_files_hold_the_same(archive_root: Path, name: str) -> None:
+    bundled, official = archive.load(name), archive.load(name, archive_root)
+    assert official.passport == {**bundled.passport, "source": "tsv"}
+    for part in ("x_train", "y_train", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(bundled, part), getattr(official, part))
+
+
+def test_reading_does_not_import_sktime_or_torch() -> None:
+    code = (
+        "import sys, tsfcn.archive; tsfcn.archive.load('GunPoint'); "
+        "print([m for m in ('sktime', 'torch', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository())
+    assert done.stdout.strip() == "[]"
+
+
+def repository() -> Path:
+    return Path(archive.__file__).parent.parent
+
+
+# ---------------------------------------------------------------- where it is looked for
+
+
+def test_tsv_comes_before_ts_and_root_before_bundled(tmp_path: Path) -> None:
+    root = write_ts(tmp_path / "archive", "Toy", TOY_HEADER, "1,2,3:1\n1,2,4:2", "1,2,5:1\n1,2,6:2")
+    assert archive.load("Toy", root).passport["source"] == "ts"
+    write_tsv(root, "Toy", TOY_TRAIN, TOY_TEST)
+    assert archive.load("Toy", root).passport["source"] == "tsv"
+    write_tsv(root, "GunPoint", rows(50, 150), rows(150, 150))
+    assert archive.load("GunPoint", root).passport["source"] == "tsv"
+    assert archive.load("GunPoint").passport["source"] == "sktime"
+
+
+def test_files_may_lie_in_the_root_itself(tmp_path: Path) -> None:
+    root = write_tsv(tmp_path / "flat", "Toy", TOY_TRAIN, TOY_TEST, folder=False)
+    assert archive.load("Toy", root).x_train.shape == (2, 1, 3)
+
+
+def test_the_root_may_come_from_the_environment(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSFCN_ARCHIVE", str(toy))
+    assert archive.load("Toy").passport["n_train"] == 2
+    assert archive.load("GunPoint").passport["source"] == "sktime"  # not under the root, but bundled
+    monkeypatch.setenv("TSFCN_ARCHIVE", str(toy / "missing"))
+    with pytest.raises(UserError, match=r"^TSFCN_ARCHIVE '.*missing' is not a folder: give the one that holds"):
+        archive.load("Toy")
+    assert archive.load("Toy", toy).passport["n_train"] == 2  # an explicit root is looked at first
+
+
+@pytest.mark.parametrize("root", ["", "/nowhere/at/all", __file__])
+def test_a_root_that_is_no_folder_is_refused(root: str) -> None:
+    with pytest.raises(UserError, match=f"^archive.root '{root}' is not a folder"):
+        archive.load("GunPoint", root)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../Toy", "a/Toy", "/Toy", "a\\Toy", "Toy/..", " Toy", "Toy\0", ".Toy"]
+)
+def test_a_name_is_never_a_path(toy: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is not a name: write one like 'Coffee'"):
+        archive.load(name, toy / "Toy")
+
+
+def test_a_name_that_no_file_system_takes_is_refused(toy: Path) -> None:
+    with pytest.raises(UserError, match=r"is not readable under '.*': File name too long$"):
+        archive.load("T" * 300, toy)
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_an_unknown_name_is_told_its_near_miss(toy: Path, root: bool) -> None:
+    with pytest.raises(UserError, match=r"Cofee.*did you mean 'Coffee'"):
+        archive.load("Cofee", toy if root else None)
+
+
+def test_a_set_is_not_a_dataset() -> None:
+    with pytest.raises(UserError, match=r"^dataset 'ucr85' is a selection of 85 datasets: give the name of one$"):
+        archive.load("ucr85")
+
+
+def test_a_dataset_that_is_not_here_is_told_where_to_get_it(toy: Path) -> None:
+    with pytest.raises(archive.NotAvailable) as without_root:
+        archive.load("Coffee")
+    with pytest.raises(archive.NotAvailable) as with_root:
+        archive.passport("Coffee", toy)
+    assert "there is no archive.root" in str(without_root.value)
+    assert f"it is not under '{toy}'" in str(with_root.value)
+    for caught in (without_root, with_root):
+        assert "https://www.timeseriesclassification.com/aeon-toolkit/Coffee.zip" in str(caught.value)
+        assert "TSFCN_ARCHIVE" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_plaid_is_not_taken_from_sktime() -> None:
+    with pytest.raises(archive.NotAvailable):  # sktime's PLAID is of the early revision
+        archive.load("PLAID")
+
+
+def test_half_a_dataset_is_refused_rather_than_looked_for_elsewhere(tmp_path: Path) -> None:
+    root = write_tsv(tmp_path / "archive", "GunPoint", rows(50, 150), rows(150, 150))
+    (root / "GunPoint" / "GunPoint_TEST.tsv").unlink()
+    with pytest.raises(UserError, match=r"'GunPoint' is half there, .*_TRAIN.tsv': put 'GunPoint_TEST.tsv' beside it"):
+        archive.load("GunPoint", root)
+
+
+# ---------------------------------------------------------------- what is not official
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test", "message"),
+    [
+        (
+            "Chinatown",
+            rows(20, 24),
+            rows(345, 24),
+            "20 training and 345 test cases, not the official 20 and 343, the ear",
+        ),
+        (
+            "MelbournePedestrian",
+            rows(1200, 24, 10),
+            rows(2450, 24, 10),
+            "the early revision of the 2018 archive: take ",
+        ),
+        (
+            "HandOutlines",
+            rows(370, 3),
+            rows(1000, 3),
+            "train and test swapped as in the 2015 archive: take the official",
+        ),
+        (
+            "GunPoint",
+            rows(49, 150),
+            rows(150, 150),
+            "49 training and 150 test cases, not the official 50 and 150: take",
+        ),
+        ("GunPoint", rows(50, 150, 3), rows(150, 150), "is of 3 classes, not the official 2"),
+        ("GunPoint", rows(50, 149), rows(150, 149), "is of 149 timepoints, not the official 150"),
+        ("GunPoint", [*rows(49, 150), [1, *[NAN] * 150]], rows(150, 150), "is short of 150 values, the official files"),
+        ("DodgerLoopWeekend", rows(20, 288), rows(138, 288), "is without missing values, adjusted"),
+        ("PickupGestureWiimoteZ", rows(50, 361, 10), rows(50, 361, 10), "is of equal length, adjusted"),
+    ],
+)
+def test_content_that_is_not_official_is_refused(
+    tmp_path: Path, name: str, train: list[Row], test: list[Row], message: str
+) -> None:
+    root = write_tsv(tmp_path / "archive", name, train, test)
+    for read in (archive.load, archive.passport, archive.load, archive.passport):  # from the files, then from the cache
+        with pytest.raises(
+            UserError, match=rf"^dataset '{name}' in '.*' is .*: take the official files.*another name$"
+        ) as got:
+            read(name, root)
+        assert message in str(got.value)
+    # The same files under a name of the user's own are the user's business.
+    write_tsv(tmp_path / "mine", f"My{name}", train, test)
+    assert archive.load(f"My{name}", tmp_path / "mine").passport["archive"] == "user"
+
+
+def test_a_dataset_of_one_class_is_refused(tmp_path: Path) -> None:
+    root = write_tsv(tmp_path, "Toy", [[1, 2, 3]], [[1, 4, 5]])
+    with pytest.raises(UserError, match="is of one class: a classifier needs two or more"):
+        archive.load("Toy", root)
+
+
+def test_the_early_plaid_has_another_passport(archive_root: Path) -> None:
+    spec = importlib.util.find_spec("sktime")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("sktime is not installed: no early PLAID to compare with")
+    early = archive.load("PLAID", Path(spec.submodule_search_locations[0]) / "datasets" / "data")
+    official = archive.load("PLAID", archive_root)
+    assert early.passport["content"] != official.passport["content"]
+    assert {**early.passport, "content": "", "source": ""} == {**official.passport, "content": "", "source": ""}
+    np.testing.assert_allclose(early.x_train, official.x_train, rtol=1e-4)  # it is rounded to 5 digits, no more
+
+
+# ---------------------------------------------------------------- the content hash
+
+
+def test_the_hash_is_of_the_content_and_not_of_the_file(tmp_path: Path) -> None:
+    train: list[Row] = [["1.0", "0.5", "NaN", "-0.0", "3e0"], ["2", "4", "5", "6", "nan"]]
+    a = write_tsv(tmp_path / "a", "Toy", train, TOY_TEST_4)
+    b = write_ts(tmp_path / "b", "Toy", TOY_HEADER, "0.50,?,0,3:1\n4,5,6.0,NaN:02", "7,8,9,1:2\n0.001,0,2,?:1")
+    c = write_tsv(tmp_path / "c", "Toy", train, TOY_TEST_4)
+    text = (c / "Toy" / "Toy_TRAIN.tsv").read_text(encoding="utf-8")
+    (c / "Toy" / "Toy_TRAIN.tsv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    one, other, third = (archive.load("Toy", root) for root in (a, b, c))
+    assert one.passport["content"] == other.passport["content"] == third.passport["content"]
+    np.testing.assert_array_equal(one.x_train, other.x_train)
+    assert one.y_train.tolist() == other.y_train.tolist() == ["1", "2"]
+    assert one.passport["n_missing"] == 3
+    assert not np.signbit(one.x_train[0, 0, 2])
+
+
+TOY_TEST_4: list[Row] = [[2, 7, 8, 9, 1], [1, 1e-3, 0, 2, NAN]]
+
+
+def test_padding_is_not_content() -> None:
+    y = np.array(["1"])
+    narrow, wide = np.array([[[1.0, 2.0]]]), np.array([[[1.0, 2.0, NAN]]])
+    assert archive.content_hash(narrow, y, wide, y, True) == archive.content_hash(wide, y, narrow, y, True)
+    assert archive.content_hash(narrow, y, narrow, y, False) != archive.content_hash(wide, y, wide, y, False)
+
+
+def test_the_bits_of_a_nan_are_not_content() -> None:
+    x, y = np.array([[[1.0, NAN, 3.0]]]), np.array(["1"])
+    odd = x.copy()
+    odd.view(np.uint64)[0, 0, 1] ^= np.uint64(0x8000_0000_0000_0001)
+    assert np.isnan(odd[0, 0, 1])
+    assert odd.tobytes() != x.tobytes()
+    assert archive.content_hash(odd, y, x, y, False) == archive.content_hash(x, y, x, y, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x, y: (np.nextafter(x, 9), y),
+        lambda x, y: (x[::-1], y[::-1]),
+        lambda x, y: (x[:1], y[:1]),
+        lambda x, y: (x.reshape(1, 2, 2), y[:1]),
+        lambda x, y: (x.reshape(1, 1, 4), y[:1]),
+        lambda x, y: (x, np.array(["2", "1"])),
+        lambda x, y: (x, np.array(["12", ""])),
+    ],
+)
+def test_any_change_of_content_changes_the_hash(
+    change: Callable[[archive.Float64, Labels], tuple[archive.Float64, Labels]],
+) -> None:
+    x, y = np.array([[[1.0, 2.0]], [[3.0, 4.0]]]), np.array(["1", "2"])
+    other_x, other_y = change(x, y)
+    official = archive.content_hash(x, y, x, y, False)
+    assert archive.content_hash(other_x, other_y, x, y, False) != official
+    assert archive.content_hash(x, y, other_x, other_y, False) != official
+
+
+# ---------------------------------------------------------------- lengths and labels
+
+
+def test_nan_only_at_the_ends_of_a_users_cases_means_unequal_length(tmp_path: Path) -> None:
+    train = [[1, 5, 6, NAN, NAN, NAN], [2, 7, 8, 9, NAN, NAN]]
+    dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", train, [[2, 1, 2, 3, 4, NAN], [1, 1, NAN, NAN, NAN, NAN]]))
+    assert dataset.unequal
+    assert dataset.x_train.shape == dataset.x_test.shape == (2, 1, 4)  # trimmed over both splits: the test has a 4th
+    assert (dataset.passport["length"], dataset.passport["shortest"], dataset.passport["n_missing"]) == (4, 1, 0)
+
+
+def test_nan_elsewhere_too_means_missing_values(tmp_path: Path) -> None:
+    train = [[1, 5, NAN, 7, NAN], [2, 7, 8, 9, NAN]]
+    dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", train, [[1, 1, 2, 3, NAN], [2, 1, 2, 3, NAN]]))
+    assert not dataset.unequal
+    assert dataset.x_train.shape == (2, 1, 4)
+    assert (dataset.passport["length"], dataset.passport["n_missing"]) == (4, 5)
+
+
+def test_nan_at_the_end_is_missing_where_the_official_length_is_equal(tmp_path: Path) -> None:
+    # MelbournePedestrian has 18 of its missing values at the ends of cases; the archive calls its length equal.
+    train, test = rows(1194, 24, 10), rows(2439, 24, 10)
+    for row in train:
+        row[-1] = NAN
+    for row in test:
+        row[-2:] = [NAN, NAN]
+    dataset = archive.load("MelbournePedestrian", write_tsv(tmp_path, "MelbournePedestrian", train, test))
+    assert not dataset.unequal
+    assert dataset.x_train.shape == (1194, 1, 24)
+    assert (dataset.passport["shortest"], dataset.passport["n_missing"]) == (24, 1194 + 2 * 2439)
+
+
+def test_train_and_test_may_differ_in_columns(tmp_path: Path) -> None:
+    dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", [[1, 5, 6], [2, 7, 8]], [[1, 1, 2, 3], [2, 4, 5, 6]]))
+    assert dataset.unequal
+    np.testing.assert_array_equal(dataset.x_train, [[[5, 6, NAN]], [[7, 8, NAN]]])
+
+
+def test_labels_may_be_text(tmp_path: Path) -> None:
+    dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", [["walk", 1, 2], ["run_1", 3, 4]], [["walk", 5, 6]]))
+    assert dataset.y_train.tolist() == ["walk", "run_1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("1", "1"),
+        ("1.0", "1"),
+        ("1.0000000e+00", "1"),
+        ("-1", "-1"),
+        ("+1", "1"),
+        ("-0", "0"),
+        ("007", "7"),
+        ("1.50", "1.5"),
+        ("1e2", "100"),
+        ("12345678901234567891", "12345678901234567891"),  # as a float, another number
+        ("1e999", "1e999"),
+        ("1_0", "1_0"),  # Python would read 10
+        ("nan", "nan"),
+        ("٣", "٣"),
+        ("0x1", "0x1"),
+        ("class 1", "class 1"),
+    ],
+)
+def test_labels_have_one_spelling(text: str, label: str) -> None:
+    assert archive.canonical_label(text) == label
+
+
+# ---------------------------------------------------------------- files that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty: download it again"),
+        ("\n \n", "is empty"),
+        ("1\t2\t3\n2\t4\n", "line 2 is of 2 columns: the lines before it have 3, end short cases with NaN"),
+        ("1\t2\t3\n\n2\t4\t5\t6\n", "line 3 is of 4 columns"),
+        ("1\t2\tx\n", "line 1 column 3 is 'x': write a number, or NaN for a missing value"),
+        ("1\t2\t?\n", "column 3 is '?'"),
+        ("1\t2\t\n", "column 3 is '': write a number"),
+        ("1\t1_0\t3\n", "column 2 is '1_0'"),
+        ("1\t2\tinf\n", "column 3 is 'inf'"),
+        ("1\t2\0\t3\n", r"column 2 is '2\x00'"),
+        ("1\t2\t3\x1f\n", r"column 3 is '3\x1f'"),
+        ("1\t2\t1e999\n", "column 3 is '1e999': too large for float64"),
+        ("1\t2\t3\n\t2\t3\n", "line 2 is without a label"),
+        ("1\t2\t3\nNaN\t2\t3\n", "line 2 is without a label"),
+        ("1,2,3\n", "line 1 is of one column: write label and values with tabs between them"),
+        ("1  2  3\n", "line 1 is of one column"),
+        ("@problemName Toy\n", "line 1 is of one column"),
+        ("1\t2\t3\n\0\0\0\0\0\0\0\0", "line 2 is of one column"),
+    ],
+)
+def test_a_tsv_that_cannot_be_read_is_named_with_its_line(toy: Path, text: str, message: str) -> None:
+    path = toy / "Toy" / "Toy_TEST.tsv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as got:
+        archive.load("Toy", toy)
+    assert str(got.value).startswith(f"file '{path}' ")
+    assert message in str(got.value)
+    assert "\n" not in str(got.value)
+
+
+def test_a_file_without_rights_is_told(toy: Path) -> None:
+    path = toy / "Toy" / "Toy_TEST.tsv"
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything: no file without rights to test on")
+    with pytest.raises(UserError, match=r"is not readable \(Permission denied\)"):
+        archive.load("Toy", toy)
+
+
+def test_numbers_are_read_exactly(tmp_path: Path) -> None:
+    values = np.random.RandomState(0).standard_normal((20, 30)) * 10.0 ** np.arange(-15, 15)
+    texts = [[i % 2, *(f"{v:.17g}" for v in row)] for i, row in enumerate(values)]
+    dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", texts, texts))
+    np.testing.assert_array_equal(dataset.x_train[:, 0], values)
+
+
+def test_tsv_is_read_as_numpy_reads_it(archive_root: Path) -> None:
+    for name in ("Coffee", "PickupGestureWiimoteZ"):
+        dataset = archive.load(name, archive_root)
+        table = np.loadtxt(archive_root / name / f"{name}_TRAIN.tsv", delimiter="\t")
+        width = dataset.x_train.shape[2]
+        np.testing.assert_array_equal(dataset.x_train[:, 0], table[:, 1 : 1 + width])
+        assert np.isnan(table[:, 1 + width :]).all()
+        assert dataset.y_train.astype(float).tolist() == table[:, 0].tolist()
+
+
+# ---------------------------------------------------------------- the .ts format
+
+
+def test_ts_with_channels_lengths_and_gaps(tmp_path: Path) -> None:
+    header = "# a comment, ünïcode\n\n@PROBLEMNAME Toy\n@TimeStamps FALSE\n@dimensions 2\n@classlabel TRUE b a"
+    dataset = archive.load(
+        "Toy", write_ts(tmp_path, "Toy", header, "1,2,3 : 4,?,6:a\n# in between\n7:8:b", " 1,2 , 3,4:5,6,7,NaN:b")
+    )
+    assert dataset.unequal
+    np.testing.assert_array_equal(
+        dataset.x_train, [[[1, 2, 3, NAN], [4, NAN, 6, NAN]], [[7, NAN, NAN, NAN], [8, NAN, NAN, NAN]]]
+    )
+    np.testing.assert_array_equal(dataset.x_test, [[[1, 2, 3, 4], [5, 6, 7, NAN]]])
+    assert dataset.y_train.tolist() == ["a", "b"]
+    assert (dataset.passport["n_channels"], dataset.passport["shortest"], dataset.passport["n_missing"]) == (2, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n_classes", "shortest", "unequal"),
+    [("BasicMotions", (40, 6, 100), 4, 100, False), ("JapaneseVowels", (270, 12, 29), 9, 7, True)],
+)
+def test_real_ts_files_of_several_channels(
+    name: str, shape: tuple[int, int, int], n_classes: int, shortest: int, unequal: bool
+) -> None:
+    spec = importlib.util.find_spec("sktime")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("sktime is not installed: no real .ts files")
+    dataset = archive.load(name, Path(spec.submodule_search_locations[0]) / "datasets" / "data")
+    assert dataset.x_train.shape == shape
+    assert (dataset.passport["n_classes"], dataset.passport["shortest"]) == (n_classes, shortest)
+    assert (dataset.unequal, dataset.passport["n_missing"]) == (unequal, 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "message"),
+    [
+        (
+            "@timeStamps TRUE\n@classLabel true 1 2",
+            "(0,1),(1,2):1",
+            "line 1 is '@timeStamps TRUE': files with time stamps",
+        ),
+        ("@classLabel true 1 2", "(2020-01-01,1),(2020-01-02,2):1", "line 3 is with time stamps"),
+        ("@targetlabel true", "1,2:0.5", "line 1 is '@targetlabel true': this is regression"),
+        ("@classLabel false", "1,2", "line 1 is '@classLabel false': this dataset has no classes"),
+        ("@classLabel true 1 2", "1,2,3", "line 3 is without a label: end it with ':' and the class"),
+        ("@classLabel true 1 2", "1,2,3:", "line 3 is without a label"),
+        ("@classLabel true 1 2", "1,2:1\n\n1,2:3", "line 5 is of class '3': '@classLabel' does not name it"),
+        ("@classLabel true 1 2", "1,x:1", "line 3 column 2 is 'x': write a number"),
+        ("@classLabel true 1 2", "1,2:3,4:1\n1,2:2", "line 4 is of 1 channels: the file has 2"),
+        ("@dimensions 3\n@classLabel true 1 2", "1,2:3,4:1", "line 4 is of 2 channels: the file has 3"),
+        ("@classLabel true 1 2", "1,2:3:1", "line 3 is of channels that differ in length"),
+        ("@classLabel true 1 2", "", "is without cases: download it again"),
+        ("1,2:1", "1,2:1", "line 1 is neither '@' header nor '#' comment: put '@data' before the first case"),
+    ],
+)
+def test_a_ts_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, header: str, body: str, message: str) -> None:
+    write_ts(tmp_path, "Toy", header, body, "1,2:1")
+    with pytest.raises(UserError) as got:
+        archive.load("Toy", tmp_path)
+    assert str(got.value).startswith(f"file '{tmp_path / 'Toy' / 'Toy_TRAIN.ts'}' ")
+    assert message in str(got.value)
+
+
+def test_train_and_test_must_agree_in_channels(tmp_path: Path) -> None:
+    write_ts(tmp_path, "Toy", "@classLabel true 1 2", "1,2:3,4:1", "1,2:1")
+    with pytest.raises(UserError, match=r"Toy_TEST.ts' is of 1 channels: 'Toy_TRAIN.ts' has 2"):
+        archive.load("Toy", tmp_path)
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def the_one_file(cache: Path) -> Path:
+    (path,) = cache.iterdir()  # also says that no temporary file was left
+    return path
+
+
+def test_the_second_read_is_from_the_cache(toy: Path, own_cache: Path) -> None:
+    first = archive.load("Toy", toy)
+    kept = the_one_file(own_cache)
+    with np.load(kept) as parts:
+        changed = {**parts, "x_train": parts["x_train"] + 1}
+    np.savez(kept, allow_pickle=False, **changed)
+    second = archive.load("Toy", toy)
+    np.testing.assert_array_equal(second.x_train, first.x_train + 1)  # so the files were not read
+    assert second.passport == first.passport == archive.passport("Toy", toy)
+    assert (second.name, second.unequal) == (first.name, first.unequal)
+    np.testing.assert_array_equal(second.y_test, first.y_test)
+
+
+def test_a_passport_needs_no_second_read(toy: Path, own_cache: Path) -> None:
+    first = archive.passport("Toy", toy)
+    kept = the_one_file(own_cache)
+    with np.load(kept) as parts:
+        np.savez(
+            kept,
+            allow_pickle=False,
+            stamp=parts["stamp"],
+            passport=np.array(json.dumps({**first, "n_train": 7, "unequal": False})),
+        )
+    assert archive.passport("Toy", toy)["n_train"] == 7
+
+
+def test_changed_files_are_read_again(toy: Path, own_cache: Path) -> None:
+    before = archive.load("Toy", toy)
+    path = toy / "Toy" / "Toy_TRAIN.tsv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("0.5", "0.7"), encoding="utf-8")  # as many bytes
+    age(path, seconds=1800)
+    after = archive.load("Toy", toy)
+    assert (before.x_train[0, 0, 0], after.x_train[0, 0, 0]) == (0.5, 0.7)
+    assert before.passport["content"] != after.passport["content"] == archive.passport("Toy", toy)["content"]
+    the_one_file(own_cache)  # the newer has replaced the older
+
+
+def test_files_changed_a_moment_ago_are_not_kept(toy: Path, own_cache: Path) -> None:
+    # A second change within one tick of the clock, of as many bytes, would go unseen.
+    age(toy / "Toy" / "Toy_TRAIN.tsv", seconds=0)
+    archive.load("Toy", toy)
+    assert not own_cache.exists()
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "truncated", "flipped", "pickle", "other"])
+def test_a_damaged_cache_is_made_again(toy: Path, own_cache: Path, damage: str) -> None:
+    first = archive.load("Toy", toy)
+    kept = the_one_file(own_cache)
+    whole = kept.read_bytes()
+    if damage == "empty":
+        kept.write_bytes(b"")
+    elif damage == "text":
+        kept.write_bytes(b"not a cache")
+    elif damage == "truncated":
+        kept.write_bytes(whole[: len(whole) // 2])
+    elif damage == "flipped":
+        at = whole.index(first.x_train.tobytes())
+        kept.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    elif damage == "pickle":
+        np.savez(kept, stamp=np.array([object()]), passport=np.array([object()]))
+    else:
+        np.savez(kept, something=np.zeros(3))
+    for read in (archive.load("Toy", toy), archive.load("Toy", toy)):
+        np.testing.assert_array_equal(read.x_train, first.x_train)
+        assert read.passport == first.passport
+    assert archive.passport("Toy", toy) == first.passport
+    with np.load(the_one_file(own_cache)) as parts:
+        np.testing.assert_array_equal(parts["x_train"], first.x_train)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(toy: Path, own_cache: Path) -> None:
+    own_cache.write_text("a file where the folder should be", encoding="utf-8")
+    assert archive.load("Toy", toy).passport["n_train"] == 2
+    assert archive.passport("Toy", toy)["n_train"] == 2
+
+
+def test_the_cache_lies_in_the_home_folder_unless_told(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TSFCN_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    archive.load("Toy", toy)
+    assert the_one_file(tmp_path / "home" / ".cache" / "tsfcn").name.startswith("Toy-")
+
+
+def test_two_archives_do_not_share_a_cache(toy: Path, tmp_path: Path) -> None:
+    other = write_tsv(tmp_path / "other", "Toy", TOY_TEST, TOY_TRAIN)
+    for _ in range(2):
+        assert archive.load("Toy", toy).y_train.tolist() == ["1", "2"]
+        assert archive.load("Toy", other).y_train.tolist() == ["2", "1"]
+
+
+# ---------------------------------------------------------------- the whole archive
+
+
+def n_common(train: archive.Float64, test: archive.Float64) -> int:
+    """Count the distinct test series that are a training series too."""
+    return len(set(map(bytes, train)) & set(map(bytes, test)))
+
+
+@pytest.mark.parametrize(("name", "n"), [("InsectEPGSmallTrain", 15), ("ToeSegmentation1", 4), ("Worms", 10)])
+def test_duplicates_between_train_and_test_stay(archive_root: Path, name: str, n: int) -> None:
+    dataset = archive.load(name, archive_root)
+    assert n_common(dataset.x_train, dataset.x_test) == n
+    assert len(dataset.x_test) == catalogue.CATALOGUE[name].n_test
+
+
+def test_regular_and_small_train_share_their_test_set(archive_root: Path) -> None:
+    regular, small = (archive.load(f"InsectEPG{size}Train", archive_root) for size in ("Regular", "Small"))
+    np.testing.assert_array_equal(regular.x_test, small.x_test)
+    assert len(regular.x_train) != len(small.x_train)
+
+
+def test_every_archive_of_wiimote_gestures_is_trimmed_to_its_longest_case(archive_root: Path) -> None:
+    dataset = archive.load("AllGestureWiimoteX", archive_root)
+    assert dataset.x_train.shape == (300, 1, 385)
+    assert dataset.x_test.shape == (700, 1, 385)
+    assert (dataset.passport["length"], dataset.passport["shortest"]) == (385, 2)
+
+
+def test_every_dataset_of_little_text_is_the_official_one(archive_root: Path, own_cache: Path) -> None:
+    # All that are there pass, too; reading 640 MB of text takes half a minute that other tests need more.
+    own_cache.write_text("no cache: nothing is read twice", encoding="utf-8")
+    here = [name for name in catalogue.CATALOGUE if 0 < n_bytes(archive_root / name) <= 2_000_000]
+    assert here
+    for name in here:
+        dataset = archive.load(name, archive_root)
+        facts = catalogue.CATALOGUE[name]
+        found = dataset.passport
+        assert (found["archive"], found["length"]) == ("UCR2018", facts.length), name
+        assert (dataset.unequal, found["n_missing"] != 0) == (facts.unequal, facts.missing), name
+        assert set(dataset.y_train) == set(dataset.y_test), name  # no label occurs in one split only
+
+
+def n_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*"))

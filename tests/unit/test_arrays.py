@@ -1,0 +1,361 @@
+"""Tests of `tsfcn.arrays`: by hand on a few numbers, and on the odd datasets of the archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tsfcn import archive, arrays
+from tsfcn.errors import UserError
+
+NAN = np.nan
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
+    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+
+
+def cases(*series: list[float]) -> arrays.Floats:
+    """Return float64 (n_cases, 1, n_timepoints)."""
+    return np.array(series, dtype=np.float64)[:, None, :]
+
+
+def prepared(x_train: arrays.Floats, x_test: arrays.Floats, **settings: Any) -> arrays.Arrays:
+    """Prepare with labels that do not matter, and the plainest settings but for those given."""
+    plain = {"normalisation": "none", "missing": "zero", "length": "pad", "unequal": False, "fixed_length": True}
+    return arrays.prepare(x_train, ["1"] * len(x_train), x_test, ["1"] * len(x_test), **{**plain, **settings})
+
+
+# ---------------------------------------------------------------- normalisation
+
+
+def test_series_are_scaled_by_their_own_mean_and_population_deviation() -> None:
+    # mean 5, squared distances 9 1 1 1 0 0 4 16: deviation sqrt(32 / 8) = 2
+    z = arrays.znorm_series(cases([2, 4, 4, 4, 5, 5, 7, 9]))
+    assert z.dtype == np.float32
+    assert z.tolist() == [[[-1.5, -0.5, -0.5, -0.5, 0.0, 0.0, 1.0, 2.0]]]
+
+
+def test_each_channel_is_a_series_of_its_own() -> None:
+    z = arrays.znorm_series(np.array([[[0.0, 2.0], [100.0, 300.0]]]))
+    assert z.tolist() == [[[-1.0, 1.0], [-1.0, 1.0]]]
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, 0.1, 1e-300, 123456.789])
+@pytest.mark.parametrize("n", [1, 3, 10, 1000])
+def test_a_constant_series_becomes_zeros(value: float, n: int) -> None:
+    # 0.1 is the trap: its mean over 3 or 10 timepoints is not 0.1 in floating point, so the deviation is not quite 0.
+    assert not arrays.znorm_series(np.full((2, 1, n), value)).any()
+    assert not arrays.znorm_train(np.full((2, 1, n), value), np.full((1, 1, n), value))[0].any()
+
+
+def test_missing_values_are_left_out_of_the_statistics_and_stay() -> None:
+    z = arrays.znorm_series(cases([NAN, 1, NAN, 3, NAN], [NAN, 7, 7, NAN, NAN], [NAN] * 5))
+    np.testing.assert_array_equal(z[:, 0], np.array([[NAN, -1, NAN, 1, NAN], [NAN, 0, 0, NAN, NAN], [NAN] * 5]))
+
+
+def test_train_statistics_are_one_pair_for_the_whole_training_set() -> None:
+    # 0 2 4 6 8 10 over both cases: mean 5, deviation sqrt(70 / 6)
+    x_train, x_test = cases([0, 2, 4], [6, 8, 10]), cases([5, 5, NAN])
+    train, test = arrays.znorm_train(x_train, x_test)
+    np.testing.assert_allclose(train, (x_train - 5) / np.sqrt(70 / 6), rtol=1e-6)
+    np.testing.assert_array_equal(test, cases([0, 0, NAN]))
+
+
+def test_train_statistics_are_per_channel() -> None:
+    train, test = arrays.znorm_train(np.array([[[0.0, 2.0], [10.0, 30.0]]]), np.array([[[1.0], [40.0]]]))
+    assert train.tolist() == [[[-1.0, 1.0], [-1.0, 1.0]]]
+    assert test.tolist() == [[[0.0], [2.0]]]
+
+
+def test_a_channel_constant_in_training_is_only_centred_in_the_test_set() -> None:
+    train, test = arrays.znorm_train(cases([3, 3, 3]), cases([3, 4, 1]))
+    assert train.tolist() == [[[0, 0, 0]]]
+    assert test.tolist() == [[[0, 1, -2]]]
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+def test_the_test_set_never_changes_the_training_arrays(normalisation: str) -> None:
+    x_train = cases([1, 2, 4], [3, 3, 3])
+    one = prepared(x_train, cases([1, 2, 3]), normalisation=normalisation)
+    other = prepared(x_train, cases([1000, -5, NAN], [7, 7, 7]), normalisation=normalisation)
+    np.testing.assert_array_equal(one.x_train, other.x_train)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+def test_a_test_case_does_not_change_with_its_neighbours(normalisation: str) -> None:
+    x_train, case = cases([1, 2, 4], [3, 3, 3]), cases([5, 1, 2])
+    alone = prepared(x_train, case, normalisation=normalisation)
+    among = prepared(x_train, np.concatenate([cases([1000, -5, NAN]), case]), normalisation=normalisation)
+    np.testing.assert_array_equal(alone.x_test[0], among.x_test[1])
+
+
+def test_the_arguments_are_not_written_to() -> None:
+    x_train, x_test = cases([1, NAN, 4], [3, 3, 3]), cases([5, 1, NAN])
+    before = x_train.copy(), x_test.copy()
+    for normalisation in arrays.NORMALISATIONS:
+        prepared(x_train, x_test, normalisation=normalisation, unequal=True)
+    np.testing.assert_array_equal(x_train, before[0])
+    np.testing.assert_array_equal(x_test, before[1])
+
+
+@pytest.mark.parametrize("x", [np.zeros(3), np.zeros((2, 3))])
+def test_normalising_refuses_arrays_without_three_axes(x: arrays.Floats) -> None:
+    with pytest.raises(ValueError, match=rf"x is of {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
+        arrays.znorm_series(x)
+    with pytest.raises(ValueError, match="x_train is of"):
+        arrays.znorm_train(x, x)
+
+
+def test_train_statistics_refuse_other_channels() -> None:
+    with pytest.raises(ValueError, match="x_test is of 2 channels: x_train has 1"):
+        arrays.znorm_train(np.zeros((1, 1, 3)), np.zeros((1, 2, 3)))
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+def test_values_that_no_float32_holds_are_refused(normalisation: str) -> None:
+    with pytest.raises(UserError, match="too large"):
+        prepared(cases([1e308, -1e308, 0.0]), cases([1.0, 2.0, 3.0]), normalisation=normalisation)
+
+
+# ---------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    ("y_train", "y_test", "classes", "codes_train", "codes_test"),
+    [
+        (["1", "-1", "1"], ["-1"], ["-1", "1"], [1, 0, 1], [0]),
+        (["8", "3"], ["4", "8"], ["3", "4", "8"], [2, 0], [1, 2]),
+        (["10", "9", "2"], ["10"], ["2", "9", "10"], [2, 1, 0], [2]),  # as text, 10 would come before 2
+        (["1.5", "1"], ["-2"], ["-2", "1", "1.5"], [2, 1], [0]),
+        (["walk", "Run", "10"], ["walk"], ["10", "Run", "walk"], [2, 1, 0], [2]),
+        (["nan", "2", "10"], ["2"], ["10", "2", "nan"], [2, 1, 0], [1]),  # nan has no place among numbers
+    ],
+)
+def test_classes_are_numbered_in_numeric_order_or_in_text_order(
+    y_train: list[str], y_test: list[str], classes: list[str], codes_train: list[int], codes_test: list[int]
+) -> None:
+    train, test, found = arrays.encode_labels(np.array(y_train), np.array(y_test))
+    assert found.tolist() == classes
+    assert (train.tolist(), test.tolist()) == (codes_train, codes_test)
+    assert train.dtype == test.dtype == np.int64
+
+
+def test_labels_need_one_axis() -> None:
+    with pytest.raises(ValueError, match="y_test is of 2 axes"):
+        arrays.encode_labels(["1"], [["1"]])
+
+
+# ---------------------------------------------------------------- missing values and lengths
+
+
+def test_missing_values_become_zero_after_normalisation_and_are_counted() -> None:
+    got = prepared(cases([10, NAN, 30]), cases([NAN, NAN, NAN], [1, 2, NAN]), normalisation="series")
+    assert got.x_train.tolist() == [[[-1, 0, 1]]]
+    assert got.x_test.tolist() == [[[0, 0, 0]], [[-1, 1, 0]]]
+    assert (got.n_filled, got.n_padded, got.n_cut) == (5, 0, 0)
+
+
+def test_absent_ends_become_zero_and_are_not_called_missing() -> None:
+    got = prepared(cases([10, NAN, 30, NAN]), cases([1, NAN, NAN, NAN]), unequal=True)
+    assert got.x_train.tolist() == [[[10, 0, 30]]]  # the column that no training case reaches is gone
+    assert got.x_test.tolist() == [[[1, 0, 0]]]
+    assert (got.n_filled, got.n_padded, got.n_cut) == (1, 1, 0)
+
+
+def test_a_network_of_fixed_length_cuts_longer_test_cases() -> None:
+    x_train, x_test = cases([1, 2, 3, NAN, NAN], [4, 5, NAN, NAN, NAN]), cases([1, 2, NAN, 4, 5], [6, 7, 8, NAN, NAN])
+    got = prepared(x_train, x_test, unequal=True, fixed_length=True)
+    assert got.x_train.tolist() == [[[1, 2, 3]], [[4, 5, 0]]]
+    assert got.x_test.tolist() == [[[1, 2, 0]], [[6, 7, 8]]]
+    assert (got.n_filled, got.n_padded, got.n_cut) == (1, 1, 1)
+
+
+def test_a_network_of_any_length_gets_longer_test_cases_whole() -> None:
+    x_train, x_test = cases([1, 2, 3, NAN, NAN], [4, 5, NAN, NAN, NAN]), cases([1, 2, NAN, 4, 5], [6, 7, 8, NAN, NAN])
+    got = prepared(x_train, x_test, unequal=True, fixed_length=False)
+    assert got.x_train.shape == (2, 1, 3)
+    assert got.x_test.tolist() == [[[1, 2, 0, 4, 5]], [[6, 7, 8, 0, 0]]]
+    assert (got.n_filled, got.n_padded, got.n_cut) == (1, 2, 0)
+
+
+def test_shorter_test_cases_are_padded_to_the_training_length_by_either_network() -> None:
+    for fixed_length in (True, False):
+        got = prepared(cases([1, 2, 3]), cases([7, NAN, NAN]), unequal=True, fixed_length=fixed_length)
+        assert got.x_test.tolist() == [[[7, 0, 0]]]
+
+
+def test_a_cut_case_was_normalised_over_all_of_its_timepoints() -> None:
+    got = prepared(cases([1, 2, NAN, NAN]), cases([0, 0, 2, 2]), unequal=True, normalisation="series")
+    assert got.x_test.tolist() == [[[-1, -1]]]
+    assert got.n_cut == 1
+
+
+def test_a_case_ends_where_its_last_channel_ends() -> None:
+    x = np.array([[[1.0, NAN, NAN, NAN], [1.0, 2.0, NAN, NAN]], [[NAN] * 4, [NAN] * 4]])
+    assert arrays.case_lengths(x, unequal=True).tolist() == [2, 0]
+    assert arrays.case_lengths(x, unequal=False).tolist() == [4, 4]
+
+
+def test_ends_are_missing_values_where_the_dataset_is_of_equal_length() -> None:
+    got = prepared(cases([1, 2, 3, NAN]), cases([1, NAN, NAN, NAN]), unequal=False)
+    assert got.x_train.shape == got.x_test.shape == (1, 1, 4)
+    assert (got.n_filled, got.n_padded) == (4, 0)
+
+
+@pytest.mark.parametrize("setting", ["normalisation", "missing", "length"])
+def test_a_policy_that_does_not_exist_is_refused(setting: str) -> None:
+    with pytest.raises(UserError, match=f"^{setting} 'mean' is not a policy: choose '"):
+        prepared(cases([1, 2]), cases([1, 2]), **{setting: "mean"})
+
+
+def test_a_training_set_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="training set is without any value"):
+        prepared(cases([NAN, NAN]), cases([1, 2]), unequal=True)
+
+
+def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
+    plain: dict[str, Any] = {"normalisation": "none", "missing": "zero", "length": "pad", "unequal": False}
+    with pytest.raises(ValueError, match="give one label a case"):
+        arrays.prepare(cases([1, 2]), ["1", "2"], cases([1, 2]), ["1"], **plain, fixed_length=True)
+    with pytest.raises(ValueError, match="as many channels in both"):
+        arrays.prepare(cases([1, 2]), ["1"], np.zeros((1, 2, 2)), ["1"], **plain, fixed_length=True)
+
+
+# ---------------------------------------------------------------- the archive's odd datasets
+
+
+def of(dataset: archive.Dataset, normalisation: str, fixed_length: bool) -> arrays.Arrays:
+    got = arrays.prepare(
+        dataset.x_train,
+        dataset.y_train,
+        dataset.x_test,
+        dataset.y_test,
+        normalisation=normalisation,
+        missing="zero",
+        length="pad",
+        unequal=dataset.unequal,
+        fixed_length=fixed_length,
+    )
+    assert np.isfinite(got.x_train).all()
+    assert np.isfinite(got.x_test).all()
+    return got
+
+
+@pytest.mark.parametrize(("name", "longest_in_training"), [("AllGestureWiimoteY", 369), ("AllGestureWiimoteZ", 326)])
+def test_test_cases_longer_than_any_training_case(archive_root: Path, name: str, longest_in_training: int) -> None:
+    dataset = archive.load(name, archive_root)
+    fixed, free = of(dataset, "series", True), of(dataset, "series", False)
+    n_longer = int((arrays.case_lengths(dataset.x_test, True) > longest_in_training).sum())
+    assert fixed.x_train.shape[2] == fixed.x_test.shape[2] == free.x_train.shape[2] == longest_in_training
+    assert free.x_test.shape[2] == 385
+    assert (fixed.n_cut, free.n_cut, n_longer > 0) == (n_longer, 0, True)
+    assert fixed.n_filled == 0
+
+
+@pytest.mark.parametrize("name", ["AllGestureWiimoteY", "UWaveGestureLibraryZ"])
+def test_the_constant_series_of_the_archive_becomes_zeros(archive_root: Path, name: str) -> None:
+    dataset = archive.load(name, archive_root)
+    got = of(dataset, "series", False)
+    n_constant = 0
+    for raw, scaled in ((dataset.x_train, got.x_train), (dataset.x_test, got.x_test)):
+        constant = np.nanmax(raw, axis=(1, 2)) == np.nanmin(raw, axis=(1, 2))
+        np.testing.assert_array_equal(constant, ~scaled.any(axis=(1, 2)))
+        n_constant += int(constant.sum())
+    assert n_constant == 1
+
+
+@pytest.mark.parametrize("name", ["DodgerLoopDay", "DodgerLoopWeekend"])
+def test_missing_values_of_the_archive_are_filled(archive_root: Path, name: str) -> None:
+    dataset = archive.load(name, archive_root)
+    got = of(dataset, "series", True)
+    assert (got.n_filled, got.n_padded, got.n_cut) == (337, 0, 0)
+    assert not got.x_test[np.isnan(dataset.x_test)].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("ECG200", ["-1", "1"]),
+        ("Lightning2", ["-1", "1"]),
+        ("Wafer", ["-1", "1"]),
+        ("DistalPhalanxTW", ["3", "4", "5", "6", "7", "8"]),
+        ("ProximalPhalanxTW", ["3", "4", "5", "6", "7", "8"]),
+        ("Coffee", ["0", "1"]),
+        ("ACSF1", [str(i) for i in range(10)]),
+        ("CricketX", [str(i) for i in range(1, 13)]),
+        ("Adiac", [str(i) for i in range(1, 38)]),
+    ],
+)
+def test_the_classes_of_the_archive_in_order(archive_root: Path, name: str, classes: list[str]) -> None:
+    dataset = archive.load(name, archive_root)
+    train, test, found = arrays.encode_labels(dataset.y_train, dataset.y_test)
+    assert found.tolist() == classes
+    assert set(train.tolist()) == set(test.tolist()) == set(range(len(classes)))
+
+
+# ---------------------------------------------------------------- splits
+
+
+def test_resample_0_is_the_official_split() -> None:
+    x_train, x_test = cases([1, 2], [3, 4]), cases([5, 6])
+    got = arrays.resample(x_train, ["a", "b"], x_test, ["a"], 0)
+    assert got[0] is x_train
+    assert got[2] is x_test
+    assert (got[1].tolist(), got[3].tolist()) == (["a", "b"], ["a"])
+
+
+def test_a_resample_deals_out_every_case_once_with_the_training_class_counts() -> None:
+    dataset = archive.load("ArrowHead")
+    x_train, y_train, x_test, y_test = arrays.resample(
+        dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, 5
+    )
+    assert x_train.shape == dataset.x_train.shape
+    assert x_test.shape == dataset.x_test.shape
+    assert sorted(y_train.tolist()) == sorted(dataset.y_train.tolist())
+    assert sorted(y_test.tolist()) == sorted(dataset.y_test.tolist())
+    pooled = sorted([*map(bytes, dataset.x_train), *map(bytes, dataset.x_test)])
+    assert sorted([*map(bytes, x_train), *map(bytes, x_test)]) == pooled
+    assert not np.array_equal(x_train, dataset.x_train)
+
+
+def test_resamples_that_cannot_be_drawn_are_refused() -> None:
+    x = cases([1, 2], [3, 4])
+    with pytest.raises(UserError, match="resample -1 is negative: 0 is the official split"):
+        arrays.resample(x, ["a", "b"], x, ["a", "b"], -1)
+    with pytest.raises(UserError, match="label 'c' is in one split only"):
+        arrays.resample(x, ["b", "b"], x, ["c", "b"], 1)
+    with pytest.raises(ValueError, match="pad the shorter with NaN"):
+        arrays.resample(x, ["a", "b"], np.zeros((2, 1, 3)), ["a", "b"], 1)
+
+
+@pytest.mark.parametrize(
+    ("n_cases", "fraction", "n_held"),
+    [(1, 0.2, 0), (2, 0.2, 1), (3, 0.2, 1), (10, 0.2, 2), (10, 0.25, 3), (2, 0.9, 1), (10, 0.99, 9), (100, 0.001, 1)],
+)
+def test_a_holdout_takes_its_share_of_a_class_and_leaves_some(n_cases: int, fraction: float, n_held: int) -> None:
+    y = np.array([0] * n_cases + [1] * 7)
+    fit, held = arrays.stratified_holdout(y, fraction, seed=3)
+    assert (y[held] == 0).sum() == n_held
+    assert (y[fit] == 0).sum() == n_cases - n_held
+    assert sorted([*fit, *held]) == list(range(len(y)))
+    assert (fit.tolist(), held.tolist()) == (sorted(fit), sorted(held))
+
+
+def test_a_holdout_is_its_seeds() -> None:
+    y = np.arange(60) % 3
+    draws = [arrays.stratified_holdout(y, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 20, NAN])
+def test_a_holdout_of_no_fraction_is_refused(fraction: float) -> None:
+    with pytest.raises(UserError, match=f"^validation {fraction} is not a fraction between 0 and 1: write 0.2"):
+        arrays.stratified_holdout([0, 1], fraction, seed=0)

@@ -1,0 +1,802 @@
+"""Tables against numbers worked by hand; metrics against scikit-learn. The records are written by the tests."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+
+from tsfcn import published, store, table
+from tsfcn.errors import UserError
+
+SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
+PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}
+
+
+def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Any:
+    """Return an ok record of the official split; any field can be given another value."""
+    protocol, resample = other.get("protocol", "fawaz2019"), other.get("resample", 0)
+    group = other.get("group", f"{dataset}/{model}/{protocol}/{resample}")
+    made = {
+        "key": f"{group}/{seed}",
+        "group": group,
+        "status": "ok",
+        "reason": "",
+        "dataset": dataset,
+        "passport": {"name": dataset, **PASSPORT},
+        "model": model,
+        "protocol": protocol,
+        "off_paper": False,
+        "test_selected": False,
+        "settings": SETTINGS,
+        "model_settings": {"filters": [128, 256, 128]},
+        "seed": seed,
+        "resample": resample,
+        "precision": "float32",
+        "meaning": 1,
+        "accuracy": accuracy,
+        "accuracy_last": accuracy,
+        "accuracy_selected": None,
+        "n_classes": 2,
+        "train_seconds": 10.0,
+        "test_seconds": 0.5,
+        "device": "cpu",
+        "hardware": "A processor",
+        "versions": {"torch": "2.13.0", "numpy": "2.3.5"},
+        "commit": "0123abc",
+        "finished": f"2026-01-0{seed + 1}T00:00:00Z",
+    }
+    return made | other
+
+
+def save(results: Path, *records: Any) -> Path:
+    """Write records as a run would and return the folder."""
+    (results / "records").mkdir(parents=True, exist_ok=True)
+    with (results / "records" / "one.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps({"schema": 1, **r}) + "\n" for r in records)
+    return results
+
+
+def only_row(frame: pd.DataFrame) -> dict[str, Any]:
+    (row,) = frame.to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# --- accuracy
+
+
+def test_accuracy_averages_seeds_by_hand() -> None:
+    row = only_row(
+        table.accuracy(
+            [
+                record(seed=2, accuracy=0.92, accuracy_last=0.80, train_seconds=3.0),
+                record(seed=0, accuracy=0.90, accuracy_last=0.90, train_seconds=1.0),
+                record(seed=1, accuracy=0.97, accuracy_last=0.85, train_seconds=2.5),
+            ]
+        )
+    )
+    assert row["n_seeds"] == 3
+    assert row["mean"] == pytest.approx(0.93)
+    assert row["std"] == pytest.approx(math.sqrt((0.0009 + 0.0016 + 0.0001) / 2))  # ddof 1
+    assert (row["min"], row["max"]) == (0.90, 0.97)
+    assert row["last"] == pytest.approx(0.85)
+    assert math.isnan(row["selected"])
+    assert row["train_seconds"] == pytest.approx(6.5)
+    assert (row["split"], row["marks"]) == ("official", "")
+
+
+def test_one_seed_has_no_deviation() -> None:
+    assert math.isnan(only_row(table.accuracy([record()]))["std"])
+
+
+def test_held_out_selection_is_averaged_where_every_seed_has_it() -> None:
+    both = [record(seed=0, accuracy_selected=0.5), record(seed=1, accuracy_selected=0.7)]
+    assert only_row(table.accuracy(both))["selected"] == pytest.approx(0.6)
+    assert math.isnan(only_row(table.accuracy([both[0], record(seed=1)]))["selected"])
+
+
+def test_rows_are_sorted_whatever_the_order_of_records_and_splits_stay_apart() -> None:
+    records = [
+        record("GunPoint", resample=10),
+        record("GunPoint", resample=2),
+        record("ECG200", model="lstm_fcn"),
+        record("GunPoint"),
+        record("Earthquakes"),
+        record("ECG200", model="fcn"),
+    ]
+    found = [(r["dataset"], r["model"], r["split"]) for r in table.accuracy(records).to_dict("records")]
+    assert found == [
+        ("ECG200", "fcn", "official"),
+        ("ECG200", "lstm_fcn", "official"),
+        ("Earthquakes", "fcn", "official"),  # after 'ECG200', as in the catalogue
+        ("GunPoint", "fcn", "official"),
+        ("GunPoint", "fcn", "resample 2"),
+        ("GunPoint", "fcn", "resample 10"),
+    ]
+
+
+def test_failed_and_skipped_are_not_averaged() -> None:
+    records = [
+        record(seed=0, accuracy=0.8),
+        record(seed=1, status="failed", accuracy=0.1, reason="loss is nan"),
+        record("Coffee", status="skipped", reason="not there"),
+    ]
+    row = only_row(table.accuracy(records))
+    assert (row["dataset"], row["n_seeds"], row["mean"]) == ("GunPoint", 1, 0.8)
+
+
+def test_no_record_gives_an_empty_table_with_its_columns() -> None:
+    assert list(table.accuracy([]).columns) == list(table.COLUMNS)
+    assert table.wide(table.accuracy([])).empty
+    assert table.summary([]).empty
+    assert table.status([]).empty
+
+
+def test_marks() -> None:
+    marks = {
+        (False, False): "",
+        (True, False): "off-paper",
+        (False, True): "TEST-SELECTED",
+        (True, True): "off-paper, TEST-SELECTED",
+    }
+    for (off_paper, test_selected), text in marks.items():
+        row = only_row(table.accuracy([record(off_paper=off_paper, test_selected=test_selected)]))
+        assert row["marks"] == text
+
+
+@pytest.mark.parametrize("value", [None, "0.9", math.nan, True])
+def test_an_ok_record_without_an_accuracy_is_named(value: object) -> None:
+    with pytest.raises(
+        UserError, match=r"record 'k1' of 'GunPoint x fcn x fawaz2019' \(official\) is ok with accuracy="
+    ):
+        table.accuracy([record(key="k1", accuracy=value)])  # type: ignore[arg-type]
+
+
+# --- one name, one experiment
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": SETTINGS | {"epochs": 3}}, "settings.epochs: 2000 | 3"),
+        ({"model_settings": {"filters": [128, 256, 128], "dropout": 0.5}}, "model_settings.dropout: absent | 0.5"),
+        ({"passport": PASSPORT | {"content": "cd" * 32, "source": "ts"}}, "passport.content:"),
+        ({"meaning": 2}, "(meaning: 1 | 2)"),
+        ({"precision": "bfloat16"}, '(precision: "float32" | "bfloat16")'),
+        ({}, "their settings read the same"),
+    ],
+)
+def test_two_groups_under_one_name_are_refused(change: dict[str, Any], said: str) -> None:
+    records = [record(seed=0, group="aaaa"), record(seed=1, group="bbbb", **change)]
+    for make in (table.accuracy, table.summary):
+        with pytest.raises(UserError) as caught:
+            make(records)
+        message = str(caught.value)
+        assert message.startswith("'GunPoint x fcn x fawaz2019' (official) is 2 different experiments under one name")
+        assert said in message
+        assert "(aaaa, bbbb)" in message
+        assert "passport.source" not in message  # where the file was read from moves no number
+        assert "\n" not in message
+
+
+def test_many_differences_are_counted_rather_than_listed() -> None:
+    other = dict.fromkeys("abcdef", 0)
+    with pytest.raises(UserError, match=r"settings\.d: absent \| 0; and 2 more\)"):
+        table.accuracy([record(group="aaaa", settings={}), record(seed=1, group="bbbb", settings=other)])
+
+
+def test_a_failed_record_of_another_group_mixes_nothing() -> None:
+    records = [record(group="aaaa"), record(seed=1, group="bbbb", status="failed", meaning=2)]
+    assert only_row(table.accuracy(records))["n_seeds"] == 1
+
+
+def test_groups_that_differ_by_dataset_or_resample_are_no_mixture() -> None:
+    assert len(table.accuracy([record(), record("Coffee"), record(resample=1)])) == 3
+
+
+def test_one_seed_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="is there 2 times with seed 4"):
+        table.accuracy([record(seed=4, key="k1"), record(seed=4, key="k2")])
+
+
+# --- published figures
+
+
+def test_the_published_figure_stands_beside_and_the_difference_is_ours_minus_theirs() -> None:
+    figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
+    assert figure is not None
+    row = only_row(table.accuracy([record("ItalyPowerDemand", accuracy=0.95)]))
+    assert row["published"] == pytest.approx(0.962877)  # dl-4-tsc's result file, mean of five
+    assert row["published_std"] == pytest.approx(0.001267)
+    assert row["published_runs"] == 5
+    assert row["published_source"] == "fawaz2019_ucr128"
+    assert row["difference"] == pytest.approx(0.95 - 0.962877)
+
+
+def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note() -> None:
+    row = only_row(table.accuracy([record("Trace", model="lstm_fcn", protocol="karim2019")]))
+    assert row["published"] == 0.25
+    assert math.isnan(row["published_std"])
+    assert "chance" in row["published_note"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resample": 1},  # another split
+        {"model": "fcn[bn_eps=0.1]"},  # changed settings
+        {"protocol": "fawaz2019[epochs=3]"},
+        {"off_paper": True},
+        {"test_selected": True},
+        {"passport": PASSPORT | {"archive": "user"}},  # other data under the same name
+        {"passport": PASSPORT | {"split": "ucr2015"}},
+        {"passport": None},
+        {"model": "alstm_fcn"},  # the paper did not train it
+        {"dataset": "PLAID"},  # unequal length: which file the paper read is not stated
+        {"dataset": "Strawberry", "protocol": "wang2017"},  # the split is swapped in the archive of 2015
+    ],
+)
+def test_no_published_figure_beside_another_experiment(change: dict[str, Any]) -> None:
+    row = only_row(table.accuracy([record(**change)]))
+    assert math.isnan(row["published"])
+    assert math.isnan(row["published_std"])
+    assert math.isnan(row["difference"])
+    assert pd.isna(row["published_runs"])
+    assert (row["published_source"], row["published_note"]) == ("", "")
+
+
+# --- wide
+
+
+def test_wide_has_datasets_and_splits_in_rows_and_models_in_columns() -> None:
+    records = [
+        record("Coffee", accuracy=0.9, seed=0),
+        record("Coffee", accuracy=1.0, seed=1),
+        record("Beef", model="lstm_fcn", accuracy=0.5, protocol="karim2019"),
+        record("Beef", accuracy=0.75, resample=10),
+        record("Beef", accuracy=0.625, resample=9),
+    ]
+    frame = table.wide(table.accuracy(records))
+    assert list(frame.columns) == ["dataset", "split", "fcn (fawaz2019)", "lstm_fcn (karim2019)"]
+    assert frame["dataset"].tolist() == ["Beef", "Beef", "Beef", "Coffee"]
+    assert frame["split"].tolist() == ["official", "resample 9", "resample 10", "official"]
+    assert frame["fcn (fawaz2019)"].fillna(-1).tolist() == pytest.approx([-1, 0.625, 0.75, 0.95])
+    assert frame["lstm_fcn (karim2019)"].fillna(-1).tolist() == [0.5, -1, -1, -1]
+
+
+def test_wide_carries_marks_in_its_titles() -> None:
+    records = [
+        record(model="alstm_fcn", off_paper=True),
+        record(protocol="karim2019[select=test_oracle]", off_paper=True, test_selected=True),
+    ]
+    assert list(table.wide(table.accuracy(records)).columns)[2:] == [
+        "alstm_fcn (fawaz2019) off-paper",
+        "fcn (karim2019[select=test_oracle]) off-paper, TEST-SELECTED",
+    ]
+
+
+# --- summary
+
+
+def test_mpce_by_hand() -> None:
+    records = [
+        record("A", accuracy=0.9, n_classes=2, seed=0),
+        record("A", accuracy=0.7, n_classes=2, seed=1),  # mean error 0.2, a class 0.1
+        record("B", accuracy=0.6, n_classes=4),  # error 0.4, a class 0.1
+        record("C", accuracy=0.4, n_classes=3),  # error 0.6, a class 0.2
+    ]
+    row = only_row(table.summary(records))
+    assert row["mpce"] == pytest.approx((0.1 + 0.1 + 0.2) / 3)
+    assert row["mean_accuracy"] == pytest.approx((0.8 + 0.6 + 0.4) / 3)  # of datasets, not of jobs
+    assert (row["n_datasets"], row["n_jobs"], row["n_common"]) == (3, 4, 3)
+    assert row["total_seconds"] == pytest.approx(42.0)  # four times 10 + 0.5
+
+
+def test_ranks_and_wins_with_ties_over_common_datasets_by_hand() -> None:
+    accuracies = {
+        "fcn": {"A": 0.9, "B": 0.5, "C": 0.7, "D": 1.0},
+        "mlp": {"A": 0.9, "B": 0.6, "C": 0.7, "D": 0.0},
+        "resnet": {"A": 0.8, "B": 0.6, "C": 0.7},  # not run on D: D ranks nobody
+    }
+    records = [record(d, model=m, accuracy=a) for m, by_dataset in accuracies.items() for d, a in by_dataset.items()]
+    frame = table.summary(records).set_index("model")
+    # ranks on A: 1.5 1.5 3; on B: 3 1.5 1.5; on C: 2 2 2
+    assert frame["mean_rank"].to_dict() == pytest.approx({"fcn": 6.5 / 3, "mlp": 5 / 3, "resnet": 6.5 / 3})
+    assert frame["wins"].to_dict() == {"fcn": 2, "mlp": 3, "resnet": 2}
+    assert frame["n_common"].to_dict() == {"fcn": 3, "mlp": 3, "resnet": 3}
+    assert frame["n_datasets"].to_dict() == {"fcn": 4, "mlp": 4, "resnet": 3}
+    assert frame["mean_accuracy_common"].to_dict() == pytest.approx({"fcn": 0.7, "mlp": 2.2 / 3, "resnet": 0.7})
+
+
+def test_equal_means_tie_however_they_were_summed() -> None:
+    # 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit.
+    records = [record(model="fcn", seed=s, accuracy=a) for s, a in enumerate((0.1, 0.2, 0.3))]
+    records += [record(model="mlp", seed=s, accuracy=a) for s, a in enumerate((0.3, 0.2, 0.1))]
+    frame = table.summary(records)
+    assert frame["mean_accuracy"].nunique() == 2
+    assert frame["mean_rank"].tolist() == [1.5, 1.5]
+    assert frame["wins"].tolist() == [1, 1]
+
+
+def test_splits_are_ranked_apart_and_a_lone_row_is_not_ranked() -> None:
+    records = [
+        record(model="fcn", accuracy=0.9),
+        record(model="mlp", accuracy=0.8, off_paper=True),
+        record(model="mlp", accuracy=0.7, resample=2),
+    ]
+    frame = table.summary(records)
+    assert frame["split"].tolist() == ["official", "official", "resample 2"]
+    assert frame["mean_rank"].fillna(-1).tolist() == [1.0, 2.0, -1]
+    assert frame["wins"].fillna(-1).tolist() == [1, 0, -1]
+    assert frame["marks"].tolist() == ["", "off-paper", ""]
+
+
+def test_nothing_in_common_ranks_nothing() -> None:
+    frame = table.summary([record("A", model="fcn"), record("B", model="mlp")])
+    assert frame["n_common"].tolist() == [0, 0]
+    assert frame["mean_rank"].isna().all()
+    assert frame["wins"].isna().all()
+    assert frame["mean_accuracy"].tolist() == [0.9, 0.9]
+
+
+# --- status
+
+
+def test_status_lists_what_is_not_ok_with_its_reason_in_one_line() -> None:
+    records = [
+        record("B", status="skipped", reason="not here:\n get it"),
+        record("A", status="failed", seed=3, resample=1, reason="loss is nan at epoch 7"),
+        record("C"),
+    ]
+    frame = table.status(records)
+    assert frame[["status", "dataset", "split", "reason"]].to_numpy().tolist() == [
+        ["failed", "A", "resample 1", "loss is nan at epoch 7"],
+        ["skipped", "B", "official", "not here: get it"],
+    ]
+    assert frame["seed"].tolist() == [3, 0]
+
+
+def test_status_forgets_what_succeeded_later_and_keeps_what_failed_later() -> None:
+    first, second = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    ok = record(key="new", finished=second)
+    assert table.status([record(key="old", status="skipped", finished=first), ok]).empty
+    assert len(table.status([record(key="old", seed=1, status="failed", finished=first), ok])) == 1  # another seed
+    again = [record(key="new", status="failed", finished=second), record(key="old", finished=first)]
+    assert len(table.status(again)) == 1
+
+
+# --- metrics
+
+
+def predictions(n_cases: int, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return random float16 probabilities that favour the truth a little, the truth and the most probable class."""
+    random = np.random.default_rng(seed)
+    y_true = np.r_[np.arange(n_classes), random.integers(0, n_classes, n_cases - n_classes)]  # every class occurs
+    logits = random.normal(size=(n_cases, n_classes)) + 1.5 * np.eye(n_classes)[y_true]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return probabilities.astype(np.float16), y_true.astype(np.int16), probabilities.argmax(axis=1).astype(np.int16)
+
+
+@pytest.mark.parametrize(("n_cases", "n_classes"), [(40, 2), (60, 5), (7, 3)])
+def test_metrics_equal_scikit_learn(n_cases: int, n_classes: int) -> None:
+    p, y, y_pred = predictions(n_cases, n_classes, seed=n_cases)
+    q = p.astype(np.float64)
+    q /= q.sum(axis=1, keepdims=True)  # scikit-learn wants rows that sum to one; float16 rows do not quite
+    expected = {
+        "accuracy": sklearn.metrics.accuracy_score(y, y_pred),
+        "balanced_accuracy": sklearn.metrics.balanced_accuracy_score(y, y_pred),
+        "f1": sklearn.metrics.f1_score(y, y_pred, average="macro"),
+        "nll": sklearn.metrics.log_loss(y, q),
+    }
+    for name, value in expected.items():
+        assert table.score(name, p, y, y_pred) == pytest.approx(value, abs=1e-12), name
+    auroc = sklearn.metrics.roc_auc_score(y, q[:, 1] if n_classes == 2 else q, multi_class="ovr", average="macro")
+    assert table.score("auroc", q, y, y_pred) == pytest.approx(auroc, abs=1e-12)
+    stored = [sklearn.metrics.roc_auc_score(y == c, p[:, c]) for c in range(1 if n_classes == 2 else 0, n_classes)]
+    assert table.score("auroc", p, y, y_pred) == pytest.approx(np.mean(stored), abs=1e-12)
+
+
+def test_auroc_counts_ties_half_by_hand() -> None:
+    p = np.array([[0.5, 0.5], [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]], dtype=np.float16)
+    y = np.array([0, 1, 0, 1])  # of four pairs three are won and one ties
+    assert table.score("auroc", p, y, p.argmax(axis=1)) == pytest.approx(3.5 / 4)
+
+
+def test_f1_and_balanced_accuracy_by_hand_when_a_class_is_never_predicted() -> None:
+    y, y_pred = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
+    p = np.eye(3, dtype=np.float16)[y_pred]
+    assert table.score("balanced_accuracy", p, y, y_pred) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert table.score("f1", p, y, y_pred) == pytest.approx((2 / 3 + 2 / 4 + 0) / 3)
+
+
+def test_nll_stays_finite_where_float16_stored_a_zero() -> None:
+    p = np.array([[1.0, 0.0], [0.5, 0.5]], dtype=np.float16)
+    y = np.array([1, 0])
+    assert table.score("nll", p, y, p.argmax(axis=1)) == pytest.approx((24 * math.log(2) + math.log(2)) / 2, abs=1e-6)
+
+
+def test_auroc_of_one_class_is_not_a_number() -> None:
+    p = np.array([[0.9, 0.1], [0.8, 0.2]])
+    assert math.isnan(table.score("auroc", p, np.array([0, 0]), np.array([0, 0])))
+
+
+def predicted(results: Path, seed: int, n_classes: int = 3, **other: Any) -> Any:
+    """Return a record whose predictions lie in results."""
+    p, y, y_pred = predictions(30, n_classes, seed)
+    key = f"key{seed}"
+    store.write_predictions(results, key, p, y, y_pred, np.array([str(c) for c in range(n_classes)]))
+    share = float(np.mean(y == y_pred))
+    return record(seed=seed, key=key, accuracy=share, n_test=30, n_classes=n_classes, **other)
+
+
+def test_metric_averages_seeds_from_stored_predictions(tmp_path: Path) -> None:
+    records = [predicted(tmp_path, 0), predicted(tmp_path, 1), record("Coffee", status="failed")]
+    scores = []
+    for seed in (0, 1):
+        _, y, y_pred = predictions(30, 3, seed)
+        scores.append(sklearn.metrics.f1_score(y, y_pred, average="macro"))
+    row = only_row(table.metric(records, tmp_path, "f1"))
+    assert row["mean"] == pytest.approx(np.mean(scores))
+    assert row["std"] == pytest.approx(abs(scores[0] - scores[1]) / math.sqrt(2))
+    assert math.isnan(row["published"])  # no paper's accuracy beside an F1
+    assert only_row(table.metric(records, tmp_path, "accuracy"))["published"] == 1.0  # GunPoint, FCN
+
+
+def test_metric_that_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll"
+    ):
+        table.metric([], tmp_path, "auc")
+    with pytest.raises(UserError, match="metric 'auc' is not known"):
+        table.score("auc", *predictions(4, 2, 0))
+
+
+def test_missing_predictions_name_the_job_and_the_way_to_them(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError,
+        match=r"'GunPoint x fcn x fawaz2019' \(official\), seed 0, key k7, .*missing.*: .* require_predictions=true",
+    ):
+        table.metric([record(key="k7")], tmp_path, "nll")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "no labels"])
+def test_damaged_predictions_are_named(tmp_path: Path, damage: str) -> None:
+    made = predicted(tmp_path, 0)
+    path = store.predictions_path(tmp_path, made["key"])
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif damage == "text":
+        path.write_text("probabilities")
+    else:
+        np.savez(path, probabilities=np.ones((30, 3)))
+    with pytest.raises(UserError, match=r"key key0, is unreadable .*: delete .*key0\.npz and repeat"):
+        table.metric([made], tmp_path, "f1")
+
+
+@pytest.mark.parametrize("change", [{"n_test": 29}, {"n_classes": 4}, {"accuracy": 0.0}])
+def test_predictions_that_are_not_the_records_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="is not what its record says"):
+        table.metric([predicted(tmp_path, 0) | change], tmp_path, "f1")
+
+
+# --- rendered text
+
+
+def some_records() -> list[Any]:
+    return [
+        record("ItalyPowerDemand", seed=0, accuracy=0.96),
+        record("ItalyPowerDemand", seed=1, accuracy=0.97),
+        record("Coffee", accuracy=1.0, train_seconds=300.0),
+        record("Coffee", model="alstm_fcn", accuracy=0.5, off_paper=True, train_seconds=9000.0),
+        record("Trace", model="lstm_fcn", protocol="karim2019", accuracy=1.0),
+        record("Coffee", protocol="fawaz2019[epochs=3]", accuracy=0.75),
+        record("Coffee", seed=1, status="failed", reason="loss is nan | epoch <7> of __init__"),
+        record("Beef", status="skipped", reason="dataset 'Beef' is not here: set archive.root"),
+    ]
+
+
+def test_render_aligns_columns() -> None:
+    lines = table.render(table.accuracy(some_records())).split("\n\n")[0].splitlines()
+    header, rule, *rows = lines
+    assert header.split() == [
+        "dataset",
+        "model",
+        "protocol",
+        "seeds",
+        "accuracy",
+        "published",
+        "difference",
+        "training",
+        "marks",
+    ]
+    edges = [i for i in range(1, len(rule)) if rule[i - 1] == " " and rule[i] == "-"]
+    for line in [header, *rows]:
+        assert all(line[i - 1 : i] in (" ", "") for i in edges), line  # no cell crosses into the next column
+    assert len(rows) == 5
+    italy = next(row for row in rows if row.startswith("ItalyPowerDemand"))
+    assert "0.9650 ± 0.0071" in italy
+    assert "0.9629 ± 0.0013" in italy
+    assert "+0.0021" in italy
+    assert "20.0 s" in italy
+    assert any("5.0 min" in row for row in rows)
+    assert any("2.5 h" in row and row.endswith("off-paper") for row in rows)
+
+
+def test_render_explains_what_occurs_and_nothing_else() -> None:
+    legend = table.render(table.accuracy(some_records())).split("\n\n")[1]
+    assert "±: standard deviation over seeds (ddof 1)." in legend
+    assert "fawaz2019_ucr128 (mean of 5 runs), karim2019 (single run)" in legend
+    assert "*: published figure of Trace (broken" in legend
+    assert "off-paper: " in legend
+    assert "[...]: " in legend
+    assert "TEST-SELECTED" not in legend
+    assert "held-out" not in legend
+    plain = table.render(table.accuracy([record("A", accuracy=0.5)]))
+    assert len(plain.splitlines()) == 3  # header, rule, row
+    assert "difference" not in plain
+
+
+def test_render_shows_splits_and_held_out_where_there_are_some() -> None:
+    text = table.render(table.accuracy([record(), record(resample=3, accuracy_selected=0.25)]))
+    assert "official" in text
+    assert "resample 3" in text
+    assert "0.2500" in text
+
+
+def test_markdown_tables_have_one_width_and_no_stray_bar() -> None:
+    for text in (
+        table.render(table.accuracy(some_records()), markdown=True).split("\n\n")[0],
+        table.render_summary(table.summary(some_records()), markdown=True),
+        table.render_status(table.status(some_records()), markdown=True),
+    ):
+        lines = text.splitlines()
+        assert len({len(line) for line in lines}) == 1
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert r"loss is nan \| epoch \<7> of \_\_init\_\_" in text
+
+
+def test_a_tiny_negative_difference_has_no_sign_of_its_own() -> None:
+    figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
+    assert figure is not None
+    text = table.render(table.accuracy([record("ItalyPowerDemand", accuracy=figure.mean - 1e-9)]))
+    assert "+0.0000" in text
+    assert "-0.0000" not in text
+
+
+def test_rendering_nothing_says_so() -> None:
+    assert "nothing to show" in table.render(table.accuracy([]))
+    assert "nothing to show" in table.render_summary(table.summary([]))
+    assert "Nothing failed" in table.render_status(table.status([]))
+
+
+# --- files
+
+
+def test_write_makes_the_tables_with_fixed_formats(tmp_path: Path) -> None:
+    results = save(tmp_path / "results", *some_records())
+    table.write(results)
+    accuracy = {(r["dataset"], r["model"], r["protocol"]): r for r in rows_of(results / "tables" / "accuracy.csv")}
+    assert accuracy["ItalyPowerDemand", "fcn", "fawaz2019"] == {
+        "dataset": "ItalyPowerDemand",
+        "model": "fcn",
+        "protocol": "fawaz2019",
+        "split": "official",
+        "n_seeds": "2",
+        "mean": "0.965000",
+        "std": "0.007071",
+        "min": "0.960000",
+        "max": "0.970000",
+        "last": "0.965000",
+        "selected": "",
+        "train_seconds": "20.0",
+        "marks": "",
+        "published": "0.962877",
+        "published_std": "0.001267",
+        "published_runs": "5",
+        "published_source": "fawaz2019_ucr128",
+        "published_note": "",
+        "difference": "0.002123",
+    }
+    assert accuracy["Coffee", "alstm_fcn", "fawaz2019"]["published_runs"] == ""
+    wide = rows_of(results / "tables" / "accuracy_wide.csv")
+    assert [r["dataset"] for r in wide] == ["Coffee", "ItalyPowerDemand", "Trace"]
+    assert wide[0]["alstm_fcn (fawaz2019) off-paper"] == "0.500000"
+    assert wide[1]["alstm_fcn (fawaz2019) off-paper"] == ""
+    summary = rows_of(results / "tables" / "summary.csv")
+    assert [r["model"] for r in summary] == ["alstm_fcn", "fcn", "fcn", "lstm_fcn"]
+    assert summary[1]["mpce"] == "0.008750"  # errors 0 and 0.035, two classes each
+    assert (summary[1]["wins"], summary[1]["mean_rank"]) == ("", "")
+    status = rows_of(results / "tables" / "status.csv")
+    assert [(r["status"], r["dataset"]) for r in status] == [("failed", "Coffee"), ("skipped", "Beef")]
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    one = save(tmp_path / "one", *some_records())
+    two = save(tmp_path / "two", *reversed(some_records()))
+    for results in (one, two):
+        table.write(results)
+    names = sorted(str(path.relative_to(one)) for path in one.rglob("*.*") if path.suffix != ".jsonl")
+    assert names == [
+        "README.md",
+        "tables/accuracy.csv",
+        "tables/accuracy_wide.csv",
+        "tables/status.csv",
+        "tables/summary.csv",
+    ]  # and no temporary file
+    before = {name: (one / name).read_bytes() for name in names}
+    assert before == {name: (two / name).read_bytes() for name in names}
+    table.write(one)
+    assert before == {name: (one / name).read_bytes() for name in names}
+
+
+def test_write_refuses_a_mixture_before_it_touches_anything(tmp_path: Path) -> None:
+    results = save(tmp_path, record(accuracy=0.5))
+    table.write(results)
+    before = (results / "tables" / "accuracy.csv").read_bytes()
+    save(results, record(seed=1, group="other", meaning=2))
+    with pytest.raises(UserError, match="different experiments under one name"):
+        table.write(results)
+    assert (results / "tables" / "accuracy.csv").read_bytes() == before
+
+
+def test_write_replaces_a_file_instead_of_writing_into_it(tmp_path: Path) -> None:
+    results = save(tmp_path / "results", record())
+    table.write(results)
+    kept = tmp_path / "kept.md"
+    kept.hardlink_to(results / "README.md")  # a reader that holds the old file open sees what this name sees
+    before = kept.read_bytes()
+    save(results, record("Coffee"))
+    table.write(results)
+    assert kept.read_bytes() == before
+    assert (results / "README.md").read_bytes() != before
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    results = save(tmp_path, record())
+    (results / "tables").write_text("a file where the folder belongs")
+    with pytest.raises(UserError, match=r"is not writable .*: check") as caught:
+        table.write(results)
+    assert "\n" not in str(caught.value)
+
+
+def test_readme_tells_the_whole_story(tmp_path: Path) -> None:
+    results = save(tmp_path, *some_records(), record("Coffee", resample=1, accuracy=0.125))
+    (results / "commands.txt").write_text("tsfcn run dataset=small\n\ntsfcn run model=alstm_fcn seeds=2\n")
+    table.write(results)
+    text = (results / "README.md").read_text(encoding="utf-8")
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# Results",
+        "## Summary",
+        "## Accuracy",
+        "## Beside the papers",
+        "## Marks",
+        "## Failed and skipped",
+        "## Commands",
+        "## Provenance",
+        "## Files",
+    ]
+    assert "7 jobs ok, 1 failed, 1 skipped; 3 datasets; 2.60 hours of training." in text
+    assert "```sh\ntsfcn run dataset=small\ntsfcn run model=alstm_fcn seeds=2\n```" in text
+    assert "1 row of resampled splits: see `tables/accuracy.csv`." in text
+    assert "torch 2.13.0" in text
+    assert "0123abc (7 jobs)" in text
+    assert "| A processor | cpu" in text
+    assert "2026-01-01 to 2026-01-02" in text
+    assert "loss is nan" in text
+    assert "set archive.root" in text
+    assert "fawaz2019_ucr128`: Fawaz" in text
+    assert "`commands.txt`" in text
+    assert "`predictions/`" not in text  # there are none here
+    assert str(tmp_path) not in text
+    assert text.endswith(".\n")
+
+
+def test_readme_compares_with_the_papers_by_hand(tmp_path: Path) -> None:
+    table.write(save(tmp_path, record("ItalyPowerDemand", accuracy=0.942877), record("GunPoint", accuracy=0.99)))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    section = text.split("## Beside the papers\n\n")[1].split("\n\n")[0]
+    cells = [cell.strip() for cell in section.splitlines()[2].strip("|").split("|")]
+    # ours 0.942877 and 0.99, theirs 0.962877 and 1: differences -0.02 and -0.01
+    assert cells == [
+        "fcn",
+        "fawaz2019",
+        "fawaz2019_ucr128",
+        "2",
+        "0.9664",
+        "0.9814",
+        "-0.0150",
+        "-0.0150",
+        "-0.0200 (ItalyPowerDemand)",
+    ]
+
+
+def test_readme_counts_what_the_data_policies_touched(tmp_path: Path) -> None:
+    plaid = [record("PLAID", model=m, n_filled=0, n_padded=9, n_cut=n) for m, n in (("fcn", 0), ("mlp", 4))]
+    table.write(save(tmp_path, *plaid, record("Coffee", n_filled=0, n_padded=0, n_cut=0)))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "- cases padded to a common length: PLAID 9\n" in text
+    assert "- test cases cut to the longest training case: PLAID 4\n" in text
+    assert "missing values set to zero" not in text
+
+
+def test_readme_of_failures_alone(tmp_path: Path) -> None:
+    table.write(save(tmp_path, record("Beef", status="skipped", reason="not here")))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "0 jobs ok, 0 failed, 1 skipped" in text
+    assert "not here" in text
+    assert re.search(r"\bnan\b", text, re.IGNORECASE) is None
+
+
+# --- the command
+
+
+def test_main_writes_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = save(tmp_path, *some_records())
+    assert table.main([str(results)]) == 0
+    printed = capsys.readouterr().out
+    assert "0.9650 ± 0.0071" in printed
+    assert "MPCE" in printed
+    assert "set archive.root" in printed
+    assert (results / "README.md").is_file()
+    assert table.main([str(results), "--markdown"]) == 0
+    assert "| ItalyPowerDemand | fcn " in capsys.readouterr().out
+
+
+def test_main_prints_another_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = save(tmp_path, predicted(tmp_path, 0))
+    assert table.main([str(results), "--metric", "nll"]) == 0
+    printed = capsys.readouterr().out
+    expected = table.score("nll", *predictions(30, 3, 0))
+    assert f"{expected:.4f}" in printed.split("\n\n")[0]
+    assert "lower is better" in printed
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # as `| head` does when it has seen enough
+    done = subprocess.run(
+        [sys.executable, "-m", "tsfcn.table", save(tmp_path, *some_records())],
+        cwd=Path(table.__file__).parents[1],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path / "none", "is not a folder"),
+        (lambda path: path, "is without records"),
+        (lambda path: save(path, record(group="a"), record(seed=1, group="b")), "different experiments"),
+    ],
+)
+def test_main_answers_a_mistake_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Any, said: str
+) -> None:
+    assert table.main([str(make(tmp_path))]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
