@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def inline(jobs: list[Job], results: Path, root: str | None, save_weights: bool) -> Iterator[Event]:
+def inline(jobs: list[Job], results: Path, root: str | None, save_weights: bool) -> Generator[Event]:
     """Run the jobs one after the other in this process, yielding an event at each start and each end."""
     from tsfcn.job import run_job
 
@@ -100,7 +100,7 @@ class Worker:
         return self.process.wait()
 
 
-def local(jobs: list[Job], results: Path, root: str | None, save_weights: bool, n_workers: int) -> Iterator[Event]:
+def local(jobs: list[Job], results: Path, root: str | None, save_weights: bool, n_workers: int) -> Generator[Event]:
     """Run the jobs in `n_workers` processes, yielding events as they come; in the given order, not awaiting each other.
 
     A worker that dies (killed, out of memory) is replaced and its job tried once more, then recorded as failed. When

@@ -6,6 +6,7 @@ done are not run again. Exit code 0: all ok; 1: a job failed; 2: bad input; 3: a
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -13,7 +14,7 @@ import shlex
 import signal
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -188,7 +189,7 @@ def planned(run: config.RunConfig, published: config.ProtocolConfig) -> tuple[li
 
 
 def names(run: config.RunConfig) -> list[str]:
-    """Return the datasets of a run: those of the catalogue, and any of the user's own that lie under archive.root."""
+    """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
     root = run.archive.root or os.environ.get("TSFCN_ARCHIVE")
     if run.archive.root is not None and not Path(run.archive.root).is_dir():
         raise UserError(f"archive.root={run.archive.root} is not a folder: give the folder that holds the datasets")
@@ -254,12 +255,13 @@ def execute_run(run: config.RunConfig, published: config.ProtocolConfig, command
     remember(results, command)
     record_missing(jobs, missing, by_key, results)
     monitor = Monitor(pending, n_workers)
-    for event in events(pending, results, run, n_workers):
-        monitor.see(event)
+    with contextlib.closing(events(pending, results, run, n_workers)) as told:  # ends the workers, whatever happens
+        for event in told:
+            monitor.see(event)
     return summarise(jobs, results), jobs
 
 
-def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers: int) -> Iterator[execute.Event]:
+def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers: int) -> Generator[execute.Event]:
     """Yield the events of running the jobs with the chosen executor."""
     root = str(Path(run.archive.root).resolve()) if run.archive.root else None
     if run.executor.name == "inline":
