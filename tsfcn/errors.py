@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend."""
+"""The one exception for mistakes that a user can mend, and how errors become one line."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,8 @@ class UserError(ValueError):
     The message reads `<the thing as it was written> is <what we got>: <what to do>`. Commands print it without a
     traceback and exit with 2; a job that meets it is recorded as `failed` or `skipped` with the message as the reason.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -22,7 +22,7 @@ import tsfcn
 from tsfcn import arrays, models, store, train
 from tsfcn.archive import Dataset, load
 from tsfcn.config import LSTMFCNConfig
-from tsfcn.errors import UserError
+from tsfcn.errors import UserError, first_line
 from tsfcn.plan import MEANING, Job
 
 CURVE_POINTS = 200
@@ -255,11 +255,6 @@ def check_attention(batch: int, n_steps: int, cells: int) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The environment that a record names
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip().splitlines() or [""])[0]
 
 
 def free_memory() -> float:

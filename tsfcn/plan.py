@@ -116,20 +116,20 @@ def jobs(
     passports: Mapping[str, dict[str, Any]],
     models: Mapping[str, conf.ModelConfig],
     protocol: conf.ProtocolConfig,
-    published: conf.ProtocolConfig,
+    unchanged: conf.ProtocolConfig,
     seeds: Iterable[int],
     resamples: Iterable[int],
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
-    published: the protocol as its file has it, before the user's overrides, for the label of what was changed.
+    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed.
     Raises UserError for a setting out of range.
     """
     seeds, resamples = list(seeds), list(resamples)
     variants = []
     for architecture, model in models.items():
         settings = conf.settings(protocol, architecture, model)
-        changed = conf.changes(settings, conf.settings(published, architecture, CONFIGS[architecture]()))
+        changed = conf.changes(settings, conf.settings(unchanged, architecture, CONFIGS[architecture]()))
         model_changed = conf.changes(model, CONFIGS[architecture]())
         model_changed.pop("cells", None)  # stands in the settings
         described = listed(asdict(model))

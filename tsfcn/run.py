@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from tsfcn import archive, catalogue, config, execute, plan, store
-from tsfcn.errors import UserError
+from tsfcn.errors import UserError, first_line
 from tsfcn.monitor import Monitor, clock
 
 if TYPE_CHECKING:
@@ -154,11 +154,6 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
     return f"setting '{key}' is wrong: {line}" if key else line
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def register_schema() -> None:
     """Give Hydra the types that conf/config.yaml starts from."""
     from hydra.core.config_store import ConfigStore
@@ -170,7 +165,7 @@ def register_schema() -> None:
 # From a RunConfig to records
 
 
-def planned(run: config.RunConfig, published: config.ProtocolConfig) -> tuple[list[plan.Job], dict[str, str]]:
+def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[list[plan.Job], dict[str, str]]:
     """Return the jobs of a run, and the reason for each dataset that cannot be had (its jobs have no passport)."""
     missing: dict[str, str] = {}
     passports: dict[str, dict[str, Any]] = {}
@@ -185,7 +180,7 @@ def planned(run: config.RunConfig, published: config.ProtocolConfig) -> tuple[li
         except UserError as error:
             missing[name] = f"not usable: {error}"
             passports[name] = {}
-    return plan.jobs(passports, run.model.chosen(), run.protocol, published, seeds, resamples), missing
+    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples), missing
 
 
 def names(run: config.RunConfig) -> list[str]:
@@ -218,10 +213,10 @@ def check_groups(jobs: list[plan.Job], records: list[store.Record], results: Pat
             )
 
 
-def execute_run(run: config.RunConfig, published: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
+def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan."""
     results = Path(run.results)
-    jobs, missing = planned(run, published)
+    jobs, missing = planned(run, unchanged)
     records = store.read(results)
     check_groups(jobs, records, results)
     by_key = {record["key"]: record for record in records}
@@ -356,8 +351,8 @@ def run(
 
     named = {"dataset": dataset, "model": model, "protocol": protocol, **settings}
     words = [f"{name}={plan.plain(value)}" for name, value in named.items()] + list(overrides)
-    chosen, published = compose(words)
-    _, jobs = execute_run(chosen, published, command_line(words))
+    chosen, unchanged = compose(words)
+    _, jobs = execute_run(chosen, unchanged, command_line(words))
     keys = {job.key for job in jobs}
     return table.accuracy([record for record in store.read(Path(chosen.results)) if record["key"] in keys])
 
@@ -376,9 +371,9 @@ def main(argv: list[str] | None = None) -> int:
         if len(overrides) < len(argv):
             check_overrides([word for word in overrides if "=" in word])  # others are values of flags: --cfg job
             return with_flags(argv)
-        chosen, published = compose(overrides)
+        chosen, unchanged = compose(overrides)
         signal.signal(signal.SIGTERM, stop)
-        return execute_run(chosen, published, command_line(overrides))[0]
+        return execute_run(chosen, unchanged, command_line(overrides))[0]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -412,8 +407,8 @@ def with_flags(argv: list[str]) -> int:
         from hydra.core.hydra_config import HydraConfig
 
         overrides = list(HydraConfig.get().overrides.task)
-        chosen, published = compose(overrides)
-        code = execute_run(chosen, published, command_line(overrides))[0]
+        chosen, unchanged = compose(overrides)
+        code = execute_run(chosen, unchanged, command_line(overrides))[0]
 
     hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(task)()
     return code

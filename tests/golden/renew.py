@@ -1,0 +1,171 @@
+"""Measure the golden numbers, and with `python tests/golden/renew.py` write golden.json beside this file.
+
+Three epochs of every network on ItalyPowerDemand, in float64 and in float32, with settings that between them use every
+normalisation, both optimisers and initialisers, both selections and a resample. When the numbers move, MEANING in
+tsfcn/plan.py must have been raised: otherwise the script refuses, because old records would pass for the same thing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsfcn import archive, arrays, models, train
+from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
+from tsfcn.plan import MEANING
+
+FILE = Path(__file__).with_name("golden.json")
+DATASET = "ItalyPowerDemand"
+SEED = 7
+
+# Relative. Float64 differs between machines by the order of sums alone. Two things widen that: float32 rounding, and
+# that orthogonal initial kernels come from a float32 decomposition, whose last bits are the linear algebra library's.
+TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
+ORTHOGONAL = 1e-4
+
+Numbers = dict[str, list[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One training whose numbers are frozen."""
+
+    model: str
+    config: ModelConfig
+    settings: Settings
+    resample: int = 0
+
+    def tolerance(self, precision: str) -> float:
+        """Return the relative difference that two machines may have."""
+        return max(TOLERANCE[precision], ORTHOGONAL if isinstance(self.config, LSTMFCNConfig) else 0.0)
+
+
+BASE = Settings(
+    normalisation="series",
+    missing="zero",
+    length="pad",
+    validation=0.0,
+    select="least_train_loss",
+    epochs=3,
+    batch_size=16,
+    batch_divisor=0,
+    optimiser="adam",
+    lr=1e-3,
+    betas=(0.9, 0.999),
+    rho=0.95,
+    eps=1e-7,
+    plateau_factor=0.5,
+    plateau_patience=1,
+    plateau_min_lr=1e-4,
+    plateau_min_delta=0.05,
+    initialiser="glorot_uniform",
+    class_weights="none",
+    cells=(),
+)
+
+
+def changed(**values: Any) -> Settings:
+    return dataclasses.replace(BASE, **values)
+
+
+CASES = {
+    "fcn": Case("fcn", FCNConfig(), changed(batch_divisor=10)),
+    "fcn, held out, balanced, resampled": Case(
+        "fcn", FCNConfig(), changed(validation=0.2, select="validation", class_weights="balanced"), resample=1
+    ),
+    "resnet": Case("resnet", ResNetConfig(), changed(normalisation="none")),
+    "mlp": Case("mlp", MLPConfig(), changed(normalisation="train", optimiser="adadelta", lr=0.5)),
+    "lstm_fcn": Case("lstm_fcn", LSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8,))),
+    "alstm_fcn": Case("alstm_fcn", LSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8, 16))),
+    "alstm_fcn, no shuffle": Case(
+        "alstm_fcn", LSTMFCNConfig(shuffle=False, gates="sigmoid"), changed(initialiser="he_uniform", cells=(4,))
+    ),
+}
+
+
+def measure(case: Case, precision: str) -> Numbers:
+    """Train one case and return its numbers: the loss of each epoch, and what the selected weights score."""
+    dataset = archive.load(DATASET)
+    split = arrays.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, case.resample)
+    data = arrays.prepare(
+        *split,
+        normalisation=case.settings.normalisation,
+        missing=case.settings.missing,
+        length=case.settings.length,
+        unequal=dataset.unequal,
+        fixed_length=models.fixed_length(case.config),
+    )
+    dtype = {"float64": torch.float64, "float32": torch.float32}[precision]
+    x, x_test = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.x_test).to(dtype)
+    y, y_test = torch.from_numpy(data.y_train), torch.from_numpy(data.y_test)
+    chosen, fits = train.search(case.model, case.config, case.settings, x, y, len(data.classes), SEED)
+    tested = train.predict(chosen.load(case.settings.select), x_test)
+    return {
+        "loss": [loss for fit in fits for loss in fit.curve.loss],
+        "lr": [lr for fit in fits for lr in fit.curve.lr],
+        "train_cross_entropy": [fit.train_cross_entropy for fit in fits],
+        "test_cross_entropy": [train.cross_entropy(tested, y_test)],
+    }
+
+
+def moved(now: Numbers, then: Numbers, tolerance: float) -> list[str]:
+    """Return a line for each number that is farther from the frozen one than `tolerance`, relative."""
+    lines = []
+    for name in sorted(now.keys() | then.keys()):
+        new, old = now.get(name, []), then.get(name, [])
+        if len(new) != len(old):
+            lines.append(f"{name}: {len(new)} numbers, frozen are {len(old)}")
+            continue
+        for position, (a, b) in enumerate(zip(new, old, strict=True)):
+            if not abs(a - b) <= tolerance * abs(b):  # so that NaN has moved, too
+                lines.append(f"{name}[{position}]: {a!r}, frozen is {b!r}")
+    return lines
+
+
+def verdict(lines: list[str], meaning: int, frozen_meaning: int) -> str:
+    """Return what is wrong and what to do about it, or '' if nothing is.
+
+    lines: the numbers that moved; meaning: that of tsfcn/plan.py; frozen_meaning: that of golden.json.
+    """
+    shown = "\n".join(f"  {line}" for line in lines[:20])
+    if lines and meaning == frozen_meaning:
+        return (
+            f"the numbers that training gives have moved, and MEANING in tsfcn/plan.py is still {meaning}:\n{shown}\n"
+            "If you did not mean to move them, mend the code. If you did, raise MEANING and run "
+            "python tests/golden/renew.py: every older record then counts as not done."
+        )
+    if meaning != frozen_meaning:
+        return (
+            f"MEANING in tsfcn/plan.py is {meaning}, golden.json is of {frozen_meaning}: run "
+            "python tests/golden/renew.py, or put MEANING back if no number was to move"
+        )
+    return ""
+
+
+def main() -> int:
+    """Write golden.json unless numbers moved under the same MEANING. Returns the exit code."""
+    torch.set_num_threads(1)
+    now = {name: {p: measure(case, p) for p in TOLERANCE} for name, case in CASES.items()}
+    if FILE.exists():
+        then = json.loads(FILE.read_text())
+        lines = [
+            f"{name}, {precision}, {line}"
+            for name, case in CASES.items()
+            for precision in TOLERANCE
+            if name in then["cases"]  # a case that is new has not moved
+            for line in moved(now[name][precision], then["cases"][name][precision], case.tolerance(precision))
+        ]
+        if lines and then["meaning"] == MEANING:
+            print(verdict(lines, MEANING, then["meaning"]), file=sys.stderr)
+            return 1
+    FILE.write_text(json.dumps({"meaning": MEANING, "dataset": DATASET, "seed": SEED, "cases": now}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

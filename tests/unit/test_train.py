@@ -1,0 +1,131 @@
+"""The promises of the training loop besides its numbers: determinism, no side effects, inference in any chunks."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from tsfcn import models, train
+from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
+
+CONFIGS: dict[str, ModelConfig] = {
+    "fcn": FCNConfig(filters=[6, 5, 4]),
+    "lstm_fcn": LSTMFCNConfig(filters=[6, 5, 4]),
+    "alstm_fcn": LSTMFCNConfig(filters=[6, 5, 4]),
+    "mlp": MLPConfig(units=[6, 5, 4]),
+    "resnet": ResNetConfig(filters=[4, 5, 5]),
+}
+
+X = torch.randn(11, 1, 12, generator=torch.Generator().manual_seed(0))
+Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def settings(model: str, validation: float = 0.0) -> Settings:
+    """Return settings of three epochs in batches of 4."""
+    return Settings(
+        normalisation="none",
+        missing="zero",
+        length="pad",
+        validation=validation,
+        select="least_train_loss",
+        epochs=3,
+        batch_size=4,
+        batch_divisor=0,
+        optimiser="adadelta" if model == "mlp" else "adam",
+        lr=0.01,
+        betas=(0.9, 0.999),
+        rho=0.95,
+        eps=1e-7,
+        plateau_factor=0.5,
+        plateau_patience=1,
+        plateau_min_lr=1e-4,
+        plateau_min_delta=1e-4,
+        initialiser="he_uniform",
+        class_weights="none",
+        cells=(3, 5) if "lstm" in model else (),
+    )
+
+
+def trained(model: str, seed: int, validation: float = 0.0) -> train.Fit:
+    return train.search(model, CONFIGS[model], settings(model, validation), X, Y, 3, seed)[0]
+
+
+def same_bits(one: train.Fit, two: train.Fit) -> bool:
+    """Return whether two fits agree in every bit: curve, selections, weights, statistics, training cross-entropy."""
+    return (
+        one.curve == two.curve
+        and one.best_epoch == two.best_epoch
+        and one.cells == two.cells
+        and one.train_cross_entropy == two.train_cross_entropy
+        and one.weights.keys() == two.weights.keys()
+        and all(
+            torch.equal(value, two.weights[selection][name])
+            for selection, weights in one.weights.items()
+            for name, value in weights.items()
+        )
+    )
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_the_same_seed_gives_the_same_bits_whatever_ran_before(model: str) -> None:
+    first = trained(model, seed=0, validation=0.3)
+    torch.manual_seed(99)
+    np.random.seed(99)
+    random.seed(99)
+    torch.nn.Linear(5, 5)(torch.randn(7, 5)).sum().backward()
+    trained(model, seed=1)
+    assert same_bits(first, trained(model, seed=0, validation=0.3))
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_every_seed_trains_otherwise(model: str) -> None:
+    losses = [tuple(trained(model, seed).curve.loss) for seed in (0, 1, 2, 2**31, 2**40)]
+    assert len(set(losses)) == 5
+
+
+@pytest.mark.parametrize("model", sorted(CONFIGS))
+def test_training_leaves_the_data_and_the_global_random_states_alone(model: str) -> None:
+    x, y = X.clone(), Y.clone()
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
+    trained(model, seed=0, validation=0.3)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (repr(np.random.get_state()), random.getstate()) == before[1:]
+    assert torch.equal(X, x) and torch.equal(Y, y)
+
+
+def test_training_takes_the_type_of_the_data() -> None:
+    done = train.fit("fcn", CONFIGS["fcn"], settings("fcn"), X.double(), Y, 3, seed=0)
+    assert {value.dtype for value in done.network.parameters()} == {torch.float64}
+    single = trained("fcn", seed=0)
+    assert {value.dtype for value in single.network.parameters()} == {torch.float32}
+    assert done.curve.loss[0] == pytest.approx(single.curve.loss[0], rel=1e-4)  # one start, one order
+    assert done.curve.loss != single.curve.loss
+
+
+@pytest.mark.parametrize(("n_cases", "n_timepoints"), [(5, 2**15), (2, 2**16 + 1)])
+def test_inference_does_not_depend_on_how_the_cases_are_split(n_cases: int, n_timepoints: int) -> None:
+    """The first has batches of 2, 2 and 1, the second series that are each longer than a batch may be."""
+    assert n_cases * n_timepoints > train.PREDICT_TIMEPOINTS
+    network = models.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
+    models.initialise(network, "he_uniform", torch.Generator().manual_seed(0))
+    x = torch.randn(n_cases, 1, n_timepoints, generator=torch.Generator().manual_seed(1))
+    network.train()(100 * x)  # moves the running statistics, so that they are not those of a batch
+    ours = train.predict(network, x)
+    assert not network.training and not ours.requires_grad
+    assert ours.dtype == torch.float64 and ours.shape == (n_cases, 3)
+    np.testing.assert_allclose(ours.exp().sum(dim=1).numpy(), 1.0, rtol=1e-12)
+    for order in ([[case] for case in range(n_cases)], [list(range(n_cases))]):
+        whole = torch.cat([torch.log_softmax(network(x[part]).detach().double(), dim=1) for part in order])
+        np.testing.assert_allclose(ours.numpy(), whole.numpy(), rtol=0, atol=1e-6)
+
+
+def test_cross_entropy_and_accuracy_worked_by_hand() -> None:
+    log_probabilities = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.4, 0.4, 0.2], [0.2, 0.2, 0.6]]).double())
+    assert train.cross_entropy(log_probabilities, torch.tensor([0, 1, 0])) == pytest.approx(
+        -(np.log(0.5) + np.log(0.4) + np.log(0.2)) / 3, rel=1e-6
+    )
+    assert train.accuracy(log_probabilities, torch.tensor([0, 0, 0])) == pytest.approx(2 / 3)
+    assert train.accuracy(log_probabilities, torch.tensor([0, 1, 2])) == pytest.approx(2 / 3)  # of equals the first
