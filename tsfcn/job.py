@@ -125,6 +125,8 @@ def measure(
     start = time.perf_counter()
     tested = train.predict(chosen.load(settings.select), x_test)
     test_seconds = time.perf_counter() - start
+    if not torch.isfinite(tested).all():
+        raise train.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
     accuracy = {
         selection: train.accuracy(train.predict(chosen.load(selection), x_test), y_test)
         for selection in chosen.weights

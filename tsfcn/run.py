@@ -61,6 +61,8 @@ def check_overrides(overrides: Sequence[str]) -> None:
             raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
         if override.is_sweep_override():
             value = written.split("=", 1)[1]
+            if key in GROUPS and key != "model":
+                raise UserError(f"'{written}' is a sweep: a run has one {key}, start one run for each")
             raise UserError(f"'{written}' is a sweep: one run takes a list, write '{key}=[{value}]'")
         check_key(key, written)
 

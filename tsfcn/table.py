@@ -33,7 +33,7 @@ METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
 OFF_PAPER = "off-paper"
 TEST_SELECTED = "TEST-SELECTED"
 MEANINGS = {
-    OFF_PAPER: "no paper trained this model by this protocol; the protocol was carried over to it",
+    OFF_PAPER: "not what the protocol's paper ran: another model, or a changed setting",
     TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
 }
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"

@@ -9,8 +9,9 @@ The test set is not seen here, except under `select=test_oracle`, whose results 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -125,6 +126,17 @@ def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
     return (log_probabilities.argmax(dim=1) == y).double().mean().item()
 
 
+@contextlib.contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Let the processor take subnormal numbers as zero: Adam's moments of a converged network are, and are slow."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@subnormals_flushed()
 def fit(
     model: str,
     config: ModelConfig,
@@ -147,9 +159,8 @@ def fit(
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
     it drives the learning rate, and the weights after the epoch with the strictly least one are kept.
     Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own.
-    Raises Diverged when the loss is not finite.
+    Raises Diverged when the loss, or what the kept weights predict, is not finite.
     """
-    torch.set_flush_denormal(True)  # Adam's moments of a converged network become subnormal, and those are slow
     seeds = np.random.SeedSequence(seed).generate_state(4)
     init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
     held: tuple[Tensor, Tensor] | None = None
@@ -214,7 +225,10 @@ def fit(
 
     kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
     done = Fit(network, kept, best_epoch, curve, cells, math.nan)
-    return replace(done, train_cross_entropy=cross_entropy(predict(done.load("least_train_loss"), x), y))
+    final = cross_entropy(predict(done.load("least_train_loss"), x), y)
+    if not math.isfinite(final) or (held is not None and "validation" not in kept):
+        raise Diverged(f"predictions are not finite after {settings.epochs} epochs: try a smaller protocol.lr")
+    return replace(done, train_cross_entropy=final)
 
 
 def search(

@@ -52,7 +52,7 @@ BASE = Settings(
     validation=0.0,
     select="least_train_loss",
     epochs=3,
-    batch_size=16,
+    batch_size=40,
     batch_divisor=0,
     optimiser="adam",
     lr=1e-3,
@@ -62,7 +62,7 @@ BASE = Settings(
     plateau_factor=0.5,
     plateau_patience=1,
     plateau_min_lr=1e-4,
-    plateau_min_delta=0.05,
+    plateau_min_delta=1.0,
     initialiser="glorot_uniform",
     class_weights="none",
     cells=(),
@@ -74,7 +74,7 @@ def changed(**values: Any) -> Settings:
 
 
 CASES = {
-    "fcn": Case("fcn", FCNConfig(), changed(batch_divisor=10)),
+    "fcn": Case("fcn", FCNConfig(), changed(batch_divisor=3)),
     "fcn, held out, balanced, resampled": Case(
         "fcn", FCNConfig(), changed(validation=0.2, select="validation", class_weights="balanced"), resample=1
     ),

@@ -1,0 +1,312 @@
+"""Jobs: their keys are their content, their labels name what the user changed, and their cost grows with the work."""
+
+from __future__ import annotations
+
+import json
+import string
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import pytest
+
+from tsfcn import config, plan
+from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ProtocolConfig, ResNetConfig, TrainingConfig
+from tsfcn.errors import UserError
+from tsfcn.plan import Job, digest, jobs, label, plain, seconds
+
+COFFEE = {
+    "name": "Coffee",
+    "archive": "UCR2018",
+    "source": "tsv",
+    "split": "ucr2018",
+    "n_train": 28,
+    "n_test": 28,
+    "n_channels": 1,
+    "n_classes": 2,
+    "length": 286,
+    "content": "0123456789abcdef",
+}
+PROTOCOL = ProtocolConfig(
+    name="paper",
+    paper="a paper",
+    paper_models=["fcn", "lstm_fcn"],
+    normalisation="series",
+    common=TrainingConfig(
+        epochs=100,
+        batch_size=16,
+        batch_divisor=10,
+        optimiser="adam",
+        lr=0.001,
+        betas=[0.9, 0.999],
+        rho=0.95,
+        eps=1e-7,
+        plateau_factor=0.5,
+        plateau_patience=50,
+        plateau_min_lr=0.0001,
+        plateau_min_delta=0.0001,
+        initialiser="glorot_uniform",
+        class_weights="none",
+        cells=[8, 64],
+    ),
+)
+
+
+def make(model: str = "fcn", settings: ModelConfig | None = None, **changed: Any) -> Job:
+    """Return the job of one model on Coffee, with protocol values that the user changed."""
+    chosen = {model: settings or plan.CONFIGS[model]()}
+    (job,) = jobs({"Coffee": COFFEE}, chosen, replace(PROTOCOL, **changed), PROTOCOL, [0], [0])
+    return job
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Keys
+
+
+def test_golden_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Written down once. Where these move, every record ever written counts as not done: raise MEANING if that is so
+    # because the numbers changed, think again if it is not.
+    monkeypatch.setattr(plan, "MEANING", 1)
+    fcn, lstm_fcn = make("fcn"), replace(make("lstm_fcn"), seed=7, resample=2)
+    assert (fcn.key, fcn.group) == ("d1773868d9a535cd", "1c3fd4cda543f4ca")
+    assert (lstm_fcn.key, lstm_fcn.group) == ("45de62e69c05e3ca", "e48afe9723640a69")
+
+
+def test_digest_of_a_known_value() -> None:
+    # printf '{"a":[1,2.5,"x"],"b":null}' | sha256sum
+    assert digest({"b": None, "a": [1, 2.5, "x"]}) == digest({"a": [1, 2.5, "x"], "b": None}) == "ebeb83367f9695ff"
+    with pytest.raises(ValueError, match="JSON"):
+        digest({"a": float("nan")})
+
+
+CONTENT: dict[str, Any] = {  # another value for each field that the numbers follow from
+    "dataset": "Beef",
+    "architecture": "resnet",
+    "model_settings": {"filters": [1]},
+    "seed": 1,
+    "resample": 1,
+    "precision": "bfloat16",
+}
+LABELS: dict[str, Any] = {"model": "fcn[x=1]", "protocol": "paper[x=1]", "off_paper": True}
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Job)])
+def test_key_follows_the_content_and_nothing_else(field: str) -> None:
+    job = make()
+    if field in CONTENT:
+        other = replace(job, **{field: CONTENT[field]})
+        assert other.key != job.key
+        assert (other.group == job.group) == (field == "seed")
+    elif field in LABELS:
+        other = replace(job, **{field: LABELS[field]})
+        assert (other.key, other.group) == (job.key, job.group)
+    else:
+        assert field in ("passport", "settings")  # below
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(config.Settings)])
+def test_key_follows_every_setting(field: str) -> None:
+    job = make("lstm_fcn")
+    for settings in (
+        {**job.settings, field: 0.123},
+        {name: value for name, value in job.settings.items() if name != field},
+    ):
+        other = replace(job, settings=settings)
+        assert other.key != job.key and other.group != job.group
+
+
+@pytest.mark.parametrize("model", config.MODELS)
+def test_key_follows_every_setting_of_the_model(model: str) -> None:
+    job = make(model)
+    assert set(job.model_settings) == {f.name for f in fields(plan.CONFIGS[model])} - {"cells"}
+    keys = {replace(job, model_settings={**job.model_settings, name: 0.123}).key for name in job.model_settings}
+    assert len(keys | {job.key}) == len(job.model_settings) + 1
+
+
+def test_key_follows_the_content_of_the_data_and_not_where_it_was_read() -> None:
+    job = make()
+    for name in ("archive", "split", "content"):
+        assert replace(job, passport={**COFFEE, name: "other"}).key != job.key
+    for name in ("source", "n_train", "length"):
+        assert replace(job, passport={**COFFEE, name: "other"}).key == job.key
+    assert replace(job, passport={}).key != job.key  # a dataset that cannot be had
+
+
+def test_key_follows_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make()
+    before = job.key, job.group
+    monkeypatch.setattr(plan, "MEANING", plan.MEANING + 1)
+    assert job.key != before[0] and job.group != before[1]
+
+
+def test_key_is_short_hexadecimal() -> None:
+    job = make()
+    for text in (job.key, job.group):
+        assert len(text) == 16 and set(text) <= set(string.hexdigits.lower())
+
+
+def test_a_size_asked_of_the_model_or_of_the_protocol_is_the_same_job() -> None:
+    one = make("lstm_fcn", LSTMFCNConfig(cells=8))
+    other = make("lstm_fcn", cells=[8])
+    assert one == other and one.protocol == "paper[cells=[8]]"
+    assert one.key != make("lstm_fcn").key
+    assert make("fcn", cells=[8]).key == make("fcn").key  # has no LSTM
+
+
+@pytest.mark.parametrize("model", config.MODELS)
+def test_json_gives_the_job_back(model: str) -> None:
+    job = make(model, betas=[0.5, 0.999])
+    back = Job(**json.loads(json.dumps(job.to_json(), allow_nan=False)))
+    assert back == job and back.key == job.key
+    assert back.resolved() == config.settings(replace(PROTOCOL, betas=[0.5, 0.999]), model, plan.CONFIGS[model]())
+    assert back.model_config() == plan.CONFIGS[model]()
+
+
+def test_settings_of_the_model_come_back() -> None:
+    asked: list[tuple[str, ModelConfig]] = [
+        ("fcn", FCNConfig(filters=[4], kernels=[3])),
+        ("lstm_fcn", LSTMFCNConfig(shuffle=False, gates="sigmoid", dropout=0.5)),
+        ("mlp", MLPConfig(units=[4], dropout=[0.0, 0.5])),
+        ("resnet", ResNetConfig(input_norm=True)),
+    ]
+    for model, settings in asked:
+        assert Job(**json.loads(json.dumps(make(model, settings).to_json()))).model_config() == settings
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Labels
+
+
+def test_label() -> None:
+    assert label("fcn", {}) == "fcn"
+    assert label("fcn", {"kernels": [8, 5], "filters": (1, 2), "shuffle": False, "gates": "sigmoid"}) == (
+        "fcn[filters=[1,2], gates=sigmoid, kernels=[8,5], shuffle=false]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3, "3"), (0.5, "0.5"), (1e-7, "1e-07"), (2000.0, "2000"), (True, "true"), ("a", "a"), ([0.5, 1], "[0.5,1]")],
+)
+def test_plain(value: object, text: str) -> None:
+    assert plain(value) == text
+
+
+def test_unchanged_settings_have_the_plain_names() -> None:
+    job = make()
+    assert (job.model, job.protocol, job.off_paper) == ("fcn", "paper", False)
+    # Written out, but as the file has it.
+    assert make("fcn", FCNConfig(filters=[128, 256, 128]), epochs=100, betas=[0.9, 0.999]) == job
+
+
+def test_changed_settings_are_named_and_off_paper() -> None:
+    job = make("fcn", epochs=3, lr=0.01)
+    assert (job.model, job.protocol, job.off_paper) == ("fcn", "paper[epochs=3, lr=0.01]", True)
+    job = make("lstm_fcn", LSTMFCNConfig(dropout=0.5, shuffle=False))
+    assert (job.model, job.protocol, job.off_paper) == ("lstm_fcn[dropout=0.5, shuffle=false]", "paper", True)
+    assert job.architecture == "lstm_fcn"
+    # What this model does not use is no change of it.
+    assert make("fcn", cells=[4]).protocol == "paper"
+    # A change of another model's block is none of this one.
+    blocks = replace(PROTOCOL.models, fcn=TrainingConfig(epochs=3))
+    assert make("lstm_fcn", models=blocks).protocol == "paper"
+    assert make("fcn", models=blocks).protocol == "paper[epochs=3]"
+
+
+def test_a_pair_that_the_paper_did_not_run_is_off_paper() -> None:
+    job = make("mlp")
+    assert (job.model, job.protocol, job.off_paper) == ("mlp", "paper", True)
+
+
+def test_same_names_mean_the_same_settings() -> None:
+    made = [make("lstm_fcn", LSTMFCNConfig(dropout=p), **changed) for p in (0.8, 0.5, 0.25) for changed in CHANGES]
+    assert len({job.row for job in made}) == len({job.group for job in made}) == len(made)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"epochs": 3},
+    {"epochs": 4},
+    {"lr": 0.01},
+    {"epochs": 3, "lr": 0.01},
+    {"cells": [8]},
+    {"validation": 0.2},
+    {"validation": 0.2, "select": "validation"},
+    {"normalisation": "train"},
+    {"betas": [0.9, 0.99]},
+]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The plan
+
+
+def test_jobs_are_datasets_by_models_by_resamples_by_seeds() -> None:
+    made = jobs(
+        {"Coffee": COFFEE, "Beef": {}},
+        {"fcn": FCNConfig(), "mlp": MLPConfig()},
+        PROTOCOL,
+        PROTOCOL,
+        iter([3, 0]),
+        iter([0, 1]),
+    )
+    assert [(job.dataset, job.architecture, job.resample, job.seed) for job in made] == [
+        (dataset, model, resample, seed)
+        for dataset in ("Coffee", "Beef")
+        for model in ("fcn", "mlp")
+        for resample in (0, 1)
+        for seed in (3, 0)
+    ]
+    assert len({job.key for job in made}) == 16 and len({job.group for job in made}) == 8
+    assert made[-1].passport == {} and made[0].passport == COFFEE
+
+
+def test_a_setting_out_of_range_is_refused_before_any_job() -> None:
+    with pytest.raises(UserError, match=r"^protocol\.epochs=-1 is out of range"):
+        make(epochs=-1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cost
+
+
+@pytest.mark.parametrize("model", config.MODELS)
+def test_cost_grows_with_the_work(model: str) -> None:
+    job = make(model)
+    least = seconds(job)
+    assert 0 < least < 3600
+    larger = [
+        replace(job, settings={**job.settings, "epochs": 200}),
+        replace(job, settings={**job.settings, "batch_size": 1}),
+        replace(job, passport={**COFFEE, "n_train": 280}),
+        replace(job, passport={**COFFEE, "length": 572}),
+        replace(job, passport={**COFFEE, "n_channels": 2}),
+    ]
+    for other in larger:
+        assert seconds(other) > least
+    assert seconds(larger[0]) == pytest.approx(2 * least)
+    if model in ("lstm_fcn", "alstm_fcn"):  # two sizes are two trainings
+        assert seconds(replace(job, settings={**job.settings, "cells": [8]})) == pytest.approx(least / 2)
+    held_out = {**job.settings, "validation": 0.5}
+    assert seconds(replace(job, settings=held_out)) < least
+
+
+def test_cost_counts_the_multiplications() -> None:
+    # FCN, one channel: 1 * 128 * 8 + 128 * 256 * 5 + 256 * 128 * 3 for each timepoint.
+    assert plan.macs(make("fcn"), 1, 100) == 100 * (1024 + 163_840 + 98_304)
+    # MLP: 100 * 500 + 500 * 500 + 500 * 500.
+    assert plan.macs(make("mlp"), 1, 100) == 550_000
+    # ResNet: kernels 8, 5, 3 in every block, and a 1 x 1 convolution where the width changes: 1 -> 64 -> 128 -> 128.
+    blocks = (8 * 64 + 8 * 64 * 64 + 64) + (64 * 128 * 8 + 8 * 128 * 128 + 64 * 128) + (16 * 128 * 128)
+    assert plan.macs(make("resnet"), 1, 100) == 100 * blocks
+
+
+def test_cost_of_a_dataset_that_is_not_here_is_that_of_the_catalogue() -> None:
+    there = make()
+    assert seconds(replace(there, passport={})) == seconds(there)  # Coffee's sizes stand in the catalogue
+    unknown = replace(there, dataset="Mine", passport={})
+    assert seconds(unknown) == seconds(replace(there, dataset="GunPoint", passport={}))
+
+
+def test_asdict_is_plain_json() -> None:
+    for model in config.MODELS:
+        assert json.loads(json.dumps(asdict(make(model)))) == make(model).to_json()
