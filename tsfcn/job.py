@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # torch's optimisers load it at their first use: seconds that are no part of the first job
 from torch import Tensor
 
 import tsfcn

@@ -7,20 +7,17 @@ done are not run again. Exit code 0: all ok; 1: a job failed; 2: bad input; 3: a
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
-import re
-import shlex
 import signal
 import sys
 import types
-from collections.abc import Generator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from tsfcn import archive, catalogue, config, execute, plan, store
-from tsfcn.errors import UserError, first_line
+from tsfcn.compose import check_overrides, command_line, compose, conf_folder, plainly, register_schema
+from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock
 
 if TYPE_CHECKING:
@@ -28,164 +25,30 @@ if TYPE_CHECKING:
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 
-GROUPS = ("model", "protocol", "executor", "experiment")
-
-
-def conf_folder() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# From overrides to a RunConfig
-
-
-def check_overrides(overrides: Sequence[str]) -> None:
-    """Raise UserError for an override that Hydra cannot read or that names no setting, with the near miss."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    for written in overrides:
-        try:
-            (override,) = OverridesParser.create().parse_overrides([written])
-        except OverrideParseException as error:
-            hint = (
-                "write exclude=[...] to leave datasets out" if "~" in written or "!" in written else "write KEY=VALUE"
-            )
-            raise UserError(f"'{written}' is not an override ({first_line(error)}): {hint}") from None
-        key = override.key_or_group
-        if key.startswith("hydra"):
-            continue
-        if override.is_delete():
-            raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
-        if override.is_sweep_override():
-            value = written.split("=", 1)[1]
-            if key in GROUPS and key != "model":
-                raise UserError(f"'{written}' is a sweep: a run has one {key}, start one run for each")
-            raise UserError(f"'{written}' is a sweep: one run takes a list, write '{key}=[{value}]'")
-        check_key(key, written)
-
-
-def check_key(key: str, written: str) -> None:
-    """Raise UserError unless the dotted `key` is a setting or a group of conf/."""
-    if key in GROUPS:
-        value = written.split("=", 1)[1] if "=" in written else ""
-        if key != "model" and not re.fullmatch(r"[\w./-]*", value):
-            raise UserError(f"'{written}' is more than one choice: a run has one {key}")
-        if key in GROUPS and re.fullmatch(r"[\d.]+", value):
-            raise UserError(f"{key} '{value}' is not known: use one of {', '.join(options(key))}")
-        return
-    node: Any = config.RunConfig
-    path: list[str] = []
-    for part in key.split("."):
-        names = [f.name for f in fields(node)] + ([] if path else ["experiment"]) if is_dataclass(node) else []
-        if part not in names:
-            near = difflib.get_close_matches(part, names, n=1)
-            where = ".".join(path)
-            hint = (
-                f"did you mean '{'.'.join([*path, *near])}'?"
-                if near
-                else (f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value")
-            )
-            raise UserError(f"setting '{key}' in '{written}' is not known: {hint}")
-        path.append(part)
-        kind = get_type_hints(node)[part] if part != "experiment" else None
-        node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
-
-
-def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.ProtocolConfig]:
-    """Return the run's settings, and its protocol as the file has it. Raises UserError for whatever is wrong."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    register_schema()
-    check_overrides(overrides)
-
-    def composed(words: Sequence[str]) -> config.RunConfig:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            tree = hydra_compose("config", list(words))
-        run = OmegaConf.to_object(tree)
-        assert isinstance(run, config.RunConfig)
-        return run
-
-    try:
-        run = composed(overrides)
-        if not run.model.chosen():
-            raise UserError(f"model=[] is empty: choose from {', '.join(config.MODELS)}")
-        name = run.protocol.name
-        if not (conf_folder() / "protocol" / f"{name}.yaml").is_file():
-            raise UserError(f"protocol.name={name} is not the name of its file: leave the name as it is")
-        return run, composed([f"protocol={name}"]).protocol
-    except UserError:
-        raise
-    except (HydraException, OmegaConfBaseException, AssertionError) as error:
-        raise UserError(explain(error, overrides)) from None
-
-
-def options(group: str) -> list[str]:
-    """Return the names that a group of conf/ offers."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-
-
-def explain(error: BaseException, overrides: Sequence[str]) -> str:
-    """Return one line for an error of Hydra or OmegaConf, as the user's mistake that it is."""
-    for written in overrides:
-        found = re.match(r"\+*model\.(\w+)\.", written)
-        if found and "NoneType" in str(error):
-            return f"'{written}' sets a model that is not chosen: add it, 'model=[...,{found[1]}]'"
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, UserError):
-        return str(cause)
-    missing = re.search(r"Could not find '(\w+)/([^']*)'", str(error))
-    if missing:
-        group, option = missing.groups()
-        near = difflib.get_close_matches(option, options(group), n=1)
-        return f"{group} '{option}' is not known: " + (
-            f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
-        )
-    key = getattr(cause, "full_key", None)
-    line = first_line(cause)
-    return f"setting '{key}' is wrong: {line}" if key else line
-
-
-def register_schema() -> None:
-    """Give Hydra the types that conf/config.yaml starts from."""
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=config.RunConfig)
-
+Unusable = dict[
+    str, tuple[str, str]
+]  # by dataset: 'skipped' (not to be had) or 'failed' (its files are wrong), and why
 
 # ---------------------------------------------------------------------------------------------------------------------
 # From a RunConfig to records
 
 
-def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[list[plan.Job], dict[str, str]]:
-    """Return the jobs of a run, and the reason for each dataset that cannot be had (its jobs have no passport)."""
-    missing: dict[str, str] = {}
+def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[list[plan.Job], Unusable]:
+    """Return the jobs of a run, and the datasets that cannot be had or are wrong (their jobs have no passport)."""
+    unusable: Unusable = {}
     passports: dict[str, dict[str, Any]] = {}
     seeds = config.integers("seeds", plainly(run.seeds), count=True)
     resamples = config.integers("resample", plainly(run.resample), count=False)
-    for name in names(run):
+    for name in dataset_names(run):
         try:
             passports[name] = dict(archive.passport(name, run.archive.root))
-        except archive.NotAvailable as error:
-            missing[name] = str(error)
-            passports[name] = {}
         except UserError as error:
-            missing[name] = f"not usable: {error}"
+            unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
             passports[name] = {}
-    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples), missing
+    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples), unusable
 
 
-def names(run: config.RunConfig) -> list[str]:
+def dataset_names(run: config.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
     root = run.archive.root or os.environ.get("TSFCN_ARCHIVE")
     if run.archive.root is not None and not Path(run.archive.root).is_dir():
@@ -193,13 +56,6 @@ def names(run: config.RunConfig) -> list[str]:
     if root and not Path(root).is_dir():
         raise UserError(f"TSFCN_ARCHIVE={root} is not a folder: give the folder that holds the datasets")
     return catalogue.select(plainly(run.dataset), plainly(run.exclude))
-
-
-def plainly(value: object) -> object:
-    """Return a value that may be OmegaConf's list as Python's own."""
-    from omegaconf import ListConfig
-
-    return list(value) if isinstance(value, ListConfig) else value
 
 
 def check_groups(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
@@ -218,14 +74,14 @@ def check_groups(jobs: list[plan.Job], records: list[store.Record], results: Pat
 def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan."""
     results = Path(run.results)
-    jobs, missing = planned(run, unchanged)
+    jobs, unusable = planned(run, unchanged)
     records = store.read(results)
     check_groups(jobs, records, results)
     by_key = {record["key"]: record for record in records}
 
     def state(job: plan.Job) -> str:
         if not job.passport:
-            return "skipped"
+            return unusable[job.dataset][0]
         record = by_key.get(job.key)
         if record is None:
             return "pending"
@@ -237,20 +93,20 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     pending = sorted((job for job in jobs if states[job.key] == "pending"), key=plan.seconds, reverse=True)
     n_workers = 1 if run.executor.name == "inline" else run.executor.workers or execute.cores()
     if run.dry_run:
-        print(dry(jobs, states, missing, n_workers))
+        print(dry(jobs, states, unusable, n_workers))
         return OK, jobs
 
-    for line in missing_lines(missing):
-        print(f"skipped: {line}", file=sys.stderr)
+    for line in unusable_lines(unusable):
+        print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
     estimate = sum(map(plan.seconds, pending)) / max(1, min(n_workers, len(pending)))
     print(
-        f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(missing)} datasets missing"
+        f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(unusable)} datasets not usable"
         + (f"; roughly {clock(estimate)} with {min(n_workers, len(pending))} workers" if pending else ""),
         file=sys.stderr,
     )
     remember(results, command)
-    record_missing(jobs, missing, by_key, results)
+    record_unusable(jobs, unusable, by_key, results)
     monitor = Monitor(pending, n_workers)
     with contextlib.closing(events(pending, results, run, n_workers)) as told:  # ends the workers, whatever happens
         for event in told:
@@ -266,18 +122,17 @@ def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers
     return execute.local(jobs, results, root, run.save_weights, n_workers)
 
 
-def record_missing(
-    jobs: list[plan.Job], missing: dict[str, str], known: dict[str, store.Record], results: Path
-) -> None:
-    """Record the jobs of datasets that cannot be had as skipped, once for each reason."""
-    if not missing:
+def record_unusable(jobs: list[plan.Job], unusable: Unusable, known: dict[str, store.Record], results: Path) -> None:
+    """Record the jobs of datasets that cannot be used as skipped or failed, once for each reason."""
+    if not unusable:
         return
     from tsfcn.job import describe
 
     writer = store.Writer(results)
     for job in jobs:
-        if job.dataset in missing and known.get(job.key, {}).get("reason") != missing[job.dataset]:
-            writer.write(describe(job, "skipped", missing[job.dataset]))
+        status, reason = unusable.get(job.dataset, ("", ""))
+        if status and known.get(job.key, {}).get("reason") != reason:
+            writer.write(describe(job, status, reason))
 
 
 def summarise(jobs: list[plan.Job], results: Path) -> int:
@@ -289,12 +144,15 @@ def summarise(jobs: list[plan.Job], results: Path) -> int:
     statuses = [record["status"] for record in records]
     print(table.render(table.accuracy(records)))
     if set(statuses) - {"ok"}:
-        print(f"\nnot ok: {statuses.count('failed')} failed, {statuses.count('skipped')} skipped; the reasons:")
-        print(table.render_status(table.status(records)))
+        print(
+            f"\n{statuses.count('failed')} failed, {statuses.count('skipped')} skipped; all is in {results}/tables/status.csv"
+        )
+        told = {r["dataset"]: (r["status"], r["reason"]) for r in records if r["status"] != "ok"}
+        print("\n".join(unusable_lines(told)))
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
-def dry(jobs: list[plan.Job], states: dict[str, str], missing: dict[str, str], n_workers: int) -> str:
+def dry(jobs: list[plan.Job], states: dict[str, str], unusable: Unusable, n_workers: int) -> str:
     """Return the plan as text: a line a job with its state and its estimated time on one core."""
     rows = []
     for job in jobs:
@@ -304,23 +162,25 @@ def dry(jobs: list[plan.Job], states: dict[str, str], missing: dict[str, str], n
         what += f" resample {job.resample}" if job.resample else ""
         rows.append(f"{state:8} {cost:>12}  {what}")
     pending = [plan.seconds(job) for job in jobs if states[job.key] == "pending"]
-    rows += [f"missing: {line}" for line in missing_lines(missing)]
+    rows += unusable_lines(unusable)
     rows.append(
-        f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(missing)} of them missing: "
+        f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(unusable)} of them not usable: "
         f"{len(pending)} jobs to run, roughly {clock(sum(pending))} on one core, "
         f"{clock(sum(pending) / n_workers)} on {n_workers}; nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
 
 
-def missing_lines(missing: dict[str, str]) -> list[str]:
-    """Return the datasets that cannot be had, those with the same reason on one line."""
-    alike: dict[str, list[str]] = {}
-    for name, reason in missing.items():
-        alike.setdefault(reason.replace(name, "NAME"), []).append(name)
+def unusable_lines(unusable: Unusable) -> list[str]:
+    """Return why datasets cannot be used, those with the same reason on one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, (status, reason) in unusable.items():
+        alike.setdefault((status, reason.replace(name, "NAME")), []).append(name)
     return [
-        f"{len(members)} datasets ({', '.join(members)}): {reason}" if len(members) > 1 else missing[members[0]]
-        for reason, members in alike.items()
+        f"{status}: {len(names)} datasets ({', '.join(names)}): {reason}"
+        if len(names) > 1
+        else f"{status}: {unusable[names[0]][1]}"
+        for (status, reason), names in alike.items()
     ]
 
 
@@ -330,13 +190,6 @@ def remember(results: Path, command: str) -> None:
     said = path.read_text().splitlines() if path.is_file() else []
     if command and command not in said:
         store.replace(path, lambda file: file.write("".join(f"{line}\n" for line in [*said, command]).encode()))
-
-
-def command_line(overrides: Sequence[str]) -> str:
-    """Return the command of a run as one would type it, without what is particular to a machine."""
-    local = ("archive.", "results=", "executor", "dry_run", "hydra.")
-    kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
-    return " ".join(["python -m tsfcn.run", *kept])
 
 
 def run(

@@ -22,11 +22,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("job", "estimator"),
     ("execute",),
     ("monitor",),
+    ("compose",),
     ("run", "compare", "reproduce"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
-COMMANDS = set(LAYERS[-2])
+COMMANDS = set(LAYERS[-2]) | {"compose"}
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {

@@ -1,0 +1,162 @@
+"""From overrides to the settings of a run: the one place, beside the commands' flags, where Hydra works.
+
+Hydra composes the YAML files of conf/ and the overrides against the types of config.py. Its own messages are for
+programmers, so what a user can mistype is checked first, and every mistake becomes one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from tsfcn import config
+from tsfcn.errors import UserError, first_line
+
+GROUPS = ("model", "protocol", "executor", "experiment")
+
+
+def conf_folder() -> Path:
+    """Return the folder of the YAML files: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """Raise UserError for an override that Hydra cannot read or that names no setting, with the near miss."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    for written in overrides:
+        try:
+            (override,) = OverridesParser.create().parse_overrides([written])
+        except OverrideParseException as error:
+            hint = (
+                "write exclude=[...] to leave datasets out" if "~" in written or "!" in written else "write KEY=VALUE"
+            )
+            raise UserError(f"'{written}' is not an override ({first_line(error)}): {hint}") from None
+        key = override.key_or_group
+        if key.startswith("hydra"):
+            continue
+        if override.is_delete():
+            raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
+        if override.is_sweep_override():
+            value = written.split("=", 1)[1]
+            if key in GROUPS and key != "model":
+                raise UserError(f"'{written}' is a sweep: a run has one {key}, start one run for each")
+            raise UserError(f"'{written}' is a sweep: one run takes a list, write '{key}=[{value}]'")
+        check_key(key, written)
+
+
+def check_key(key: str, written: str) -> None:
+    """Raise UserError unless the dotted `key` is a setting or a group of conf/."""
+    if key in GROUPS:
+        value = written.split("=", 1)[1] if "=" in written else ""
+        if key != "model" and not re.fullmatch(r"[\w./-]*", value):
+            raise UserError(f"'{written}' is more than one choice: a run has one {key}")
+        if re.fullmatch(r"[\d.]+", value):
+            raise UserError(f"{key} '{value}' is not known: use one of {', '.join(options(key))}")
+        return
+    node: Any = config.RunConfig
+    path: list[str] = []
+    for part in key.split("."):
+        names = [f.name for f in fields(node)] + ([] if path else ["experiment"]) if is_dataclass(node) else []
+        if part not in names:
+            near = difflib.get_close_matches(part, names, n=1)
+            where = ".".join(path)
+            hint = (
+                f"did you mean '{'.'.join([*path, *near])}'?"
+                if near
+                else (f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value")
+            )
+            raise UserError(f"setting '{key}' in '{written}' is not known: {hint}")
+        path.append(part)
+        kind = get_type_hints(node)[part] if part != "experiment" else None
+        node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
+
+
+def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.ProtocolConfig]:
+    """Return the run's settings, and its protocol as the file has it. Raises UserError for whatever is wrong."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    register_schema()
+    check_overrides(overrides)
+
+    def composed(words: Sequence[str]) -> config.RunConfig:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            tree = hydra_compose("config", list(words))
+        run = OmegaConf.to_object(tree)
+        assert isinstance(run, config.RunConfig)
+        return run
+
+    try:
+        run = composed(overrides)
+        if not run.model.chosen():
+            raise UserError(f"model=[] is empty: choose from {', '.join(config.MODELS)}")
+        name = run.protocol.name
+        if not (conf_folder() / "protocol" / f"{name}.yaml").is_file():
+            raise UserError(f"protocol.name={name} is not the name of its file: leave the name as it is")
+        return run, composed([f"protocol={name}"]).protocol
+    except UserError:
+        raise
+    except (HydraException, OmegaConfBaseException, AssertionError) as error:
+        raise UserError(explain(error, overrides)) from None
+
+
+def options(group: str) -> list[str]:
+    """Return the names that a group of conf/ offers."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> str:
+    """Return one line for an error of Hydra or OmegaConf, as the user's mistake that it is."""
+    for written in overrides:
+        found = re.match(r"\+*model\.(\w+)\.", written)
+        if found and "NoneType" in str(error):
+            return f"'{written}' sets a model that is not chosen: add it, 'model=[...,{found[1]}]'"
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, UserError):
+        return str(cause)
+    missing = re.search(r"Could not find '(\w+)/([^']*)'", str(error))
+    if missing:
+        group, option = missing.groups()
+        near = difflib.get_close_matches(option, options(group), n=1)
+        return f"{group} '{option}' is not known: " + (
+            f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
+        )
+    key = getattr(cause, "full_key", None)
+    line = first_line(cause)
+    return f"setting '{key}' is wrong: {line}" if key else line
+
+
+def register_schema() -> None:
+    """Give Hydra the types that conf/config.yaml starts from."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=config.RunConfig)
+
+
+def command_line(overrides: Sequence[str]) -> str:
+    """Return the command of a run as one would type it, without what is particular to a machine."""
+    local = ("archive.", "results=", "executor", "dry_run", "hydra.")
+    kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
+    return " ".join(["python -m tsfcn.run", *kept])
+
+
+def plainly(value: object) -> object:
+    """Return a value that may be OmegaConf's list as Python's own."""
+    from omegaconf import ListConfig
+
+    return list(value) if isinstance(value, ListConfig) else value
