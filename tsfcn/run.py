@@ -144,9 +144,8 @@ def summarise(jobs: list[plan.Job], results: Path) -> int:
     statuses = [record["status"] for record in records]
     print(table.render(table.accuracy(records)))
     if set(statuses) - {"ok"}:
-        print(
-            f"\n{statuses.count('failed')} failed, {statuses.count('skipped')} skipped; all is in {results}/tables/status.csv"
-        )
+        counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
+        print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")
         told = {r["dataset"]: (r["status"], r["reason"]) for r in records if r["status"] != "ok"}
         print("\n".join(unusable_lines(told)))
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
@@ -179,7 +178,7 @@ def unusable_lines(unusable: Unusable) -> list[str]:
     return [
         f"{status}: {len(names)} datasets ({', '.join(names)}): {reason}"
         if len(names) > 1
-        else f"{status}: {unusable[names[0]][1]}"
+        else f"{status}: {'' if names[0] in unusable[names[0]][1] else names[0] + ': '}{unusable[names[0]][1]}"
         for (status, reason), names in alike.items()
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tsfcn import archive, execute, store
 from tsfcn.config import FCNConfig, ProtocolConfig, TrainingConfig
@@ -28,7 +30,7 @@ PROTOCOL = ProtocolConfig(
     normalisation="series",
     common=TrainingConfig(
         epochs=2,
-        batch_size=16,
+        batch_size=128,  # all cases: an epoch is one step
         batch_divisor=0,
         optimiser="adam",
         lr=0.001,
@@ -86,8 +88,8 @@ def ended(events: Iterator[Event]) -> dict[int, store.Record]:
     return {event.job.seed: event.record for event in events if event.kind == "end"}
 
 
-# What differs from one run of the same job to the next.
-ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes"}
+# What differs from run to run, or when somebody edits the package meanwhile.
+ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit"}
 
 
 def lasting(record: store.Record) -> dict[str, Any]:
@@ -95,10 +97,10 @@ def lasting(record: store.Record) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ONE_RUN}
 
 
-# A worker first says which epoch it is in after the first one, so a death then is one in the middle of training.
+# A worker first says where it is after one epoch; a second or so of training is left then, and it is killed in that.
 @linux
 def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_path: Path) -> None:
-    planned = plan([0, 1])
+    planned = plan([0, 1], epochs=400)
     kinds = []
     for event in execute.local(planned, tmp_path / "local", None, False, n_workers=1):
         if event.kind == "progress" and (0, "progress") not in kinds and event.job.seed == 0:
@@ -133,6 +135,16 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
             assert set(one) == set(other)
             for name in one:
                 np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.xfail(strict=True, reason="train.fit sets torch.set_flush_denormal(True) and nobody takes it back")
+def test_inline_leaves_the_arithmetic_of_this_process_as_it_was(tmp_path: Path) -> None:
+    torch.set_flush_denormal(False)  # other tests train in this process too
+    try:
+        list(execute.inline(plan([0]), tmp_path, None, False))
+        assert np.float32(1e-40) * np.float32(1) > 0  # below the least normal number
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @linux
@@ -172,8 +184,6 @@ for event in execute.local([job], Path(sys.argv[1]), None, False, n_workers=1):
 
 @linux
 def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
-    import json
-
     (job,) = plan([0], epochs=10**6)
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
