@@ -137,12 +137,12 @@ def record_unusable(jobs: list[plan.Job], unusable: Unusable, known: dict[str, s
 
 def summarise(jobs: list[plan.Job], results: Path) -> int:
     """Write the tables of the results folder, print that of these jobs, and return the exit code."""
-    from tsfcn import table
+    from tsfcn import render, table
 
     table.write(results)
     records = [record for record in store.read(results) if record["key"] in {job.key for job in jobs}]
     statuses = [record["status"] for record in records]
-    print(table.render(table.accuracy(records)))
+    print(render.table(table.accuracy(records)))
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
         print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")

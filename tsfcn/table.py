@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import os
-import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,21 +22,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn import published, store
+from tsfcn import published, render, store
 from tsfcn.errors import UserError
+from tsfcn.render import MEANINGS, OFF_PAPER, TEST_SELECTED
 
 Record = Mapping[str, Any]
 Name = tuple[str, str, str, int]  # dataset, model, protocol, resample: what one row of a table stands for
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
-OFF_PAPER = "off-paper"
-TEST_SELECTED = "TEST-SELECTED"
-MEANINGS = {
-    OFF_PAPER: "not what the protocol's paper ran: another model, or a changed setting",
-    TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
-}
-CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
-
 COLUMNS = {
     "dataset": "str",
     "model": "str",
@@ -416,168 +408,6 @@ def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray,
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Rendered text
-
-
-def _escaped(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
-    return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
-
-
-def _grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) -> str:
-    """Lay out (header, '<' or '>', cells) columns as aligned text, or as a Markdown table that is aligned as text too.
-
-    A column whose cells are all empty is left out.
-    """
-    kept = []
-    for header, side, cells in columns:
-        texts = [_escaped(cell) if markdown else cell for cell in cells]
-        if any(texts):
-            width = max(3, *(len(text) for text in [header, *texts]))
-            kept.append((side, width, [f"{text:{side}{width}}" for text in [header, *texts]]))
-    if markdown:
-        rule = ["-" * width if side == "<" else "-" * (width - 1) + ":" for side, width, _ in kept]
-    else:
-        rule = ["-" * width for _, width, _ in kept]
-    header_line, *lines = zip(*(cells for _, _, cells in kept), strict=True)
-    if markdown:
-        return "\n".join("| " + " | ".join(line) + " |" for line in (header_line, rule, *lines))
-    return "\n".join("  ".join(line).rstrip() for line in (header_line, rule, *lines))
-
-
-def _fraction(value: Any) -> str:
-    return "" if pd.isna(value) else f"{value:.4f}"
-
-
-def _signed(value: Any) -> str:
-    return "" if pd.isna(value) else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: no '-0.0000'
-
-
-def _with_std(mean: Any, std: Any) -> str:
-    return _fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
-
-
-def _published(row: Mapping[Any, Any]) -> str:
-    return _with_std(row["published"], row["published_std"]) + (" *" if row["published_note"] else "")
-
-
-def _whole(value: Any) -> str:
-    return "" if pd.isna(value) else str(int(value))
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as '12.3 s', '4.5 min' or '6.7 h'."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _splits(splits: Iterable[str]) -> list[str]:
-    """Return the split of each row, or nothing to show if all are the official one."""
-    splits = list(splits)
-    return splits if any(split != "official" for split in splits) else [""] * len(splits)
-
-
-def render(table: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = False) -> str:
-    """Return an accuracy or metric table as aligned text, or as Markdown, with a legend of what occurs in it.
-
-    Fractions with four digits, '±' and the standard deviation over seeds where there are several, the published figure
-    and the difference beside them. `metric` is the title of the column. Columns with nothing in them are left out.
-    """
-    if table.empty:
-        return "No job is ok yet: nothing to show."
-    rows = table.to_dict("records")
-    grid = _grid(
-        [
-            ("dataset", "<", [row["dataset"] for row in rows]),
-            ("model", "<", [row["model"] for row in rows]),
-            ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
-            ("seeds", ">", [str(row["n_seeds"]) for row in rows]),
-            (metric, "<", [_with_std(row["mean"], row["std"]) for row in rows]),
-            ("held-out", "<", [_fraction(row["selected"]) for row in rows]),
-            ("published", "<", [_published(row) for row in rows]),
-            ("difference", ">", [_signed(row["difference"]) for row in rows]),
-            ("training", ">", [_duration(row["train_seconds"]) for row in rows]),
-            ("marks", "<", [row["marks"] for row in rows]),
-        ],
-        markdown=markdown,
-    )
-    return "\n".join([grid, "", *_legend(rows, metric, markdown=markdown)]).rstrip()
-
-
-def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -> list[str]:
-    """Return a line for each sign that occurs in the rows of a table."""
-    lines = []
-    if metric == "nll":
-        lines.append("nll: mean negative log-likelihood in nats; lower is better.")
-    if any(row["n_seeds"] > 1 for row in rows):
-        lines.append("±: standard deviation over seeds (ddof 1).")
-    if not all(pd.isna(row["selected"]) for row in rows):
-        lines.append("held-out: accuracy of the weights that held-out training cases select.")
-    sources = {row["published_source"]: row["published_runs"] for row in rows if row["published_source"]}
-    if sources:
-        runs = {source: "single run" if n == 1 else f"mean of {n} runs" for source, n in sources.items()}
-        said = ", ".join(f"{source} ({runs[source]})" for source in sorted(sources))
-        lines.append(f"published: the paper's accuracy on the same split, {said}.")
-        lines.append("difference: ours minus theirs.")
-    notes: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row["published_note"] and row["dataset"] not in notes[row["published_note"]]:
-            notes[row["published_note"]].append(row["dataset"])
-    lines += [f"*: published figure of {', '.join(notes[note])} ({note})." for note in sorted(notes)]
-    lines += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
-    if any("[" in row["model"] + row["protocol"] for row in rows):
-        lines.append(f"[...]: {CHANGED}.")
-    return [f"- {_escaped(line)}" for line in lines] if markdown else lines
-
-
-def render_summary(table: pd.DataFrame, *, markdown: bool = False) -> str:
-    """Return the table of `summary` as aligned text or Markdown."""
-    if table.empty:
-        return "No job is ok yet: nothing to show."
-    rows = table.to_dict("records")
-    alike = all(row["n_common"] == row["n_datasets"] for row in rows)  # then the common columns say nothing new
-    return _grid(
-        [
-            ("model", "<", [row["model"] for row in rows]),
-            ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
-            ("datasets", ">", [str(row["n_datasets"]) for row in rows]),
-            ("jobs", ">", [str(row["n_jobs"]) for row in rows]),
-            ("mean accuracy", ">", [_fraction(row["mean_accuracy"]) for row in rows]),
-            ("MPCE", ">", [_fraction(row["mpce"]) for row in rows]),
-            ("common", ">", ["" if alike else str(row["n_common"]) for row in rows]),
-            ("accuracy on common", ">", ["" if alike else _fraction(row["mean_accuracy_common"]) for row in rows]),
-            ("mean rank", ">", [_fraction(row["mean_rank"]) for row in rows]),
-            ("wins", ">", [_whole(row["wins"]) for row in rows]),
-            ("time", ">", [_duration(row["total_seconds"]) for row in rows]),
-            ("marks", "<", [row["marks"] for row in rows]),
-        ],
-        markdown=markdown,
-    )
-
-
-def render_status(table: pd.DataFrame, *, markdown: bool = False) -> str:
-    """Return the table of `status` as aligned text or Markdown; a line that says so if nothing failed."""
-    if table.empty:
-        return "Nothing failed and nothing was skipped."
-    rows = table.to_dict("records")
-    return _grid(
-        [
-            ("status", "<", [row["status"] for row in rows]),
-            ("dataset", "<", [row["dataset"] for row in rows]),
-            ("model", "<", [row["model"] for row in rows]),
-            ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
-            ("seed", ">", [_whole(row["seed"]) for row in rows]),
-            ("reason", "<", [row["reason"] for row in rows]),
-        ],
-        markdown=markdown,
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # Files
 
 
@@ -606,8 +436,9 @@ def write(results: Path) -> None:
     records = _read(results)
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "summary": summary(records), "status": status(records)}
+    done = _by_name(record for record in records if record["status"] == "ok")
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
-    texts[results / "README.md"] = _readme(results, records, tables)  # last: it never speaks of tables not yet there
+    texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
     try:
         for path, text in texts.items():
             _replace(path, text.encode())
@@ -623,201 +454,6 @@ def _read(results: Path) -> list[dict[str, Any]]:
     if not records:
         raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
     return records
-
-
-def _readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:
-    table, summed, failures = tables["accuracy"], tables["summary"], tables["status"]
-    done = _by_name(record for record in records if record.get("status") == "ok")
-    counts = Counter(failures["status"])
-    official = table[table["split"] == "official"]
-    shown = table if official.empty else official
-
-    jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
-    parts = [
-        "# Results",
-        "Written by `tsfcn table`; do not edit. Every number comes from the records in this folder.",
-        f"{jobs}; {_count(table['dataset'].nunique(), 'dataset')}; {_hours(done)} of training.",
-        "## Summary",
-        render_summary(summed, markdown=True),
-        "" if summed.empty else _SUMMARY_WORDS,
-        "## Accuracy",
-        render(shown, markdown=True),
-    ]
-    if len(shown) < len(table):
-        parts.append(f"{_count(len(table) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
-    parts += ["" if table.empty else _ACCURACY_WORDS, *_papers(table)]
-    marks = [f"- `{mark}`: {text}." for mark, text in MEANINGS.items()]
-    marks.append(f"- `[...]`: {_escaped(CHANGED)}.")
-    marks.append(
-        "- no published figure beside ours: the paper gives none, its split or its file may be another one, the row is "
-        "marked, or a setting was changed."
-    )
-    parts += [
-        "## Marks",
-        "\n".join(marks),
-        "## Failed and skipped",
-        render_status(failures, markdown=True),
-        *_commands(results),
-        "## Provenance",
-        _provenance(done),
-        "## Files",
-        "\n".join(_files(results)),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-_SUMMARY_WORDS = """\
-Mean accuracy and MPCE (mean over datasets of error / number of classes) are over each row's own datasets: compare two
-rows by them only where the datasets are the same. Ranks (1 is best, ties get their average) and wins (ties count for
-each) are over the datasets that all rows of a split have in common. Time is training and testing."""
-_ACCURACY_WORDS = """\
-Accuracy is that of the weights that the protocol selects, by default those with the least training loss; unless a row
-is marked, the test set is looked at once, after training. `tables/accuracy.csv` also has the least and the greatest
-accuracy over seeds, and that of the last weights."""
-_PAPERS_WORDS = """\
-Over the datasets where a published figure stands beside ours: only those with the same split in the paper's archive and
-in UCR 2018. A figure with a note (\\*) counts as it was published."""
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _hours(records: Iterable[Record]) -> str:
-    return f"{math.fsum(record.get('train_seconds') or 0.0 for record in records) / 3600:.2f} hours"
-
-
-def _papers(table: pd.DataFrame) -> list[str]:
-    """Return the README's section on ours beside the papers' figures; nothing where no figure stands beside."""
-    beside = table[table["published_source"] != ""]
-    if beside.empty:
-        return []
-    parts: dict[tuple[str, str, str], list[dict[Any, Any]]] = defaultdict(list)
-    for row in beside.to_dict("records"):
-        parts[row["model"], row["protocol"], row["published_source"]].append(row)
-    ours = {names: [row["mean"] for row in rows] for names, rows in parts.items()}
-    theirs = {names: [row["published"] for row in rows] for names, rows in parts.items()}
-    apart = {names: [row["difference"] for row in rows] for names, rows in parts.items()}
-    largest = {names: max(rows, key=lambda row: abs(row["difference"])) for names, rows in parts.items()}
-    order = sorted(parts)
-    grid = _grid(
-        [
-            ("model", "<", [model for model, _, _ in order]),
-            ("protocol", "<", [protocol for _, protocol, _ in order]),
-            ("source", "<", [source for _, _, source in order]),
-            ("datasets", ">", [str(len(parts[names])) for names in order]),
-            ("mean, ours", ">", [_fraction(np.mean(ours[names])) for names in order]),
-            ("mean, theirs", ">", [_fraction(np.mean(theirs[names])) for names in order]),
-            ("mean difference", ">", [_signed(np.mean(apart[names])) for names in order]),
-            ("median difference", ">", [_signed(np.median(apart[names])) for names in order]),
-            (
-                "largest difference",
-                "<",
-                [f"{_signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in order],
-            ),
-        ],
-        markdown=True,
-    )
-    sources = _sources(sorted({source for _, _, source in order}))
-    return ["## Beside the papers", grid, _PAPERS_WORDS, "\n".join(sources)]
-
-
-def _sources(names: Iterable[str]) -> list[str]:
-    known = published.sources()
-    lines = []
-    for name in names:
-        source = known[name]
-        note = f" {_escaped(source.note)}" if source.note else ""
-        lines.append(
-            f"- `{name}`: {_escaped(source.paper)}, {_escaped(source.where)}; split {source.split}, "
-            f"weights selected by {source.selected_by}.{note}"
-        )
-    return lines
-
-
-def _commands(results: Path) -> list[str]:
-    path = results / "commands.txt"
-    if not path.is_file():
-        return []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not lines:
-        return []
-    return ["## Commands", "The records were made by:", "\n".join(["```sh", *lines, "```"])]
-
-
-def _provenance(done: Sequence[Record]) -> str:
-    """Say where, when and with what the ok records were made; the most telling value of each kind comes first."""
-    if not done:
-        return "No job is ok yet."
-
-    def tally(values: Iterable[object]) -> str:
-        counts = Counter("not recorded" if value in (None, "") else str(value) for value in values)
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{_escaped(text)} ({_count(n, 'job')})" for text, n in ordered)
-
-    machines: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in done:
-        hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))
-        machines[hardware, device].append(record)
-    versions: dict[str, set[str]] = defaultdict(set)
-    for record in done:
-        for package, version in (record.get("versions") or {}).items():
-            versions[package].add(str(version))
-    finished = sorted(str(record["finished"])[:10] for record in done if record.get("finished"))
-    days = " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else "not recorded"
-    packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
-    passports = [record.get("passport") or {} for record in done]
-    grid = _grid(
-        [
-            ("hardware", "<", [hardware for hardware, _ in sorted(machines)]),
-            ("device", "<", [device for _, device in sorted(machines)]),
-            ("jobs", ">", [str(len(machines[machine])) for machine in sorted(machines)]),
-            ("training", ">", [_hours(machines[machine]) for machine in sorted(machines)]),
-        ],
-        markdown=True,
-    )
-    lines = [
-        f"- versions: {_escaped(packages) or 'not recorded'}",
-        f"- commits of tsfcn: {tally(record.get('commit') for record in done)}",
-        f"- numeric precision: {tally(record.get('precision') for record in done)}",
-        f"- meaning of the training code: {tally(record.get('meaning') for record in done)}",
-        f"- archive: {tally(passport.get('archive') for passport in passports)}",
-        f"- finished: {days}",
-        *_policies(done),
-    ]
-    return grid + "\n\n" + "\n".join(lines)
-
-
-def _policies(done: Sequence[Record]) -> list[str]:
-    """Return a line for each data policy that changed a dataset: its name and the largest count of any of its jobs."""
-    lines = []
-    for field, what in (
-        ("n_filled", "missing values set to zero"),
-        ("n_padded", "cases padded to a common length"),
-        ("n_cut", "test cases cut to the longest training case"),
-    ):
-        counts: dict[str, int] = {}
-        for record in done:
-            counts[record["dataset"]] = max(counts.get(record["dataset"], 0), record.get(field) or 0)
-        touched = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
-        if touched:
-            lines.append(f"- {what}: {touched}")
-    return lines
-
-
-def _files(results: Path) -> list[str]:
-    lines = {
-        "records/": "one JSON line a job, with its settings, numbers and environment; everything else comes from it",
-        "predictions/": "class probabilities and true labels of each test case, by the record's key",
-        "weights/": "the trained networks, by the record's key",
-        "tables/accuracy.csv": "a row for each dataset x model x protocol x split",
-        "tables/accuracy_wide.csv": "the same means, a column for each model (protocol)",
-        "tables/summary.csv": "the summary above",
-        "tables/status.csv": "what failed or was skipped, and why",
-        "commands.txt": "the commands that made the records",
-    }
-    made_here = "tables/"  # these are there by the time anybody reads this
-    return [f"- `{n}`: {what}." for n, what in lines.items() if n.startswith(made_here) or (results / n).exists()]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -844,11 +480,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     summed, failures = summary(records), status(records)
-    parts = [render(table, metric=options.metric, markdown=options.markdown)]
+    parts = [render.table(table, metric=options.metric, markdown=options.markdown)]
     if not summed.empty:
-        parts.append(render_summary(summed, markdown=options.markdown))
+        parts.append(render.summary(summed, markdown=options.markdown))
     if not failures.empty:
-        parts.append(render_status(failures, markdown=options.markdown))
+        parts.append(render.status(failures, markdown=options.markdown))
     try:
         print("\n\n".join(parts), flush=True)
     except BrokenPipeError:  # `tsfcn table | head` has seen enough; nothing may be left for the interpreter to flush

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "stats"),
     ("archive", "models", "plan", "store", "published"),
+    ("render",),
     ("train", "table", "verdict", "figures"),
     ("engine", "explain", "report"),
     ("job", "estimator"),
@@ -32,7 +33,7 @@ COMMANDS = set(LAYERS[-2]) | {"compose"}
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
     "torch": {"models", "train", "engine", "explain", "job", "estimator", "execute"},
-    "pandas": {"table", "verdict", "figures", "report", "compare"},
+    "pandas": {"render", "table", "verdict", "figures", "report", "compare"},
     "sklearn": {"estimator"},
     "sktime": {"estimator"},
     "hydra": COMMANDS,
