@@ -180,12 +180,9 @@ def measure(
 
 def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
     """Return the arrays of a job: resampled, normalised, filled and padded as its settings say."""
-    x_train, y_train, x_test, y_test = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
-    if job.resample:
-        width = max(x_train.shape[2], x_test.shape[2])
-        x_train, y_train, x_test, y_test = arrays.resample(
-            widen(x_train, width), y_train, widen(x_test, width), y_test, job.resample
-        )
+    x_train, y_train, x_test, y_test = arrays.resample(
+        dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, job.resample
+    )
     settings = job.resolved()
     return arrays.prepare(
         x_train,
@@ -198,11 +195,6 @@ def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
         unequal=dataset.unequal,
         fixed_length=models.fixed_length(job.model_config()),
     )
-
-
-def widen(x: np.ndarray, width: int) -> np.ndarray:
-    """Return x (n, c, t) with a tail of NaN up to `width` timepoints."""
-    return np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2])), constant_values=np.nan)
 
 
 def n_fitted(y: Tensor, validation: float, seed: int) -> int:

@@ -24,12 +24,13 @@ from tsfcn.plan import MEANING
 FILE = Path(__file__).with_name("golden.json")
 DATASET = "ItalyPowerDemand"
 SEED = 7
+N_TEST = 200  # of 1029 test cases
 
 # Relative differences that two machines may have. Both train from float32 initial weights, whose last bits depend on
 # the processor (fused multiply-add) and on the linear algebra library (orthogonal kernels). Where all of them came out
 # the same, float64 differs by the order of sums alone; where not, a ReLU that tips over soon makes far more of it.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
-OTHER_START = {"float64": 1e-4, "float32": 2e-2}
+OTHER_START = {"float64": 1e-3, "float32": 1e-2}
 
 Numbers = dict[str, list[float]]
 
@@ -44,6 +45,7 @@ class Case:
     resample: int = 0
 
 
+# Few steps: a batch of all cases unless said otherwise, so that rounding has no time to grow.
 BASE = Settings(
     normalisation="series",
     missing="zero",
@@ -51,7 +53,7 @@ BASE = Settings(
     validation=0.0,
     select="least_train_loss",
     epochs=3,
-    batch_size=40,
+    batch_size=128,
     batch_divisor=0,
     optimiser="adam",
     lr=1e-3,
@@ -73,13 +75,13 @@ def changed(**values: Any) -> Settings:
 
 
 CASES = {
-    "fcn": Case("fcn", FCNConfig(), changed(batch_divisor=3)),
+    "fcn": Case("fcn", FCNConfig(), changed(batch_size=40)),
     "fcn, held out, balanced, resampled": Case(
         "fcn", FCNConfig(), changed(validation=0.2, select="validation", class_weights="balanced"), resample=1
     ),
-    "resnet": Case("resnet", ResNetConfig(), changed(normalisation="none", batch_size=128)),
+    "resnet": Case("resnet", ResNetConfig(), changed(normalisation="none")),
     "mlp": Case("mlp", MLPConfig(), changed(normalisation="train", optimiser="adadelta", lr=0.5)),
-    "lstm_fcn": Case("lstm_fcn", LSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8,))),
+    "lstm_fcn": Case("lstm_fcn", LSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8,), batch_size=40)),
     "alstm_fcn": Case("alstm_fcn", LSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8, 16))),
     "alstm_fcn, no shuffle": Case(
         "alstm_fcn", LSTMFCNConfig(shuffle=False, gates="sigmoid"), changed(initialiser="he_uniform", cells=(4,))
@@ -109,8 +111,8 @@ def measure(case: Case, precision: str) -> Numbers:
         fixed_length=models.fixed_length(case.config),
     )
     dtype = {"float64": torch.float64, "float32": torch.float32}[precision]
-    x, x_test = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.x_test).to(dtype)
-    y, y_test = torch.from_numpy(data.y_train), torch.from_numpy(data.y_test)
+    x, x_test = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.x_test[:N_TEST]).to(dtype)
+    y, y_test = torch.from_numpy(data.y_train), torch.from_numpy(data.y_test[:N_TEST])
     chosen, fits = train.search(case.model, case.config, case.settings, x, y, len(data.classes), SEED)
     tested = train.predict(chosen.load(case.settings.select), x_test)
     return {
@@ -173,6 +175,9 @@ def main() -> int:
         if lines and then["meaning"] == MEANING:
             print(verdict(lines, MEANING, then["meaning"]), file=sys.stderr)
             return 1
+        if then["meaning"] == MEANING and then["cases"].keys() == now.keys():
+            print("no number has moved: golden.json stays as it is")
+            return 0
     FILE.write_text(json.dumps({"meaning": MEANING, "dataset": DATASET, "seed": SEED, "cases": now}, indent=1) + "\n")
     return 0
 

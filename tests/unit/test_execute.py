@@ -137,7 +137,6 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
                 np.testing.assert_array_equal(one[name], other[name])
 
 
-@pytest.mark.xfail(strict=True, reason="train.fit sets torch.set_flush_denormal(True) and nobody takes it back")
 def test_inline_leaves_the_arithmetic_of_this_process_as_it_was(tmp_path: Path) -> None:
     torch.set_flush_denormal(False)  # other tests train in this process too
     try:

@@ -231,6 +231,13 @@ def test_a_skip_is_dropped_once_the_same_row_and_seed_is_ok(tmp_path: Path) -> N
         assert keys(tmp_path) == ["a", "b"]
 
 
+@pytest.mark.xfail(strict=True, reason="only a skip is dropped: the failure of a file mended since stays for ever")
+def test_a_failure_is_dropped_too_once_the_same_row_and_seed_is_ok(tmp_path: Path) -> None:
+    # A file that could not be read has no content either, nor has an older version of the training code the same key.
+    lay(tmp_path, line("a", **ROW, status="failed", finished="1") + line("b", **ROW, finished="2"))
+    assert keys(tmp_path) == ["b"]
+
+
 def test_records_come_in_the_order_of_their_finishing(tmp_path: Path) -> None:
     lay(tmp_path, line("a", finished="3") + line("b", finished="1"))
     lay(tmp_path, line("c", finished="2"), "0.jsonl")
