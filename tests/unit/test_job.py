@@ -1,0 +1,343 @@
+"""One job from its names to its record, on a bundled dataset and on files that the test writes; two epochs each."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import tsfcn
+from tsfcn import archive, config, job, models, plan, store, train
+
+DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+
+
+def protocol(**changes: Any) -> config.ProtocolConfig:
+    """Return a protocol of two epochs in batches of 32; `changes` to its fields or to the training values."""
+    training: dict[str, Any] = {
+        "epochs": 2,
+        "batch_size": 32,
+        "batch_divisor": 0,
+        "optimiser": "adam",
+        "lr": 0.001,
+        "betas": [0.9, 0.999],
+        "rho": 0.95,
+        "eps": 1e-7,
+        "plateau_factor": 0.5,
+        "plateau_patience": 50,
+        "plateau_min_lr": 1e-4,
+        "plateau_min_delta": 1e-4,
+        "initialiser": "he_uniform",
+        "class_weights": "none",
+        "cells": [3, 5],
+    }
+    own: dict[str, Any] = {"name": "smoke", "normalisation": "series"}
+    own |= {name: changes.pop(name) for name in ("validation", "select") if name in changes}
+    return config.ProtocolConfig(**own, common=config.TrainingConfig(**(training | changes)))
+
+
+def small(model: str, **changes: Any) -> config.ModelConfig:
+    """Return a small network's settings."""
+    sizes: dict[str, Any] = {"units": [6, 5, 4]} if model == "mlp" else {"filters": [6, 5, 4]}
+    made: config.ModelConfig = plan.CONFIGS[model](**(sizes | changes))
+    return made
+
+
+def planned(
+    model: str = "fcn",
+    *,
+    dataset: str = DATASET,
+    root: Path | None = None,
+    seed: int = 0,
+    resample: int = 0,
+    model_changes: dict[str, Any] | None = None,
+    **changes: Any,
+) -> plan.Job:
+    """Return the job that a run would plan."""
+    passports = {dataset: dict(archive.passport(dataset, root))}
+    chosen, how = {model: small(model, **(model_changes or {}))}, protocol(**changes)
+    (made,) = plan.jobs(passports, chosen, how, how, [seed], [resample])
+    return made
+
+
+def run(made: plan.Job, results: Path, **options: Any) -> store.Record:
+    return job.run_job(made, results, store.Writer(results), **options)
+
+
+def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the test cases and their classes as the job prepares them."""
+    data = job.prepare(archive.load(made.dataset, root), made)
+    return torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
+
+
+# ---------------------------------------------------------------- a job that goes well
+
+
+@pytest.mark.parametrize("model", ["alstm_fcn", "fcn", "lstm_fcn", "mlp", "resnet"])
+def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
+    made = planned(model, seed=4)
+    said: list[tuple[int, int, float]] = []
+    record = run(made, tmp_path, save_weights=True, progress=lambda *now: said.append(now))
+    n_fits = 2 if "lstm" in model else 1
+    assert [epoch for epoch, _, _ in said] == list(range(1, 2 * n_fits + 1))
+
+    assert (record["status"], record["reason"]) == ("ok", "")
+    assert (record["key"], record["group"]) == (made.key, made.group)
+    assert (record["dataset"], record["architecture"], record["seed"], record["resample"]) == (DATASET, model, 4, 0)
+    assert record["passport"] == made.passport and record["settings"] == made.settings
+    assert (record["n_train"], record["n_test"], record["n_classes"], record["n_timepoints"]) == (67, 1029, 2, 24)
+    assert (record["n_filled"], record["n_padded"], record["n_cut"], record["batch"]) == (0, 0, 0, 32)
+    assert (record["device"], record["engine"], record["precision"]) == ("cpu", "reference", "float32")
+    assert record["meaning"] == plan.MEANING and record["off_paper"] and not record["test_selected"]
+    assert record["versions"].keys() == {"tsfcn", "python", "torch", "numpy"}
+    assert record["versions"]["tsfcn"] == tsfcn.__version__ and record["versions"]["torch"] == torch.__version__
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["finished"])
+    assert record["hardware"] and re.fullmatch(r"([0-9a-f]{40}(\+changes)?)?", record["commit"])
+    assert 0 < record["train_seconds"] < record["job_seconds"] and 0 < record["test_seconds"] < record["job_seconds"]
+    assert 2**24 < record["peak_memory_bytes"] < 2**37
+    assert (record["accuracy_selected"], record["accuracy_test_oracle"]) == (None, None)
+    assert record["accuracy"] == record["accuracy_least_train_loss"]
+    assert record["curve"]["epoch"] == [1, 2] and record["curve"]["lr"] == [0.001, 0.001]
+    assert record["least_train_loss"] == pytest.approx(min(record["curve"]["loss"]), rel=1e-5)
+    assert record["best_epoch"] == 1 + record["curve"]["loss"].index(min(record["curve"]["loss"]))
+    if "lstm" in model:
+        assert [tried["cells"] for tried in record["cells"]] == [3, 5]
+        best = min(record["cells"], key=lambda tried: tried["train_cross_entropy"])
+        assert record["chosen_cells"] == best["cells"]
+        assert record["train_cross_entropy"] == best["train_cross_entropy"]
+    else:
+        assert (record["cells"], record["chosen_cells"]) == ([], None)
+
+    # On disk stands the same record, and the predictions give its numbers again.
+    (written,) = store.read(tmp_path)
+    assert written == json.loads(json.dumps({"schema": store.SCHEMA, **record}))
+    with np.load(store.predictions_path(tmp_path, made.key), allow_pickle=False) as kept:
+        assert set(kept.files) == {"probabilities", "y_true", "y_pred", "classes"}
+        probabilities, y_true, y_pred = kept["probabilities"], kept["y_true"], kept["y_pred"]
+        assert kept["classes"].tolist() == ["1", "2"]
+    assert probabilities.dtype == np.float16 and probabilities.shape == (1029, 2)
+    np.testing.assert_allclose(probabilities.astype(float).sum(axis=1), 1, atol=2e-3)
+    assert record["accuracy"] == pytest.approx((y_true == y_pred).mean(), abs=1e-12)
+    recalls = [(y_pred[y_true == label] == label).mean() for label in (0, 1)]
+    assert record["balanced_accuracy"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    picked = probabilities.astype(float)[np.arange(1029), y_true]
+    assert record["cross_entropy"] == pytest.approx(-np.log(np.maximum(picked, 1e-4)).mean(), rel=0.01)
+
+    # The weights reproduce the predictions, in a network that is built from what the files themselves say.
+    path = store.weights_path(tmp_path, made.key)
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    assert about["tsfcn"] == tsfcn.__version__ and about["classes"].split("\n") == ["1", "2"]
+    assert (about["key"], about["dataset"], about["seed"], about["resample"]) == (made.key, DATASET, "4", "0")
+    assert (about["model"], about["protocol"]) == (made.model, made.protocol)
+    assert int(about["cells"]) == (record["chosen_cells"] or 0)
+    network = models.build(model, made.model_config(), 1, 24, 2, int(about["cells"]))
+    network.load_state_dict(load_file(path))
+    assert models.n_parameters(network) == record["n_parameters"]
+    x_test, y_test = arrays_of(made)
+    again = train.predict(network, x_test)
+    assert y_test.tolist() == y_true.tolist()
+    assert again.argmax(dim=1).tolist() == y_pred.tolist()
+    np.testing.assert_array_equal(again.exp().numpy().astype(np.float16), probabilities)
+    assert train.cross_entropy(again, y_test) == pytest.approx(record["cross_entropy"], abs=1e-12)
+
+
+def test_the_same_job_gives_the_same_numbers_and_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        records = [run(planned("lstm_fcn"), tmp_path / name) for name in ("one", "two")]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    numbers = [
+        {name: value for name, value in record.items() if name in ("curve", "cells", "n_parameters", "best_epoch")}
+        | {name: value for name, value in record.items() if "accuracy" in name or "cross_entropy" in name}
+        for record in records
+    ]
+    assert numbers[0] == numbers[1] and len(numbers[0]) > 10
+
+
+def test_a_resample_and_another_seed_are_other_jobs_with_other_numbers(tmp_path: Path) -> None:
+    jobs = [planned(), planned(resample=1), planned(seed=1)]
+    records = [run(made, tmp_path) for made in jobs]
+    assert len({made.key for made in jobs}) == 3
+    assert len({made.group for made in jobs}) == 2 and jobs[0].group == jobs[2].group
+    assert len({record["least_train_loss"] for record in records}) == 3
+    assert [record["key"] for record in store.read(tmp_path)] == [made.key for made in jobs]  # one file, three lines
+
+
+@pytest.mark.parametrize(
+    ("select", "validation", "field"),
+    [
+        ("least_train_loss", 0.2, "accuracy_least_train_loss"),
+        ("last", 0.0, "accuracy_last"),
+        ("validation", 0.2, "accuracy_selected"),
+        ("test_oracle", 0.0, "accuracy_test_oracle"),
+    ],
+)
+def test_the_accuracy_is_that_of_the_selected_weights(
+    select: str, validation: float, field: str, tmp_path: Path
+) -> None:
+    made = planned(select=select, validation=validation, epochs=6, lr=0.02)
+    record = run(made, tmp_path, save_weights=True)
+    assert record["accuracy"] == record[field]
+    assert record["test_selected"] == (select == "test_oracle")
+    assert (record["accuracy_test_oracle"] is not None) == (select == "test_oracle")
+    assert (record["accuracy_selected"] is not None) == (validation > 0)
+    assert record["n_train"] == 67
+    if select == "last":
+        assert record["best_epoch"] == 6
+    network = models.build("fcn", made.model_config(), 1, 24, 2, 0)
+    network.load_state_dict(load_file(store.weights_path(tmp_path, made.key)))
+    x_test, y_test = arrays_of(made)
+    assert train.accuracy(train.predict(network, x_test), y_test) == record["accuracy"]
+
+
+def test_the_batch_of_a_job_with_held_out_cases_counts_the_fitted_ones(tmp_path: Path) -> None:
+    # Of 34 and 33 cases 7 and 7 are held out: 53 are fitted, a tenth of them is 5.
+    assert run(planned(validation=0.2, batch_divisor=10), tmp_path)["batch"] == 5
+    assert run(planned(batch_divisor=10), tmp_path)["batch"] == 6
+
+
+def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_best() -> None:
+    loss = [1.0 + epoch for epoch in range(3000)]
+    loss[1234] = 0.5
+    thinned = job.thin(train.Curve(loss, [0.1] * 3000), best_epoch=1235)
+    assert len(thinned["epoch"]) == len(thinned["loss"]) == len(thinned["lr"]) <= 200
+    assert (thinned["epoch"][0], thinned["epoch"][-1]) == (1, 3000)
+    assert thinned["epoch"] == sorted(set(thinned["epoch"])) and max(np.diff(thinned["epoch"])) <= 16
+    assert dict(zip(thinned["epoch"], thinned["loss"], strict=True))[1235] == 0.5
+    assert job.thin(train.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
+
+
+# ---------------------------------------------------------------- data of the user's own
+
+
+def write(root: Path, name: str, train_rows: list[list[float]], test_rows: list[list[float]]) -> None:
+    """Write a dataset in the 2018 layout: a row a case, its label first."""
+    (root / name).mkdir(parents=True, exist_ok=True)
+    for part, rows in (("TRAIN", train_rows), ("TEST", test_rows)):
+        text = "".join("\t".join(f"{value:g}" for value in row) + "\n" for row in rows)
+        (root / name / f"{name}_{part}.tsv").write_text(text)
+
+
+WAVES = [[label, *(math.sin(label * t + phase) for t in range(12))] for phase in (0, 1, 2) for label in (1.0, 2.0)]
+
+
+def test_a_network_of_fixed_length_cuts_longer_test_cases_and_the_record_counts_them(tmp_path: Path) -> None:
+    longer = [[1.0, *range(15)], [2.0, *range(12), *[math.nan] * 3], [1.0, *range(9), *[math.nan] * 6]]
+    write(tmp_path, "Mine", [[*row, *[math.nan] * 3] for row in WAVES], longer)
+    cut = run(planned("mlp", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert (cut["status"], cut["reason"]) == ("ok", "")
+    assert (cut["n_timepoints"], cut["n_cut"], cut["n_padded"], cut["n_filled"]) == (12, 1, 1, 0)
+    whole = run(planned("fcn", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert (whole["n_timepoints"], whole["n_cut"], whole["n_padded"], whole["n_filled"]) == (12, 0, 2, 0)
+
+
+def test_a_dataset_that_changed_since_the_plan_is_not_trained_on(tmp_path: Path) -> None:
+    write(tmp_path, "Mine", WAVES, WAVES)
+    made = planned(dataset="Mine", root=tmp_path)
+    assert run(made, tmp_path / "before", root=str(tmp_path))["status"] == "ok"
+    write(tmp_path, "Mine", WAVES, [*WAVES[:-1], [2.0, *range(12)]])  # one test case
+    record = run(made, tmp_path / "after", root=str(tmp_path))
+    assert record["status"] == "failed"
+    assert record["reason"] == "dataset 'Mine' has changed since the run was planned: start the run again"
+    assert not list((tmp_path / "after").glob("predictions/*"))
+
+
+# ---------------------------------------------------------------- jobs that do not go well
+
+
+def test_a_dataset_that_is_gone_fails_with_the_way_to_get_it(tmp_path: Path) -> None:
+    made = planned()
+    gone = plan.Job(**{**made.to_json(), "dataset": "Coffee"})
+    record = run(gone, tmp_path)
+    assert record["status"] == "failed" and "Coffee" in record["reason"] and "TSFCN_ARCHIVE" in record["reason"]
+
+
+def test_attention_that_cannot_fit_is_skipped_with_the_figure(tmp_path: Path) -> None:
+    made = planned("alstm_fcn", model_changes={"shuffle": False, "cells": 10**9}, batch_size=128)
+    record = run(made, tmp_path)
+    assert record["status"] == "skipped" and "accuracy" not in record
+    found = re.match(
+        r"attention over 24 timepoints needs about ([\d.]+) GiB for a batch of 67, ([\d.]+) GiB are free: use a "
+        r"smaller protocol\.batch_size, or the dimension shuffle$",
+        record["reason"],
+    )
+    assert found, record["reason"]
+    # A tanh of 10^9 values and a softmax for each pair of 24 timepoints and each of 67 cases, float32: 4 bytes each.
+    assert float(found[1]) == pytest.approx(67 * 24 * 24 * 1e9 * 4 / 2**30, rel=1e-3)
+    assert 0 < float(found[2]) < float(found[1])
+    assert store.read(tmp_path)[0]["status"] == "skipped"
+
+
+def test_attention_that_fits_is_trained(tmp_path: Path) -> None:
+    record = run(planned("alstm_fcn", model_changes={"shuffle": False}), tmp_path)
+    assert (record["status"], record["reason"]) == ("ok", "")
+
+
+def test_a_diverged_job_fails_with_its_reason(tmp_path: Path) -> None:
+    record = run(planned("mlp", lr=1e30, epochs=9), tmp_path)
+    assert record["status"] == "failed"
+    assert re.match(r"training loss is (nan|inf) in epoch \d: try a smaller protocol\.lr", record["reason"])
+    assert not list(tmp_path.glob("predictions/*"))
+
+
+def test_a_job_whose_last_step_ruined_the_weights_fails_with_its_reason(tmp_path: Path) -> None:
+    """One step an epoch: the loss of the only epoch was finite, what its weights predict is not."""
+    record = run(planned("mlp", lr=1e30, epochs=1, batch_size=128), tmp_path)
+    assert record["status"] == "failed" and "protocol.lr" in record["reason"]
+    assert store.read(tmp_path)[0]["status"] == "failed"
+
+
+def test_an_error_of_any_kind_becomes_a_failed_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(epoch: int, epochs: int, loss: float) -> None:
+        raise ZeroDivisionError("first line\nsecond line")
+
+    record = run(planned(), tmp_path, progress=broken)
+    assert (record["status"], record["reason"]) == ("failed", "ZeroDivisionError: first line")
+    assert "Traceback" in capsys.readouterr().err
+    assert store.read(tmp_path)[0]["reason"] == record["reason"]
+    assert not list(tmp_path.glob("predictions/*"))
+
+
+@pytest.mark.parametrize("error", [MemoryError("so much"), RuntimeError("DefaultCPUAllocator: not enough memory: 9")])
+def test_running_out_of_memory_is_named_as_such(error: Exception, tmp_path: Path) -> None:
+    def full(epoch: int, epochs: int, loss: float) -> None:
+        raise error
+
+    record = run(planned(), tmp_path, progress=full)
+    assert record["status"] == "failed"
+    assert record["reason"] == f"out of memory: {error}; use fewer executor.workers"
+
+
+def test_ctrl_c_is_no_failure_and_leaves_no_record(tmp_path: Path) -> None:
+    def stop(epoch: int, epochs: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        run(planned(), tmp_path, progress=stop)
+    assert torch.get_num_threads() == before
+    assert store.read(tmp_path) == []
+
+
+def test_a_full_disk_is_told_and_not_taken_for_the_jobs_failure(tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("a file where the folder belongs")
+    with pytest.raises(OSError, match="records"):
+        run(planned(), tmp_path)

@@ -1,0 +1,234 @@
+"""What a run tells: plain lines where there is no terminal, elsewhere a display that cleans up behind itself."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from typing import Any
+
+import pytest
+
+from tsfcn.execute import Event
+from tsfcn.monitor import LINE_SECONDS, Monitor, clock
+from tsfcn.plan import Job, seconds
+
+SETTINGS: dict[str, Any] = {
+    "normalisation": "series",
+    "missing": "zero",
+    "length": "pad",
+    "validation": 0.0,
+    "select": "least_train_loss",
+    "epochs": 2000,
+    "batch_size": 16,
+    "batch_divisor": 10,
+    "optimiser": "adam",
+    "lr": 0.001,
+    "betas": [0.9, 0.999],
+    "rho": 0.95,
+    "eps": 1e-7,
+    "plateau_factor": 0.5,
+    "plateau_patience": 50,
+    "plateau_min_lr": 0.0001,
+    "plateau_min_delta": 0.0001,
+    "initialiser": "glorot_uniform",
+    "class_weights": "none",
+    "cells": [],
+}
+FCN = {"filters": [128, 256, 128], "kernels": [8, 5, 3], "bn_momentum": 0.99, "bn_eps": 0.001}
+ANY_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def job(seed: int = 0, **values: Any) -> Job:
+    """Return the job of FCN on GunPoint under fawaz2019."""
+    named: dict[str, Any] = {"dataset": "GunPoint", "model": "fcn", "protocol": "fawaz2019"}
+    rest: dict[str, Any] = {"passport": {}, "architecture": "fcn", "off_paper": False, "resample": 0}
+    return Job(**(named | rest | values), model_settings=FCN, settings=SETTINGS, seed=seed)
+
+
+OK = {"status": "ok", "accuracy": 0.98765, "train_seconds": 61.0}
+
+
+class Terminal(io.StringIO):
+    """Text that says it is a terminal, and the screen that such a terminal would show."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def screen(self) -> list[str]:
+        """Return the lines on the screen: cursor up and clear-to-the-end are all that the monitor may use."""
+        rows = [""]
+        for text in re.split(r"(\x1b\[\d+A\x1b\[J|\n)", self.getvalue()):
+            if text == "\n":
+                rows.append("")
+            elif text.startswith("\x1b"):
+                up = int(text[2:].partition("A")[0])
+                assert rows[-1] == "" and up < len(rows)
+                rows = [*rows[: len(rows) - 1 - up], ""]
+            else:
+                assert not ANY_CONTROL.search(text)
+                rows[-1] += text
+        return rows[:-1]
+
+
+def started_ago(monitor: Monitor, job: Job, age: float) -> None:
+    """Let a job be seen as started `age` seconds ago."""
+    monitor.see(Event("start", 0, job))
+    monitor.started[job.key] = time.monotonic() - age
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (0, "0 s"),
+        (-3, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3600, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
+def test_clock(duration: float, text: str) -> None:
+    assert clock(duration) == text
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    out = io.StringIO()
+    jobs = [job(0), job(1), job(2)]
+    monitor = Monitor(jobs, 2, out)
+    for one in jobs[:2]:
+        monitor.see(Event("start", one.seed, one))
+    for epoch in range(1, 500):
+        monitor.see(Event("progress", 0, jobs[0], epoch, 2000, 0.1))
+    assert out.getvalue() == ""  # nothing for each epoch
+    monitor.see(Event("end", 0, jobs[0], record=OK))
+    monitor.see(Event("start", 0, jobs[2]))
+    monitor.see(Event("end", 1, jobs[1], record={"status": "failed", "reason": "training loss is nan in epoch 3"}))
+    monitor.see(Event("end", 0, jobs[2], record={"status": "skipped", "reason": "too large"}))
+    first, state, second, state2, third = out.getvalue().splitlines()
+    assert first == "GunPoint fcn fawaz2019 seed 0: accuracy 0.9877 in 1 min 01 s (published 1.0000)"
+    assert re.fullmatch(r"1 of 3 jobs done, about \d+ .* left", state)
+    assert second == "failed: GunPoint fcn fawaz2019 seed 1: training loss is nan in epoch 3"
+    assert re.fullmatch(r"2 of 3 jobs done, 1 failed, about \d+ .* left", state2)
+    assert third == "skipped: GunPoint fcn fawaz2019 seed 2: too large"  # and no estimate after the last
+    assert not ANY_CONTROL.search(out.getvalue())
+
+
+def test_a_plain_line_about_running_jobs_now_and_then() -> None:
+    out = io.StringIO()
+    one, other = job(0), job(1)
+    monitor = Monitor([one, other], 2, out)
+    monitor.see(Event("start", 1, other))
+    monitor.see(Event("start", 0, one))
+    monitor.see(Event("progress", 1, other, 500, 2000, 0.5))
+    monitor.said -= LINE_SECONDS
+    monitor.see(Event("progress", 0, one, 1000, 2000, 0.12345678))
+    monitor.see(Event("progress", 0, one, 1001, 2000, 0.1))
+    (line,) = out.getvalue().splitlines()
+    summary, *rows = line.split("; ")
+    assert re.fullmatch(r"0 of 2 jobs done, about \d+ .* left", summary)
+    assert rows == [  # by worker
+        "GunPoint fcn seed 0: epoch 1000 of 2000, loss 0.1235",
+        "GunPoint fcn seed 1: epoch 500 of 2000, loss 0.5",
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"off_paper": True}, {"resample": 3}, {"dataset": "Mine"}, {"model": "lstm_fcn"}, {"protocol": "smoke"}],
+)
+def test_no_published_figure_beside_what_no_paper_ran(values: dict[str, Any]) -> None:
+    out = io.StringIO()
+    one = job(**values)
+    monitor = Monitor([one], 1, out)
+    monitor.see(Event("end", 0, one, record=OK))
+    assert out.getvalue().endswith(": accuracy 0.9877 in 1 min 01 s\n")
+    assert ("resample 3" in out.getvalue()) == ("resample" in values)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The estimate
+
+
+def test_estimate_before_anything_ran_is_that_of_the_plan() -> None:
+    jobs = [job(seed) for seed in range(4)]
+    cost = seconds(jobs[0])
+    assert Monitor(jobs, 1).left() == pytest.approx(4 * cost)
+    assert Monitor(jobs, 2).left() == pytest.approx(2 * cost)
+    assert Monitor(jobs, 16).left() == pytest.approx(cost)  # no more workers than jobs
+
+
+@pytest.mark.parametrize("slowness", [0.1, 1.0, 7.0])
+def test_estimate_learns_from_the_running_job(slowness: float) -> None:
+    first, second = job(0), job(1)
+    cost = seconds(first)
+    monitor = Monitor([first, second], 1, io.StringIO())
+    started_ago(monitor, first, slowness * cost / 2)
+    monitor.see(Event("progress", 0, first, 1000, 2000, 0.1))
+    assert monitor.left() == pytest.approx(slowness * 1.5 * cost, rel=0.01)
+
+
+def test_estimate_learns_from_finished_jobs_and_sinks_to_nothing() -> None:
+    jobs = [job(seed) for seed in range(3)]
+    cost = seconds(jobs[0])
+    monitor = Monitor(jobs, 1, io.StringIO())
+    left = []
+    for one in jobs:
+        started_ago(monitor, one, 3 * cost)
+        monitor.see(Event("end", 0, one, record=OK))
+        left.append(monitor.left())
+    assert left == pytest.approx([6 * cost, 3 * cost, 0], rel=0.01)
+
+
+def test_estimate_is_at_least_the_longest_running_job() -> None:
+    long = job(0)
+    short = [job(seed, dataset="ItalyPowerDemand") for seed in range(1, 3)]
+    monitor = Monitor([long, *short], 3, io.StringIO())
+    for one in (long, *short):
+        monitor.see(Event("start", 0, one))
+    assert seconds(short[0]) < seconds(long)
+    assert monitor.left() == pytest.approx(seconds(long))
+
+
+def test_estimate_does_not_jump_on_the_first_seconds() -> None:
+    # Starting a worker takes seconds in which no epoch is done: they say nothing about the rest.
+    one = job(0)
+    monitor = Monitor([one], 1, io.StringIO())
+    started_ago(monitor, one, 4.0)
+    monitor.see(Event("progress", 0, one, 1, 2000, 0.1))
+    assert monitor.left() == pytest.approx(seconds(one), rel=0.01)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The live display
+
+
+def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
+    out = Terminal()
+    one, other = job(0), job(1)
+    monitor = Monitor([one, other], 2, out)
+    monitor.see(Event("start", 0, one))
+    monitor.see(Event("start", 1, other))
+    for epoch in (1, 2, 3):
+        monitor.said -= 1
+        monitor.see(Event("progress", 0, one, epoch, 2000, 0.5))
+    *rows, summary = out.screen()
+    assert rows == ["  GunPoint fcn seed 0: epoch 3 of 2000, loss 0.5"]
+    assert re.fullmatch(r"0 of 2 jobs done, about \d+ .* left", summary)
+    monitor.said -= 1
+    monitor.see(Event("progress", 1, other, 9, 2000, 0.25))
+    assert len(out.screen()) == 3
+    monitor.see(Event("end", 0, one, record=OK))
+    finished, running, summary = out.screen()
+    assert finished.startswith("GunPoint fcn fawaz2019 seed 0: accuracy 0.9877")
+    assert running == "  GunPoint fcn seed 1: epoch 9 of 2000, loss 0.25"
+    assert summary.startswith("1 of 2 jobs done, about ")
+    monitor.see(Event("end", 1, other, record=OK))
+    assert [line.partition(":")[0] for line in out.screen()] == [
+        "GunPoint fcn fawaz2019 seed 0",
+        "GunPoint fcn fawaz2019 seed 1",
+    ]
