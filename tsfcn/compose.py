@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -18,6 +18,8 @@ from tsfcn import config
 from tsfcn.errors import UserError, first_line
 
 GROUPS = ("model", "protocol", "executor", "experiment")
+TEXTS = ("results", "archive.root")
+FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the marks and labels of tables rest on
 
 
 def conf_folder() -> Path:
@@ -34,48 +36,62 @@ def check_overrides(overrides: Sequence[str]) -> None:
     for written in overrides:
         try:
             (override,) = OverridesParser.create().parse_overrides([written])
-        except OverrideParseException as error:
-            hint = (
-                "write exclude=[...] to leave datasets out" if "~" in written or "!" in written else "write KEY=VALUE"
-            )
-            raise UserError(f"'{written}' is not an override ({first_line(error)}): {hint}") from None
+        except OverrideParseException:
+            hint = "write KEY=VALUE, and quotes within quotes around special characters: \"results='a (b)'\""
+            if re.search("[~!]", written):
+                hint = "write exclude=[...] to leave datasets out"
+            raise UserError(f"'{written}' is not an override: {hint}") from None
         key = override.key_or_group
         if key.startswith("hydra"):
             continue
         if override.is_delete():
             raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
+        if key in GROUPS:
+            several = override.is_sweep_override()
+            check_choice(key, written.split("=", 1)[1].split(",") if several else override.value(), written)
+        else:
+            check_key(key, written)
         if override.is_sweep_override():
             value = written.split("=", 1)[1]
-            if key in GROUPS and key != "model":
-                raise UserError(f"'{written}' is a sweep: a run has one {key}, start one run for each")
-            raise UserError(f"'{written}' is a sweep: one run takes a list, write '{key}=[{value}]'")
-        check_key(key, written)
+            if key in TEXTS:
+                raise UserError(f"'{written}' is not one text: write quotes within quotes, \"{key}='{value}'\"")
+            example = f"write '{key}=[{value}]'" if re.fullmatch(r"[\w,. -]+", value) else "write its values: '[0,1,2]'"
+            raise UserError(f"'{written}' is a sweep, one run takes a list: {example}")
+
+
+def check_choice(group: str, value: object, written: str) -> None:
+    """Raise UserError unless `value` is an option of the group; for `model`, a list of them will do too."""
+    if group == "experiment" and value is None:
+        return
+    if isinstance(value, list) and group != "model":
+        raise UserError(f"'{written}' is more than one choice: a run has one {group}, start one run for each")
+    for option in value if isinstance(value, list) else [value]:
+        name = "null" if option is None else str(option)
+        if name not in options(group):
+            near = difflib.get_close_matches(name, options(group), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
+            raise UserError(f"{group} '{name}' is not known: {hint}")
 
 
 def check_key(key: str, written: str) -> None:
-    """Raise UserError unless the dotted `key` is a setting or a group of conf/."""
-    if key in GROUPS:
-        value = written.split("=", 1)[1] if "=" in written else ""
-        if key != "model" and not re.fullmatch(r"[\w./-]*", value):
-            raise UserError(f"'{written}' is more than one choice: a run has one {key}")
-        if re.fullmatch(r"[\d.]+", value):
-            raise UserError(f"{key} '{value}' is not known: use one of {', '.join(options(key))}")
-        return
+    """Raise UserError unless the dotted `key` is a setting that a user may change."""
+    if key in FIXED:
+        raise UserError(f"setting '{key}' in '{written}' is fixed: it says what paper the file is of; copy the file")
     node: Any = config.RunConfig
     path: list[str] = []
-    for part in key.split("."):
-        names = [f.name for f in fields(node)] + ([] if path else ["experiment"]) if is_dataclass(node) else []
+    parts = key.split(".")
+    for part in parts:
+        names = [f.name for f in fields(node)] if is_dataclass(node) else []
         if part not in names:
-            near = difflib.get_close_matches(part, names, n=1)
+            near = difflib.get_close_matches(part, names if path else [*names, "experiment"], n=1)
             where = ".".join(path)
-            hint = (
-                f"did you mean '{'.'.join([*path, *near])}'?"
-                if near
-                else (f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value")
-            )
+            if near:
+                hint = f"did you mean '{'.'.join([*path, *near, *parts[len(path) + 1 :]])}'?"
+            else:
+                hint = f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value"
             raise UserError(f"setting '{key}' in '{written}' is not known: {hint}")
         path.append(part)
-        kind = get_type_hints(node)[part] if part != "experiment" else None
+        kind = get_type_hints(node)[part]
         node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
 
 
@@ -103,13 +119,10 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
         run = composed(overrides)
         if not run.model.chosen():
             raise UserError(f"model=[] is empty: choose from {', '.join(config.MODELS)}")
-        name = run.protocol.name
-        if not (conf_folder() / "protocol" / f"{name}.yaml").is_file():
-            raise UserError(f"protocol.name={name} is not the name of its file: leave the name as it is")
-        return run, composed([f"protocol={name}"]).protocol
+        return run, composed([f"protocol={run.protocol.name}"]).protocol
     except UserError:
         raise
-    except (HydraException, OmegaConfBaseException, AssertionError) as error:
+    except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
 
 
@@ -129,13 +142,6 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         cause = cause.__cause__
     if isinstance(cause, UserError):
         return str(cause)
-    missing = re.search(r"Could not find '(\w+)/([^']*)'", str(error))
-    if missing:
-        group, option = missing.groups()
-        near = difflib.get_close_matches(option, options(group), n=1)
-        return f"{group} '{option}' is not known: " + (
-            f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
-        )
     key = getattr(cause, "full_key", None)
     line = first_line(cause)
     return f"setting '{key}' is wrong: {line}" if key else line
@@ -153,6 +159,21 @@ def command_line(overrides: Sequence[str]) -> str:
     local = ("archive.", "results=", "executor", "dry_run", "hydra.")
     kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
     return " ".join(["python -m tsfcn.run", *kept])
+
+
+def override(name: str, value: object) -> str:
+    """Return the override that gives a setting a value of Python's: a number, a text, None, or a list of these."""
+
+    def said(item: object) -> str:
+        if item is None or isinstance(item, bool):
+            return str(item).lower() if item is not None else "null"
+        if isinstance(item, str | Path) and not re.fullmatch(r"[\w*?./:@%+-]+", str(item), re.ASCII):
+            return "'" + str(item).replace("\\", "\\\\").replace("'", "\\'") + "'"
+        if isinstance(item, Iterable) and not isinstance(item, str):
+            return "[" + ",".join(map(said, item)) + "]"
+        return repr(item) if isinstance(item, float) else str(item)
+
+    return f"{name}={said(value)}"
 
 
 def plainly(value: object) -> object:

@@ -25,7 +25,7 @@ def one_of(name: str, value: object, words: Iterable[str]) -> None:
 
 def within(name: str, value: float, low: float, high: float = math.inf, *, open_high: bool = False) -> None:
     """Raise UserError unless low <= value <= high (value < high with `open_high`)."""
-    if not (low <= value < high if open_high else low <= value <= high):
+    if not (low <= value < high if open_high else low <= value <= high) or math.isinf(value):
         limit = (
             f"at least {low:g}" if high == math.inf else f"from {low:g} {'to below' if open_high else 'to'} {high:g}"
         )
@@ -343,6 +343,8 @@ def integers(name: str, value: object, *, count: bool) -> list[int]:
         raise UserError(f"{name}={value} is not a whole number or a list of them: write {name}=3 or '{name}=[0,1,2]'")
     if isinstance(value, int):
         within(name, value, 1 if count else 0)
+        if value > 1_000_000:
+            raise UserError(f"{name}={value} is over a million: give fewer")
         return list(range(value)) if count else [value]
     if not value:
         raise UserError(f"{name}=[] is empty: give at least one")

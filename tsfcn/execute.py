@@ -2,7 +2,7 @@
 
 Both executors yield the same events, and a record is written by whoever ran the job. A worker is this module run as a
 program (`python -m tsfcn.execute RESULTS`): it reads a job a line from its standard input and answers in JSON lines.
-It ends when its input ends or when nobody reads its answers, so no worker outlives its run.
+It ends at once when its input ends, so no worker outlives its run.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -196,8 +198,16 @@ def work(results: Path) -> None:
             said = time.monotonic()
             say({"epoch": epoch, "epochs": epochs, "loss": loss})
 
-    for line in sys.stdin.buffer:
-        message = json.loads(line)
+    messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            messages.put(line)
+        os._exit(0)  # the run is gone, or needs this worker no more
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        message = json.loads(messages.get())
         job = Job(**message["job"])
         record = run_job(
             job, results, writer, root=message["root"], save_weights=message["save_weights"], progress=progress

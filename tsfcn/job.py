@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -106,8 +107,11 @@ def measure(
     data = prepare(dataset, job)
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     x_test, y_test = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
+    held_out = settings.validation > 0
+    n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
+    batch = settings.batch(n_fit)
     if isinstance(config, LSTMFCNConfig) and not config.shuffle and job.architecture == "alstm_fcn":
-        check_attention(settings.batch(len(x)), x.shape[2], max(settings.cells))
+        check_attention(min(batch, n_fit), x.shape[2], max(settings.cells))
 
     start = time.perf_counter()
     chosen, fits = train.search(
@@ -128,11 +132,10 @@ def measure(
     test_seconds = time.perf_counter() - start
     if not torch.isfinite(tested).all():
         raise train.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
-    accuracy = {
-        selection: train.accuracy(train.predict(chosen.load(selection), x_test), y_test)
-        for selection in chosen.weights
-        if selection != settings.select
-    } | {settings.select: train.accuracy(tested, y_test)}
+    accuracy: dict[str, float | None] = {}
+    for selection in chosen.weights:
+        logs = tested if selection == settings.select else train.predict(chosen.load(selection), x_test)
+        accuracy[selection] = train.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
     store.write_predictions(
@@ -157,7 +160,7 @@ def measure(
         "n_filled": data.n_filled,
         "n_padded": data.n_padded,
         "n_cut": data.n_cut,
-        "batch": settings.batch(len(y) if settings.validation == 0 else n_fitted(y, settings.validation, job.seed)),
+        "batch": batch,
         "chosen_cells": chosen.cells or None,
         "cells": [
             {
@@ -195,11 +198,6 @@ def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
         unequal=dataset.unequal,
         fixed_length=models.fixed_length(job.model_config()),
     )
-
-
-def n_fitted(y: Tensor, validation: float, seed: int) -> int:
-    """Return how many training cases are left where a share is held out."""
-    return len(arrays.stratified_holdout(y.numpy(), validation, seed)[0])
 
 
 def balanced_accuracy(predicted: Tensor, y: Tensor) -> float:
@@ -254,20 +252,19 @@ def check_attention(batch: int, n_steps: int, cells: int) -> None:
 
 def free_memory() -> float:
     """Return the bytes of memory that are free for new work; infinite where the system does not tell."""
-    try:
-        with open("/proc/meminfo") as file:
-            return next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return math.inf
+    free = math.inf
+    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
+        free = next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; 'max' where there is none
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
 
 
 def reset_peak_memory() -> None:
     """Let the system count this process's peak memory from now on (Linux; elsewhere it counts from the start)."""
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
 
 
 def peak_memory() -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 from tsfcn.execute import Event
 from tsfcn.plan import Job, seconds
@@ -96,8 +98,9 @@ class Monitor:
             return
         self.clear()
         if n_done < total:
+            width = shutil.get_terminal_size().columns - 1  # a row that wraps would not be cleared
             for row in [*("  " + row for row in rows), summary]:
-                print(row[:100], file=self.out)
+                print(row[:width], file=self.out)
             self.out.flush()
             self.drawn = len(rows) + 1
 
@@ -108,13 +111,18 @@ class Monitor:
             self.drawn = 0
 
 
+def title(job: Mapping[str, Any]) -> str:
+    """Return the words that name a job, from its fields or its record."""
+    resampled = f" resample {job['resample']}" if job["resample"] else ""
+    return f"{job['dataset']} {job['model']} {job['protocol']} seed {job['seed']}{resampled}"
+
+
 def finished(event: Event) -> str:
     """Return the line that tells of a finished job, with the published figure where there is one."""
     from tsfcn import published
 
     job, record = event.job, event.record
-    name = f"{job.dataset} {job.model} {job.protocol} seed {job.seed}"
-    name += f" resample {job.resample}" if job.resample else ""
+    name = title(job.to_json())
     if record["status"] != "ok":
         return f"{record['status']}: {name}: {record['reason']}"
     line = f"{name}: accuracy {record['accuracy']:.4f} in {clock(record['train_seconds'])}"

@@ -104,7 +104,9 @@ def plain(value: object) -> str:
         return "[" + ",".join(plain(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)  # any other float in full: two settings never share a label
 
 
 def listed(value: dict[str, Any]) -> dict[str, Any]:

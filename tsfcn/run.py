@@ -7,23 +7,32 @@ done are not run again. Exit code 0: all ok; 1: a job failed; 2: bad input; 3: a
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import signal
 import sys
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tsfcn
 from tsfcn import archive, catalogue, config, execute, plan, store
-from tsfcn.compose import check_overrides, command_line, compose, conf_folder, plainly, register_schema
+from tsfcn.compose import command_line, compose, conf_folder, override, plainly, register_schema
 from tsfcn.errors import UserError
-from tsfcn.monitor import Monitor, clock
+from tsfcn.monitor import Monitor, clock, title
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Of Hydra's flags, those that tell something.
+FLAGS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i"),
+    *("--shell-completion", "-sc"),
+)
 
 Unusable = dict[
     str, tuple[str, str]
@@ -96,7 +105,7 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         print(dry(jobs, states, unusable, n_workers))
         return OK, jobs
 
-    for line in unusable_lines(unusable):
+    for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
     estimate = sum(map(plan.seconds, pending)) / max(1, min(n_workers, len(pending)))
@@ -124,15 +133,18 @@ def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers
 
 def record_unusable(jobs: list[plan.Job], unusable: Unusable, known: dict[str, store.Record], results: Path) -> None:
     """Record the jobs of datasets that cannot be used as skipped or failed, once for each reason."""
-    if not unusable:
-        return
+    news = [
+        job
+        for job in jobs
+        if job.dataset in unusable and known.get(job.key, {}).get("reason") != unusable[job.dataset][1]
+    ]
+    if not news:
+        return  # describing a job takes torch, whose version stands in the record
     from tsfcn.job import describe
 
     writer = store.Writer(results)
-    for job in jobs:
-        status, reason = unusable.get(job.dataset, ("", ""))
-        if status and known.get(job.key, {}).get("reason") != reason:
-            writer.write(describe(job, status, reason))
+    for job in news:
+        writer.write(describe(job, *unusable[job.dataset]))
 
 
 def summarise(jobs: list[plan.Job], results: Path) -> int:
@@ -146,8 +158,12 @@ def summarise(jobs: list[plan.Job], results: Path) -> int:
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
         print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")
-        told = {r["dataset"]: (r["status"], r["reason"]) for r in records if r["status"] != "ok"}
-        print("\n".join(unusable_lines(told)))
+        told = {
+            (r["dataset"] if r["status"] == "skipped" else title(r), r["dataset"], r["status"], r["reason"]): None
+            for r in records
+            if r["status"] != "ok"
+        }
+        print("\n".join(reasons(told)))
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
@@ -155,13 +171,10 @@ def dry(jobs: list[plan.Job], states: dict[str, str], unusable: Unusable, n_work
     """Return the plan as text: a line a job with its state and its estimated time on one core."""
     rows = []
     for job in jobs:
-        state = states[job.key]
-        cost = clock(plan.seconds(job)) if state == "pending" else ""
-        what = f"{job.dataset} {job.model} {job.protocol} seed {job.seed}"
-        what += f" resample {job.resample}" if job.resample else ""
-        rows.append(f"{state:8} {cost:>12}  {what}")
+        cost = clock(plan.seconds(job)) if states[job.key] == "pending" else ""
+        rows.append(f"{states[job.key]:8} {cost:>12}  {title(job.to_json())}")
     pending = [plan.seconds(job) for job in jobs if states[job.key] == "pending"]
-    rows += unusable_lines(unusable)
+    rows += reasons((name, name, *why) for name, why in unusable.items())
     rows.append(
         f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(unusable)} of them not usable: "
         f"{len(pending)} jobs to run, roughly {clock(sum(pending))} on one core, "
@@ -170,17 +183,19 @@ def dry(jobs: list[plan.Job], states: dict[str, str], unusable: Unusable, n_work
     return "\n".join(rows)
 
 
-def unusable_lines(unusable: Unusable) -> list[str]:
-    """Return why datasets cannot be used, those with the same reason on one line."""
-    alike: dict[tuple[str, str], list[str]] = {}
-    for name, (status, reason) in unusable.items():
-        alike.setdefault((status, reason.replace(name, "NAME")), []).append(name)
-    return [
-        f"{status}: {len(names)} datasets ({', '.join(names)}): {reason}"
-        if len(names) > 1
-        else f"{status}: {'' if names[0] in unusable[names[0]][1] else names[0] + ': '}{unusable[names[0]][1]}"
-        for (status, reason), names in alike.items()
-    ]
+def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
+    """Return a line a reason, naming all that share it. entries: (who, dataset, status, reason) of datasets or jobs."""
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for who, dataset, status, reason in entries:
+        alike.setdefault((status, reason.replace(dataset, "NAME")), []).append((who, reason))
+    lines = []
+    for (status, common), members in alike.items():
+        who, reason = members[0]
+        if len(members) > 1:
+            lines.append(f"{status}: {len(members)} ({', '.join(who for who, _ in members)}): {common}")
+        else:
+            lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
+    return lines
 
 
 def remember(results: Path, command: str) -> None:
@@ -204,7 +219,7 @@ def run(
     from tsfcn import table
 
     named = {"dataset": dataset, "model": model, "protocol": protocol, **settings}
-    words = [f"{name}={plan.plain(value)}" for name, value in named.items()] + list(overrides)
+    words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))
     keys = {job.key for job in jobs}
@@ -218,16 +233,13 @@ def run(
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: Hydra overrides and flags, without the program's name."""
     argv = sys.argv[1:] if argv is None else argv
-    overrides = [word for word in argv if not word.startswith("-")]
+    flags = [word for word in argv if word.startswith("-")]
     try:
-        if {"-m", "--multirun"} & set(argv):
-            raise UserError("-m is not for this command: give lists, such as 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'")
-        if len(overrides) < len(argv):
-            check_overrides([word for word in overrides if "=" in word])  # others are values of flags: --cfg job
-            return with_flags(argv)
-        chosen, unchanged = compose(overrides)
+        if flags:
+            return informed(argv, flags)
+        chosen, unchanged = compose(argv)
         signal.signal(signal.SIGTERM, stop)
-        return execute_run(chosen, unchanged, command_line(overrides))[0]
+        return execute_run(chosen, unchanged, command_line(argv))[0]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -248,24 +260,32 @@ def stop(signum: int, frame: types.FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def with_flags(argv: list[str]) -> int:
-    """Let Hydra answer --help, --cfg, --info and the like. Returns the exit code."""
+def informed(argv: list[str], flags: list[str]) -> int:
+    """Let Hydra answer --help, --cfg, --info and their like; nothing is run. Returns the exit code."""
     import hydra
 
+    for word in flags:
+        flag = word.split("=")[0]
+        if flag in ("-m", "--multirun"):
+            raise UserError(
+                f"{flag} is not for this command: give lists, as in 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'"
+            )
+        if flag not in FLAGS:
+            setting = flag.strip("-").replace("-", "_")
+            near = difflib.get_close_matches(setting, [f.name for f in fields(config.RunConfig)], n=1)
+            hint = f"did you mean '{near[0]}=...'?" if near else f"settings are KEY=VALUE, flags are {', '.join(FLAGS)}"
+            raise UserError(f"flag '{word}' is not known: {hint}")
+    if "--version" in flags:
+        print(f"tsfcn {tsfcn.__version__}")
+        return OK
+    overrides = [word for word in argv if "=" in word and not word.startswith("-")]
+    if not {"--shell-completion", "-sc"} & set(flags):
+        compose(overrides)
+        argv = [*(word for word in argv if word not in overrides), *overrides]  # argparse wants them in one place
     register_schema()
     sys.argv = ["tsfcn run", *argv]
-    code = OK
-
-    def task(tree: Any) -> None:
-        nonlocal code
-        from hydra.core.hydra_config import HydraConfig
-
-        overrides = list(HydraConfig.get().overrides.task)
-        chosen, unchanged = compose(overrides)
-        code = execute_run(chosen, unchanged, command_line(overrides))[0]
-
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(task)()
-    return code
+    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    return OK
 
 
 class _Callable(types.ModuleType):

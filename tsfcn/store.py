@@ -50,6 +50,7 @@ class Writer:
             os.fsync(self.file.fileno())
         except OSError:
             self.file.truncate(start)  # a torn line would swallow the next record
+            self.file.seek(start)
             raise
 
 
@@ -81,7 +82,8 @@ def lines(path: Path) -> list[Record]:
 def read(results: Path) -> list[Record]:
     """Return the record that counts for each key, in the order of their finishing.
 
-    That is the last `ok` one, else the last one. A `skipped` record is dropped where the same row and seed is `ok`.
+    That is the last `ok` one, else the last one. A failed or skipped one is dropped where the same row and seed has
+    become `ok` later under another key, as when a dataset was mended.
     """
     records = [record for path in sorted((results / "records").glob("*.jsonl")) for record in lines(path)]
     records.sort(key=lambda record: str(record.get("finished", "")))
@@ -89,8 +91,8 @@ def read(results: Path) -> list[Record]:
     for record in records:
         if record["status"] == "ok" or counting.get(record["key"], {}).get("status") != "ok":
             counting[record["key"]] = record
-    done = {place(record) for record in counting.values() if record["status"] == "ok"}
-    return [r for r in counting.values() if r["status"] != "skipped" or place(r) not in done]
+    done = {place(record): str(record.get("finished", "")) for record in counting.values() if record["status"] == "ok"}
+    return [r for r in counting.values() if r["status"] == "ok" or done.get(place(r), "") < str(r.get("finished", ""))]
 
 
 def place(record: Record) -> tuple[Any, ...]:

@@ -222,7 +222,6 @@ def test_same_names_mean_the_same_settings() -> None:
     assert len({job.row for job in made}) == len({job.group for job in made}) == len(made)
 
 
-@pytest.mark.xfail(strict=True, reason="labels round to six digits")
 def test_numbers_that_are_almost_the_same_have_names_of_their_own() -> None:
     assert make(lr=0.0010000001).protocol != "paper[lr=0.001]"
     assert make(lr=0.12345678).row != make(lr=0.12345679).row
