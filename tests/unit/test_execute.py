@@ -78,8 +78,12 @@ def children(parent: int) -> list[int]:
 
 
 def kill_worker() -> None:
-    """Kill the one worker of this process."""
-    (worker,) = children(os.getpid())
+    """Kill the one worker of this process, which may be so young that its command line is not there yet."""
+    for _ in range(500):
+        if workers := children(os.getpid()):
+            break
+        time.sleep(0.01)
+    (worker,) = workers
     os.kill(worker, signal.SIGKILL)
 
 
