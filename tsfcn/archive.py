@@ -62,6 +62,11 @@ class Dataset:
     unequal: bool
     passport: dict[str, object]
 
+    def __repr__(self) -> str:
+        """Return one line: name, shapes and classes."""
+        classes = f"{self.passport['n_classes']} classes"
+        return f"<Dataset {self.name}: train {self.x_train.shape}, test {self.x_test.shape}, {classes}>"
+
 
 @dataclass(frozen=True)
 class _Files:
@@ -155,7 +160,7 @@ def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts |
     if not name or name != name.strip() or re.search(r"[/\\\0]|\.\.|^\.", name):
         raise UserError(f"dataset {name!r} is not a name: write one like 'Coffee', and the folder in archive.root")
     facts = catalogue.CATALOGUE.get(name)
-    folder = _root(root)
+    folder = root_folder(root)
     if folder is not None:
         files = _under(folder, name)
         if files is not None:
@@ -176,7 +181,8 @@ def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts |
     )
 
 
-def _root(root: str | Path | None) -> Path | None:
+def root_folder(root: str | Path | None) -> Path | None:
+    """Return the archive's folder: `root`, else $TSFCN_ARCHIVE, else None. Raises UserError if it is not a folder."""
     given, origin = root, "archive.root"
     if given is None:
         given, origin = os.environ.get("TSFCN_ARCHIVE") or None, "TSFCN_ARCHIVE"

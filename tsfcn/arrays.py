@@ -32,8 +32,9 @@ class Arrays:
     x_train: float32 (n_train, n_channels, L), L = longest training case in timepoints.
     x_test: float32 (n_test, n_channels, M); M = L for a network of fixed length, else max(L, longest test case).
     y_train, y_test: int64 (n_cases,), positions in `classes`, a text array (n_classes,).
+    test_lengths: int64 (n_test,), the timepoints of each test case that the network is to see, L to M; zeros follow.
     n_filled: missing values that were set to 0 (train and test, within what was kept).
-    n_padded: cases that are shorter than their array (train and test).
+    n_padded: cases that end in zeros within what the network sees (train and test).
     n_cut: test cases that lost their end because they are longer than the longest training case.
     """
 
@@ -42,6 +43,7 @@ class Arrays:
     x_test: Float32
     y_test: Int64
     classes: Labels
+    test_lengths: Int64
     n_filled: int
     n_padded: int
     n_cut: int
@@ -204,8 +206,12 @@ def prepare(
     n_train_timepoints = int(train_lengths.max(initial=0))
     if n_train_timepoints == 0:
         raise UserError("the training set is without any value: there is nothing to learn from")
-    longest = max(n_train_timepoints, int(test_lengths.max(initial=0)))
-    n_test_timepoints = n_train_timepoints if fixed_length else longest
+    # A test case is seen at the training length, or at its own if that is longer and the network takes it. So what is
+    # predicted for one never depends on how long another is.
+    seen = np.maximum(test_lengths, n_train_timepoints)
+    if fixed_length:
+        seen = np.minimum(seen, n_train_timepoints)
+    n_test_timepoints = int(seen.max(initial=n_train_timepoints))
     scaled_train, scaled_test = _normalise(x_train, x_test, normalisation)
     train, filled_train = _filled(scaled_train, train_lengths, n_train_timepoints)
     test, filled_test = _filled(scaled_test, test_lengths, n_test_timepoints)
@@ -216,8 +222,9 @@ def prepare(
         y_test=codes_test,
         classes=classes,
         n_filled=filled_train + filled_test,
-        n_padded=int((train_lengths < n_train_timepoints).sum() + (test_lengths < n_test_timepoints).sum()),
-        n_cut=int((test_lengths > n_test_timepoints).sum()),
+        test_lengths=seen,
+        n_padded=int((train_lengths < n_train_timepoints).sum() + (test_lengths < seen).sum()),
+        n_cut=int((test_lengths > seen).sum()),
     )
 
 

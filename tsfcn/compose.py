@@ -38,7 +38,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
             (override,) = OverridesParser.create().parse_overrides([written])
         except OverrideParseException:
             hint = "write KEY=VALUE, and quotes within quotes around special characters: \"results='a (b)'\""
-            if re.search("[~!]", written):
+            if re.match("[+]*(dataset|exclude)=.*[~!]", written):
                 hint = "write exclude=[...] to leave datasets out"
             raise UserError(f"'{written}' is not an override: {hint}") from None
         key = override.key_or_group
@@ -119,11 +119,33 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
         run = composed(overrides)
         if not run.model.chosen():
             raise UserError(f"model=[] is empty: choose from {', '.join(config.MODELS)}")
+        for name, value in (("results", run.results), ("archive.root", run.archive.root)):
+            if value is not None and not value.strip():
+                raise UserError(f"{name}= is empty: give a folder")
+        check_reach(overrides, run)
         return run, composed([f"protocol={run.protocol.name}"]).protocol
     except UserError:
         raise
     except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
+
+
+def check_reach(overrides: Sequence[str], run: config.RunConfig) -> None:
+    """Raise UserError for an override of a training value that another value hides from every model of the run."""
+    for written in overrides:
+        found = re.match(r"[+]*protocol\.(common|models\.(\w+))\.(\w+)=", written)
+        if not found:
+            continue
+        model, name = found[2], found[3]
+        chosen = run.model.chosen()
+        if model is not None and model not in chosen:
+            raise UserError(f"'{written}' has no effect: {model} is not among the models of this run")
+        reached = False
+        for each in [model] if model else chosen:
+            above = [run.protocol] if model else [run.protocol, getattr(run.protocol.models, each)]
+            reached = reached or all(getattr(layer, name) is None for layer in above)
+        if not reached:
+            raise UserError(f"'{written}' has no effect, another value comes before it: write protocol.{name}=...")
 
 
 def options(group: str) -> list[str]:

@@ -330,7 +330,7 @@ class RunConfig:
     results: str = "results"
     save_weights: bool = False
     require_predictions: bool = False
-    retry_failed: bool = False
+    retry_failed: bool = True
     dry_run: bool = False
 
 

@@ -44,8 +44,12 @@ class Event:
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use, within the quota of its container."""
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # 'max 100000' where there is no quota
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        n = min(n, max(1, quota // period))
+    return n
 
 
 def inline(jobs: list[Job], results: Path, root: str | None, save_weights: bool) -> Generator[Event]:
@@ -63,22 +67,25 @@ class Worker:
 
     def __init__(self, results: Path, number: int) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        here = str(Path(__file__).parents[1])  # a checkout need not be installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
         self.number = number
         self.job: Job | None = None
         self.torn = b""  # the beginning of a line whose end has not come yet
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tsfcn.execute", str(results)],
+            # -P: a file of the user's in this folder, named as a module is, must not be taken for it.
+            [sys.executable, "-P", "-m", "tsfcn.execute", str(results)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
             start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
         )
 
-    def give(self, job: Job, root: str | None, save_weights: bool) -> None:
+    def give(self, job: Job, root: str | None, save_weights: bool, n_sharing: int) -> None:
         """Hand the worker its next job."""
         self.job = job
         assert self.process.stdin is not None
-        message = {"job": job.to_json(), "root": root, "save_weights": save_weights}
+        message = {"job": job.to_json(), "root": root, "save_weights": save_weights, "n_sharing": n_sharing}
         with contextlib.suppress(BrokenPipeError):  # where it died: answers() says so
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
@@ -129,7 +136,7 @@ def local(jobs: list[Job], results: Path, root: str | None, save_weights: bool, 
     def next_job(worker: Worker) -> Iterator[Event]:
         if waiting:
             job = waiting.popleft()
-            worker.give(job, root, save_weights)
+            worker.give(job, root, save_weights, n_workers)
             yield Event("start", worker.number, job)
         else:
             dismiss(worker)
@@ -172,8 +179,8 @@ def death_record(job: Job, code: int) -> store.Record:
     from tsfcn.job import describe
 
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    reason = f"its worker died {ATTEMPTS} times, lastly by {how}; SIGKILL often means too little memory"
-    return describe(job, "failed", f"{reason}: use fewer executor.workers, and retry_failed=true")
+    advice = "too little memory is the usual cause: use fewer executor.workers" if how == "SIGKILL" else "see above"
+    return describe(job, "failed", f"its worker died {ATTEMPTS} times, lastly by {how}: {advice}")
 
 
 def work(results: Path) -> None:
@@ -210,7 +217,13 @@ def work(results: Path) -> None:
         message = json.loads(messages.get())
         job = Job(**message["job"])
         record = run_job(
-            job, results, writer, root=message["root"], save_weights=message["save_weights"], progress=progress
+            job,
+            results,
+            writer,
+            root=message["root"],
+            save_weights=message["save_weights"],
+            n_sharing=message["n_sharing"],
+            progress=progress,
         )
         say({"record": {name: value for name, value in record.items() if name != "curve"}})
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -41,19 +43,21 @@ def run_job(
     *,
     root: str | None = None,
     save_weights: bool = False,
+    n_sharing: int = 1,
     progress: train.Progress | None = None,
 ) -> store.Record:
     """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
 
-    root: the archive's folder. A job that fails, whatever the reason, becomes a record of status 'failed' or, where
-    it was not started because it cannot fit into memory, 'skipped'. Raises OSError when the record cannot be written.
+    root: the archive's folder. n_sharing: how many jobs at a time share the memory that is free. A job that fails,
+    whatever the reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into
+    memory, 'skipped'. Raises OSError when the record cannot be written.
     """
     started = time.monotonic()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
     reset_peak_memory()
     try:
-        outcome = measure(job, results, root, save_weights, progress)
+        outcome = measure(job, results, root, save_weights, n_sharing, progress)
         status, reason = "ok", ""
     except TooLarge as error:
         outcome, status, reason = {}, "skipped", str(error)
@@ -62,7 +66,7 @@ def run_job(
     except MemoryError as error:
         outcome, status, reason = {}, "failed", f"out of memory: {first_line(error)}; use fewer executor.workers"
     except Exception as error:
-        if "not enough memory" in str(error) or "out of memory" in str(error):
+        if re.search("not enough memory|out of memory|can't allocate memory", str(error)):
             reason = f"out of memory: {first_line(error)}; use fewer executor.workers"
         else:
             traceback.print_exc(file=sys.stderr)
@@ -97,7 +101,7 @@ def describe(job: Job, status: str, reason: str) -> store.Record:
 
 
 def measure(
-    job: Job, results: Path, root: str | None, save_weights: bool, progress: train.Progress | None
+    job: Job, results: Path, root: str | None, save_weights: bool, n_sharing: int, progress: train.Progress | None
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
     dataset = load(job.dataset, root)
@@ -107,11 +111,12 @@ def measure(
     data = prepare(dataset, job)
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     x_test, y_test = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
+    lengths = torch.from_numpy(data.test_lengths)
     held_out = settings.validation > 0
     n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
     batch = settings.batch(n_fit)
     if isinstance(config, LSTMFCNConfig) and not config.shuffle and job.architecture == "alstm_fcn":
-        check_attention(min(batch, n_fit), x.shape[2], max(settings.cells))
+        check_attention(min(batch, n_fit), x.shape[2], max(settings.cells), n_sharing)
 
     start = time.perf_counter()
     chosen, fits = train.search(
@@ -122,19 +127,19 @@ def measure(
         y,
         len(data.classes),
         job.seed,
-        oracle=(x_test, y_test) if settings.select == "test_oracle" else None,
+        oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
         progress=progress,
     )
     train_seconds = time.perf_counter() - start
 
     start = time.perf_counter()
-    tested = train.predict(chosen.load(settings.select), x_test)
+    tested = train.predict(chosen.load(settings.select), x_test, lengths)
     test_seconds = time.perf_counter() - start
     if not torch.isfinite(tested).all():
         raise train.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
     accuracy: dict[str, float | None] = {}
     for selection in chosen.weights:
-        logs = tested if selection == settings.select else train.predict(chosen.load(selection), x_test)
+        logs = tested if selection == settings.select else train.predict(chosen.load(selection), x_test, lengths)
         accuracy[selection] = train.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
@@ -142,7 +147,7 @@ def measure(
         results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
     )
     if save_weights:
-        store.write_weights(results, job.key, pack_weights(job, chosen, data.classes))
+        store.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
     least = "least_train_loss"
     return {
         "accuracy": accuracy[settings.select],
@@ -217,7 +222,7 @@ def thin(curve: train.Curve, best_epoch: int) -> dict[str, list[float]]:
     }
 
 
-def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray) -> bytes:
+def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray, n_channels: int, n_timepoints: int) -> bytes:
     """Return the selected weights as a safetensors file whose metadata says what they are."""
     from safetensors.torch import save
 
@@ -230,19 +235,24 @@ def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray) -> bytes:
         "resample": str(job.resample),
         "cells": str(fit.cells),
         "classes": "\n".join(str(label) for label in classes),
+        "architecture": job.architecture,
+        "model_settings": json.dumps(job.model_settings),
+        "n_channels": str(n_channels),
+        "n_timepoints": str(n_timepoints),
         "tsfcn": tsfcn.__version__,
     }
     tensors = {name: value.contiguous() for name, value in fit.weights[job.settings["select"]].items()}
     return save(tensors, metadata=about)
 
 
-def check_attention(batch: int, n_steps: int, cells: int) -> None:
-    """Raise TooLarge where attention over every timepoint would not fit into the memory that is free now."""
-    needed, free = models.attention_bytes(batch, n_steps, cells), free_memory()
+def check_attention(batch: int, n_steps: int, cells: int, n_sharing: int) -> None:
+    """Raise TooLarge where attention over every timepoint would not fit into this job's share of the free memory."""
+    needed, free = models.attention_bytes(batch, n_steps, cells), free_memory() / n_sharing
     if needed > free:
         raise TooLarge(
             f"attention over {n_steps} timepoints needs about {needed / 2**30:.1f} GiB for a batch of {batch}, "
-            f"{free / 2**30:.1f} GiB are free: use a smaller protocol.batch_size, or the dimension shuffle"
+            f"{free / 2**30:.1f} GiB are free for it: use a smaller protocol.batch_size, "
+            "fewer executor.workers, or the dimension shuffle"
         )
 
 

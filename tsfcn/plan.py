@@ -165,7 +165,7 @@ STEP_SECONDS = 4e-3
 
 
 def macs(job: Job, n_channels: int, length: int) -> float:
-    """Return the multiplications of one case's forward pass, without the LSTM branch: it is small beside the rest."""
+    """Return the multiplications of one case's forward pass, without the LSTM branch (small if shuffled)."""
     model = job.model_config()
     if isinstance(model, conf.MLPConfig):
         sizes = [n_channels * length, *model.units]

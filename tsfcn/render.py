@@ -16,6 +16,8 @@ from tsfcn import published
 
 Record = Mapping[str, Any]
 
+TITLE = "# Results\n\nWritten by `tsfcn table`"  # how the page of a results folder begins
+
 OFF_PAPER = "off-paper"
 TEST_SELECTED = "TEST-SELECTED"
 MEANINGS = {
@@ -196,8 +198,7 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
 
     jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     parts = [
-        "# Results",
-        "Written by `tsfcn table`; do not edit. Every number comes from the records in this folder.",
+        f"{TITLE}; do not edit. Every number comes from the records in this folder.",
         f"{jobs}; {_count(rows['dataset'].nunique(), 'dataset')}; {_hours(done)} of training.",
         "## Summary",
         summary(summed, markdown=True),

@@ -13,7 +13,7 @@ import signal
 import sys
 import types
 from collections.abc import Generator, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,25 +59,47 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
 
 def dataset_names(run: config.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
-    root = run.archive.root or os.environ.get("TSFCN_ARCHIVE")
-    if run.archive.root is not None and not Path(run.archive.root).is_dir():
-        raise UserError(f"archive.root={run.archive.root} is not a folder: give the folder that holds the datasets")
-    if root and not Path(root).is_dir():
-        raise UserError(f"TSFCN_ARCHIVE={root} is not a folder: give the folder that holds the datasets")
+    archive.root_folder(run.archive.root)
     return catalogue.select(plainly(run.dataset), plainly(run.exclude))
 
 
-def check_groups(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
-    """Raise UserError where the results folder holds the same row trained under other content: they would not mix."""
-    groups = {
-        (r["dataset"], r["model"], r["protocol"], r["resample"]): r["group"] for r in records if r["status"] == "ok"
-    }
+def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
+    """Raise UserError, before anything is trained, where the tables of the results folder could not be written."""
+    from tsfcn import table
+
+    if results.exists() and not results.is_dir():
+        raise UserError(f"results={results} is a file: give a folder")
+    table.check_page(results)
+    table.accuracy(records)  # refuses what does not belong together
+    groups = {store.place(r)[:-1]: r["group"] for r in records if r["status"] == "ok"}
     for job in jobs:
-        if job.passport and groups.get(job.row, job.group) != job.group:
+        if job.passport and groups.get(store.place(job.to_json())[:-1], job.group) != job.group:
             raise UserError(
-                f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or"
-                " another version of the training code: use another results folder, or move the old records away"
+                f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
+                "another version of the training code: use another results folder, or move the old records away"
             )
+
+
+def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[store.Record]) -> list[plan.Job]:
+    """Return the jobs; one whose data are not here but whose finished record is gets the passport of that record."""
+    finished = {store.place(record): record for record in records if record["status"] == "ok"}
+
+    def known(job: plan.Job) -> plan.Job:
+        record = finished.get(store.place(job.to_json()))
+        if record is None or unusable.get(job.dataset, ("", ""))[0] != "skipped":
+            return job
+        same = replace(job, passport=record["passport"])
+        return same if same.key == record["key"] else job
+
+    return [known(job) for job in jobs]
+
+
+def renamed(job: plan.Job, records: list[store.Record]) -> store.Record | None:
+    """Return the record of the same job trained under another name, under this job's names; None if there is none."""
+    for record in records:
+        if record["key"] == job.key and record["status"] == "ok":
+            return {**record, "model": job.model, "protocol": job.protocol, "off_paper": job.off_paper}
+    return None
 
 
 def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
@@ -85,13 +107,20 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     results = Path(run.results)
     jobs, unusable = planned(run, unchanged)
     records = store.read(results)
-    check_groups(jobs, records, results)
-    by_key = {record["key"]: record for record in records}
+    check_results(jobs, records, results)
+    jobs = known_passports(jobs, unusable, records)
+    twins = [
+        twin
+        for job in jobs
+        if not any(r["key"] == job.key and store.identity(r)[1:] == (job.model, job.protocol) for r in records)
+        and (twin := renamed(job, records)) is not None
+    ]
+    by_job = {store.identity(record): record for record in [*records, *twins]}
 
     def state(job: plan.Job) -> str:
         if not job.passport:
             return unusable[job.dataset][0]
-        record = by_key.get(job.key)
+        record = by_job.get((job.key, job.model, job.protocol))
         if record is None:
             return "pending"
         if store.done(record, results, run.save_weights, run.require_predictions):
@@ -105,6 +134,7 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         print(dry(jobs, states, unusable, n_workers))
         return OK, jobs
 
+    unusable = {name: why for name, why in unusable.items() if any(j.dataset == name and not j.passport for j in jobs)}
     for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
@@ -114,12 +144,16 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         + (f"; roughly {clock(estimate)} with {min(n_workers, len(pending))} workers" if pending else ""),
         file=sys.stderr,
     )
-    remember(results, command)
-    record_unusable(jobs, unusable, by_key, results)
+    writer = store.Writer(results)
+    for twin in twins:
+        writer.write(twin)
+    record_unusable(jobs, unusable, by_job, results)
     monitor = Monitor(pending, n_workers)
     with contextlib.closing(events(pending, results, run, n_workers)) as told:  # ends the workers, whatever happens
         for event in told:
             monitor.see(event)
+            if event.record.get("status") == "ok":
+                remember(results, command)
     return summarise(jobs, results), jobs
 
 
@@ -131,13 +165,16 @@ def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers
     return execute.local(jobs, results, root, run.save_weights, n_workers)
 
 
-def record_unusable(jobs: list[plan.Job], unusable: Unusable, known: dict[str, store.Record], results: Path) -> None:
+def record_unusable(
+    jobs: list[plan.Job], unusable: Unusable, known: dict[tuple[Any, ...], store.Record], results: Path
+) -> None:
     """Record the jobs of datasets that cannot be used as skipped or failed, once for each reason."""
-    news = [
-        job
-        for job in jobs
-        if job.dataset in unusable and known.get(job.key, {}).get("reason") != unusable[job.dataset][1]
-    ]
+    news = []
+    for job in jobs:
+        if not job.passport:
+            record = known.get((job.key, job.model, job.protocol))
+            if record is None or record["reason"] != unusable[job.dataset][1]:
+                news.append(job)
     if not news:
         return  # describing a job takes torch, whose version stands in the record
     from tsfcn.job import describe
@@ -147,12 +184,18 @@ def record_unusable(jobs: list[plan.Job], unusable: Unusable, known: dict[str, s
         writer.write(describe(job, *unusable[job.dataset]))
 
 
+def of_jobs(jobs: list[plan.Job], results: Path) -> list[store.Record]:
+    """Return the records of these jobs, under their names."""
+    asked = {(job.key, job.model, job.protocol) for job in jobs}
+    return [record for record in store.read(results) if store.identity(record) in asked]
+
+
 def summarise(jobs: list[plan.Job], results: Path) -> int:
     """Write the tables of the results folder, print that of these jobs, and return the exit code."""
     from tsfcn import render, table
 
     table.write(results)
-    records = [record for record in store.read(results) if record["key"] in {job.key for job in jobs}]
+    records = of_jobs(jobs, results)
     statuses = [record["status"] for record in records]
     print(render.table(table.accuracy(records)))
     if set(statuses) - {"ok"}:
@@ -222,8 +265,7 @@ def run(
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))
-    keys = {job.key for job in jobs}
-    return table.accuracy([record for record in store.read(Path(chosen.results)) if record["key"] in keys])
+    return table.accuracy(of_jobs(jobs, Path(chosen.results)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,6 +285,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # `tsfcn run ... | head` has seen enough; leave nothing for the interpreter to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except OSError as error:
         print(
             f"error: {error.strerror or error}: {error.filename or 'results'}: nothing done so far is lost, "

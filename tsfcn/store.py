@@ -80,19 +80,25 @@ def lines(path: Path) -> list[Record]:
 
 
 def read(results: Path) -> list[Record]:
-    """Return the record that counts for each key, in the order of their finishing.
+    """Return the record that counts for each key under each name, in the order of their finishing.
 
     That is the last `ok` one, else the last one. A failed or skipped one is dropped where the same row and seed has
     become `ok` later under another key, as when a dataset was mended.
     """
     records = [record for path in sorted((results / "records").glob("*.jsonl")) for record in lines(path)]
     records.sort(key=lambda record: str(record.get("finished", "")))
-    counting: dict[str, Record] = {}
+    counting: dict[tuple[Any, ...], Record] = {}
     for record in records:
-        if record["status"] == "ok" or counting.get(record["key"], {}).get("status") != "ok":
-            counting[record["key"]] = record
+        job = identity(record)
+        if record["status"] == "ok" or counting.get(job, {}).get("status") != "ok":
+            counting[job] = record
     done = {place(record): str(record.get("finished", "")) for record in counting.values() if record["status"] == "ok"}
     return [r for r in counting.values() if r["status"] == "ok" or done.get(place(r), "") < str(r.get("finished", ""))]
+
+
+def identity(record: Record) -> tuple[Any, ...]:
+    """Return the key of a record, and the names that it goes under: equal settings may be asked for by two names."""
+    return tuple(record.get(name) for name in ("key", "model", "protocol"))
 
 
 def place(record: Record) -> tuple[Any, ...]:

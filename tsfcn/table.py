@@ -212,13 +212,21 @@ def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFram
     metric: one of METRICS. balanced_accuracy (mean recall), f1 (macro) and auroc (each class against the rest, macro;
     of the second class if there are two) are fractions; nll is the mean negative log-likelihood in nats, lower is
     better. See `score`. No published figure stands beside these: `last`, `selected`, `published*` and `difference` are
-    NaN. Raises UserError for another word, and for predictions that are missing, unreadable or not of this record.
+    NaN, and so is the metric of a job whose predictions are not there. Raises UserError for another word, and for
+    predictions that are unreadable or not of this record.
     """
     if metric not in METRICS:
         raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
     if metric == "accuracy":
         return accuracy(records)
-    return _rows(records, lambda record: score(metric, *_predictions(record, results)), is_accuracy=False)
+    if metric == "balanced_accuracy":  # every record holds it
+        return _rows(records, lambda record: _number(record, metric), is_accuracy=False)
+
+    def value(record: Record) -> float:
+        stored = _predictions(record, results)
+        return math.nan if stored is None else score(metric, *stored)
+
+    return _rows(records, value, is_accuracy=False)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -252,8 +260,9 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     n_datasets, n_jobs (datasets x seeds), mean_accuracy (fraction) and mpce are over the row's own datasets. MPCE, the
     mean per-class error of Wang et al. 2017, is the mean over datasets of error / number of classes. Then, over the
     n_common datasets that every row of the same split has: mean_accuracy_common, mean_rank (1 is best, ties get their
-    average rank) and wins (a tie at the top counts for each). Ranks and wins are missing where nothing is to be ranked:
-    a single row, or no dataset in common. total_seconds: training and testing, summed. marks as in `accuracy`.
+    average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all that.
+    Ranks and wins are missing where nothing is to be ranked: a single row, or no dataset in common. total_seconds:
+    training and testing, summed. marks as in `accuracy`.
     """
     cells: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
     for (dataset, model, protocol, resample), members in _ok(records).items():
@@ -265,13 +274,19 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
             name: {d: float(np.mean([_number(r, "accuracy") for r in rs])) for d, rs in cells[name].items()}
             for name in names
         }
-        common = sorted(set.intersection(*(set(means[name]) for name in names)))
+        # What was selected on the test set is not ranked: it would win by that.
+        honest = [name for name in names if not any(r.get("test_selected") for rs in cells[name].values() for r in rs)]
+        common = sorted(set.intersection(*(set(means[name]) for name in honest))) if honest else []
         # Rounded, so that the same share of right cases ties however the mean over seeds was summed.
-        board = pd.DataFrame([[round(means[name][d], 10) for name in names] for d in common], columns=range(len(names)))
+        board = pd.DataFrame(
+            [[round(means[name][d], 10) for name in honest] for d in common], columns=range(len(honest))
+        )
         ranks = board.rank(axis="columns", ascending=False, method="average").mean()
         wins = board.eq(board.max(axis="columns"), axis="index").sum()
-        ranked = len(names) > 1 and len(common) > 0
-        for i, name in enumerate(names):
+        for name in names:
+            aside = name not in honest
+            i = 0 if aside else honest.index(name)
+            ranked = not aside and len(honest) > 1 and len(common) > 0
             jobs = [record for members in cells[name].values() for record in members]
             n_classes = {d: _number(members[0], "n_classes") for d, members in cells[name].items()}
             rows.append(
@@ -283,8 +298,8 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
                     "n_jobs": len(jobs),
                     "mean_accuracy": float(np.mean(list(means[name].values()))),
                     "mpce": float(np.mean([(1 - means[name][d]) / n for d, n in n_classes.items()])),
-                    "n_common": len(common),
-                    "mean_accuracy_common": float(board[i].mean()),
+                    "n_common": 0 if aside else len(common),
+                    "mean_accuracy_common": math.nan if aside else float(board[i].mean()),
                     "mean_rank": float(ranks[i]) if ranked else math.nan,
                     "wins": int(wins[i]) if ranked else None,
                     "total_seconds": math.fsum(_seconds(record) for record in jobs),
@@ -383,13 +398,13 @@ def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return probabilities, y_true and y_pred of a record. Raises UserError if they are not there or not its own."""
+def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
     path = store.predictions_path(results, record["key"])
     job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
     again = "repeat the run that made the record, with require_predictions=true"
     if not path.is_file():
-        raise UserError(f"{job} is missing in {path.parent}: {again}")
+        return None
     try:
         with np.load(path, allow_pickle=False) as stored:
             probabilities, y_true, y_pred = stored["probabilities"], stored["y_true"], stored["y_pred"]
@@ -436,6 +451,7 @@ def write(results: Path) -> None:
     records = _read(results)
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "summary": summary(records), "status": status(records)}
+    check_page(results)
     done = _by_name(record for record in records if record["status"] == "ok")
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
     texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
@@ -445,6 +461,13 @@ def write(results: Path) -> None:
     except OSError as error:
         said = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
         raise UserError(said) from error
+
+
+def check_page(results: Path) -> None:
+    """Raise UserError where results/README.md is somebody's own page, which writing the tables would replace."""
+    page = results / "README.md"
+    if page.is_file() and not page.read_text(encoding="utf-8", errors="replace").startswith(render.TITLE):
+        raise UserError(f"'{page}' is not a page of tsfcn's and would be replaced: use another results folder")
 
 
 def _read(results: Path) -> list[dict[str, Any]]:
@@ -481,7 +504,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     summed, failures = summary(records), status(records)
     parts = [render.table(table, metric=options.metric, markdown=options.markdown)]
-    if not summed.empty:
+    without = table[table["mean"].isna()]
+    if not without.empty:
+        parts.append(
+            f"{len(without)} of {len(table)} rows are without it, their predictions are not in "
+            f"{results / 'predictions'}: repeat the run that made them, with require_predictions=true"
+        )
+    if not summed.empty and options.metric == "accuracy":
         parts.append(render.summary(summed, markdown=options.markdown))
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))

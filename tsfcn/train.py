@@ -106,12 +106,18 @@ def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, x: Tensor) -> Tensor:
+def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Return log-probabilities, float64 (n_cases, n_classes), of x (n_cases, n_channels, n_timepoints).
 
-    Inference mode: running batch-norm statistics, no dropout. Leaves the network in evaluation mode.
+    lengths: int64 (n_cases,), how many timepoints of each case the network sees; None: all. Inference mode: running
+    batch-norm statistics, no dropout. Leaves the network in evaluation mode.
     """
     network.eval()
+    if lengths is not None and bool((lengths < x.shape[-1]).any()):
+        numbers = torch.arange(len(x), device=x.device)
+        groups = [(length, numbers[lengths == length]) for length in lengths.unique().tolist()]
+        parts = torch.cat([predict(network, x[index, :, :length]) for length, index in groups])
+        return parts[torch.cat([index for _, index in groups]).argsort()]
     size = max(1, PREDICT_TIMEPOINTS // x.shape[-1])
     return torch.cat([torch.log_softmax(network(part).double(), dim=1) for part in x.split(size)])
 
@@ -147,13 +153,14 @@ def fit(
     seed: int,
     *,
     cells: int = 0,
-    oracle: tuple[Tensor, Tensor] | None = None,
+    oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Fit:
     """Train one network from one seed and return the weights that each rule of selection keeps.
 
     x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,).
-    cells: the LSTM's size, for networks that have one. oracle: the TEST set, for select=test_oracle only.
+    cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
+    set, for select=test_oracle only.
 
     An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
@@ -218,7 +225,7 @@ def fit(
         if held is not None:
             keep("validation", cross_entropy(predict(network, held[0]), held[1]), epoch)
         if oracle is not None:
-            keep("test_oracle", -accuracy(predict(network, oracle[0]), oracle[1]), epoch)
+            keep("test_oracle", -accuracy(predict(network, oracle[0], oracle[2]), oracle[1]), epoch)
         optimizer.param_groups[0]["lr"] = plateau.step(loss)
         if progress is not None:
             progress(epoch, settings.epochs, loss)
@@ -240,7 +247,7 @@ def search(
     n_classes: int,
     seed: int,
     *,
-    oracle: tuple[Tensor, Tensor] | None = None,
+    oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size that is asked for, and return the fit to keep and all of them.

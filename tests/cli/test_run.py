@@ -239,6 +239,33 @@ def test_a_dataset_that_cannot_be_had_is_skipped_with_the_way_to_get_it(
     assert {row["dataset"] for row in rows(folder)} == {"ItalyPowerDemand", "GunPoint"}
 
 
+def test_equal_settings_under_another_name_are_not_trained_again_and_have_a_row_each(
+    machine: Machine, tmp_path: Path
+) -> None:
+    small = ("model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand", "protocol.epochs=1")
+    same = ("protocol.normalisation=series", "protocol.eps=1e-7")
+    assert machine.run("protocol=wang2017", *same, *small, cwd=tmp_path).returncode == 0
+    again = machine.run("protocol=fawaz2019", *small, "seeds=2", cwd=tmp_path)
+    assert again.returncode == 0 and "1 done before, 1 to run" in again.stderr
+    told = {row["protocol"]: row["n_seeds"] for row in rows(tmp_path)}
+    assert told == {"fawaz2019[epochs=1]": "2", "wang2017[epochs=1, eps=1e-07, normalisation=series]": "1"}
+
+
+def test_what_is_trained_stays_done_where_its_data_are_no_longer_at_hand(machine: Machine, tmp_path: Path) -> None:
+    # Chinatown is not bundled and has as many timepoints and classes: cases of another dataset stand in for its own.
+    source = load("ItalyPowerDemand")
+    folder = tmp_path / "own" / "Chinatown"
+    folder.mkdir(parents=True)
+    for split, n_cases in (("TRAIN", 20), ("TEST", 343)):
+        cases = np.column_stack([source.y_test.astype(float), source.x_test[:, 0]])[:n_cases]
+        np.savetxt(folder / f"Chinatown_{split}.tsv", cases, delimiter="\t")
+    words = (*TINY, "dataset=Chinatown")
+    assert machine.run(*words, f"archive.root={folder.parent}", cwd=tmp_path).returncode == 0
+    again = machine.run(*words, cwd=tmp_path)
+    assert again.returncode == 0 and "1 done before, 0 to run" in again.stderr
+    assert rows(tmp_path, "status") == []
+
+
 def own_files(root: Path, changed: str) -> Path:
     """Write ItalyPowerDemand as files of the user's own, with one 'value' changed or one 'case' left out."""
     dataset = load("ItalyPowerDemand")
@@ -257,8 +284,8 @@ def test_results_of_other_content_are_refused(machine: Machine, first: Run, tmp_
     done = machine.run(*first.words, f"archive.root={own_files(tmp_path, 'value')}", cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"error: results=results already holds {FCN} (smoke) on ItalyPowerDemand of other data or another version of "
-        "the training code: use another results folder, or move the old records away\n"
+        f"error: results=results already holds {FCN} (smoke) on ItalyPowerDemand of other data or of another "
+        "version of the training code: use another results folder, or move the old records away\n"
     )
     assert contents(folder) == before
 
@@ -285,13 +312,13 @@ def test_a_job_that_diverges_fails_and_the_others_finish(machine: Machine, tmp_p
     assert "1 failed, 0 skipped" in done.stdout and reason in done.stdout
     assert [(row["model"], row["protocol"]) for row in rows(tmp_path)] == [("mlp[dropout=[0,0], units=[3]]", "smoke")]
     assert [(row["status"], row["reason"]) for row in rows(tmp_path, "status")] == [("failed", reason)]
-    # What failed is not trained again, unless it is asked for, and the run still says so.
+    # What failed is tried again, unless it is asked not to, and the run still says so.
     before = contents(tmp_path)
-    again = machine.run(*words, cwd=tmp_path)
+    again = machine.run(*words, "retry_failed=false", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (1, done.stdout)
     assert "1 done before, 0 to run" in again.stderr
     assert contents(tmp_path) == before
-    dry = machine.run(*words, "retry_failed=true", "dry_run=true", cwd=tmp_path)
+    dry = machine.run(*words, "dry_run=true", cwd=tmp_path)
     assert re.search(rf"^pending .* {re.escape(FCN)} ", dry.stdout, re.MULTILINE)
 
 
@@ -349,7 +376,7 @@ BAD = {
     "protocol.epochs=-1": "protocol.epochs=-1 is out of range: give a number at least 1",
     "protocol.epochs=many": "setting 'protocol.epochs' is wrong: Value 'many' of type 'str' could not be converted",
     "dataset=[]": "dataset [] selects nothing: name a dataset or a set (all, ucr85, ",
-    "archive.root=not/there": "archive.root=not/there is not a folder: give the folder that holds the datasets",
+    "archive.root=not/there": "archive.root 'not/there' is not a folder: give the one that holds",
     "-m": "-m is not for this command: give lists, as in 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'",
     "dataset=GunPoint,ArrowHead": (
         "'dataset=GunPoint,ArrowHead' is a sweep, one run takes a list: write 'dataset=[GunPoint,ArrowHead]'"
@@ -376,7 +403,10 @@ def test_bad_input(word: str, machine: Machine, tmp_path: Path) -> None:
 def test_bad_folder_in_the_environment(machine: Machine, tmp_path: Path) -> None:
     done = machine.run("protocol=smoke", cwd=tmp_path, TSFCN_ARCHIVE="not/there")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: TSFCN_ARCHIVE=not/there is not a folder: give the folder that holds the datasets\n"
+    assert (
+        done.stderr
+        == "error: TSFCN_ARCHIVE 'not/there' is not a folder: give the one that holds Coffee/Coffee_TRAIN.tsv\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -432,6 +462,11 @@ RARE = {
     "model.fcn.bn_eps=inf": "bn_eps=inf is out of range",
     "protocol.paper_models=[fcn]": "setting 'protocol.paper_models' in 'protocol.paper_models=[fcn]' is fixed",
     "--dry-run": "flag '--dry-run' is not known: did you mean 'dry_run=...'?",
+    "results=": "results= is empty: give a folder",
+    "archive.root=": "archive.root= is empty: give a folder",
+    "protocol.common.epochs=9 protocol.epochs=3": "'protocol.common.epochs=9' has no effect",
+    "protocol.models.resnet.epochs=3": "'protocol.models.resnet.epochs=3' has no effect: resnet is not among",
+    "archive.root=~/ucr": "'archive.root=~/ucr' is not an override: write KEY=VALUE, and quotes within quotes",
     "results=a,b": "'results=a,b' is not one text",
     "seeds=range(3)": "'seeds=range(3)' is a sweep",
     "seeds=100000000000": "seeds=100000000000 is over a million",
@@ -440,7 +475,7 @@ RARE = {
 
 @pytest.mark.parametrize(("word", "message"), RARE.items())
 def test_rare_bad_input(word: str, message: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["protocol=smoke", "dry_run=true", word]) == 2
+    assert main(["protocol=smoke", "dry_run=true", *word.split()]) == 2
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith(f"error: {message}") and said.out == ""
@@ -450,7 +485,7 @@ def test_rare_bad_input(word: str, message: str, here: Path, capsys: pytest.Capt
 def test_results_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "taken").write_text("mine")
     assert main([*TINY, "dataset=GunPoint", "results=taken"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: File exists: taken: ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: results=taken is a file: give a folder")
     assert contents(here) == {"taken": b"mine"}
 
 

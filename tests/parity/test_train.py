@@ -354,7 +354,7 @@ def test_the_oracle_looks_at_the_test_set_only_where_asked_and_changes_nothing_e
     x_test, y_test = data(40, seed=5)
     s, seed = settings(epochs=8), 3
     plain = train.fit("fcn", FCN, s, x, y, 3, seed)
-    done = train.fit("fcn", FCN, s, x, y, 3, seed, oracle=(x_test, y_test))
+    done = train.fit("fcn", FCN, s, x, y, 3, seed, oracle=(x_test, y_test, torch.full((40,), x_test.shape[2])))
     assert "test_oracle" not in plain.weights and "test_oracle" not in plain.best_epoch
     assert done.curve == plain.curve
     assert done.train_cross_entropy == plain.train_cross_entropy

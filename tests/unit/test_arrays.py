@@ -182,7 +182,8 @@ def test_a_network_of_any_length_gets_longer_test_cases_whole() -> None:
     got = prepared(x_train, x_test, unequal=True, fixed_length=False)
     assert got.x_train.shape == (2, 1, 3)
     assert got.x_test.tolist() == [[[1, 2, 0, 4, 5]], [[6, 7, 8, 0, 0]]]
-    assert (got.n_filled, got.n_padded, got.n_cut) == (1, 2, 0)
+    assert got.test_lengths.tolist() == [5, 3]  # the zeros behind the second case are not its own
+    assert (got.n_filled, got.n_padded, got.n_cut) == (1, 1, 0)
 
 
 def test_shorter_test_cases_are_padded_to_the_training_length_by_either_network() -> None:

@@ -246,7 +246,7 @@ def test_a_network_of_fixed_length_cuts_longer_test_cases_and_the_record_counts_
     assert (cut["status"], cut["reason"]) == ("ok", "")
     assert (cut["n_timepoints"], cut["n_cut"], cut["n_padded"], cut["n_filled"]) == (12, 1, 1, 0)
     whole = run(planned("fcn", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
-    assert (whole["n_timepoints"], whole["n_cut"], whole["n_padded"], whole["n_filled"]) == (12, 0, 2, 0)
+    assert (whole["n_timepoints"], whole["n_cut"], whole["n_padded"], whole["n_filled"]) == (12, 0, 1, 0)
 
 
 def test_a_dataset_that_changed_since_the_plan_is_not_trained_on(tmp_path: Path) -> None:
@@ -275,8 +275,8 @@ def test_attention_that_cannot_fit_is_skipped_with_the_figure(tmp_path: Path) ->
     record = run(made, tmp_path)
     assert record["status"] == "skipped" and "accuracy" not in record
     found = re.match(
-        r"attention over 24 timepoints needs about ([\d.]+) GiB for a batch of 67, ([\d.]+) GiB are free: use a "
-        r"smaller protocol\.batch_size, or the dimension shuffle$",
+        r"attention over 24 timepoints needs about ([\d.]+) GiB for a batch of 67, ([\d.]+) GiB are free for it: use a "
+        r"smaller protocol\.batch_size, fewer executor\.workers, or the dimension shuffle$",
         record["reason"],
     )
     assert found, record["reason"]

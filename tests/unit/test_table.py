@@ -419,12 +419,27 @@ def test_metric_that_is_not_known(tmp_path: Path) -> None:
         table.score("auc", *predictions(4, 2, 0))
 
 
-def test_missing_predictions_name_the_job_and_the_way_to_them(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError,
-        match=r"'GunPoint x fcn x fawaz2019' \(official\), seed 0, key k7, .*missing.*: .* require_predictions=true",
-    ):
-        table.metric([record(key="k7")], tmp_path, "nll")
+def test_a_job_without_predictions_is_without_the_metrics_that_need_them(tmp_path: Path) -> None:
+    lacking = [record(key="k7", balanced_accuracy=0.25)]
+    assert math.isnan(only_row(table.metric(lacking, tmp_path, "nll"))["mean"])
+    assert only_row(table.metric(lacking, tmp_path, "balanced_accuracy"))["mean"] == 0.25  # the record holds it
+
+
+def test_what_the_test_set_selected_is_not_ranked() -> None:
+    rows = [record(name, model, accuracy=a) for name in "AB" for model, a in (("fcn", 0.8), ("mlp", 0.7))]
+    cheat = record("A", "fcn", accuracy=0.99, protocol="fawaz2019[select=test_oracle]", test_selected=True)
+    first, aside, last = table.summary([*rows, cheat]).to_dict("records")
+    assert (first["model"], first["n_common"], first["mean_rank"], first["wins"]) == ("fcn", 2, 1.0, 2)
+    assert aside["n_common"] == 0 and math.isnan(aside["mean_rank"]) and pd.isna(aside["wins"])
+    assert (last["model"], last["n_common"], last["mean_rank"], last["wins"]) == ("mlp", 2, 2.0, 0)
+
+
+def test_somebodys_own_page_is_not_replaced(tmp_path: Path) -> None:
+    save(tmp_path, record())
+    (tmp_path / "README.md").write_text("# Mine\n")
+    with pytest.raises(UserError, match=r"README\.md' is not a page of tsfcn's"):
+        table.write(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "# Mine\n" and not (tmp_path / "tables").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "no labels"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn import models, train
+from tsfcn import arrays, models, train
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
 
 CONFIGS: dict[str, ModelConfig] = {
@@ -129,3 +129,32 @@ def test_cross_entropy_and_accuracy_worked_by_hand() -> None:
     )
     assert train.accuracy(log_probabilities, torch.tensor([0, 0, 0])) == pytest.approx(2 / 3)
     assert train.accuracy(log_probabilities, torch.tensor([0, 1, 2])) == pytest.approx(2 / 3)  # of equals the first
+
+
+def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another() -> None:
+    rng = np.random.default_rng(0)
+    x_train = rng.normal(size=(6, 1, 9))
+    x_test = np.full((4, 1, 14), np.nan)
+    for case, length in enumerate((5, 9, 14, 11)):
+        x_test[case, 0, :length] = rng.normal(size=length)
+
+    def predicted(chosen: list[int]) -> torch.Tensor:
+        data = arrays.prepare(
+            x_train,
+            ["a", "b"] * 3,
+            x_test[chosen],
+            ["a"] * len(chosen),
+            normalisation="series",
+            missing="zero",
+            length="pad",
+            unequal=True,
+            fixed_length=False,
+        )
+        network = models.build("fcn", FCNConfig(filters=[4], kernels=[3]), 1, 9, 2, 0).double()
+        models.initialise(network, "glorot_uniform", torch.Generator().manual_seed(0))
+        x = torch.from_numpy(data.x_test).double()
+        return train.predict(network, x, torch.from_numpy(data.test_lengths))
+
+    together = predicted([0, 1, 2, 3])
+    for case in range(4):
+        torch.testing.assert_close(together[case], predicted([case])[0], rtol=1e-12, atol=1e-12)
