@@ -94,12 +94,15 @@ def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[stor
     return [known(job) for job in jobs]
 
 
-def renamed(job: plan.Job, records: list[store.Record]) -> store.Record | None:
-    """Return the record of the same job trained under another name, under this job's names; None if there is none."""
-    for record in records:
-        if record["key"] == job.key and record["status"] == "ok":
-            return {**record, "model": job.model, "protocol": job.protocol, "off_paper": job.off_paper}
-    return None
+def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Record]:
+    """Return the records of jobs that were trained under another name, under the names that are asked for now."""
+    finished = {record["key"]: record for record in records if record["status"] == "ok"}
+    named = {store.identity(record) for record in records}
+    return [
+        {**finished[job.key], "model": job.model, "protocol": job.protocol, "off_paper": job.off_paper}
+        for job in jobs
+        if job.key in finished and (job.key, job.model, job.protocol) not in named
+    ]
 
 
 def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
@@ -109,13 +112,8 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     records = store.read(results)
     check_results(jobs, records, results)
     jobs = known_passports(jobs, unusable, records)
-    twins = [
-        twin
-        for job in jobs
-        if not any(r["key"] == job.key and store.identity(r)[1:] == (job.model, job.protocol) for r in records)
-        and (twin := renamed(job, records)) is not None
-    ]
-    by_job = {store.identity(record): record for record in [*records, *twins]}
+    same = twins(jobs, records)
+    by_job = {store.identity(record): record for record in [*records, *same]}
 
     def state(job: plan.Job) -> str:
         if not job.passport:
@@ -145,8 +143,8 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         file=sys.stderr,
     )
     writer = store.Writer(results)
-    for twin in twins:
-        writer.write(twin)
+    for record in same:
+        writer.write(record)
     record_unusable(jobs, unusable, by_job, results)
     monitor = Monitor(pending, n_workers)
     with contextlib.closing(events(pending, results, run, n_workers)) as told:  # ends the workers, whatever happens
@@ -159,7 +157,8 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
 
 def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers: int) -> Generator[execute.Event]:
     """Yield the events of running the jobs with the chosen executor."""
-    root = str(Path(run.archive.root).resolve()) if run.archive.root else None
+    folder = archive.root_folder(run.archive.root)
+    root = None if folder is None else str(folder.resolve())
     if run.executor.name == "inline":
         return execute.inline(jobs, results, root, run.save_weights)
     return execute.local(jobs, results, root, run.save_weights, n_workers)
