@@ -112,6 +112,8 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     records = store.read(results)
     check_results(jobs, records, results)
     jobs = known_passports(jobs, unusable, records)
+    without = {job.dataset for job in jobs if not job.passport}
+    unusable = {name: why for name, why in unusable.items() if name in without}
     same = twins(jobs, records)
     by_job = {store.identity(record): record for record in [*records, *same]}
 
@@ -132,7 +134,6 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         print(dry(jobs, states, unusable, n_workers))
         return OK, jobs
 
-    unusable = {name: why for name, why in unusable.items() if any(j.dataset == name and not j.passport for j in jobs)}
     for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
