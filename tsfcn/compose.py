@@ -196,10 +196,3 @@ def override(name: str, value: object) -> str:
         return repr(item) if isinstance(item, float) else str(item)
 
     return f"{name}={said(value)}"
-
-
-def plainly(value: object) -> object:
-    """Return a value that may be OmegaConf's list as Python's own."""
-    from omegaconf import ListConfig
-
-    return list(value) if isinstance(value, ListConfig) else value

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import tsfcn
 from tsfcn import archive, catalogue, config, execute, plan, store
-from tsfcn.compose import command_line, compose, conf_folder, override, plainly, register_schema
+from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
 
@@ -46,8 +46,8 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
     """Return the jobs of a run, and the datasets that cannot be had or are wrong (their jobs have no passport)."""
     unusable: Unusable = {}
     passports: dict[str, dict[str, Any]] = {}
-    seeds = config.integers("seeds", plainly(run.seeds), count=True)
-    resamples = config.integers("resample", plainly(run.resample), count=False)
+    seeds = config.integers("seeds", run.seeds, count=True)
+    resamples = config.integers("resample", run.resample, count=False)
     for name in dataset_names(run):
         try:
             passports[name] = dict(archive.passport(name, run.archive.root))
@@ -60,7 +60,7 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
 def dataset_names(run: config.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
     archive.root_folder(run.archive.root)
-    return catalogue.select(plainly(run.dataset), plainly(run.exclude))
+    return catalogue.select(run.dataset, run.exclude)
 
 
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
