@@ -1,14 +1,17 @@
 """Find, read and check one dataset: from a name to a `Dataset` with its passport.
 
-A dataset is looked for, in this order, in `root`/NAME/NAME_TRAIN.tsv (the layout of the 2018 archive),
-`root`/NAME/NAME_TRAIN.ts, `root`/NAME_TRAIN.tsv, `root`/NAME_TRAIN.ts and in sktime's wheel, which brings a few along.
-What is read is checked against the catalogue: two revisions of the 2018 archive, its "adjusted" files and the 2015
-archive with train and test swapped all circulate under the same names, and their accuracies do not compare.
+Under `root` a dataset may lie as NAME/NAME_TRAIN.tsv (the layout of the 2018 archive) or NAME_TRAIN.tsv, in any of the
+formats of `readers.FORMATS`, a dataset of the archive also in any case and under the name that it had in 2015; else it
+is taken from sktime's wheel, which brings a few along. What is read is checked against the catalogue, and against the
+known contents in `contents.csv`: two revisions of the 2018 archive, its "adjusted" files and the 2015 archive with
+train and test swapped all circulate under the same names, and their accuracies do not compare.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import functools
 import hashlib
 import importlib.util
 import json
@@ -16,28 +19,36 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from tsfcn import catalogue
+from tsfcn import catalogue, readers
 from tsfcn.arrays import Labels, case_lengths
 from tsfcn.errors import UserError
+from tsfcn.readers import Float64
 
-Float64 = npt.NDArray[np.float64]
+READER = 2  # raise it when the same files would be read differently: it voids the cache
 
-READER = 1  # raise it when the same files would be read differently: it voids the cache
+SPLITS = ("ucr2018", "ucr2015")
+ABANDONED_SECONDS = 3600  # a temporary file of the cache that nobody can be writing any more
+INNER_FOLDERS = ("UCRArchive_2018", "UCR_TS_Archive_2015")  # what the archives' zips unpack to
 
 # The 2018 archive was corrected after its first release; (n_train, n_test) of the files that still circulate.
-# PLAID's early revision has the official sizes and differs by its rounding to 5 digits: only the content hash shows it.
+# PLAID's early revision has the official sizes and differs by its rounding to 5 digits: only the content shows it.
 EARLY_REVISION = {"Chinatown": (20, 345), "MelbournePedestrian": (1200, 2450)}
 
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
-GAP = re.compile(r"(?<![^,\s])\?(?![^,\s])")  # a '?' that is all of a value
+REVISIONS = {
+    "corrected": "official 2018, corrected revision",
+    "early": "early revision of 2018",
+    "rounded": "official 2018 values, rounded",
+    "unknown": "unknown content, shape as in the catalogue",
+    "unrecorded": "shape as in the catalogue, whose content is not on record",
+    "user": "a dataset of your own",
+}
+"""What is known of a content, and how one says it."""
 
 
 class NotAvailable(UserError):
@@ -60,7 +71,7 @@ class Dataset:
     x_test: Float64
     y_test: Labels
     unequal: bool
-    passport: dict[str, object]
+    passport: dict[str, Any]
 
     def __repr__(self) -> str:
         """Return one line: name, shapes and classes."""
@@ -72,7 +83,7 @@ class Dataset:
 class _Files:
     train: Path
     test: Path
-    source: str  # 'sktime' | 'tsv' | 'ts'
+    source: str  # 'sktime', or one of SOURCES
 
     def stamp(self) -> list[list[object]]:
         """Return path, bytes and modification time of both files: unchanged means not to be read again."""
@@ -80,16 +91,24 @@ class _Files:
         return [[os.path.realpath(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
-def load(name: str, root: str | Path | None = None) -> Dataset:
+SOURCES = {".tsv": "tsv", ".ts": "ts", ".arff": "arff", ".txt": "txt", ".csv": "csv", "": "ucr2015"}
+"""What a passport calls each format of `readers.FORMATS`."""
+
+
+def load(name: str, root: str | Path | None = None, split: str = "ucr2018") -> Dataset:
     """Read one dataset from a local archive or from sktime's wheel, and check it against the catalogue.
 
     name: as in the catalogue ('Coffee'), or any other name whose files lie under root: then there is nothing to check
     it against and its passport says archive 'user'. root: the folder of the archive; without it $TSFCN_ARCHIVE, and
-    without that only the bundled datasets are found. In a .tsv of the user's own, NaN only at the ends of cases means
-    unequal length, and NaN anywhere else too means that all of them are missing values.
+    without that only the bundled datasets are found. split: 'ucr2018', the archive's, or 'ucr2015': train and test as
+    they were in the 2015 archive, which 14 datasets have the other way round (inferred from published accuracies) and
+    which has 85 of the 128; whichever way the files lie, what is asked for comes back.
+    In a table of the user's own (.tsv, .csv and so on), NaN only at the ends of cases means unequal length, and NaN
+    anywhere else too means that all of them are missing values.
     Parsed files are kept in $TSFCN_CACHE or ~/.cache/tsfcn.
-    Raises NotAvailable where the files are not here; UserError for an unknown name, a root that is not a folder, a
-    file that cannot be read (with its line), and content that is not the official one.
+    Raises NotAvailable where the files are not here, or the dataset is not in the 2015 archive; UserError for an
+    unknown name or split, a root that is not a folder, a file that cannot be read (with its line), and content whose
+    sizes are not the official ones.
     """
     files, facts = _find(name, root)
     stamp = _stamp(files, facts)
@@ -98,25 +117,67 @@ def load(name: str, root: str | Path | None = None) -> Dataset:
         dataset = _read(name, files, facts)
         if stamp == _stamp(files, facts):  # else the files changed while they were read
             _to_cache(dataset, stamp)
-    _check(dataset.passport, facts, files)
-    return dataset
+    return _oriented(replace(dataset, passport=_checked(dataset.passport, facts, files)), split)
 
 
-def passport(name: str, root: str | Path | None = None) -> dict[str, object]:
+def passport(name: str, root: str | Path | None = None, split: str = "ucr2018") -> dict[str, Any]:
     """Return the passport of a dataset without its arrays: what identifies the content, and its sizes.
 
-    name, root and errors as for `load`. Keys: name; archive ('UCR2018' or 'user'); source ('sktime', 'tsv' or 'ts');
-    split ('ucr2018', or 'user'); n_train, n_test (cases); n_channels; n_classes; length and shortest (timepoints of the
-    longest and the shortest case); unequal; n_missing (values missing within cases); content (`content_hash`).
+    name, root, split and errors as for `load`. Keys: name; archive ('UCR2018' or 'user'); revision (of REVISIONS);
+    source ('sktime' or of SOURCES); split (of what is loaded: 'ucr2018'; 'ucr2015' where that is the reverse; or
+    'user'); files_split (of the files, likewise); n_train, n_test (cases); n_channels; n_classes; length and shortest
+    (timepoints of the longest and the shortest case); unequal; n_missing (values missing within cases); n_duplicates
+    (`duplicates`); content (`content_hash` of what is loaded).
     Milliseconds when the dataset was read before, else as slow as `load`.
     """
     files, facts = _find(name, root)
-    stamp = _stamp(files, facts)
-    kept = _from_cache(name, stamp, only_passport=True)
+    kept = _from_cache(name, _stamp(files, facts), only_passport=True)
     if kept is None:
-        return load(name, root).passport
-    _check(kept.passport, facts, files)
-    return kept.passport
+        return load(name, root, split).passport
+    return _oriented(replace(kept, passport=_checked(kept.passport, facts, files)), split).passport
+
+
+def locate(name: str, root: str | Path | None = None) -> tuple[str, Path]:
+    """Return where a dataset would be read from, source and training file, without reading it. Errors as for `load`."""
+    files, _ = _find(name, root)
+    return files.source, files.train
+
+
+def own(root: str | Path | None = None) -> list[str]:
+    """Return the names of the user's own datasets under the archive's root, those that the catalogue does not know."""
+    folder = root_folder(root)
+    if folder is None:
+        return []
+    known = {name.lower() for name in (*catalogue.CATALOGUE, *catalogue.OLD_NAMES)}
+    stems = {
+        entry.name.removesuffix(entry.suffix).removesuffix("_TRAIN")
+        for pattern in ("*_TRAIN*", "*/*_TRAIN*")
+        for entry in folder.glob(pattern)
+        if entry.suffix in readers.FORMATS
+    }
+    found = sorted(stem for stem in stems if stem.lower() not in known and NAME.fullmatch(stem))
+    return [name for name in found if _under(folder, name, half=False) is not None]
+
+
+def duplicates(dataset: Dataset) -> dict[str, int]:
+    """Return how many test series are training series too, value for value: the official data has some.
+
+    series: distinct series in both splits; cases: test cases that hold one of them; relabelled: those of these cases
+    whose class no training case of the same series has.
+    """
+    labels: dict[bytes, set[str]] = {}
+    for case, label in zip(dataset.x_train, dataset.y_train, strict=True):
+        labels.setdefault(case.tobytes(), set()).add(str(label))
+    found = [
+        (series, str(label) in labels[series])
+        for case, label in zip(dataset.x_test, dataset.y_test, strict=True)
+        if (series := case.tobytes()) in labels
+    ]
+    return {
+        "series": len({series for series, _ in found}),
+        "cases": len(found),
+        "relabelled": sum(not same for _, same in found),
+    }
 
 
 def content_hash(x_train: Float64, y_train: Labels, x_test: Float64, y_test: Labels, unequal: bool) -> str:
@@ -139,25 +200,14 @@ def content_hash(x_train: Float64, y_train: Labels, x_test: Float64, y_test: Lab
     return digest.hexdigest()
 
 
-def canonical_label(text: str) -> str:
-    """Return the one spelling of a label: integral numbers as integers, other numbers as Python's repr, else as is.
-
-    >>> [canonical_label(label) for label in ("1.0000000e+00", "-1", "03", "1.50", "walk", "1_0", "nan")]
-    ['1', '-1', '3', '1.5', 'walk', '1_0', 'nan']
-    """
-    if not NUMBER.fullmatch(text):
-        return text
-    number = float(text)
-    if abs(number) >= 2**53:  # neighbouring integers are one float from here on
-        return text
-    return str(int(number)) if number.is_integer() else repr(number)
-
-
 # ---------------------------------------------------------------- where it is
 
 
+NAME = re.compile(r"(?!\.|.*\.\.)[^/\\\0]*[^/\\\0\s]")
+
+
 def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts | None]:
-    if not name or name != name.strip() or re.search(r"[/\\\0]|\.\.|^\.", name):
+    if not NAME.fullmatch(name) or name != name.strip():
         raise UserError(f"dataset {name!r} is not a name: write one like 'Coffee', and the folder in archive.root")
     facts = catalogue.CATALOGUE.get(name)
     folder = root_folder(root)
@@ -169,7 +219,7 @@ def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts |
         names = catalogue.select(name)  # raises for an unknown name, with the near miss
         raise UserError(f"dataset '{name}' is a selection of {len(names)} datasets: give the name of one")
     if facts.bundled:
-        bundled = _bundled(name)
+        bundled = sktime_files(name)
         if bundled is not None:
             return bundled, facts
     looked = "there is no archive.root" if folder is None else f"it is not under '{folder}'"
@@ -194,23 +244,53 @@ def root_folder(root: str | Path | None) -> Path | None:
     return folder
 
 
-def _under(folder: Path, name: str) -> _Files | None:
-    for stem in (folder / name / name, folder / name):
-        for source in ("tsv", "ts"):
-            train, test = Path(f"{stem}_TRAIN.{source}"), Path(f"{stem}_TEST.{source}")
-            try:
-                there = [path for path in (train, test) if path.is_file()]
-            except OSError as error:  # a name too long for the file system, a folder without rights
-                raise UserError(f"dataset '{name[:40]}' is not readable under '{folder}': {error.strerror}") from error
+def _under(folder: Path, name: str, *, half: bool = True) -> _Files | None:
+    """Return the files of a dataset under a root, or None. half: raise UserError where only one of the two is there."""
+    bases = [folder, *(folder / inner for inner in INNER_FOLDERS)]
+    spellings = [name, *(old for old, new in catalogue.OLD_NAMES.items() if new == name)]
+    halves: list[Path] = []
+    try:
+        stems = [stem for base in bases for word in spellings for stem in (base / word / word, base / word)]
+        found = _pair(stems, halves)
+        if found is None and name in catalogue.CATALOGUE:  # wafer/wafer_TRAIN for Wafer
+            words = {word.lower() for word in spellings}
+            stems = [
+                stem
+                for base in bases
+                if base.is_dir()
+                for entry in sorted(base.iterdir())
+                if entry.name.lower().partition("_train")[0] in words
+                for stem in ([_stem(f) for f in sorted(entry.iterdir())] if entry.is_dir() else [_stem(entry)])
+                if stem.name.lower() in words
+            ]
+            found = _pair(list(dict.fromkeys(stems)), halves)
+    except OSError as error:  # a name too long for the file system, a folder without rights
+        raise UserError(f"dataset '{name[:40]}' is not readable under '{folder}': {error.strerror}") from error
+    if found is None and halves and half:
+        train = halves[0].name.replace("_TEST", "_TRAIN")
+        other = train if "_TEST" in halves[0].name else train.replace("_TRAIN", "_TEST")
+        raise UserError(f"dataset '{name}' is half there, '{halves[0]}': put '{other}' beside it")
+    return found
+
+
+def _stem(file: Path) -> Path:
+    """Return a file's path without suffix and split: wafer/wafer for wafer/wafer_TRAIN."""
+    return file.with_name(file.name.removesuffix(file.suffix).removesuffix("_TRAIN").removesuffix("_TEST"))
+
+
+def _pair(stems: list[Path], halves: list[Path]) -> _Files | None:
+    """Return the first pair of files that exists; note in `halves` what is there without its other half."""
+    for stem in stems:
+        for suffix, source in SOURCES.items():
+            train, test = Path(f"{stem}_TRAIN{suffix}"), Path(f"{stem}_TEST{suffix}")
+            there = [path for path in (train, test) if path.is_file()]
             if len(there) == 2:
                 return _Files(train, test, source)
-            if there:
-                other = test if there == [train] else train
-                raise UserError(f"dataset '{name}' is half there, '{there[0]}': put '{other.name}' beside it")
+            halves += there
     return None
 
 
-def _bundled(name: str) -> _Files | None:
+def sktime_files(name: str) -> _Files | None:
     """Return sktime's files of a dataset without importing sktime, which takes seconds."""
     spec = importlib.util.find_spec("sktime")
     if spec is None or spec.submodule_search_locations is None:
@@ -226,20 +306,18 @@ def _bundled(name: str) -> _Files | None:
 # ---------------------------------------------------------------- what it holds
 
 
-@dataclass(frozen=True)
-class _Split:
-    cases: list[Float64]  # one (n_channels, n_timepoints) a case
-    labels: list[str]
-
-
 def _read(name: str, files: _Files, facts: catalogue.Facts | None) -> Dataset:
-    reader = _read_tsv if files.source == "tsv" else _read_ts
-    train, test = reader(files.train), reader(files.test)
+    """Return what the files hold, in the orientation of 2018, with all of its passport that is not looked up."""
+    train, test = readers.read(files.train), readers.read(files.test)
     n_channels = train.cases[0].shape[0]
     if test.cases[0].shape[0] != n_channels:
         raise UserError(
             f"file '{files.test}' is of {test.cases[0].shape[0]} channels: '{files.train.name}' has {n_channels}"
         )
+    sizes = len(train.cases), len(test.cases)
+    swapped = facts is not None and facts.split_swapped_in_2015 and sizes == (facts.n_test, facts.n_train)
+    if swapped:
+        train, test = test, train
     width = max(case.shape[1] for split in (train, test) for case in split.cases)
     x_train, x_test = _padded(train.cases, width), _padded(test.cases, width)
     y_train, y_test = np.array(train.labels, dtype=np.str_), np.array(test.labels, dtype=np.str_)
@@ -249,29 +327,51 @@ def _read(name: str, files: _Files, facts: catalogue.Facts | None) -> Dataset:
         width = max(1, int(max(case_lengths(x_train, True).max(), case_lengths(x_test, True).max())))
         x_train, x_test = x_train[:, :, :width].copy(), x_test[:, :, :width].copy()
     lengths = np.concatenate([case_lengths(x_train, unequal), case_lengths(x_test, unequal)])
-    return Dataset(
-        name=name,
-        x_train=x_train,
-        y_train=y_train,
-        x_test=x_test,
-        y_test=y_test,
-        unequal=unequal,
-        passport={
-            "name": name,
-            "archive": "user" if facts is None else "UCR2018",
-            "source": files.source,
-            "split": "user" if facts is None else "ucr2018",
-            "n_train": len(x_train),
-            "n_test": len(x_test),
-            "n_channels": n_channels,
-            "n_classes": len(set(train.labels) | set(test.labels)),
-            "length": int(lengths.max()),
-            "shortest": int(lengths.min()),
-            "unequal": unequal,
-            "n_missing": _n_missing(x_train, unequal) + _n_missing(x_test, unequal),
-            "content": content_hash(x_train, y_train, x_test, y_test, unequal),
-        },
-    )
+    content = content_hash(x_train, y_train, x_test, y_test, unequal)
+    found: dict[str, Any] = {
+        "name": name,
+        "archive": "user" if facts is None else "UCR2018",
+        "revision": "user",
+        "source": files.source,
+        "split": "user" if facts is None else "ucr2018",
+        "files_split": "user" if facts is None else "ucr2015" if swapped else "ucr2018",
+        "n_train": len(x_train),
+        "n_test": len(x_test),
+        "n_channels": n_channels,
+        "n_classes": len(set(train.labels) | set(test.labels)),
+        "length": int(lengths.max()),
+        "shortest": int(lengths.min()),
+        "unequal": unequal,
+        "n_missing": _n_missing(x_train, unequal) + _n_missing(x_test, unequal),
+        "content": content,
+    }
+    dataset = Dataset(name, x_train, y_train, x_test, y_test, unequal, found)
+    found["n_duplicates"] = duplicates(dataset)["series"]
+    if facts is not None and facts.split_swapped_in_2015:
+        found["content_reversed"] = content_hash(x_test, y_test, x_train, y_train, unequal)
+    if facts is not None and content not in {known.content for known in contents().get(name, [])}:
+        found["sketch"] = sketch(dataset)
+    return dataset
+
+
+def _oriented(dataset: Dataset, split: str) -> Dataset:
+    """Return the dataset with the train and test that `split` means."""
+    if split not in SPLITS:
+        raise UserError(f"archive.split={split} is not known: use one of {', '.join(SPLITS)}")
+    passport = dict(dataset.passport)
+    reverse = passport.pop("content_reversed", None)
+    facts = catalogue.CATALOGUE.get(dataset.name)
+    if split == "ucr2018" or facts is None or not facts.split_swapped_in_2015:
+        if split == "ucr2015" and facts is not None and not facts.in_ucr85:
+            raise NotAvailable(
+                f"dataset '{dataset.name}' is not in the 2015 archive: leave archive.split=ucr2015 away, or use "
+                "dataset=ucr85"
+            )
+        return replace(dataset, passport=passport)
+    passport |= {"split": "ucr2015", "content": reverse}
+    passport |= {"n_train": passport["n_test"], "n_test": passport["n_train"]}
+    x_train, y_train, x_test, y_test = dataset.x_test, dataset.y_test, dataset.x_train, dataset.y_train
+    return Dataset(dataset.name, x_train, y_train, x_test, y_test, dataset.unequal, passport)
 
 
 def _padded(cases: list[Float64], width: int) -> Float64:
@@ -279,10 +379,11 @@ def _padded(cases: list[Float64], width: int) -> Float64:
     for i, case in enumerate(cases):
         x[i, :, : case.shape[1]] = case
     x += 0.0  # makes -0.0 0.0, so that equal content hashes mean equal arrays
+    x[np.isnan(x)] = np.nan  # there are many NaN, and series are compared by their bytes
     return x
 
 
-def _ends_differ(x_train: Float64, x_test: Float64, train: _Split, test: _Split) -> bool:
+def _ends_differ(x_train: Float64, x_test: Float64, train: readers.Split, test: readers.Split) -> bool:
     """Say whether the NaN at the ends of a user's cases are absent timepoints rather than missing values."""
     if len({case.shape[1] for split in (train, test) for case in split.cases}) > 1:
         return True
@@ -295,22 +396,24 @@ def _n_missing(x: Float64, unequal: bool) -> int:
     return int((np.isnan(x) & within).sum())
 
 
-def _check(found: dict[str, object], facts: catalogue.Facts | None, files: _Files) -> None:
-    """Raise UserError where the content cannot be the official one; sizes tell the known revisions apart."""
+def _checked(found: dict[str, Any], facts: catalogue.Facts | None, files: _Files) -> dict[str, Any]:
+    """Return the passport with its revision. Raises UserError where the content cannot be the official one."""
+    found = dict(found)
+    drawn = found.pop("sketch", None)
     what = f"dataset '{found['name']}' in '{files.train.parent}'"
     if facts is None:
         if found["n_classes"] == 1:
             raise UserError(f"{what} is of one class: a classifier needs two or more")
-        return
+        return found
     remedy = "take the official files of the UCR 2018 archive, or give yours another name"
+    other = _names_by_content().get(found["content"], facts.name)
+    if other != facts.name:
+        raise UserError(f"{what} is of the content of '{other}': {remedy}")
     sizes, official = (found["n_train"], found["n_test"]), (facts.n_train, facts.n_test)
-    if sizes != official:
+    early = sizes == EARLY_REVISION.get(facts.name)
+    if sizes != official and not early:
         is_ = f"{sizes[0]} training and {sizes[1]} test cases, not the official {official[0]} and {official[1]}"
-        if sizes == EARLY_REVISION.get(facts.name):
-            is_ += ", the early revision of the 2018 archive"
-        elif sizes == official[::-1]:
-            is_ += ", train and test swapped as in the 2015 archive"
-        raise UserError(f"{what} is of {is_}: {remedy}")
+        raise UserError(f"{what} is of {is_}{_resemblance(found, facts)}: {remedy}")
     for key, unit, expected in (
         ("n_channels", "channels", 1),
         ("n_classes", "classes", facts.n_classes),
@@ -320,122 +423,98 @@ def _check(found: dict[str, object], facts: catalogue.Facts | None, files: _File
             raise UserError(f"{what} is of {found[key]} {unit}, not the official {expected}: {remedy}")
     if facts.unequal and found["shortest"] == found["length"]:
         raise UserError(f"{what} is of equal length, adjusted, while the official cases differ in length: {remedy}")
-    if facts.missing and found["n_missing"] == 0:
+    if facts.missing and found["n_missing"] == 0 and not early:
         raise UserError(f"{what} is without missing values, adjusted, while the official files have some: {remedy}")
     if not facts.missing and found["n_missing"] != 0:
         raise UserError(f"{what} is short of {found['n_missing']} values, the official files miss none: {remedy}")
+    return found | {"revision": "early" if early else _revision(found["name"], found["content"], drawn)}
 
 
-# ---------------------------------------------------------------- how it is read
+def _resemblance(found: dict[str, Any], facts: catalogue.Facts) -> str:
+    """Say what sizes that are not the official ones look like."""
+    sizes = found["n_train"], found["n_test"]
+    if sizes == (facts.n_test, facts.n_train):
+        return ", train and test swapped"
+    if sizes[0] == sizes[1] and sizes[0] in (facts.n_train, facts.n_test):
+        return f", the {'training' if sizes[0] == facts.n_train else 'test'} file twice"
+    if facts.n_train + facts.n_test in sizes:
+        return ", both splits in one file"
+    if sum(sizes) == facts.n_train + facts.n_test:
+        return ", as many in all: split in another way"
+    shape = (*sizes, found["n_classes"], found["length"])
+    same = [f.name for f in catalogue.CATALOGUE.values() if shape == (f.n_train, f.n_test, f.n_classes, f.length)]
+    return f", those of '{same[0]}'" if same else ""
 
 
-def _read_tsv(path: Path) -> _Split:
-    """Read the 2018 layout: a case a line, its label first, then its values, tabs between, NaN for no value.
+# ---------------------------------------------------------------- known contents
 
-    By line rather than with numpy.loadtxt: a quarter slower, once, but a mistake is named with its line, and labels
-    may be text. Both give the nearest float64 of every number.
+
+@dataclass(frozen=True)
+class Content:
+    """A content on record: its revision, hash, the hash of its labels, its Euclidean norm and its projections."""
+
+    revision: str
+    content: str
+    labels: str
+    norm: float
+    projections: tuple[float, ...]
+
+
+N_PROJECTIONS = 4
+ROUNDING = 2e-4  # of the norm: values of 5 significant digits stay below a fifth of it
+
+
+@functools.cache
+def contents() -> dict[str, list[Content]]:
+    """Return the contents on record (`contents.csv`), by dataset."""
+    known: dict[str, list[Content]] = {}
+    with (Path(__file__).parent / "contents.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            projections = tuple(float(row[f"projection{i}"]) for i in range(N_PROJECTIONS))
+            entry = Content(row["revision"], row["content"], row["labels"], float(row["norm"]), projections)
+            known.setdefault(row["name"], []).append(entry)
+    return known
+
+
+@functools.cache
+def _names_by_content() -> dict[str, str]:
+    return {entry.content: name for name, entries in contents().items() for entry in entries}
+
+
+def sketch(dataset: Dataset) -> dict[str, Any]:
+    """Return what tells whether values are those on record but for rounding, which no hash can.
+
+    labels: a hash of all labels; norm: the Euclidean norm of all values; projections: their inner products with
+    N_PROJECTIONS random vectors. Rounding each value by a relative error e moves a projection by about e times the
+    norm; other values move it by about the norm. Missing values count as 0.
     """
-    split = _Split([], [])
-    n_columns = 0
-    for number, line in _lines(path):
-        where = f"file '{path}' line {number}"
-        label, tab, values = line.partition("\t")
-        label = label.strip()
-        if not tab:
-            raise UserError(f"{where} is of one column: write label and values with tabs between them")
-        if not label or label.lower() == "nan":
-            raise UserError(f"{where} is without a label: write it in the first column")
-        case = _numbers(values, "\t", where, first_column=2)
-        if split.cases and len(case) + 1 != n_columns:
-            raise UserError(
-                f"{where} is of {len(case) + 1} columns: the lines before it have {n_columns}, end short cases with NaN"
-            )
-        n_columns = len(case) + 1
-        split.cases.append(case[None, :])  # (1, n_timepoints)
-        split.labels.append(canonical_label(label))
-    if not split.cases:
-        raise UserError(f"file '{path}' is empty: download it again")
-    return split
+    random = np.random.RandomState(0)  # its stream is frozen
+    labels = json.dumps([[str(label) for label in y] for y in (dataset.y_train, dataset.y_test)])
+    square, projections = 0.0, np.zeros(N_PROJECTIONS)
+    for x in (dataset.x_train, dataset.x_test):
+        for case, length in zip(x, case_lengths(x, dataset.unequal), strict=True):
+            values = np.nan_to_num(case[:, :length]).ravel()
+            square += float(values @ values)
+            projections += random.standard_normal((N_PROJECTIONS, len(values))) @ values
+    return {
+        "labels": hashlib.sha256(labels.encode()).hexdigest()[:16],
+        "norm": float(f"{np.sqrt(square):.8g}"),
+        "projections": [float(f"{value:.8g}") for value in projections],
+    }
 
 
-def _read_ts(path: Path) -> _Split:
-    """Read the .ts format of sktime and aeon: '@' header, then a case a line, ':' between channels, the label last.
-
-    Tags and booleans in any case; '#' comments anywhere; '?' or NaN for a missing value; cases may differ in length,
-    the channels of one case may not. Time stamps and regression targets are refused.
-    """
-    split = _Split([], [])
-    n_channels, declared, in_data = 0, set[str](), False
-    for number, line in _lines(path):
-        where = f"file '{path}' line {number}"
-        text = line.strip()
-        if text.startswith("#"):
-            continue
-        if text.startswith("@"):
-            tag, *words = text.lower().split()
-            if tag == "@data":
-                in_data = True
-            elif tag == "@timestamps" and words[:1] == ["true"]:
-                raise UserError(f"{where} is {text!r}: files with time stamps are not read, write plain values")
-            elif tag == "@targetlabel" and words[:1] == ["true"]:
-                raise UserError(f"{where} is {text!r}: this is regression, take a dataset with classes")
-            elif tag == "@classlabel":
-                if words[:1] != ["true"]:
-                    raise UserError(f"{where} is {text!r}: this dataset has no classes, take one that has")
-                declared = {canonical_label(label) for label in text.split()[2:]}
-            elif tag in ("@dimensions", "@dimension") and words and words[0].isdecimal():
-                n_channels = int(words[0])
-            continue
-        if not in_data:
-            raise UserError(f"{where} is neither '@' header nor '#' comment: put '@data' before the first case")
-        *channels, label = (part.strip() for part in text.split(":"))
-        if not channels or not label:
-            raise UserError(f"{where} is without a label: end it with ':' and the class")
-        if channels[0].startswith("("):
-            raise UserError(f"{where} is with time stamps: files with time stamps are not read, write plain values")
-        label = canonical_label(label)
-        if declared and label not in declared:
-            raise UserError(f"{where} is of class {label!r}: '@classLabel' does not name it, mend one of the two")
-        n_channels = n_channels or len(channels)
-        if len(channels) != n_channels:
-            raise UserError(f"{where} is of {len(channels)} channels: the file has {n_channels}")
-        values = [_numbers(GAP.sub("NaN", channel), ",", where, first_column=1) for channel in channels]
-        if len({len(channel) for channel in values}) > 1:
-            raise UserError(f"{where} is of channels that differ in length: end the shorter with '?'")
-        split.cases.append(np.stack(values))  # (n_channels, n_timepoints)
-        split.labels.append(label)
-    if not split.cases:
-        raise UserError(f"file '{path}' is without cases: download it again")
-    return split
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line that is not blank."""
-    try:
-        # utf-8-sig: some files begin with a byte order mark. Bytes that are not UTF-8 occur in comments of .ts files.
-        with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.isspace():
-                    yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise UserError(f"file '{path}' is not readable ({error.strerror}): mend its rights or its disk") from error
-
-
-def _numbers(text: str, separator: str, where: str, first_column: int) -> Float64:
-    fields = text.split(separator)
-    # Python, and numpy through it, reads '1_0' as 10; numpy drops NUL, which a broken disk or copy leaves in a file.
-    if "_" not in text and "\0" not in text:
-        with contextlib.suppress(ValueError):
-            values = np.array(fields, dtype=np.float64)
-            if not np.isinf(values).any():
-                return values
-    for column, field in enumerate(fields, start=first_column):
-        word = field.strip(" ")
-        if not NUMBER.fullmatch(word) and not NAN.fullmatch(word):
-            raise UserError(f"{where} column {column} is {field[:40]!r}: write a number, or NaN for a missing value")
-        if np.isinf(float(word)):
-            raise UserError(f"{where} column {column} is {field[:40]!r}: too large for float64, write a smaller number")
-    raise AssertionError(f"{where}: numpy refuses {text[:40]!r} without a field that is no number")
+def _revision(name: str, content: str, drawn: dict[str, Any] | None) -> str:
+    """Return the revision (a key of REVISIONS) of a content whose sizes are the official ones."""
+    known = contents().get(name, [])
+    for entry in known:
+        if entry.content == content:
+            return entry.revision
+    for entry in known:
+        if entry.revision == "corrected" and drawn is not None and drawn["labels"] == entry.labels:
+            pairs = zip(drawn["projections"], entry.projections, strict=True)
+            if max(abs(ours - theirs) for ours, theirs in pairs) <= ROUNDING * entry.norm:
+                return "rounded"
+    return "unknown" if known else "unrecorded"
 
 
 # ---------------------------------------------------------------- the cache of parsed files
@@ -480,6 +559,9 @@ def _to_cache(dataset: Dataset, stamp: str) -> None:
     with contextlib.suppress(OSError):
         target = _cache_file(dataset.name, stamp)
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f".{dataset.name}-*.tmp"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                left.unlink(missing_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{dataset.name}-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:

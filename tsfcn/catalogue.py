@@ -117,18 +117,19 @@ SETS: dict[str, tuple[str, ...]] = _named_sets()
 """Named sets of datasets, each in catalogue order (`default` from quick to slow)."""
 
 
-def select(dataset: object, exclude: object = ()) -> list[str]:
+def select(dataset: object, exclude: object = (), own: Sequence[str] = ()) -> list[str]:
     """Names of the datasets that `dataset` means, without those that `exclude` means.
 
     Either is 'all', another set of `SETS`, a name, a glob over names (`Ins*`; case counts), or a list of these. A set
-    or a glob comes in catalogue order, a list in its own order, nothing twice. Raises UserError for a name or set that
+    or a glob comes in catalogue order, a list in its own order, nothing twice. own: names of the user's own datasets,
+    which a name or a glob can mean, but no set. Raises UserError for a name or set that
     does not exist, a glob that matches nothing, anything that is not text, and a selection that is empty.
 
     >>> select("GunPoint*", exclude="GunPointO*")
     ['GunPoint', 'GunPointAgeSpan', 'GunPointMaleVersusFemale']
     """
-    wanted = _expand(dataset, "dataset")
-    unwanted = set(_expand(exclude, "exclude"))
+    wanted = _expand(dataset, "dataset", own)
+    unwanted = set(_expand(exclude, "exclude", own))
     chosen = [name for name in wanted if name not in unwanted]
     if not wanted:
         raise UserError(f"dataset {_shown(dataset)} selects nothing: name a dataset or a set ({', '.join(SETS)})")
@@ -137,7 +138,7 @@ def select(dataset: object, exclude: object = ()) -> list[str]:
     return chosen
 
 
-def _expand(written: object, argument: str) -> list[str]:
+def _expand(written: object, argument: str, own: Sequence[str]) -> list[str]:
     """Names that a selection means, in order, without doubles; `argument` is what the user calls the selection."""
     words: Iterable[object]
     if isinstance(written, str):
@@ -153,29 +154,29 @@ def _expand(written: object, argument: str) -> list[str]:
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{argument} {_shown(word)} in a list is {_kind(word)}: write a name, a set or a glob")
-        names.update(dict.fromkeys(_one(word, argument)))
+        names.update(dict.fromkeys(_one(word, argument, own)))
     return list(names)
 
 
-def _one(word: str, argument: str) -> Sequence[str]:
+def _one(word: str, argument: str, own: Sequence[str]) -> Sequence[str]:
     """Names that one word means: a set's, a dataset's own, or those that match a glob."""
     if word in SETS:
         return SETS[word]
-    if word in CATALOGUE:
+    if word in CATALOGUE or word in own:
         return [word]
     if any(sign in word for sign in "*?["):
-        matching = [name for name in CATALOGUE if fnmatchcase(name, word)]
+        matching = [name for name in (*CATALOGUE, *own) if fnmatchcase(name, word)]
         if not matching:
             raise UserError(f"{argument} '{word}' matches no dataset: a glob is compared with names as in 'GunPoint*'")
         return matching
-    raise UserError(_unknown(word, argument))
+    raise UserError(_unknown(word, argument, own))
 
 
-def _unknown(word: str, argument: str) -> str:
+def _unknown(word: str, argument: str, own: Sequence[str]) -> str:
     """Return the one line that says what the user most likely meant by a word that is neither a dataset nor a set."""
     if "," in word:
         return f"{argument} '{word}' is one text with a comma: write a list, [{word}]"
-    known = {name.lower(): name for name in (*CATALOGUE, *SETS)}
+    known = {name.lower(): name for name in (*CATALOGUE, *SETS, *own)}
     same_letters = known.get(word.lower())
     if same_letters is not None:
         return f"{argument} '{word}' is not in the archive; did you mean '{same_letters}'?"

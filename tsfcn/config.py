@@ -300,6 +300,11 @@ class ArchiveConfig:
     """Where datasets lie."""
 
     root: Optional[str] = None  # noqa: UP045 (None: the variable TSFCN_ARCHIVE, else the bundled datasets alone)
+    split: str = "ucr2018"  # ucr2015: train and test as the 2015 archive has them, which 14 datasets have reversed
+
+    def __post_init__(self) -> None:
+        """Check the words."""
+        one_of("archive.split", self.split, ("ucr2018", "ucr2015"))
 
 
 @dataclass

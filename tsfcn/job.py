@@ -104,7 +104,7 @@ def measure(
     job: Job, results: Path, root: str | None, save_weights: bool, n_sharing: int, progress: train.Progress | None
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
-    dataset = load(job.dataset, root)
+    dataset = load(job.dataset, root, "ucr2015" if job.passport["split"] == "ucr2015" else "ucr2018")
     if dataset.passport["content"] != job.passport["content"]:
         raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
     settings, config = job.resolved(), job.model_config()

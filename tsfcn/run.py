@@ -50,7 +50,7 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
     resamples = config.integers("resample", run.resample, count=False)
     for name in dataset_names(run):
         try:
-            passports[name] = dict(archive.passport(name, run.archive.root))
+            passports[name] = dict(archive.passport(name, run.archive.root, run.archive.split))
         except UserError as error:
             unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
             passports[name] = {}
@@ -59,8 +59,7 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
 
 def dataset_names(run: config.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
-    archive.root_folder(run.archive.root)
-    return catalogue.select(run.dataset, run.exclude)
+    return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
 
 
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:

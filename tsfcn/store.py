@@ -102,8 +102,12 @@ def identity(record: Record) -> tuple[Any, ...]:
 
 
 def place(record: Record) -> tuple[Any, ...]:
-    """Return what names a record in tables: dataset, model, protocol, resample, seed."""
-    return tuple(record.get(name) for name in ("dataset", "model", "protocol", "resample", "seed"))
+    """Return what names a record in tables: dataset, split, model, protocol, resample, seed.
+
+    The split of a dataset that could not be had is not known, and counts as that of 2018.
+    """
+    reversed_ = (record.get("passport") or {}).get("split") == "ucr2015"
+    return (record.get("dataset"), reversed_, *(record.get(name) for name in ("model", "protocol", "resample", "seed")))
 
 
 def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -105,6 +105,30 @@ def lasting(record: store.Record) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Datasets of one's own, and the splits of 2015
+
+
+def write_csv(root: Path, name: str, n_train: int, n_test: int, length: int) -> None:
+    """Write a dataset of two classes as two CSV files with a header."""
+    random = np.random.RandomState(0)
+    (root / name).mkdir(parents=True)
+    for split, n in (("TRAIN", n_train), ("TEST", n_test)):
+        lines = [",".join(["label", *(f"t{i}" for i in range(length))])]
+        lines += [",".join([str(i % 2 + 1), *(f"{v:.4f}" for v in random.randn(length))]) for i in range(n)]
+        (root / name / f"{name}_{split}.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_dataset_of_ones_own_is_run_by_its_name(machine: Machine, tmp_path: Path) -> None:
+    write_csv(tmp_path / "mine", "Walks", 8, 6, 12)
+    done = machine.run(*TINY, "dataset=[Walks,ItalyPowerDemand]", "archive.root=mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["dataset"] for row in rows(tmp_path)] == ["ItalyPowerDemand", "Walks"]
+    missed = machine.run(*TINY, "dataset=Walk", "archive.root=mine", cwd=tmp_path)
+    assert missed.returncode == 2
+    assert missed.stderr == "error: dataset 'Walk' is not in the archive; did you mean 'Walks'?\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # A run, and the same run again
 
 

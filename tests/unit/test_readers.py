@@ -1,0 +1,315 @@
+"""Readers: every format gives the same cases and labels, and a file that cannot be read is named with its line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import formats
+from tsfcn import archive, readers
+from tsfcn.errors import UserError
+from tsfcn.readers import Float64
+
+NAN = float("nan")
+
+
+def refused(path: Path, text: str, message: str) -> None:
+    """Assert that a file with this text is refused with one line that names the file and says `message`."""
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as got:
+        readers.read(path)
+    assert str(got.value).startswith(f"file '{path}' ")
+    assert message in str(got.value)
+    assert "\n" not in str(got.value)
+
+
+# ---------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("1", "1"),
+        ("1.0", "1"),
+        ("1.0000000e+00", "1"),
+        ("-1", "-1"),
+        ("+1", "1"),
+        ("-0", "0"),
+        ("007", "7"),
+        ("1.50", "1.5"),
+        ("1e2", "100"),
+        ("12345678901234567891", "12345678901234567891"),  # as a float, another number
+        ("1e999", "1e999"),
+        ("1_0", "1_0"),  # Python would read 10
+        ("nan", "nan"),
+        ("٣", "٣"),
+        ("0x1", "0x1"),
+        ("class 1", "class 1"),
+    ],
+)
+def test_labels_have_one_spelling(text: str, label: str) -> None:
+    assert readers.canonical_label(text) == label
+
+
+# ---------------------------------------------------------------- .tsv
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is without cases: download it again"),
+        ("\n \n", "is without cases"),
+        ("1\t2\t3\n2\t4\n", "line 2 is of 2 columns: the lines before it have 3, end short cases with NaN"),
+        ("1\t2\t3\n\n2\t4\t5\t6\n", "line 3 is of 4 columns"),
+        ("1\t2\tx\n", "line 1 column 3 is 'x': write a number, or NaN for a missing value"),
+        ("1\t2\t?\n", "column 3 is '?'"),
+        ("1\t2\t\n", "column 3 is '': write a number"),
+        ("1\t1_0\t3\n", "column 2 is '1_0'"),
+        ("1\t2\tinf\n", "column 3 is 'inf'"),
+        ("1\t2\0\t3\n", r"column 2 is '2\x00'"),
+        ("1\t2\t3\x1f\n", r"column 3 is '3\x1f'"),
+        ("1\t2\t1e999\n", "column 3 is '1e999': too large for float64"),
+        ("1\t2\t3\n\t2\t3\n", "line 2 is without a label"),
+        ("1\t2\t3\nNaN\t2\t3\n", "line 2 is without a label"),
+        ("1,2,3\n", "line 1 is of one column: write label and values with tabs between them"),
+        ("1  2  3\n", "line 1 is of one column"),
+        ("@problemName Toy\n", "line 1 is of one column"),
+        ("1\t2\t3\n\0\0\0\0\0\0\0\0", "line 2 is of one column"),
+    ],
+)
+def test_a_tsv_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    refused(tmp_path / "Toy_TEST.tsv", text, message)
+
+
+def test_a_file_without_rights_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "Toy_TEST.tsv"
+    path.write_text("1\t2\n", encoding="utf-8")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything: no file without rights to test on")
+    with pytest.raises(UserError, match=r"is not readable \(Permission denied\)"):
+        readers.read(path)
+
+
+def test_numbers_are_read_exactly(tmp_path: Path) -> None:
+    values = np.random.RandomState(0).standard_normal((20, 30)) * 10.0 ** np.arange(-15, 15)
+    path = tmp_path / "Toy_TRAIN.tsv"
+    path.write_text("".join("1\t" + "\t".join(f"{v:.17g}" for v in row) + "\n" for row in values), encoding="utf-8")
+    np.testing.assert_array_equal(np.concatenate(readers.read(path).cases), values)
+
+
+# ---------------------------------------------------------------- the .ts format
+
+
+def test_ts_with_channels_lengths_and_gaps(tmp_path: Path) -> None:
+    header = "# a comment, ünïcode\n\n@PROBLEMNAME Toy\n@TimeStamps FALSE\n@dimensions 2\n@classlabel TRUE b a\n@DATA\n"
+    path = tmp_path / "Toy_TRAIN.ts"
+    path.write_text(header + "1,2,3 : 4,?,6:a\n# in between\n7:8:b\n 1,2 , 3,4:5,6,7,NaN:b\n", encoding="utf-8")
+    split = readers.read(path)
+    expected = [[[1, 2, 3], [4, NAN, 6]], [[7], [8]], [[1, 2, 3, 4], [5, 6, 7, NAN]]]
+    for case, values in zip(split.cases, expected, strict=True):
+        np.testing.assert_array_equal(case, values)
+    assert split.labels == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "message"),
+    [
+        (
+            "@timeStamps TRUE\n@classLabel true 1 2",
+            "(0,1),(1,2):1",
+            "line 1 is '@timeStamps TRUE': files with time stamps",
+        ),
+        ("@classLabel true 1 2", "(2020-01-01,1),(2020-01-02,2):1", "line 3 is with time stamps"),
+        ("@targetlabel true", "1,2:0.5", "line 1 is '@targetlabel true': this is regression"),
+        ("@classLabel false", "1,2", "line 1 is '@classLabel false': this dataset has no classes"),
+        ("@classLabel true 1 2", "1,2,3", "line 3 is without a label: end it with ':' and the class"),
+        ("@classLabel true 1 2", "1,2,3:", "line 3 is without a label"),
+        ("@classLabel true 1 2", "1,2:1\n\n1,2:3", "line 5 is of class '3': '@classLabel' does not name it"),
+        ("@classLabel true 1 2", "1,x:1", "line 3 column 2 is 'x': write a number"),
+        ("@classLabel true 1 2", "1,2:3,4:1\n1,2:2", "line 4 is of 1 channels: the file has 2"),
+        ("@dimensions 3\n@classLabel true 1 2", "1,2:3,4:1", "line 4 is of 2 channels: the file has 3"),
+        ("@classLabel true 1 2", "1,2:3:1", "line 3 is of channels that differ in length"),
+        ("@classLabel true 1 2", "", "is without cases: download it again"),
+        ("1,2:1", "1,2:1", "line 1 is neither '@' header nor '#' comment: put '@data' before the first case"),
+    ],
+)
+def test_a_ts_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, header: str, body: str, message: str) -> None:
+    refused(tmp_path / "Toy_TRAIN.ts", f"{header}\n@data\n{body}\n", message)
+
+
+# ---------------------------------------------------------------- the other formats
+
+
+def test_the_layout_of_2015_and_its_like(tmp_path: Path) -> None:
+    for name, text in (
+        ("Toy_TRAIN", "1,0.5,-1.25\n-1.0,3,NaN\n"),
+        ("Blanks_TRAIN.txt", "  1.0000000e+00  5.0e-01  -1.25\n -1  3  NaN\n"),
+        ("Tabs_TRAIN.txt", "1\t0.5\t-1.25\n-1\t3\tNaN\n"),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        split = readers.read(tmp_path / name)
+        np.testing.assert_array_equal(split.cases, [[[0.5, -1.25]], [[3, NAN]]])
+        assert split.labels == ["1", "-1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label,t0,t1\na,1,2\nb,,3\n",
+        "t0,t1,Target\n1,2,a\n?,3,b\n",
+        't0,"CLASS",t1\n1,"a",2\nNaN,"b",3\n',
+        "a,1,2\nb,,3\n",
+    ],
+)
+def test_a_csv_says_where_its_labels_are(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "Toy_TRAIN.csv"
+    path.write_text(text, encoding="utf-8")
+    split = readers.read(path)
+    np.testing.assert_array_equal(split.cases, [[[1, 2]], [[NAN, 3]]])
+    assert split.labels == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is without cases"),
+        ("label,t0\n", "is without cases"),
+        ("walk;1;2\n", "line 1 is of one column: write label and values with commas between them"),
+        ("label,class,t0\na,b,1\n", "line 1 is with 2 columns of labels"),
+        ("name,t0,t1\na,1,2\n", "line 1 is neither a case nor a header with a label column: call that one 'label'"),
+        ("label,t0,t1\na,1,2\nb,1\n", "line 3 is of 2 columns: the lines before it have 3"),
+        ("t0,label\n1,\n", "line 2 is without a label: write it in column 2"),
+        ("label,t0,t1\na,1,x\n", "line 2 column 3 is 'x': write a number"),
+        ("t0,t1,label\n1,x,a\n", "line 2 column 2 is 'x': write a number"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    refused(tmp_path / "Toy_TRAIN.csv", text, message)
+
+
+def test_arff_with_quotes_comments_and_channels(tmp_path: Path) -> None:
+    one = tmp_path / "One_TRAIN.arff"
+    one.write_text(
+        "% about\n@RELATION toy\n@ATTRIBUTE t0 REAL\n@attribute t1 numeric\n@attribute class {'a b', 2.0}\n\n@DATA\n"
+        "1,?,'a b'\n% in between\n3 , 4, 2\n",
+        encoding="utf-8",
+    )
+    split = readers.read(one)
+    np.testing.assert_array_equal(split.cases, [[[1, NAN]], [[3, 4]]])
+    assert split.labels == ["a b", "2"]
+    two = tmp_path / "Two_TRAIN.arff"
+    two.write_text(
+        "@relation toy\n@attribute series relational\n@attribute t0 numeric\n@attribute t1 numeric\n@end series\n"
+        "@attribute class {a,b}\n@data\n'1,2\\n3,?',a\n\"5,6\\n7,8\",'b'\n",
+        encoding="utf-8",
+    )
+    split = readers.read(two)
+    np.testing.assert_array_equal(split.cases, [[[1, 2], [3, NAN]], [[5, 6], [7, 8]]])
+    assert split.labels == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "message"),
+    [
+        ("@attribute target {a,b}", "", "is without cases"),
+        (
+            "@attribute target numeric",
+            "1,2,0.5",
+            "line 3 is '@data' after no class: declare the last attribute as {A,B}",
+        ),
+        ("@attribute target {a,b}", "1,2,c", "line 4 is of class 'c': the last '@attribute' does not name it"),
+        ("@attribute target {a,b}", "{0 1, 2 b}", "line 4 is sparse: write all values of the case"),
+        ("@attribute target {a,b}", "1,2,", "line 4 is without a label"),
+        ("@attribute target {a,b}", "12", "line 4 is without a label"),
+        ("@attribute target {a,b}", "'1,2\\n3,4'a", "line 4 is without a label"),
+        ("@attribute target {a,b}", "'1,2\\n3',a", "line 4 is of channels that differ in length"),
+        ("@attribute target {a,b}", "'1\\n3',a\n1,b", "line 5 is of 1 channels: the lines before it have 2"),
+        ("@attribute target {a,b}", "1,2,a\n1,b", "line 5 is of 1 values: the lines before it have 2"),
+        ("@attribute target {a,b}", "1,x,a", "line 4 column 2 is 'x': write a number"),
+        ("1,2,a", "1,2,a", "line 2 is neither '@' header nor '%' comment: put '@data' before the first case"),
+    ],
+)
+def test_an_arff_that_cannot_be_read_is_named_with_its_line(
+    tmp_path: Path, header: str, body: str, message: str
+) -> None:
+    refused(tmp_path / "Toy_TRAIN.arff", f"@relation Toy\n{header}\n@data\n{body}\n", message)
+
+
+# ---------------------------------------------------------------- write, then read
+
+Made = tuple[formats.Cases, list[str], formats.Cases, list[str]]
+LABELS = st.lists(st.sampled_from(["walk", "run_1", "-1", "3", "2.5", "Ü"]), min_size=2, max_size=2, unique=True)
+VALUES = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def made(draw: st.DrawFn, *, channels: int, unequal: bool) -> Made:
+    """Draw a dataset: of unequal length, or of equal length with missing values that are not all at the ends."""
+    labels = draw(LABELS)
+    longest = draw(st.integers(2, 6))
+    splits: list[tuple[list[Float64], list[str]]] = []
+    for _ in range(2):
+        n = draw(st.integers(2, 4))
+        cases = []
+        for i in range(n):
+            length = draw(st.integers(1, longest)) if unequal and i else longest
+            values = st.lists(VALUES, min_size=length, max_size=length)
+            case = np.array([draw(values) for _ in range(channels)], dtype=np.float64)
+            if not unequal and draw(st.booleans()):
+                case[:, draw(st.integers(0, length - 2))] = np.nan  # the last one stays
+            cases.append(case)
+        splits.append((cases, [labels[i % 2] for i in range(n)]))
+    return *splits[0], *splits[1]
+
+
+def hashes(root: Path, made: Made, forms: list[str], name: str) -> dict[str, object]:
+    """Write a dataset in each format and return the content that is read back."""
+    train, y_train, test, y_test = made
+    found = {}
+    for form in forms:
+        formats.write(root / form, name, form, (train, y_train), (test, y_test))
+        found[form] = archive.passport(name, root / form)["content"]
+    return found
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_format_gives_the_same_passport(
+    channels: int, unequal: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path_factory.mktemp("none") / "file"
+    cache.write_text("no cache", encoding="utf-8")
+    monkeypatch.setenv("TSFCN_CACHE", str(cache))
+    forms = list(formats.WRITERS) if channels == 1 else list(formats.SEVERAL_CHANNELS)
+
+    @given(made(channels=channels, unequal=unequal))
+    def holds(dataset: Made) -> None:
+        root = tmp_path_factory.mktemp("written")
+        found = hashes(root, dataset, forms, "Toy")
+        train, y_train, test, y_test = dataset
+        width = max(case.shape[1] for case in (*train, *test))
+        x_train, x_test = (
+            np.stack([np.pad(c, ((0, 0), (0, width - c.shape[1])), constant_values=np.nan) for c in cases]) + 0.0
+            for cases in (train, test)
+        )
+        expected = archive.content_hash(x_train, np.array(y_train), x_test, np.array(y_test), unequal)
+        assert found == dict.fromkeys(forms, expected)
+
+    holds()
+
+
+@pytest.mark.parametrize("name", ["GunPoint", "ItalyPowerDemand"])
+@pytest.mark.parametrize("form", list(formats.WRITERS))
+def test_a_real_dataset_in_every_format_is_the_official_one(tmp_path: Path, name: str, form: str) -> None:
+    real = archive.load(name)
+    splits = [(list(x), list(map(str, y))) for x, y in ((real.x_train, real.y_train), (real.x_test, real.y_test))]
+    formats.write(tmp_path, name, form, splits[0], splits[1])
+    found = archive.passport(name, tmp_path)
+    assert (found["revision"], found["content"]) == ("corrected", real.passport["content"])
+    assert found["source"] == form.removesuffix(" without a header")

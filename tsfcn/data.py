@@ -1,0 +1,315 @@
+"""`tsfcn data list | verify | show`: which datasets are here, whether they are what they should be, and what they hold.
+
+tsfcn data list [SELECTION ...]       a line a dataset, and where it would be read from; nothing is read
+tsfcn data verify [SELECTION ...]     read all that is here, and say which revision it is
+tsfcn data show NAME                  a picture of some cases of each class, the passport, the policies that apply
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsfcn import archive, arrays, catalogue, picture, store
+from tsfcn.errors import UserError
+
+OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+MOST_CLASSES = 12  # that `show` draws
+MOST_CASES = 3  # of each
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return aligned lines: numbers to the right, text to the left; a column without any content is left out."""
+    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
+    lines = [""] * len(cells)
+    for number in range(len(header)):
+        column = [row[number] for row in cells]
+        if not any(column[1:]):
+            continue
+        width = max(map(len, column))
+        right = all(cell.replace(".", "").isdecimal() for cell in column[1:] if cell)
+        lines = [
+            line + ("  " if line else "") + (cell.rjust(width) if right else cell.ljust(width))
+            for line, cell in zip(lines, column, strict=True)
+        ]
+    return [line.rstrip() for line in lines]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# list
+
+
+def list_(options: argparse.Namespace) -> int:
+    """Print a line a dataset: its facts, and where it would be read from."""
+    own = archive.own(options.root)
+    names = catalogue.select(options.names or ["all", *own], own=own)
+    rows: list[Sequence[object]] = []
+    n_here = 0
+    for name in names:
+        facts = catalogue.CATALOGUE.get(name)
+        try:
+            source = archive.locate(name, options.root)[0]
+            n_here += 1
+        except archive.NotAvailable:
+            source = ""
+        except UserError as error:
+            source = f"error: {error}"
+        if facts is None:
+            rows.append((name, "", "", "", "", "", "your own", source))
+            continue
+        notes = [
+            word
+            for word, holds in (
+                ("missing values", facts.missing),
+                ("unequal length", facts.unequal),
+                ("reversed in 2015", facts.split_swapped_in_2015),
+            )
+            if holds
+        ]
+        sizes = facts.n_train, facts.n_test, facts.length, facts.n_classes
+        rows.append((name, facts.type, *sizes, ", ".join(notes), source))
+    header = ("dataset", "type", "train", "test", "length", "classes", "notes", "read from")
+    print("\n".join(columns(header, rows)))
+    print(f"\n{n_here} of {len(names)} are here" + ("" if n_here == len(names) else "; `tsfcn data fetch` gets others"))
+    return OK
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# verify
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Read datasets and print what each of them is. Returns WRONG if any is not known to be what its name says."""
+    own = archive.own(options.root)
+    names = catalogue.select(options.names or ["all", *own], own=own)
+    rows: list[Sequence[object]] = []
+    wrong: list[str] = []
+    counts: Counter[str] = Counter()
+    missing = []
+    for name in names:
+        progress(f"{name} ...")
+        try:
+            passport = archive.passport(name, options.root)
+        except archive.NotAvailable:
+            missing.append(name)
+            continue
+        except UserError as error:
+            wrong.append(f"{name}: {error}")
+            counts["error"] += 1
+            continue
+        rows.append(verified(passport))
+        counts[str(passport["revision"])] += 1
+    n_archive = len(rows)
+    if not options.names:
+        rows += bundled(options.root)
+    progress("")
+    header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
+    if rows:
+        print("\n".join(columns(header, rows)))
+    for line in wrong:
+        print(f"error: {line}")
+    told = [f"{n} {'wrong' if word == 'error' else archive.REVISIONS[word]}" for word, n in counts.most_common()]
+    print(f"\n{n_archive + len(wrong)} datasets read: " + ("; ".join(told) or "none is here"))
+    if missing:
+        print(f"{len(missing)} not here: {', '.join(missing)}")
+    print("duplicates: distinct test series that are training series too; the official data has them, they stay.")
+    return WRONG if wrong or {"unknown", "early"} & set(counts) or not counts else OK
+
+
+def verified(passport: dict[str, Any]) -> Sequence[object]:
+    """Return the row of one dataset."""
+    what = archive.REVISIONS[passport["revision"]]
+    if passport["files_split"] == "ucr2015":
+        what = f"2015 orientation; turned round it is: {what}"
+    shortest, length = passport["shortest"], passport["length"]
+    return (
+        passport["name"],
+        what,
+        passport["source"],
+        passport["n_train"],
+        passport["n_test"],
+        length if shortest == length else f"{shortest}-{length}",
+        passport["n_classes"],
+        passport["n_missing"] or "",
+        passport["n_duplicates"] or "",
+    )
+
+
+def bundled(root: str | None) -> list[Sequence[object]]:
+    """Return the rows of what sktime brings along, told from the same dataset under the root where it is there."""
+    rows: list[Sequence[object]] = []
+    for name in catalogue.CATALOGUE:
+        files = archive.sktime_files(name)
+        if files is None:
+            continue
+        theirs = archive.passport(name, files.train.parents[1])
+        row = list(verified(theirs))
+        row[0], row[2] = f"{name} (sktime)", "sktime"
+        try:
+            ours = archive.passport(name, root)
+        except UserError:
+            ours = theirs
+        if ours["content"] != theirs["content"]:
+            row[1] = f"{row[1]}; not the same as yours"
+        rows.append(row)
+    return rows
+
+
+def progress(text: str) -> None:
+    """Show what is being done on the last line of a terminal; '' takes it away."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# show
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print pictures, passport and policies of one dataset."""
+    dataset = archive.load(options.name, options.root, options.split)
+    passport = dataset.passport
+    facts = catalogue.CATALOGUE.get(dataset.name)
+    lengths = arrays.case_lengths(dataset.x_train, dataset.unequal)
+    classes = arrays.encode_labels(dataset.y_train, dataset.y_test)[2]
+    shown: list[tuple[str, Sequence[picture.Series]]] = []
+    for label in classes[:MOST_CLASSES]:
+        members = np.flatnonzero(dataset.y_train == label)
+        n_test = int((dataset.y_test == label).sum())
+        cases = [dataset.x_train[i, 0, : lengths[i]] for i in members[:MOST_CASES]]
+        shown.append((f"class {label}: {len(members)} training and {n_test} test cases", cases))
+    kind = f", {facts.type}" if facts else ""
+    print(f"{dataset.name}{kind}: {archive.REVISIONS[passport['revision']]}\n")
+    low, high = picture.span([s for _, cases in shown for s in cases])
+    width = max(20, min(shutil.get_terminal_size().columns - 2, 76))
+    for caption, drawn_cases in shown:
+        print(caption)
+        print("\n".join(picture.braille(drawn_cases, low, high, int(passport["length"]), width, options.height)))
+    drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
+    more = len(classes) - len(shown)
+    more_channels = int(passport["n_channels"]) - 1
+    print(
+        drawn
+        + (f"; {more} more classes" if more > 0 else "")
+        + (f"; first channel of {more_channels + 1}" if more_channels else "")
+    )
+    print("\npassport")
+    print("\n".join(f"  {line}" for line in columns(("", ""), passport.items())[1:]))
+    found = archive.duplicates(dataset)
+    if found["series"]:
+        print(
+            f"  {found['cases']} test cases ({found['series']} distinct series) are training cases too, "
+            f"{found['relabelled']} of them of another class; they stay where they are"
+        )
+    print("\npolicies")
+    print("\n".join(f"  {line}" for line in policies(dataset, options.protocol)))
+    if options.svg:
+        title = f"{dataset.name}: {drawn}"
+        text = picture.svg(title, shown, int(passport["length"]))
+        store.replace(Path(options.svg), lambda file: file.write(text.encode()))
+        print(f"\npicture: {options.svg}")
+    return OK
+
+
+def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
+    """Return what a protocol would do to a dataset before training, a line a policy, with its counts."""
+    from tsfcn.compose import compose
+    from tsfcn.config import settings
+
+    run, _ = compose([f"protocol={protocol}"])
+    said = settings(run.protocol, "fcn", run.model.chosen()["fcn"])
+    made = arrays.prepare(
+        dataset.x_train,
+        dataset.y_train,
+        dataset.x_test,
+        dataset.y_test,
+        normalisation=said.normalisation,
+        missing=said.missing,
+        length=said.length,
+        unequal=dataset.unequal,
+        fixed_length=False,
+    )
+    n_train = len(made.y_train)
+    return columns(
+        ("", "", ""),
+        [
+            (
+                "protocol",
+                protocol,
+                "for FCN; networks of one length cut test cases to that of the longest training case",
+            ),
+            ("normalisation", said.normalisation, ""),
+            ("missing", said.missing, f"{made.n_filled} values"),
+            (
+                "length",
+                said.length,
+                f"{made.n_padded} cases padded, {made.n_cut} cut; {made.x_train.shape[2]} timepoints",
+            ),
+            ("batch", said.batch(n_train), f"of {n_train} training cases"),
+        ],
+    )[1:]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="tsfcn data", description="Datasets: which are here, and what they are.")
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, act: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
+        added.set_defaults(act=act)
+        added.add_argument("--root", metavar="DIR", help="folder of the archive (default: TSFCN_ARCHIVE)")
+        return added
+
+    selection = "names, sets or globs as in dataset=... (default: all)"
+    verb("list", list_, "list datasets and where they would be read from").add_argument(
+        "names", nargs="*", metavar="SELECTION", help=selection
+    )
+    verb("verify", verify, "read datasets and say which revision they are").add_argument(
+        "names", nargs="*", metavar="SELECTION", help=selection
+    )
+    shown = verb("show", show, "show cases, passport and policies of one dataset")
+    shown.add_argument("name", metavar="NAME")
+    shown.add_argument("--split", choices=archive.SPLITS, default="ucr2018", help="which way round (default: ucr2018)")
+    shown.add_argument("--protocol", default="fawaz2019", help="whose policies to show (default: fawaz2019)")
+    shown.add_argument("--height", type=int, default=6, metavar="LINES", help="of a picture (default: 6)")
+    shown.add_argument("--svg", metavar="FILE", help="also write the pictures to an SVG file")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0, 1 where data is wrong, 2 after one line for a mistake."""
+    options = parser().parse_args(argv)
+    try:
+        code: int = options.act(options)
+        sys.stdout.flush()
+    except UserError as error:
+        progress("")
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # `tsfcn data list | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        print(f"error: {error.filename or 'the disk'} is not usable: {error.strerror or error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
