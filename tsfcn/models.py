@@ -65,11 +65,11 @@ class Norm(nn.BatchNorm1d):
         """Return x normalised by the statistics of the batch in training, by the running ones in evaluation."""
         if not self.training or x.shape[0] * x.shape[2] != 1:
             return super().forward(x)
-        assert self.momentum is not None and self.running_mean is not None and self.running_var is not None
-        with torch.no_grad():
-            self.running_mean += self.momentum * (x[0, :, 0] - self.running_mean)
-            self.running_var *= 1 - self.momentum
-            self.num_batches_tracked += 1
+        mean, variance, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert self.momentum is not None and mean is not None and variance is not None and count is not None
+        mean.lerp_(x[0, :, 0].detach(), self.momentum)
+        variance.mul_(1 - self.momentum)
+        count.add_(1)
         return self.weight[:, None] * (0 * x) + self.bias[:, None]
 
 
@@ -99,7 +99,7 @@ class ConvNorm(nn.Module):
 
     def convolve_apart(self, x: Tensor, sizes: list[int]) -> Tensor:
         """Convolve series that lie end to end: zeros between them keep them apart, and what falls there is dropped."""
-        left, right = self.padding  # right >= left: as many zeros are enough for the end of one and the start of the next
+        left, right = self.padding  # left <= right: so many zeros do for the end of one and the start of the next
         zeros = x.new_zeros(1, x.shape[1], right)
         spread = [zeros[:, :, :left]]
         for series in x.split(sizes, dim=2):
@@ -262,7 +262,7 @@ class LSTMFCN(FCN):
     With the dimension shuffle the LSTM sees the series transposed: n_channels steps of n_timepoints features, so the
     length is fixed. Without it, it sees n_timepoints steps of n_channels features (what most other libraries train).
     Given lengths, the FCN branch sees each series whole. With the shuffle the LSTM still has its n_timepoints features:
-    zeros after the end of a shorter series, and the end of a longer one is cut off for it. Without, it stops at the end.
+    zeros after the end of a shorter series, and a longer one is cut for it. Without, it stops at each series' own end.
     """
 
     def __init__(
@@ -300,9 +300,9 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], n_classes)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return logits. (n, c, t) -> (n, n_classes). Raises ValueError for lengths other than t: none can be masked."""
+        """Return logits. (n, c, t) -> (n, n_classes). Raises ValueError for lengths other than t: it has no mask."""
         if lengths is not None and bool((lengths != x.shape[2]).any()):
-            raise ValueError(f"lengths are not all {x.shape[2]}: an MLP takes one length and has no mask")
+            raise ValueError(f"lengths are not all {x.shape[2]}: an MLP takes one length")
         x = x.flatten(1)
         for dropout, layer in zip(self.dropouts, self.hidden, strict=False):  # the last dropout is the head's
             x = F.relu(layer(dropout(x)))
@@ -358,7 +358,7 @@ class ResNet(nn.Module):
 
 
 def fixed_length(config: ModelConfig) -> bool:
-    """Return whether the network takes series of one length only (flattened, or shuffled into features) and no mask."""
+    """Return whether the network takes series of one length only (flattened, or shuffled into features)."""
     return isinstance(config, MLPConfig) or (isinstance(config, LSTMFCNConfig) and config.shuffle)
 
 
