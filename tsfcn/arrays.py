@@ -21,21 +21,22 @@ Labels = npt.NDArray[np.str_]
 FloatsT = TypeVar("FloatsT", bound=np.floating)  # float64 in, float64 out
 
 NORMALISATIONS = ("none", "series", "train")
-MISSING = ("zero",)
-LENGTH = ("pad",)
+MISSING = ("zero", "interpolate")
+LENGTH = ("pad", "cut", "mask")
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """What a network is trained and tested on; no NaN anywhere.
 
-    x_train: float32 (n_train, n_channels, L), L = longest training case in timepoints.
-    x_test: float32 (n_test, n_channels, M); M = L for a network of fixed length, else max(L, longest test case).
+    x_train: float32 (n_train, n_channels, L), L = longest training case in timepoints, or the shortest under 'cut'.
+    x_test: float32 (n_test, n_channels, M), M >= L.
     y_train, y_test: int64 (n_cases,), positions in `classes`, a text array (n_classes,).
-    test_lengths: int64 (n_test,), the timepoints of each test case that the network is to see, L to M; zeros follow.
-    n_filled: missing values that were set to 0 (train and test, within what was kept).
-    n_padded: cases that end in zeros within what the network sees (train and test).
-    n_cut: test cases that lost their end because they are longer than the longest training case.
+    train_lengths, test_lengths: int64 (n_cases,), the timepoints of each case that the network is to see; zeros follow.
+    n_filled: missing values that were set to 0 or interpolated (train and test, within what was kept).
+    n_padded: cases that end in zeros within what the network, or a part of it, sees (train and test).
+    n_cut: cases that lost their end for the network, or for a part of it (train and test).
+    n_masked: cases whose end is masked, zeros in memory that no layer counts (train and test).
     """
 
     x_train: Float32
@@ -43,10 +44,12 @@ class Arrays:
     x_test: Float32
     y_test: Int64
     classes: Labels
+    train_lengths: Int64
     test_lengths: Int64
     n_filled: int
     n_padded: int
     n_cut: int
+    n_masked: int
 
 
 def znorm_series(x: Floats) -> Float32:
@@ -177,15 +180,23 @@ def prepare(
     unequal: bool,
     fixed_length: bool,
 ) -> Arrays:
-    """Make what a network takes: normalise, then set missing values and absent ends to 0.
+    """Make what a network takes: cut, interpolate, normalise, set what is still missing and absent ends to 0.
 
     x_train, x_test: float (n_cases, n_channels, n_timepoints) with NaN where there is no value; y_train, y_test: labels
     (n_cases,). normalisation: 'none', 'series' (`znorm_series`) or 'train' (`znorm_train`), always over the values that
-    are there. missing: 'zero', so that a missing value stands at the mean of a normalised series, as in the code of
-    Karim et al. 2019. length: 'pad', zeros after the end up to the longest training case, L.
+    are there.
+    missing: 'zero' after normalisation, so that a missing value stands at the mean of a normalised series, as in the
+    code of Karim et al. 2019; or 'interpolate' (`interpolated`) before it.
     unequal: NaN at the end of a case means that the case has ended; else it is missing like any other NaN.
-    fixed_length: the network takes exactly L timepoints, so longer test cases are cut there (after normalisation over
-    all of their timepoints); a network that takes any length gets them whole.
+    length: what becomes of cases that differ in length; the test set never decides, and what a network sees of a test
+    case never depends on another one. L is the length of the longest training case.
+      'pad'   zeros after the end, up to L. A test case longer than L is seen whole, or cut at L after normalisation
+              where the network takes a fixed length.
+      'cut'   every case is cut to the shortest training case (of those with any value) before anything else, so that
+              this is as if the files ended there; zeros after the end of a shorter test case.
+      'mask'  every case is seen at its own length, at least one timepoint; the zeros behind it are there for the memory
+              alone. The part of a network of fixed length that has no mask sees zeros up to L, and is cut at L.
+    fixed_length: the network, or under 'mask' a part of it, takes exactly L timepoints.
     Raises UserError for a policy not among these, a value too large for float32 and a training set of NaN only;
     ValueError for shapes that do not belong together.
     """
@@ -203,29 +214,72 @@ def prepare(
             f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
             f"{codes_test.shape} in testing: give one label a case, and as many channels in both"
         )
-    n_train_timepoints = int(train_lengths.max(initial=0))
-    if n_train_timepoints == 0:
+    if not train_lengths.any():
         raise UserError("the training set is without any value: there is nothing to learn from")
-    # A test case is seen at the training length, or at its own if that is longer and the network takes it. So what is
-    # predicted for one never depends on how long another is.
-    seen = np.maximum(test_lengths, n_train_timepoints)
+    n_cut = 0
+    if length == "cut":
+        shortest = int(train_lengths[train_lengths > 0].min())
+        n_cut = int((train_lengths > shortest).sum() + (test_lengths > shortest).sum())
+        x_train, x_test = x_train[:, :, :shortest], x_test[:, :, :shortest]
+        train_lengths, test_lengths = np.minimum(train_lengths, shortest), np.minimum(test_lengths, shortest)
+    longest = int(train_lengths.max())
+    # What is seen of a case: up to the training length, or to its own end if that is farther and the network goes on.
+    seen_train, seen_test = np.full_like(train_lengths, longest), np.maximum(test_lengths, longest)
     if fixed_length:
-        seen = np.minimum(seen, n_train_timepoints)
-    n_test_timepoints = int(seen.max(initial=n_train_timepoints))
+        seen_test = np.minimum(seen_test, longest)
+    n_cut += int((test_lengths > seen_test).sum())
+    n_padded = int((train_lengths < seen_train).sum() + (test_lengths < seen_test).sum())
+    n_masked = 0
+    if length == "mask":
+        n_masked = int((train_lengths < longest).sum() + (test_lengths < longest).sum())
+        n_padded = n_padded if fixed_length else 0
+        seen_train, seen_test = np.maximum(train_lengths, 1), np.maximum(test_lengths, 1)
+    n_timepoints = int(seen_test.max(initial=longest))
+    n_filled = n_missing(x_train[:, :, :longest], train_lengths) + n_missing(x_test[:, :, :n_timepoints], test_lengths)
+    if missing == "interpolate":
+        x_train, x_test = interpolated(x_train, train_lengths), interpolated(x_test, test_lengths)
     scaled_train, scaled_test = _normalise(x_train, x_test, normalisation)
-    train, filled_train = _filled(scaled_train, train_lengths, n_train_timepoints)
-    test, filled_test = _filled(scaled_test, test_lengths, n_test_timepoints)
     return Arrays(
-        x_train=train,
+        x_train=_filled(scaled_train, longest),
         y_train=codes_train,
-        x_test=test,
+        x_test=_filled(scaled_test, n_timepoints),
         y_test=codes_test,
         classes=classes,
-        n_filled=filled_train + filled_test,
-        test_lengths=seen,
-        n_padded=int((train_lengths < n_train_timepoints).sum() + (test_lengths < seen).sum()),
-        n_cut=int((test_lengths > seen).sum()),
+        train_lengths=seen_train,
+        test_lengths=seen_test,
+        n_filled=n_filled,
+        n_padded=n_padded,
+        n_cut=n_cut,
+        n_masked=n_masked,
     )
+
+
+def interpolated(x: Floats, lengths: Int64) -> Floats:
+    """Replace missing values by the straight line between the nearest values of the same case and channel.
+
+    x: float (n_cases, n_channels, n_timepoints), NaN where there is no value; lengths: int64 (n_cases,), where each
+    case ends: what is behind stays NaN, it is absent and not missing. Before the first and after the last value comes
+    the nearest one; a channel of a case without any value stays NaN. Returns a new array of the same shape and dtype.
+    The same rule as tslearn's TimeSeriesImputer('linear'). Not to be taken for the interpolation of sktime's
+    TSInterpolator, aeon's Resizer and dl-4-tsc's transform_to_same_length (a cubic spline), which stretches series of
+    unequal length to a common one and thereby changes their speed.
+
+    >>> interpolated(np.array([[[np.nan, 1.0, np.nan, 3.0, np.nan, np.nan]]]), np.array([5])).tolist()
+    [[[1.0, 1.0, 2.0, 3.0, 3.0, nan]]]
+    """
+    x = _three_axes(x, "x").copy()
+    there = ~np.isnan(x)
+    within = np.arange(x.shape[2]) < lengths[:, None]  # (n_cases, n_timepoints)
+    for case, channel in zip(*np.nonzero((~there & within[:, None]).any(axis=2) & there.any(axis=2)), strict=True):
+        known, gaps = there[case, channel], np.flatnonzero(~there[case, channel] & within[case])
+        x[case, channel, gaps] = np.interp(gaps, np.flatnonzero(known), x[case, channel, known])
+    return x
+
+
+def n_missing(x: Floats, lengths: Int64) -> int:
+    """Return how many values of x (n_cases, n_channels, n_timepoints) are NaN before the end of their case."""
+    within = np.arange(x.shape[2]) < lengths[:, None, None]  # (n_cases, 1, n_timepoints)
+    return int((np.isnan(x) & within).sum())
 
 
 def case_lengths(x: Floats, unequal: bool) -> Int64:
@@ -286,19 +340,16 @@ def _normalise(x_train: Floats, x_test: Floats, normalisation: str) -> tuple[Flo
         return x_train.astype(np.float32), x_test.astype(np.float32)
 
 
-def _filled(x: Float32, lengths: Int64, n_timepoints: int) -> tuple[Float32, int]:
-    """Cut or lengthen x to n_timepoints, zeros for all NaN; return it and how many missing values that filled."""
+def _filled(x: Float32, n_timepoints: int) -> Float32:
+    """Cut or lengthen x to n_timepoints, with zeros for all NaN."""
     n_cases, n_channels, width = x.shape
     kept = min(width, n_timepoints)
     result = np.zeros((n_cases, n_channels, n_timepoints), dtype=np.float32)
     result[:, :, :kept] = x[:, :, :kept]
-    absent = np.isnan(result)
-    within = np.arange(n_timepoints) < lengths[:, None, None]  # (n_cases, 1, n_timepoints)
-    n_filled = int((absent & within).sum())
-    result[absent] = 0.0
+    result[np.isnan(result)] = 0.0
     if not np.isfinite(result).all():
         raise UserError("a value is infinite or too large for float32: normalise the dataset, or mend its file")
-    return result, n_filled
+    return result
 
 
 def _class_order(classes: list[str]) -> list[int]:

@@ -198,8 +198,8 @@ class Settings:
     """A protocol resolved for one model: every number that training needs, and nothing left open."""
 
     normalisation: str  # none | series | train: see arrays.py
-    missing: str  # zero
-    length: str  # pad
+    missing: str  # zero | interpolate: likewise
+    length: str  # pad | cut | mask: likewise
     validation: float  # 0 <= share < 1 of the training cases held out
     select: str  # whose weights make the accuracy: one of SELECTIONS
     epochs: int
@@ -223,8 +223,8 @@ class Settings:
     def __post_init__(self) -> None:
         """Check the ranges and that the fields fit each other."""
         one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
-        one_of("protocol.missing", self.missing, ("zero",))
-        one_of("protocol.length", self.length, ("pad",))
+        one_of("protocol.missing", self.missing, ("zero", "interpolate"))
+        one_of("protocol.length", self.length, ("pad", "cut", "mask"))
         one_of("protocol.select", self.select, SELECTIONS)
         one_of("protocol.optimiser", self.optimiser, ("adam", "adadelta"))
         one_of("protocol.initialiser", self.initialiser, ("glorot_uniform", "he_uniform"))
@@ -264,7 +264,7 @@ class Settings:
 
 
 def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Settings:
-    """Return the settings of one model under a protocol. Raises UserError for a value missing or out of range.
+    """Return the settings of one model under a protocol. Raises UserError for a value missing, out of range or unfit.
 
     The LSTM sizes are those of the model if it names one, else the protocol's, and none for a network without an LSTM.
     """
@@ -275,6 +275,8 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
         if not said:
             raise UserError(f"protocol.{f.name} is not set in protocol '{protocol.name}': give it a value")
         found[f.name] = tuple(said[0]) if isinstance(said[0], list) else said[0]
+    if protocol.length == "mask" and isinstance(config, MLPConfig):
+        raise UserError("protocol.length=mask is not for mlp, which takes one length: use pad or cut, or leave mlp out")
     if not isinstance(config, LSTMFCNConfig):
         found["cells"] = ()
     elif config.cells is not None:

@@ -127,6 +127,7 @@ def measure(
         y,
         len(data.classes),
         job.seed,
+        lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
         oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
         progress=progress,
     )
@@ -165,6 +166,7 @@ def measure(
         "n_filled": data.n_filled,
         "n_padded": data.n_padded,
         "n_cut": data.n_cut,
+        "n_masked": data.n_masked,
         "batch": batch,
         "chosen_cells": chosen.cells or None,
         "cells": [
@@ -187,10 +189,15 @@ def measure(
 
 
 def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
-    """Return the arrays of a job: resampled, normalised, filled and padded as its settings say."""
+    """Return the arrays of a job: resampled, normalised, filled and padded as its settings say.
+
+    Raises UserError for a training set of one class.
+    """
     x_train, y_train, x_test, y_test = arrays.resample(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, job.resample
     )
+    if len(set(y_train.tolist())) == 1:
+        raise UserError(f"the training set is of one class, '{y_train[0]}': a classifier needs two or more")
     settings = job.resolved()
     return arrays.prepare(
         x_train,

@@ -3,6 +3,11 @@
 Every network maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes). Layers follow Keras where
 PyTorch differs: 'same' padding, initialisers, the LSTM's gates and its single bias. Initial weights and dropout masks
 come from generators that the caller passes, never from torch's global state.
+
+Given `lengths` as well, int64 (n_cases,), a network looks at the first `lengths[i]` timepoints of case i and at nothing
+behind them (length=mask): before every convolution there are zeros outside a series, as around one that is not padded,
+and batch statistics, running statistics and pooling count real timepoints alone. So the logits of a padded series are
+those of the bare one. The series are laid end to end for that, so that absent timepoints cost nothing either.
 """
 
 from __future__ import annotations
@@ -25,6 +30,49 @@ def same_padding(kernel: int) -> tuple[int, int]:
     return (kernel - 1) // 2, kernel // 2
 
 
+def end_to_end(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[int] | None]:
+    """Return the real timepoints of x alone: (1, c, sum of lengths) and the lengths, where those differ.
+
+    Where they are all the same, or None, there is nothing to lay end to end: x up to that length (n, c, t), and None.
+    """
+    if lengths is None:
+        return x, None
+    sizes: list[int] = lengths.tolist()
+    if min(sizes) == max(sizes):
+        return x[:, :, : sizes[0]], None
+    return torch.cat([case[:, :size] for case, size in zip(x, sizes, strict=True)], dim=1).unsqueeze(0), sizes
+
+
+def pooled(x: Tensor, sizes: list[int] | None) -> Tensor:
+    """Return the mean over the timepoints of each case, (n, c), from what `end_to_end` and the layers made of them."""
+    if sizes is None:
+        return x.mean(dim=-1)
+    return torch.stack([case.mean(dim=-1) for case in x[0].split(sizes, dim=-1)])
+
+
+class Norm(nn.BatchNorm1d):
+    """Batch normalisation over cases and timepoints. (n, c, t) -> (n, c, t).
+
+    The running variance takes n / (n - 1) times that of a batch of n values a channel, as in PyTorch and, but for eps,
+    later Keras. A batch of one value, at which PyTorch stops, is at its mean and has variance 0, as in Keras.
+    """
+
+    def __init__(self, n_channels: int, bn_momentum: float, bn_eps: float) -> None:
+        # Keras' momentum is the share that is kept, PyTorch's the share that is taken.
+        super().__init__(n_channels, eps=bn_eps, momentum=1 - bn_momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised by the statistics of the batch in training, by the running ones in evaluation."""
+        if not self.training or x.shape[0] * x.shape[2] != 1:
+            return super().forward(x)
+        mean, variance, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert self.momentum is not None and mean is not None and variance is not None and count is not None
+        mean.lerp_(x[0, :, 0].detach(), self.momentum)
+        variance.mul_(1 - self.momentum)
+        count.add_(1)
+        return self.weight[:, None] * (0 * x) + self.bias[:, None]
+
+
 class ConvNorm(nn.Module):
     """Convolution over time with 'same' padding and bias, then batch normalisation. (n, c_in, t) -> (n, c_out, t)."""
 
@@ -32,18 +80,33 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.padding = same_padding(kernel)
         self.conv = nn.Conv1d(n_in, n_out, kernel)
-        # Keras' momentum is the share that is kept, PyTorch's the share that is taken.
-        self.norm = nn.BatchNorm1d(n_out, eps=bn_eps, momentum=1 - bn_momentum)
+        self.norm = Norm(n_out, bn_momentum, bn_eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised convolution; batch statistics in training, running ones in evaluation."""
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """Return the normalised convolution; batch statistics in training, running ones in evaluation.
+
+        sizes: of the series that x (1, c_in, sum of sizes) holds end to end; None: each case of x is one series.
+        """
         left, right = self.padding
-        if left == right:  # the convolution pads by itself, which saves a copy
+        if sizes is not None and right > 0:
+            x = self.convolve_apart(x, sizes)
+        elif left == right:  # the convolution pads by itself, which saves a copy
             x = F.conv1d(x, self.conv.weight, self.conv.bias, padding=left)
         else:
             x = self.conv(F.pad(x, (left, right)))
         out: Tensor = self.norm(x)
         return out
+
+    def convolve_apart(self, x: Tensor, sizes: list[int]) -> Tensor:
+        """Convolve series that lie end to end: zeros between them keep them apart, and what falls there is dropped."""
+        left, right = self.padding  # left <= right: so many zeros do for the end of one and the start of the next
+        zeros = x.new_zeros(1, x.shape[1], right)
+        spread = [zeros[:, :, :left]]
+        for series in x.split(sizes, dim=2):
+            spread += [series, zeros]
+        y: Tensor = self.conv(torch.cat(spread, dim=2))  # (1, c_out, sum of sizes + right * (n - 1))
+        with_gaps = [size for series in sizes for size in (series, right)][:-1]
+        return torch.cat(y.split(with_gaps, dim=2)[::2], dim=2)
 
 
 class Dropout(nn.Module):
@@ -83,15 +146,16 @@ class FCN(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], n_classes)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the globally averaged activations of the last block. (n, c, t) -> (n, filters[-1])."""
+        x, sizes = end_to_end(x, lengths)
         for block in self.blocks:
-            x = F.relu(block(x))
-        return x.mean(dim=-1)
+            x = F.relu(block(x, sizes))
+        return pooled(x, sizes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""
-        logits: Tensor = self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x, lengths))
         return logits
 
 
@@ -129,13 +193,20 @@ class LSTM(nn.Module):
         c = self.gate(f) * c + self.gate(i) * torch.tanh(g)
         return self.gate(o) * torch.tanh(c), c
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the hidden state after the last step."""
+    def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
+        """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
         h, c = self.start(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
+        states = []
         for t in range(x.shape[1]):
             h, c = self.step(projected[:, t], h, c)
-        return h
+            states.append(h)
+        return h if n_steps is None else last(states, n_steps)
+
+
+def last(states: list[Tensor], n_steps: Tensor) -> Tensor:
+    """Return of each case its state after n_steps (n,) steps, whatever came of the steps behind. -> (n, cells)."""
+    return torch.stack(states, dim=1)[torch.arange(len(n_steps)), n_steps - 1]
 
 
 class AttentionLSTM(LSTM):
@@ -156,20 +227,28 @@ class AttentionLSTM(LSTM):
         self.score_bias = nn.Parameter(torch.empty(cells))  # b
         self.score = nn.Parameter(torch.empty(cells))  # v
 
-    def weights(self, scored: Tensor, h: Tensor) -> Tensor:
-        """Return the attention over steps. scored: W x + b, (n, n_steps, cells); h: (n, cells) -> (n, n_steps)."""
+    def weights(self, scored: Tensor, h: Tensor, absent: Tensor | None = None) -> Tensor:
+        """Return the attention over steps. scored: W x + b, (n, n_steps, cells); h: (n, cells) -> (n, n_steps).
+
+        absent: bool (n, n_steps), the steps that weigh nothing.
+        """
         energy = torch.tanh(scored + (h @ self.score_h).unsqueeze(1)) @ self.score
+        if absent is not None:
+            energy = energy.masked_fill(absent, -math.inf)
         return torch.softmax(energy, dim=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the hidden state after the last step."""
+    def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
+        """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
         h, c = self.start(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         scored = x @ self.score_x + self.score_bias  # (n, n_steps, cells)
+        absent = None if n_steps is None else (torch.arange(x.shape[1]) >= n_steps[:, None]).to(x.device)
+        states = []
         for t in range(x.shape[1]):
-            z = torch.einsum("nt,ntd->nd", self.weights(scored, h), x)
+            z = torch.einsum("nt,ntd->nd", self.weights(scored, h, absent), x)
             h, c = self.step(projected[:, t] + z @ self.context, h, c)
-        return h
+            states.append(h)
+        return h if n_steps is None else last(states, n_steps)
 
 
 def attention_bytes(n_cases: int, n_steps: int, cells: int, itemsize: int = 4) -> int:
@@ -182,6 +261,8 @@ class LSTMFCN(FCN):
 
     With the dimension shuffle the LSTM sees the series transposed: n_channels steps of n_timepoints features, so the
     length is fixed. Without it, it sees n_timepoints steps of n_channels features (what most other libraries train).
+    Given lengths, the FCN branch sees each series whole. With the shuffle the LSTM still has its n_timepoints features:
+    zeros after the end of a shorter series, and a longer one is cut for it. Without, it stops at each series' own end.
     """
 
     def __init__(
@@ -194,10 +275,16 @@ class LSTMFCN(FCN):
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(cells + config.filters[-1], n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""
-        steps = x if self.shuffle else x.transpose(1, 2)
-        both = torch.cat([self.dropout(self.lstm(steps)), self.features(x)], dim=1)
+        if lengths is None:
+            last_state = self.lstm(x if self.shuffle else x.transpose(1, 2))
+        elif self.shuffle:
+            n_features = self.lstm.kernel.shape[0]
+            last_state = self.lstm(F.pad(x, (0, n_features - x.shape[2])))  # a negative number of zeros cuts
+        else:
+            last_state = self.lstm(x[:, :, : int(lengths.max())].transpose(1, 2), lengths)
+        both = torch.cat([self.dropout(last_state), self.features(x, lengths)], dim=1)
         logits: Tensor = self.head(both)
         return logits
 
@@ -212,8 +299,10 @@ class MLP(nn.Module):
         self.dropouts = nn.ModuleList(Dropout(rate) for rate in config.dropout)
         self.head = nn.Linear(sizes[-1], n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits. (n, c, t) -> (n, n_classes)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits. (n, c, t) -> (n, n_classes). Raises ValueError for lengths other than t: it has no mask."""
+        if lengths is not None and bool((lengths != x.shape[2]).any()):
+            raise ValueError(f"lengths are not all {x.shape[2]}: an MLP takes one length")
         x = x.flatten(1)
         for dropout, layer in zip(self.dropouts, self.hidden, strict=False):  # the last dropout is the head's
             x = F.relu(layer(dropout(x)))
@@ -228,23 +317,23 @@ class Residual(nn.Module):
         super().__init__()
         momentum, eps = config.bn_momentum, config.bn_eps
         sizes = [n_in] + [n_out] * len(config.kernels)
-        self.input_norm = nn.BatchNorm1d(n_in, eps=eps, momentum=1 - momentum) if input_norm else nn.Identity()
+        self.input_norm = Norm(n_in, momentum, eps) if input_norm else nn.Identity()
         self.convs = nn.ModuleList(
             ConvNorm(a, b, kernel, momentum, eps)
             for a, b, kernel in zip(sizes, sizes[1:], config.kernels, strict=False)
         )
         self.shortcut: nn.Module
         if n_in == n_out:
-            self.shortcut = nn.BatchNorm1d(n_out, eps=eps, momentum=1 - momentum)
+            self.shortcut = Norm(n_out, momentum, eps)
         else:
             self.shortcut = ConvNorm(n_in, n_out, 1, momentum, eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's activations. (n, n_in, t) -> (n, n_out, t)."""
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """Return the block's activations. (n, n_in, t) -> (n, n_out, t); sizes: as for ConvNorm."""
         y = self.input_norm(x)
         for conv in self.convs[:-1]:
-            y = F.relu(conv(y))
-        return F.relu(self.shortcut(x) + self.convs[-1](y))
+            y = F.relu(conv(y, sizes))
+        return F.relu(self.shortcut(x) + self.convs[-1](y, sizes))  # a shortcut is one timepoint wide
 
 
 class ResNet(nn.Module):
@@ -259,11 +348,12 @@ class ResNet(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], n_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""
+        x, sizes = end_to_end(x, lengths)
         for block in self.blocks:
-            x = block(x)
-        logits: Tensor = self.head(x.mean(dim=-1))
+            x = block(x, sizes)
+        logits: Tensor = self.head(pooled(x, sizes))
         return logits
 
 

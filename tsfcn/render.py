@@ -355,9 +355,10 @@ def _policies(done: Sequence[Record]) -> list[str]:
     """Return a line for each data policy that changed a dataset: its name and the largest count of any of its jobs."""
     lines = []
     for field, what in (
-        ("n_filled", "missing values set to zero"),
+        ("n_filled", "missing values filled"),
         ("n_padded", "cases padded to a common length"),
-        ("n_cut", "test cases cut to the longest training case"),
+        ("n_cut", "cases that lost their end"),
+        ("n_masked", "cases whose end is masked"),
     ):
         counts: dict[str, int] = {}
         for record in done:

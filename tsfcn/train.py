@@ -109,17 +109,21 @@ def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
 def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Return log-probabilities, float64 (n_cases, n_classes), of x (n_cases, n_channels, n_timepoints).
 
-    lengths: int64 (n_cases,), how many timepoints of each case the network sees; None: all. Inference mode: running
-    batch-norm statistics, no dropout. Leaves the network in evaluation mode.
+    lengths: int64 (n_cases,), how many timepoints of each case the network sees; None: all. Cases of one length are
+    seen together and bare, so a prediction never depends on another case. Inference mode: running batch-norm
+    statistics, no dropout. Leaves the network in evaluation mode.
     """
     network.eval()
     if lengths is not None and bool((lengths < x.shape[-1]).any()):
         numbers = torch.arange(len(x), device=x.device)
-        groups = [(length, numbers[lengths == length]) for length in lengths.unique().tolist()]
-        parts = torch.cat([predict(network, x[index, :, :length]) for length, index in groups])
-        return parts[torch.cat([index for _, index in groups]).argsort()]
+        groups = [numbers[lengths == length] for length in lengths.unique().tolist()]
+        grouped = torch.cat([predict(network, x[g, :, : int(lengths[g[0]])], lengths[g]) for g in groups])
+        return grouped[torch.cat(groups).argsort()]
     size = max(1, PREDICT_TIMEPOINTS // x.shape[-1])
-    return torch.cat([torch.log_softmax(network(part).double(), dim=1) for part in x.split(size)])
+    parts = x.split(size)
+    ends = [None] * len(parts) if lengths is None else lengths.split(size)
+    logits = [network(part, end).double() for part, end in zip(parts, ends, strict=True)]
+    return torch.log_softmax(torch.cat(logits), dim=1)
 
 
 def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
@@ -152,6 +156,7 @@ def fit(
     n_classes: int,
     seed: int,
     *,
+    lengths: Tensor | None = None,
     cells: int = 0,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
@@ -159,6 +164,7 @@ def fit(
     """Train one network from one seed and return the weights that each rule of selection keeps.
 
     x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,).
+    lengths: int64 (n_cases,), the timepoints of each case that count (length=mask; see models.py); None: all.
     cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
     set, for select=test_oracle only.
 
@@ -170,7 +176,7 @@ def fit(
     """
     seeds = np.random.SeedSequence(seed).generate_state(4)
     init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-    held: tuple[Tensor, Tensor] | None = None
+    held: tuple[Tensor, Tensor, Tensor | None] | None = None
     if settings.validation > 0:
         fit_index, held_index = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
         if len(held_index) == 0:
@@ -178,8 +184,8 @@ def fit(
                 f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
                 "(every class has one case only): use protocol.validation=0"
             )
-        held = x[held_index], y[held_index]
-        x, y = x[fit_index], y[fit_index]
+        held = x[held_index], y[held_index], None if lengths is None else lengths[held_index]
+        x, y, lengths = x[fit_index], y[fit_index], None if lengths is None else lengths[fit_index]
 
     network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
     models.initialise(network, settings.initialiser, init)
@@ -209,7 +215,8 @@ def fit(
         network.train()
         total = torch.zeros((), dtype=torch.float64, device=x.device)
         for index in torch.randperm(len(x), generator=order).split(batch):
-            losses = F.cross_entropy(network(x[index]), y[index], reduction="none")
+            logits = network(x[index], None if lengths is None else lengths[index])
+            losses = F.cross_entropy(logits, y[index], reduction="none")
             if case_weights is not None:
                 losses = losses * case_weights[index]
             optimizer.zero_grad(set_to_none=True)
@@ -223,7 +230,7 @@ def fit(
         curve.lr.append(plateau.lr)
         keep("least_train_loss", loss, epoch)
         if held is not None:
-            keep("validation", cross_entropy(predict(network, held[0]), held[1]), epoch)
+            keep("validation", cross_entropy(predict(network, held[0], held[2]), held[1]), epoch)
         if oracle is not None:
             keep("test_oracle", -accuracy(predict(network, oracle[0], oracle[2]), oracle[1]), epoch)
         optimizer.param_groups[0]["lr"] = plateau.step(loss)
@@ -232,7 +239,7 @@ def fit(
 
     kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
     done = Fit(network, kept, best_epoch, curve, cells, math.nan)
-    final = cross_entropy(predict(done.load("least_train_loss"), x), y)
+    final = cross_entropy(predict(done.load("least_train_loss"), x, lengths), y)
     if not math.isfinite(final) or (held is not None and "validation" not in kept):
         raise Diverged(f"predictions are not finite after {settings.epochs} epochs: try a smaller protocol.lr")
     return replace(done, train_cross_entropy=final)
@@ -247,6 +254,7 @@ def search(
     n_classes: int,
     seed: int,
     *,
+    lengths: Tensor | None = None,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> tuple[Fit, list[Fit]]:
@@ -266,6 +274,12 @@ def search(
                 progress(done + epoch, epochs, loss)
 
         fits.append(
-            fit(model, config, settings, x, y, n_classes, seed, cells=cells, oracle=oracle, progress=onward),
+            fit(
+                *(model, config, settings, x, y, n_classes, seed),
+                lengths=lengths,
+                cells=cells,
+                oracle=oracle,
+                progress=onward,
+            ),
         )
     return min(fits, key=lambda done: done.train_cross_entropy), fits

@@ -246,6 +246,32 @@ def test_changed_settings_get_rows_of_their_own(machine: Machine, first: Run, tm
     assert "GunPoint" not in done.stdout  # the table that is printed is that of the call
 
 
+def test_series_of_unequal_length_train_under_every_policy_and_each_has_its_row(
+    machine: Machine, archive_root: Path, tmp_path: Path
+) -> None:
+    words = (*TINY, "dataset=PickupGestureWiimoteZ", f"archive.root={archive_root}")
+    for policy in ("pad", "cut", "mask"):
+        done = machine.run(*words, f"protocol.length={policy}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert [row["protocol"] for row in rows(tmp_path)] == ["smoke", "smoke[length=cut]", "smoke[length=mask]"]
+    records = {record["settings"]["length"]: record for record in store.read(tmp_path / "results")}
+    counts = {policy: (r["n_padded"], r["n_cut"], r["n_masked"]) for policy, r in records.items()}
+    assert counts == {"pad": (99, 0, 0), "cut": (0, 99, 0), "mask": (0, 0, 99)}
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "- cases whose end is masked: PickupGestureWiimoteZ 99\n" in page
+
+
+def test_a_mask_for_a_network_that_has_none_is_refused_before_anything_is_trained(
+    machine: Machine, tmp_path: Path
+) -> None:
+    done = machine.run("protocol=smoke", "model=[fcn,mlp]", "protocol.length=mask", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: protocol.length=mask is not for mlp, which takes one length: use pad or cut, or leave mlp out\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dataset_that_cannot_be_had_is_skipped_with_the_way_to_get_it(
     machine: Machine, first: Run, tmp_path: Path
 ) -> None:
@@ -412,6 +438,7 @@ BAD = {
     "model.lstm_fcn.cells=8": (
         "'model.lstm_fcn.cells=8' sets a model that is not chosen: add it, 'model=[...,lstm_fcn]'"
     ),
+    "protocol.length=interpolate": "protocol.length=interpolate is not known: use one of pad, cut, mask",
 }
 
 

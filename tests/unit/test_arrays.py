@@ -210,6 +210,159 @@ def test_ends_are_missing_values_where_the_dataset_is_of_equal_length() -> None:
     assert (got.n_filled, got.n_padded) == (4, 0)
 
 
+# ---------------------------------------------------------------- missing=interpolate
+
+
+def test_missing_values_are_interpolated_between_the_nearest_of_the_same_case_and_channel() -> None:
+    x = np.array([[[0, NAN, NAN, 6, 5], [NAN, 1, NAN, 3, NAN]], [[9, 9, 9, 9, 9], [NAN, NAN, 7, NAN, NAN]]])
+    got = prepared(x, x[:1], missing="interpolate")
+    assert got.x_train.tolist() == [[[0, 2, 4, 6, 5], [1, 1, 2, 3, 3]], [[9, 9, 9, 9, 9], [7, 7, 7, 7, 7]]]
+    assert got.x_test.tolist() == got.x_train[:1].tolist()
+    assert got.n_filled == (2 + 3 + 4) + (2 + 3)
+
+
+def test_interpolation_comes_before_normalisation() -> None:
+    # 0 2 4: mean 2, deviation sqrt(8 / 3); without the value between, 0 and 4 would have deviation 2
+    got = prepared(cases([0, NAN, 4]), cases([0, NAN, 4]), missing="interpolate", normalisation="series")
+    np.testing.assert_allclose(got.x_train[0, 0], np.array([-2, 0, 2]) / np.sqrt(8 / 3), rtol=1e-6)
+    got = prepared(cases([0, NAN, 4]), cases([2, NAN, NAN]), missing="interpolate", normalisation="train")
+    np.testing.assert_allclose(got.x_test[0, 0], [0, 0, 0], atol=1e-7)
+
+
+def test_the_absent_tail_of_a_case_is_not_interpolated() -> None:
+    x = cases([1, NAN, 3, NAN, NAN], [1, 1, 1, 1, 1])
+    got = prepared(x, x, missing="interpolate", unequal=True)
+    assert got.x_train.tolist() == [[[1, 2, 3, 0, 0]], [[1, 1, 1, 1, 1]]]
+    assert (got.n_filled, got.n_padded) == (2, 2)
+    got = prepared(x, x, missing="interpolate", unequal=False)
+    assert got.x_train.tolist() == [[[1, 2, 3, 3, 3]], [[1, 1, 1, 1, 1]]]
+    assert (got.n_filled, got.n_padded) == (6, 0)
+
+
+def test_a_channel_that_ends_before_its_case_keeps_its_last_value() -> None:
+    x = np.array([[[1.0, 2.0, NAN, NAN], [1.0, 1.0, 1.0, NAN]], [[0.0] * 4] * 2])
+    got = prepared(x, x, missing="interpolate", unequal=True)
+    assert got.x_train[0].tolist() == [[1, 2, 2, 0], [1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+@pytest.mark.parametrize("missing", ["zero", "interpolate"])
+def test_a_case_or_a_channel_without_any_value_becomes_zeros(missing: str, normalisation: str) -> None:
+    x = np.array([[[NAN] * 3, [NAN] * 3], [[1.0, 5.0, 3.0], [NAN] * 3]])
+    got = prepared(x, x, missing=missing, normalisation=normalisation)
+    assert not got.x_train[0].any() and not got.x_train[1, 1].any() and got.x_train[1, 0].any()
+    assert got.n_filled == 2 * 9
+
+
+@pytest.mark.parametrize("length", ["pad", "cut", "mask"])
+def test_interpolation_leaves_cases_without_gaps_alone(length: str) -> None:
+    x_train, x_test = cases([1, 2, 3, NAN], [4, 5, 6, 8]), cases([1, 2, NAN, NAN], [4, 5, 6, 8])
+    zero, line = (prepared(x_train, x_test, missing=m, length=length, unequal=True) for m in ("zero", "interpolate"))
+    np.testing.assert_array_equal(zero.x_train, line.x_train)
+    np.testing.assert_array_equal(zero.x_test, line.x_test)
+    assert zero.n_filled == line.n_filled == 0
+
+
+# ---------------------------------------------------------------- length=cut
+
+
+def test_every_case_is_cut_to_the_shortest_training_case() -> None:
+    x_train, x_test = cases([1, 2, 3, NAN], [4, 5, 6, 7]), cases([1, 2, 3, 4], [5, NAN, NAN, NAN], [8, 8, 8, NAN])
+    for fixed_length in (True, False):
+        got = prepared(x_train, x_test, length="cut", unequal=True, fixed_length=fixed_length)
+        assert got.x_train.tolist() == [[[1, 2, 3]], [[4, 5, 6]]]
+        assert got.x_test.tolist() == [[[1, 2, 3]], [[5, 0, 0]], [[8, 8, 8]]]
+        assert (got.train_lengths.tolist(), got.test_lengths.tolist()) == ([3, 3], [3, 3, 3])
+        assert (got.n_filled, got.n_padded, got.n_cut, got.n_masked) == (0, 1, 2, 0)
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+@pytest.mark.parametrize("missing", ["zero", "interpolate"])
+def test_cutting_is_as_if_the_files_ended_there(missing: str, normalisation: str) -> None:
+    """What is cut off enters neither the statistics nor an interpolation: it comes first."""
+    x_train, x_test = cases([1, 5, NAN, NAN, 99], [4, 3, 9, NAN, NAN]), cases([3, NAN, 5, 70, 70], [1, 2, 3, 4, 50])
+    policies = {"normalisation": normalisation, "missing": missing, "unequal": True}
+    got = prepared(x_train, x_test, length="cut", **policies)
+    files = prepared(x_train[:, :, :3], x_test[:, :, :3], length="pad", **policies | {"unequal": False})
+    np.testing.assert_array_equal(got.x_train, files.x_train)
+    np.testing.assert_array_equal(got.x_test, files.x_test)
+    assert (got.n_filled, got.n_cut) == (2, 3)
+
+
+def test_the_test_set_never_decides_where_to_cut() -> None:
+    got = prepared(cases([1, 2, 3], [4, 5, 6]), cases([7, NAN, NAN]), length="cut", unequal=True)
+    assert got.x_train.tolist() == [[[1, 2, 3]], [[4, 5, 6]]]
+    assert got.x_test.tolist() == [[[7, 0, 0]]]
+
+
+def test_a_training_case_without_any_value_does_not_cut_all_others_away() -> None:
+    got = prepared(cases([NAN, NAN, NAN], [4, 5, NAN]), cases([7, 7, 7]), length="cut", unequal=True)
+    assert got.x_train.tolist() == [[[0, 0]], [[4, 5]]]
+    assert (got.n_cut, got.n_padded) == (1, 1)
+
+
+@pytest.mark.parametrize("shortest", [1, 2])
+def test_a_cut_to_next_to_nothing_is_a_cut(shortest: int) -> None:
+    x_train = cases([1, 2, NAN, NAN], [4, 5, 6, 7])
+    x_train[0, 0, shortest:] = NAN
+    got = prepared(x_train, x_train, length="cut", unequal=True, normalisation="series")
+    assert got.x_train.shape == got.x_test.shape == (2, 1, shortest)
+    assert got.x_train.tolist() == {1: [[[0]], [[0]]], 2: [[[-1, 1]], [[-1, 1]]]}[shortest]
+
+
+# ---------------------------------------------------------------- length=mask
+
+
+def test_a_masked_case_is_seen_at_its_own_length() -> None:
+    x_train, x_test = cases([1, 2, 3, NAN], [4, NAN, NAN, NAN]), cases([1, 2, NAN, NAN], [5, 6, 7, 8])
+    got = prepared(x_train, x_test, length="mask", unequal=True, fixed_length=False)
+    assert got.x_train.tolist() == [[[1, 2, 3]], [[4, 0, 0]]]
+    assert got.x_test.tolist() == [[[1, 2, 0, 0]], [[5, 6, 7, 8]]]
+    assert (got.train_lengths.tolist(), got.test_lengths.tolist()) == ([3, 1], [2, 4])
+    assert (got.n_filled, got.n_padded, got.n_cut, got.n_masked) == (0, 0, 0, 2)
+
+
+def test_a_part_of_fixed_length_sees_zeros_after_the_end_and_a_cut_where_the_rest_has_a_mask() -> None:
+    x_train, x_test = cases([1, 2, 3, NAN], [4, NAN, NAN, NAN]), cases([1, 2, NAN, NAN], [5, 6, 7, 8])
+    got = prepared(x_train, x_test, length="mask", unequal=True, fixed_length=True)
+    free = prepared(x_train, x_test, length="mask", unequal=True, fixed_length=False)
+    np.testing.assert_array_equal(got.x_test, free.x_test)  # whole: the network cuts for that part alone
+    np.testing.assert_array_equal(got.test_lengths, free.test_lengths)
+    assert (got.n_padded, got.n_cut, got.n_masked) == (2, 1, 2)
+
+
+def test_a_masked_case_without_any_value_is_one_zero() -> None:
+    got = prepared(cases([NAN, NAN], [1, 2]), cases([NAN, NAN]), length="mask", unequal=True, fixed_length=False)
+    assert (got.train_lengths.tolist(), got.test_lengths.tolist()) == ([1, 2], [1])
+    assert not got.x_train[0].any() and not got.x_test.any()
+
+
+def test_masking_scales_as_padding_does() -> None:
+    x_train, x_test = cases([1, 2, 4, NAN], [4, 7, NAN, NAN]), cases([1, 2, NAN, NAN], [5, 6, 7, 9])
+    for normalisation in arrays.NORMALISATIONS:
+        pad, mask = (
+            prepared(x_train, x_test, length=word, unequal=True, normalisation=normalisation, fixed_length=False)
+            for word in ("pad", "mask")
+        )
+        np.testing.assert_array_equal(pad.x_train, mask.x_train)
+        np.testing.assert_array_equal(pad.x_test, mask.x_test)
+
+
+@pytest.mark.parametrize("length", ["pad", "cut", "mask"])
+def test_no_length_policy_touches_a_dataset_of_equal_length(length: str) -> None:
+    x_train, x_test = cases([1, NAN, 3], [4, 5, NAN]), cases([NAN, 2, NAN])
+    for missing in arrays.MISSING:
+        got = prepared(x_train, x_test, length=length, missing=missing)
+        plain = prepared(x_train, x_test, missing=missing)
+        np.testing.assert_array_equal(got.x_train, plain.x_train)
+        np.testing.assert_array_equal(got.x_test, plain.x_test)
+        assert (got.train_lengths.tolist(), got.test_lengths.tolist()) == ([3, 3], [3])
+        assert (got.n_filled, got.n_padded, got.n_cut, got.n_masked) == (4, 0, 0, 0)
+
+
+# ---------------------------------------------------------------- what is refused
+
+
 @pytest.mark.parametrize("setting", ["normalisation", "missing", "length"])
 def test_a_policy_that_does_not_exist_is_refused(setting: str) -> None:
     with pytest.raises(UserError, match=f"^{setting} 'mean' is not a policy: choose '"):
@@ -232,15 +385,17 @@ def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
 # ---------------------------------------------------------------- the archive's odd datasets
 
 
-def of(dataset: archive.Dataset, normalisation: str, fixed_length: bool) -> arrays.Arrays:
+def of(
+    dataset: archive.Dataset, normalisation: str, fixed_length: bool, missing: str = "zero", length: str = "pad"
+) -> arrays.Arrays:
     got = arrays.prepare(
         dataset.x_train,
         dataset.y_train,
         dataset.x_test,
         dataset.y_test,
         normalisation=normalisation,
-        missing="zero",
-        length="pad",
+        missing=missing,
+        length=length,
         unequal=dataset.unequal,
         fixed_length=fixed_length,
     )
@@ -270,6 +425,29 @@ def test_the_constant_series_of_the_archive_becomes_zeros(archive_root: Path, na
         np.testing.assert_array_equal(constant, ~scaled.any(axis=(1, 2)))
         n_constant += int(constant.sum())
     assert n_constant == 1
+
+
+@pytest.mark.parametrize("missing", ["zero", "interpolate"])
+@pytest.mark.parametrize("length", ["pad", "cut", "mask"])
+@pytest.mark.parametrize("name", ["AllGestureWiimoteX", "GesturePebbleZ1", "PLAID", "DodgerLoopDay"])
+def test_policies_on_the_archive(archive_root: Path, name: str, length: str, missing: str) -> None:
+    dataset = archive.load(name, archive_root)
+    own = [arrays.case_lengths(x, dataset.unequal) for x in (dataset.x_train, dataset.x_test)]
+    got = of(dataset, "series", False, missing=missing, length=length)
+    longest, shortest = int(own[0].max()), int(own[0].min())
+    assert got.x_train.shape[2] == (shortest if length == "cut" else longest)
+    assert got.n_filled == (337 if name == "DodgerLoopDay" else 0)
+    n_shorter = int(sum((lengths < longest).sum() for lengths in own))
+    n_longer = int(sum((lengths > shortest).sum() for lengths in own))
+    expected = {
+        "pad": (n_shorter, 0, 0),
+        "cut": (int((own[1] < shortest).sum()), n_longer, 0),
+        "mask": (0, 0, n_shorter),
+    }
+    assert (got.n_padded, got.n_cut, got.n_masked) == expected[length]
+    if length == "mask":
+        np.testing.assert_array_equal(got.train_lengths, own[0])
+        np.testing.assert_array_equal(got.test_lengths, own[1])
 
 
 @pytest.mark.parametrize("name", ["DodgerLoopDay", "DodgerLoopWeekend"])

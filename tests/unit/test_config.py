@@ -325,6 +325,17 @@ def test_fields_that_do_not_fit_each_other() -> None:
     assert resolved("smoke", "fcn", select="validation", validation=0.2).validation == 0.2
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_mask_is_not_for_the_mlp(name: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^protocol\.length=mask is not for mlp, .*: use pad or cut, or leave mlp out$"
+    ):
+        resolved(name, "mlp", length="mask")
+    for model in sorted(set(MODELS) - {"mlp"}):
+        assert resolved(name, model, length="mask").length == "mask"
+    assert resolved(name, "mlp", length="cut", missing="interpolate").missing == "interpolate"
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [

@@ -17,7 +17,7 @@ def test_every_field_of_a_record_is_documented() -> None:
     records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert records, "the project's own results hold records"
     fields = {field for record in records for field in record}
-    assert documented == fields
+    assert fields <= documented  # of older records; tests/unit/test_job.py holds those of today
 
 
 def test_every_module_is_on_the_map() -> None:

@@ -46,7 +46,8 @@ def protocol(**changes: Any) -> config.ProtocolConfig:
         "cells": [3, 5],
     }
     own: dict[str, Any] = {"name": "smoke", "normalisation": "series"}
-    own |= {name: changes.pop(name) for name in ("validation", "select") if name in changes}
+    named = ("normalisation", "missing", "length", "validation", "select")
+    own |= {name: changes.pop(name) for name in named if name in changes}
     return config.ProtocolConfig(**own, common=config.TrainingConfig(**(training | changes)))
 
 
@@ -225,6 +226,14 @@ def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_be
     assert job.thin(train.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
 
 
+def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    rows = [row for row in text.split("## predictions")[0].splitlines() if row.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    run(planned(), tmp_path)
+    assert store.read(tmp_path)[0].keys() == documented
+
+
 # ---------------------------------------------------------------- data of the user's own
 
 
@@ -236,6 +245,7 @@ def write(root: Path, name: str, train_rows: list[list[float]], test_rows: list[
         (root / name / f"{name}_{part}.tsv").write_text(text)
 
 
+NAN = math.nan
 WAVES = [[label, *(math.sin(label * t + phase) for t in range(12))] for phase in (0, 1, 2) for label in (1.0, 2.0)]
 
 
@@ -247,6 +257,133 @@ def test_a_network_of_fixed_length_cuts_longer_test_cases_and_the_record_counts_
     assert (cut["n_timepoints"], cut["n_cut"], cut["n_padded"], cut["n_filled"]) == (12, 1, 1, 0)
     whole = run(planned("fcn", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
     assert (whole["n_timepoints"], whole["n_cut"], whole["n_padded"], whole["n_filled"]) == (12, 0, 1, 0)
+
+
+# The longest training case has 12 timepoints, the shortest 2; one misses a value. A test case has 14, another one 1.
+UNEQUAL = [
+    [[*row[: 1 + n], *[NAN] * (14 - n)] for n, row in zip((12, 2, 7, 12, 9, 5), WAVES, strict=True)],
+    [[1.0, *range(14)], [2.0, 0.5, *[NAN] * 13], [1.0, *range(9), *[NAN] * 5]],
+]
+UNEQUAL_HEADER = "@problemName Mine\n@univariate true\n@classLabel true 1 2\n@data\n"
+
+
+def write_ts(root: Path, name: str) -> None:
+    """Write UNEQUAL as .ts files, which say where a case ends, with a missing value in the first training case."""
+    (root / name).mkdir(parents=True)
+    for part, rows in zip(("TRAIN", "TEST"), UNEQUAL, strict=True):
+        lines = [[f"{value:g}" for value in row if not math.isnan(value)] for row in rows]
+        if part == "TRAIN":
+            lines[0][4] = "?"
+        text = "".join(f"{','.join(line[1:])}:{line[0]}\n" for line in lines)
+        (root / name / f"{name}_{part}.ts").write_text(UNEQUAL_HEADER + text)
+
+
+@pytest.mark.parametrize("missing", ["zero", "interpolate"])
+@pytest.mark.parametrize(
+    ("length", "model", "n_timepoints", "counts"),  # n_padded, n_cut, n_masked
+    [
+        ("pad", "fcn", 12, (4 + 2, 0, 0)),
+        ("pad", "lstm_fcn", 12, (4 + 2, 1, 0)),
+        ("cut", "fcn", 2, (1, 5 + 2, 0)),
+        ("cut", "mlp", 2, (1, 5 + 2, 0)),
+        ("cut", "lstm_fcn", 2, (1, 5 + 2, 0)),
+        ("mask", "fcn", 12, (0, 0, 4 + 2)),
+        ("mask", "resnet", 12, (0, 0, 4 + 2)),
+        ("mask", "lstm_fcn", 12, (4 + 2, 1, 4 + 2)),
+        ("mask", "alstm_fcn", 12, (4 + 2, 1, 4 + 2)),
+    ],
+)
+def test_the_record_names_the_policies_and_counts_what_they_touched(
+    length: str, model: str, n_timepoints: int, counts: tuple[int, int, int], missing: str, tmp_path: Path
+) -> None:
+    write_ts(tmp_path, "Mine")
+    made = planned(model, dataset="Mine", root=tmp_path, length=length, missing=missing, batch_size=4)
+    record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
+    assert (record["status"], record["reason"]) == ("ok", "")
+    assert (record["settings"]["length"], record["settings"]["missing"]) == (length, missing)
+    n_filled = 0 if length == "cut" else 1  # the missing value is the fourth
+    assert (record["n_timepoints"], record["n_filled"]) == (n_timepoints, n_filled)
+    assert (record["n_padded"], record["n_cut"], record["n_masked"]) == counts
+    plain = planned(model, dataset="Mine", root=tmp_path, batch_size=4)
+    assert (made.key == plain.key) == ((length, missing) == ("pad", "zero"))
+
+
+@pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
+def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path: Path) -> None:
+    write_ts(tmp_path, "Mine")
+    made = planned(model, dataset="Mine", root=tmp_path, length="mask", select="last", epochs=20)
+    record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
+    network = models.build(model, made.model_config(), 1, record["n_timepoints"], 2, record["chosen_cells"] or 0)
+    network.load_state_dict(load_file(store.weights_path(tmp_path / "r", made.key)))
+    data = job.prepare(archive.load("Mine", tmp_path), made)
+    x = torch.from_numpy(data.x_test)
+    alone = [train.predict(network, x[i : i + 1, :, :n], torch.tensor([n])) for i, n in enumerate((14, 1, 9))]
+    with np.load(store.predictions_path(tmp_path / "r", made.key)) as kept:
+        np.testing.assert_allclose(kept["probabilities"], torch.cat(alone).exp().numpy(), atol=1e-3)
+
+
+def test_a_policy_stands_in_the_label_where_it_is_not_the_protocols_own(tmp_path: Path) -> None:
+    write_ts(tmp_path, "Mine")
+    passports = {"Mine": dict(archive.passport("Mine", tmp_path))}
+    changed = protocol(length="mask", missing="interpolate")
+    (made,) = plan.jobs(passports, {"fcn": small("fcn")}, changed, protocol(), [0], [0])
+    assert made.protocol == "smoke[length=mask, missing=interpolate]" and made.off_paper
+
+
+EDGES = {
+    "a training case without any value": ([[1.0, *[NAN] * 6], *[row[:7] for row in WAVES[1:]]], WAVES),
+    "a test case without any value": (WAVES, [[1.0, *[NAN] * 12], *WAVES[1:]]),
+    "a constant series in both": ([[1.0, *[0.1] * 12], *WAVES[1:]], [[2.0, *[0.1] * 12], *WAVES[1:]]),
+    "a class in the test set only": (WAVES, [[3.0, *range(12)], *WAVES]),
+    "two training cases, fewer than a batch": (WAVES[:2], WAVES),
+    "a last batch of one case": (WAVES[:5], WAVES),
+    "one timepoint": ([row[:2] for row in WAVES], [row[:2] for row in WAVES]),
+    "two timepoints": ([row[:3] for row in WAVES], [row[:3] for row in WAVES]),
+    "two timepoints but for one case": (
+        [[*row[:3], *[NAN] * 10] if i else row for i, row in enumerate(WAVES)],
+        [[*row[:2], *[NAN] * 11] for row in WAVES],
+    ),
+}
+
+
+@pytest.mark.parametrize("length", ["pad", "cut", "mask"])
+@pytest.mark.parametrize("name", sorted(EDGES))
+def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Path) -> None:
+    train_rows, test_rows = EDGES[name]
+    width = max(map(len, [*train_rows, *test_rows]))
+    rows = [[[*row, *[NAN] * (width - len(row))] for row in part] for part in (train_rows, test_rows)]
+    write(tmp_path, "Mine", *rows)
+    for model in ("fcn", "lstm_fcn", "resnet", *(["mlp"] if length != "mask" else [])):
+        made = planned(model, dataset="Mine", root=tmp_path, length=length, batch_size=4)
+        record = run(made, tmp_path / "r", root=str(tmp_path))
+        assert (record["status"], record["reason"]) == ("ok", ""), model
+        assert 0 <= record["accuracy"] <= 1 and math.isfinite(record["cross_entropy"])
+        assert record["n_classes"] == (3 if "class" in name else 2)
+
+
+@pytest.mark.parametrize(("batch_size", "n_timepoints"), [(1, 1), (1, 2), (4, 1)])
+@pytest.mark.parametrize("model", ["alstm_fcn", "fcn", "lstm_fcn", "mlp", "resnet"])
+def test_batches_of_a_single_value_train(model: str, batch_size: int, n_timepoints: int, tmp_path: Path) -> None:
+    rows = [row[: 1 + n_timepoints] for row in WAVES[:5]]
+    write(tmp_path, "Mine", rows, rows)
+    made = planned(model, dataset="Mine", root=tmp_path, batch_size=batch_size, normalisation="none")
+    record = run(made, tmp_path / "r", root=str(tmp_path))
+    assert (record["status"], record["reason"]) == ("ok", "")
+
+
+def test_a_training_set_of_one_class_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "Mine", WAVES[::2], WAVES)
+    record = run(planned(dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert record["status"] == "failed"
+    assert record["reason"] == "the training set is of one class, '1': a classifier needs two or more"
+
+
+def test_a_training_set_without_any_value_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "Mine", [[row[0], *[NAN] * 12] for row in WAVES], WAVES)
+    for length in ("pad", "cut", "mask"):
+        record = run(planned(dataset="Mine", root=tmp_path, length=length), tmp_path / "r", root=str(tmp_path))
+        assert record["status"] == "failed"
+        assert record["reason"] == "the training set is without any value: there is nothing to learn from"
 
 
 def test_a_dataset_that_changed_since_the_plan_is_not_trained_on(tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ def test_readme_counts_what_the_data_policies_touched(tmp_path: Path) -> None:
     table.write(save(tmp_path, *plaid, record("Coffee", n_filled=0, n_padded=0, n_cut=0)))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "- cases padded to a common length: PLAID 9\n" in text
-    assert "- test cases cut to the longest training case: PLAID 4\n" in text
-    assert "missing values set to zero" not in text
+    assert "- cases that lost their end: PLAID 4\n" in text
+    assert "missing values filled" not in text and "masked" not in text
 
 
 def test_readme_of_failures_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -131,7 +132,8 @@ def test_cross_entropy_and_accuracy_worked_by_hand() -> None:
     assert train.accuracy(log_probabilities, torch.tensor([0, 1, 2])) == pytest.approx(2 / 3)  # of equals the first
 
 
-def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another() -> None:
+@pytest.mark.parametrize("policy", ["pad", "mask"])
+def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another(policy: str) -> None:
     rng = np.random.default_rng(0)
     x_train = rng.normal(size=(6, 1, 9))
     x_test = np.full((4, 1, 14), np.nan)
@@ -146,7 +148,7 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another()
             ["a"] * len(chosen),
             normalisation="series",
             missing="zero",
-            length="pad",
+            length=policy,
             unequal=True,
             fixed_length=False,
         )
@@ -158,3 +160,73 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another()
     together = predicted([0, 1, 2, 3])
     for case in range(4):
         torch.testing.assert_close(together[case], predicted([case])[0], rtol=1e-12, atol=1e-12)
+
+
+# ---------------------------------------------------------------- length=mask
+
+LENGTHS = torch.tensor([3, 12, 1, 7, 12, 2, 5, 9, 12, 4, 6])
+MASKABLE = sorted(CONFIGS.keys() - {"mlp"})
+
+
+def masked(model: str, x: torch.Tensor, lengths: torch.Tensor | None, validation: float = 0.0) -> train.Fit:
+    """Return a network trained on x, zeros behind the end of each case."""
+    if lengths is not None:
+        x = torch.where(torch.arange(x.shape[2]) < lengths[:, None, None], x, 0.0)
+    return train.search(model, CONFIGS[model], settings(model, validation), x, Y, 3, 0, lengths=lengths)[0]
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.3])
+@pytest.mark.parametrize("model", MASKABLE)
+def test_with_lengths_that_are_all_the_same_training_has_the_bits_of_training_without(
+    model: str, validation: float
+) -> None:
+    assert same_bits(masked(model, X, torch.full((11,), 12), validation), masked(model, X, None, validation))
+
+
+@pytest.mark.parametrize("model", ["fcn", "resnet"])
+def test_how_far_the_cases_are_padded_does_not_matter(model: str) -> None:
+    """The last batch of 11 in fours is of three cases; under seed 0 the held-out ones are of several lengths."""
+    wide = torch.nn.functional.pad(X, (0, 20), value=1e6)
+    assert same_bits(masked(model, X, LENGTHS, 0.3), masked(model, wide, LENGTHS, 0.3))
+    assert masked(model, X, LENGTHS).curve != masked(model, X, None).curve
+
+
+@pytest.mark.parametrize("model", MASKABLE)
+def test_masked_cases_select_and_are_scored_at_their_own_length(model: str) -> None:
+    done = masked(model, X, LENGTHS, validation=0.3)
+    again = masked(model, X, LENGTHS, validation=0.3)
+    assert same_bits(done, again)
+    fitted, held = arrays.stratified_holdout(Y.numpy(), 0.3, int(np.random.SeedSequence(0).generate_state(4)[3]))
+
+    def alone(selection: str, index: np.ndarray) -> float:
+        network = done.load(selection)
+        logs = [train.predict(network, X[[i], :, : int(LENGTHS[i])], LENGTHS[[i]]) for i in index]
+        return train.cross_entropy(torch.cat(logs), Y[index])
+
+    assert done.train_cross_entropy == pytest.approx(alone("least_train_loss", fitted), rel=1e-6)
+    last, kept = alone("last", held), alone("validation", held)
+    assert kept <= last * (1 + 1e-6)
+    if done.best_epoch["validation"] == 3:
+        assert kept == pytest.approx(last, rel=1e-6)
+
+
+@pytest.mark.parametrize("model", MASKABLE)
+def test_a_batch_of_one_case_of_one_timepoint_trains(model: str) -> None:
+    """Five batches of one case, of which PyTorch's batch norm would refuse those of one timepoint."""
+    lengths = torch.tensor([1, 2, 1, 12, 3])
+    x = torch.where(torch.arange(12) < lengths[:, None, None], X[:5], 0.0)
+    how = dataclasses.replace(settings(model), batch_size=1)
+    done = train.search(model, CONFIGS[model], how, x, Y[:5], 3, 0, lengths=lengths)[0]
+    assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
+    done = train.search(model, CONFIGS[model], how, X[:5, :, :1], Y[:5], 3, 0)[0]  # nor is a mask needed for that
+    assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
+
+
+@pytest.mark.parametrize(("n_cases", "n_timepoints"), [(5, 2**15), (2, 2**16 + 1)])
+def test_inference_of_masked_cases_stays_within_its_batches(n_cases: int, n_timepoints: int) -> None:
+    network = models.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
+    lengths = torch.tensor([n_timepoints - 1] * (n_cases - 1) + [3])
+    train.predict(network, torch.zeros(n_cases, 1, n_timepoints), lengths)
+    assert max(seen) <= max(train.PREDICT_TIMEPOINTS, n_timepoints) and sum(seen) == int(lengths.sum())
