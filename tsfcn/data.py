@@ -104,7 +104,6 @@ def verify(options: argparse.Namespace) -> int:
             continue
         except UserError as error:
             wrong.append(f"{name}: {error}")
-            counts["error"] += 1
             continue
         rows.append(verified(passport))
         counts[str(passport["revision"])] += 1
@@ -117,7 +116,8 @@ def verify(options: argparse.Namespace) -> int:
         print("\n".join(columns(header, rows)))
     for line in wrong:
         print(f"error: {line}")
-    told = [f"{n} {'wrong' if word == 'error' else archive.REVISIONS[word]}" for word, n in counts.most_common()]
+    told = [f"{counts[word]} {what}" for word, what in archive.REVISIONS.items() if counts[word]]
+    told += [f"{len(wrong)} wrong"] if wrong else []
     print(f"\n{n_archive + len(wrong)} datasets read: " + ("; ".join(told) or "none is here"))
     if missing:
         print(f"{len(missing)} not here: {', '.join(missing)}")

@@ -21,6 +21,7 @@ import torch
 from tsfcn import archive, arrays, models, train
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
 from tsfcn.plan import MEANING
+from tsfcn.readers import Float64
 
 FILE = Path(__file__).with_name("golden.json")
 DATASET = "ItalyPowerDemand"
@@ -112,7 +113,7 @@ def start(case: Case, n_timepoints: int, n_classes: int, cells: int) -> list[flo
     return [number for k in kernels for number in (k[0], k[-1], math.fsum(map(abs, k)))]
 
 
-def shortened(x: archive.Float64) -> archive.Float64:
+def shortened(x: Float64) -> Float64:
     """Return x (n_cases, 1, n_timepoints) with NaN at the ends but for one value or more, and at some timepoints 1."""
     x = x.copy()
     for i, series in enumerate(x[:, 0]):
