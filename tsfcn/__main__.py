@@ -10,6 +10,7 @@ import sys
 
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
+    "data": "bring datasets of the archive into a folder: fetch, import",
     "table": "make the accuracy tables from the records of earlier runs",
 }
 

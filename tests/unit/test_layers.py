@@ -17,6 +17,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "stats"),
     ("archive", "models", "plan", "store", "published"),
+    ("unpack",),
+    ("fetch",),
     ("render",),
     ("train", "table", "verdict", "figures"),
     ("engine", "explain", "report"),
@@ -24,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "compare", "reproduce"),
+    ("run", "compare", "reproduce", "data"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
