@@ -49,11 +49,14 @@ class Patience:
 
 
 class _Again(Exception):
-    """What went wrong may go right the next time. after: seconds that the server asks to wait."""
+    """What went wrong may go right the next time.
 
-    def __init__(self, what: str, after: float = 0.0) -> None:
+    after: seconds that the server asks to wait. anew: what has arrived is of no use.
+    """
+
+    def __init__(self, what: str, *, after: float = 0.0, anew: bool = False) -> None:
         super().__init__(what)
-        self.after = after
+        self.after, self.anew = after, anew
 
 
 Progress = Callable[[int, int | None], None]  # bytes that have arrived, and bytes in all if the server says
@@ -146,6 +149,9 @@ def _download(url: str, place: Incoming, patience: Patience, progress: Progress)
             return _attempt(url, place, patience, progress, started) or resumed
         except _Again as trouble:
             arrived = _length(place.part)
+            if trouble.anew and arrived > 0:
+                place.part.truncate(0)  # then nothing can be wrong with it a second time
+                continue
             resumed = resumed or arrived > 0
             if arrived > furthest + 100_000:
                 tries = 0
@@ -172,8 +178,7 @@ def _attempt(url: str, place: Incoming, patience: Patience, progress: Progress, 
         if status == 206:
             where = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
             if not have or where is None or int(where[1]) != have or (same_now and same_now != same):
-                part.truncate(0)
-                raise _Again("answering with another part of the file than was asked for")
+                raise _Again("answering with another part of the file than was asked for", anew=True)
             total = None if where[2] == "*" else int(where[2])
         else:
             have, total = 0, _content_length(response)
@@ -250,6 +255,7 @@ def _answer(url: str, headers: dict[str, str], patience: Patience) -> Generator[
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
     watch = threading.Timer(patience.silence * 2, end)
+    slow = _Again(f"without a whole answer for {patience.silence * 2:g} s{_proxy(url)}")
     watch.daemon = True
     watch.start()
     try:
@@ -263,7 +269,9 @@ def _answer(url: str, headers: dict[str, str], patience: Patience) -> Generator[
             raise _refused(url, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        if ended.is_set() or isinstance(cause, TimeoutError):
+        if ended.is_set():
+            raise slow from None
+        if isinstance(cause, TimeoutError):
             raise _Again(f"silent for {patience.silence:g} s{_proxy(url)}") from None
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise UserError(
@@ -272,6 +280,8 @@ def _answer(url: str, headers: dict[str, str], patience: Patience) -> Generator[
             ) from None
         raise _Again(f"not reachable ({_reason(cause)}){_proxy(url)}") from error
     with response:
+        if ended.is_set():  # what ends in the middle of its headers looks like an answer that has no more of them
+            raise slow
         yield response
 
 
@@ -346,10 +356,10 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
     if code in (404, 410):
         return UserError(f"'{url}' is not there ({said}): {ELSEWHERE}")
     if code == 416:
-        return _Again("of another length than before")
+        return _Again("of another length than before", anew=True)
     if code in (408, 425, 429) or code >= 500:
         wait = error.headers.get("Retry-After", "")
-        return _Again(f"not to be had now ({said})", min(float(wait), 60.0) if wait.isdecimal() else 0.0)
+        return _Again(f"not to be had now ({said})", after=min(float(wait), 60.0) if wait.isdecimal() else 0.0)
     return UserError(f"'{url}' is refused ({said}){_proxy(url)}: {ELSEWHERE}")
 
 
