@@ -121,6 +121,11 @@ def passport(name: str, root: str | Path | None = None) -> dict[str, object]:
     return kept.passport
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Say whether the files of a dataset lie under `folder`, right or wrong. Raises UserError for half of them."""
+    return _under(folder, name) is not None
+
+
 def checked(name: str, folder: Path) -> dict[str, object]:
     """Read the files of a dataset under `folder` alone, past the cache, and return its passport.
 

@@ -186,7 +186,7 @@ def _attempt(url: str, place: Incoming, patience: Patience, progress: Progress, 
         part.seek(have)
         if total is not None:
             if total > limit:
-                raise _oversized(url, place.name, total, limit)
+                raise _oversized(url, limit, f"{size(total)}, ")
             unpack.room(place.root, total - have)
         _remember(place, url, same_now or (same if have else ""), total)
         _body(url, response, place, patience, progress, have, total, limit, started)
@@ -226,7 +226,7 @@ def _body(
             raise unpack.not_writable(place.root, error.strerror) from error
         arrived += len(data)
         if arrived > limit:
-            raise _oversized(url, place.name, arrived, limit)
+            raise _oversized(url, limit)
         progress(arrived, total)
         now, window_bytes = time.monotonic(), window_bytes + len(data)
         if now - window_began >= patience.window:
@@ -363,8 +363,8 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
     return UserError(f"'{url}' is refused ({said}){_proxy(url)}: {ELSEWHERE}")
 
 
-def _oversized(url: str, name: str, n_bytes: int, limit: int) -> UserError:
-    return UserError(f"'{url}' is oversized, {size(n_bytes)} or more where {size(limit)} are the most: {ELSEWHERE}")
+def _oversized(url: str, limit: int, said: str = "") -> UserError:
+    return UserError(f"'{url}' is oversized, {said}more than the {size(limit)} that it can have: {ELSEWHERE}")
 
 
 def _proxy(url: str) -> str:

@@ -28,7 +28,7 @@ from tsfcn.errors import UserError
 
 # The formats that hold a dataset, in the order in which we would have them: the official text first.
 FORMATS = ("tsv", "ts", "arff", "csv", "txt")
-FILE = re.compile(rf"(?P<name>\w[\w +.()-]*)_(?P<split>TRAIN|TEST)\.(?P<format>{'|'.join(FORMATS)})")
+FILE = re.compile(rf"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)\.(?P<format>{'|'.join(FORMATS)})")
 # The official zip holds, beside the datasets, fifteen of them with gaps filled and short cases lengthened.
 ADJUSTED = re.compile(r"(^|/)[^/]*adjusted[^/]*/", re.IGNORECASE)
 
@@ -90,13 +90,11 @@ def there(name: str, root: Path) -> bool:
     """
     remedy = f"move '{root / name}' away and start again"
     try:
-        passport = archive.passport(name, root)
-    except archive.NotAvailable:
-        passport = {"source": "sktime"}
+        if archive.holds(root, name):
+            archive.passport(name, root)
+            return True
     except UserError as error:
         raise UserError(f"dataset '{name}' is there but not usable: {remedy} ({error})") from error
-    if passport["source"] != "sktime":
-        return True
     if os.path.lexists(root / name) and not _empty(root / name):
         raise UserError(f"folder '{root / name}' is there but without '{name}_TRAIN' and '{name}_TEST' files: {remedy}")
     return False
