@@ -197,9 +197,10 @@ def not_writable(root: Path, reason: str | None) -> UserError:
 
 
 def room(root: Path, needed: int) -> None:
-    """Raise UserError unless the disk under root has `needed` bytes, and a little more, to spare."""
+    """Raise UserError unless the disk under root has `needed` bytes, and ten megabytes more, to spare."""
     free = shutil.disk_usage(root).free
-    if needed + 10_000_000 > free:
+    needed += 10_000_000
+    if needed > free:
         raise UserError(
             f"archive root '{root}' has {size(free)} free, {size(needed)} are needed: make room, or give another folder"
         )

@@ -281,14 +281,13 @@ def test_a_run_downloads_what_is_missing(coffee: bytes, server: Server, here: Pa
     assert "3 jobs: 2 done before, 0 to run, 1 datasets not usable" in err  # neither setting is part of a key
 
 
-def test_a_run_downloads_nothing_without_a_yes(server: Server, here: Path) -> None:
+@pytest.mark.parametrize(("more", "asks"), [("archive.download=ask", True), ("archive.download=never", False)])
+def test_a_run_downloads_nothing_without_a_yes(more: str, asks: bool, server: Server, here: Path) -> None:
     call = ("run", "dataset=[Coffee,Beef]", *TINY, f"archive.mirror={server.url}")
-    code, shown = on_terminal("", *call)
-    assert "2 datasets are not here: Coffee, Beef\n" in shown and server.requests == []
+    code, shown = on_terminal("", *call, more)
+    assert ("2 datasets are not here: Coffee, Beef\n" in shown and "[y/N]" in shown) == asks
     assert code == 3 and "`tsfcn data fetch NAME` downloads" in shown
-    code, shown = on_terminal("", *call, "archive.download=never")
-    assert code == 3 and "[y/N]" not in shown and server.requests == []
-    assert not (here.parent / "data").exists()
+    assert server.requests == [] and not (here.parent / "data").exists()
 
 
 def test_a_run_asks_nobody_where_there_is_no_terminal(server: Server, here: Path) -> None:
