@@ -71,9 +71,12 @@ def password(zipped: unpack.Zip, file: str | None) -> bytes | None:
             secret = (Path(file).read_bytes().splitlines() or [b""])[0]
         except OSError as error:
             raise UserError(f"--password-file '{file}' is not readable ({error.strerror}): give another") from error
-    elif sys.stdin.isatty():
+    elif sys.stdin is not None and sys.stdin.isatty():
         print(f"'{zipped.label}' is encrypted; its makers tell the password where they offer it.", file=sys.stderr)
-        secret = getpass.getpass().encode()
+        try:
+            secret = getpass.getpass().encode()
+        except EOFError:
+            secret = b""
     else:
         raise UserError(f"'{zipped.label}' is encrypted and there is no terminal to ask at: give --password-file FILE")
     zipped.check_password(secret)

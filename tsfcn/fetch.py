@@ -133,6 +133,8 @@ def _install(url: str, place: Incoming) -> None:
                 held += ", encrypted"
             raise UserError(f"'{url}' is without dataset '{place.name}', {held}: set another archive.mirror")
         paths = found[place.name]
+        if isinstance(paths, UserError):
+            raise paths
         unpack.room(place.root, sum(zipped.members[path].file_size for path in paths))
         place.put(zipped.files(place.name, paths), url)
 

@@ -58,8 +58,9 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
 
 
 def dataset_names(run: config.RunConfig) -> list[str]:
-    """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
+    """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
     archive.root_folder(run.archive.root)
+    fetch.address("NAME", run.archive.mirror)
     return catalogue.select(run.dataset, run.exclude)
 
 
@@ -171,7 +172,7 @@ def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
         return False
     if settings.download == "auto":
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(

@@ -234,11 +234,15 @@ def _lock(file: BinaryIO) -> bool:
 # What a source holds
 
 
-def datasets(paths: Iterable[str], label: str) -> dict[str, tuple[str, str]]:
+Pair = tuple[str, str] | UserError  # the training and the test file of a dataset, or what is wrong with them
+
+
+def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
     """Return the two files of every dataset among `paths` (with '/'), by the dataset's name.
 
     Of several formats the first of FORMATS is taken, of several folders the least deep; files of the archive's
-    "adjusted" folder never. Raises UserError where that leaves a choice, or one split of a dataset without the other.
+    "adjusted" folder never. Where that leaves a choice, or one split of a dataset without the other, the error stands
+    in the place of the files: another dataset's mistake is no reason to refuse this one.
 
     >>> datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
     {'Coffee': ('U/Coffee/Coffee_TRAIN.tsv', 'U/Coffee/Coffee_TEST.tsv')}
@@ -251,22 +255,20 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, tuple[str, str]]:
             continue
         place = (path.count("/"), FORMATS.index(match["format"]), folder)
         splits = found.setdefault(match["name"], {}).setdefault(place, {})
-        if match["split"] in splits:
-            raise UserError(f"'{label}' holds '{path}' twice: download it again, or from elsewhere")
         splits[match["split"]] = path
-    chosen = {}
+    pairs: dict[str, Pair] = {}
     for name, places in found.items():
         whole = sorted(place for place, splits in places.items() if len(splits) == 2)
         if not whole:
             (path,) = next(iter(places.values())).values()
-            raise UserError(f"'{label}' holds half of dataset '{name}', '{path}': it needs _TRAIN and _TEST")
-        if len(whole) > 1 and whole[0][:2] == whole[1][:2]:
-            raise UserError(
-                f"'{label}' holds dataset '{name}' in '{whole[0][2]}' and '{whole[1][2]}': import one of them"
-            )
-        splits = places[whole[0]]
-        chosen[name] = (splits["TRAIN"], splits["TEST"])
-    return chosen
+            pairs[name] = UserError(f"'{label}' holds half of dataset '{name}', '{path}': it needs _TRAIN and _TEST")
+        elif len(whole) > 1 and whole[0][:2] == whole[1][:2]:
+            both = f"in '{whole[0][2]}' and '{whole[1][2]}'"
+            pairs[name] = UserError(f"'{label}' holds dataset '{name}' {both}: import one of them")
+        else:
+            splits = places[whole[0]]
+            pairs[name] = (splits["TRAIN"], splits["TEST"])
+    return pairs
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -320,8 +322,8 @@ def source(path: Path) -> Generator[Zip | Folder]:
         yield zipped
 
 
-def chosen(origin: Zip | Folder, label: str) -> dict[str, tuple[str, str]]:
-    """Return the files of every dataset of a source, by name. Raises UserError where there is none."""
+def chosen(origin: Zip | Folder, label: str) -> dict[str, Pair]:
+    """Return the files of every dataset of a source, by name (see `datasets`). Raises UserError where there is none."""
     found = datasets(origin.members if isinstance(origin, Zip) else origin.paths(), label)
     if not found:
         wanted = f"NAME_TRAIN and NAME_TEST files (.{', .'.join(FORMATS)})"
@@ -333,12 +335,14 @@ def chosen(origin: Zip | Folder, label: str) -> dict[str, tuple[str, str]]:
 
 
 def bring(
-    origin: Zip | Folder, name: str, paths: tuple[str, str], root: Path, password: bytes | None = None
+    origin: Zip | Folder, name: str, paths: Pair, root: Path, password: bytes | None = None
 ) -> dict[str, object] | None:
     """Bring one dataset of a source to root. Returns its passport, or None if it was there before.
 
     Raises UserError for whatever is wrong with it; nothing is left of it then.
     """
+    if isinstance(paths, UserError):
+        raise paths
     if there(name, root):
         return None
     with Incoming(name, root) as place:

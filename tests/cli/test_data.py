@@ -303,7 +303,16 @@ def test_a_dry_run_downloads_nothing(server: Server, here: Path) -> None:
         assert code == 0 and "nothing was run" in shown and "[y/N]" not in shown and server.requests == []
 
 
-def test_a_word_that_is_no_choice(here: Path) -> None:
-    out, err = (process := start("run", "archive.download=yes")).communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
-    assert err == "error: archive.download=yes is not known: use one of ask, auto, never\n"
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("archive.download=yes", "archive.download=yes is not known: use one of ask, auto, never"),
+        (
+            "archive.mirror=example.org",
+            "archive.mirror 'example.org' is no http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
+        ),
+    ],
+)
+def test_settings_of_a_run_that_cannot_be(word: str, message: str, here: Path) -> None:
+    out, err = (process := start("run", word)).communicate(timeout=60)
+    assert (process.returncode, out, err) == (2, "", f"error: {message}\n")

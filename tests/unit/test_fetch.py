@@ -20,6 +20,7 @@ import pytest
 from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
 from tsfcn import archive, fetch
 from tsfcn.errors import UserError
+from tsfcn.unpack import size
 
 ROOT = Path(__file__).parents[2]
 HASTY = fetch.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
@@ -141,6 +142,17 @@ def reset_then_well(request: Request) -> None:
         request.ranged(italy())
 
 
+def chunked(data: Callable[[], bytes], end: bytes = b"0\r\n\r\n") -> Behaviour:
+    def behave(request: Request) -> None:
+        request.head(Transfer_Encoding="chunked")
+        for at in range(0, len(data()), 10_000):
+            piece = data()[at : at + 10_000]
+            request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        request.wfile.write(end)
+
+    return behave
+
+
 def endless(request: Request) -> None:
     request.head(Connection="close")
     request.wfile.write(b"PK\3\4")
@@ -237,6 +249,12 @@ CASES = [
     Case("length over the body's", longer_than_it_is, "{url} is cut off after {whole}{tries}: {else}"),
     Case("length under the body's", shorter_than_it_is, "{url} is cut short or damaged: {again}"),
     Case("body cut short, no length", truncated, "{url} is cut short or damaged: {again}"),
+    Case("in chunks, without a length", chunked(italy), ""),
+    Case(
+        "chunks that end early",
+        chunked(italy, b"2710\r\nPK"),
+        "{url} is cut off after {all} (incomplete){tries}: {else}",
+    ),
     Case("empty body", serve(bytes), "{url} is empty: {again}"),
     Case("web page with status 200", serve(lambda: b"\n<!DOCTYPE html><p>"), "{url} is a web page, not a zip: {else}"),
     Case("no zip", serve(lambda: b"Rar!\x1a\x07"), "{url} is something else, not a zip: {else}"),
@@ -325,6 +343,7 @@ def said(message: str, url: str, patience: fetch.Patience, n_bytes: int) -> str:
         "silence": f"{patience.silence:g}",
         "silence2": f"{2 * patience.silence:g}",
         "half": f"{n_bytes // 2} of {n_bytes} bytes",
+        "all": size(n_bytes),
         "whole": f"{n_bytes} of {n_bytes + 1000} bytes",
         "else": fetch.ELSEWHERE,
         "again": "download it again, or from elsewhere",
