@@ -354,7 +354,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
         new = urllib.parse.urljoin(error.url or url, error.headers.get("Location", ""))
         if _follows(error.url or url, new):
             return UserError(f"'{url}' is redirected over and over: {ELSEWHERE}")
-        return UserError(f"'{url}' is redirected to '{new[:200]}', which is not followed: {ELSEWHERE}")
+        return UserError(f"'{url}' is redirected to {new[:200]!r}, which is not followed: {ELSEWHERE}")
     if code in (404, 410):
         return UserError(f"'{url}' is not there ({said}): {ELSEWHERE}")
     if code == 416:
@@ -435,8 +435,8 @@ def _remember(place: Incoming, url: str, same: str, total: int | None) -> None:
 class Bar:
     """The line on a terminal that says how far the download of one dataset is. Elsewhere nothing is drawn."""
 
-    def __init__(self, name: str, out: TextIO) -> None:
-        self.name, self.out = name, out
+    def __init__(self, label: str, out: TextIO) -> None:
+        self.label, self.out = label, out
         self.began = self.drawn = time.monotonic()
         self.first: int | None = None  # bytes that were there before
 
@@ -450,7 +450,7 @@ class Bar:
         self.drawn = now
         rate = size((arrived - self.first) / (now - self.began))
         of = f" of {size(total)}" if total else ""
-        print(f"\r\x1b[K{self.name}  {size(arrived)}{of}, {rate} a second", end="", file=self.out, flush=True)
+        print(f"\r\x1b[K{self.label}  {size(arrived)}{of}, {rate} a second", end="", file=self.out, flush=True)
 
     def clear(self) -> None:
         """Take the line away."""
@@ -468,12 +468,13 @@ def several(
     """
     urls = [address(name, mirror) for name in names]
     down = 0
-    for name, url in zip(names, urls, strict=True):
+    for number, (name, url) in enumerate(zip(names, urls, strict=True), start=1):
         if down == 3:
             reason = f"'{url}' is not asked for, the site failed three times before: {ELSEWHERE}"
             yield name, reason, f"failed: {name}: not asked for, the site failed three times before"
             continue
-        bar, began = Bar(name, sys.stderr), time.monotonic()
+        label = f"{name} ({number} of {len(names)})" if len(names) > 1 else name
+        bar, began = Bar(label, sys.stderr), time.monotonic()
         try:
             new = fetch(name, root, mirror, patience, bar, lambda line: print(line, file=sys.stderr, flush=True))
         except UserError as error:

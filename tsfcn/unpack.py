@@ -73,13 +73,13 @@ def destination(root: str | Path | None) -> Path:
 
     Raises UserError where it is a file or cannot be made.
     """
-    given = root or os.environ.get("TSFCN_ARCHIVE") or archive.default_folder()
+    given = root or os.environ.get("TSFCN_ARCHIVE")
     try:
-        folder = Path(given).expanduser()
+        folder = Path(given).expanduser() if given else archive.default_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         said = getattr(error, "strerror", None) or error
-        raise UserError(f"archive root '{given}' cannot be made ({said}): give another folder") from error
+        raise UserError(f"archive root '{given or '~'}' cannot be made ({said}): give another folder") from error
     return folder
 
 
@@ -494,6 +494,8 @@ def opened(file: BinaryIO, label: str) -> Generator[Zip]:
             unsafe = "take the official files"
             if path.startswith("/") or ".." in path.split("/") or re.match("[A-Za-z]:", path) or "\0" in path:
                 raise UserError(f"'{label}' is unsafe, it holds {path[:80]!r}, a path out of the folder: {unsafe}")
+            if not path.isprintable():
+                raise UserError(f"'{label}' is unsafe, it holds {path[:80]!r}, a name for no eyes: {unsafe}")
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UserError(f"'{label}' is unsafe, '{path[:80]}' in it is a link or a device: {unsafe}")
             if path in members:

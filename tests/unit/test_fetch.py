@@ -317,6 +317,11 @@ CASES = [
         serve(lambda: with_member("evil.ts", stat.S_IFLNK | 0o777)),
         "{url} is unsafe, 'evil.ts' in it is a link or a device: take the official files",
     ),
+    Case(
+        "a name that plays with the terminal",
+        serve(lambda: with_member("\x1b[2Jevil.ts")),
+        "{url} is unsafe, it holds '\\x1b[2Jevil.ts', a name for no eyes: take the official files",
+    ),
     Case("member twice", serve(twice), "{url} is unsafe, it holds '{name}_TRAIN.ts' twice: take the official files"),
     Case("10,003 members", serve(crowded), "{url} holds 10003 entries or more: take the official files"),
     Case(

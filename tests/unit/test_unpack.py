@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import struct
 import zipfile
 from pathlib import Path
@@ -166,6 +167,32 @@ def test_what_is_unpacked_is_what_was_packed(n_bytes: int, tmp_path: Path) -> No
         with unpack.source(write(tmp_path / "x.zip", zipped(files))) as origin:
             pieces = origin.files("Mine", ("Mine_TRAIN.ts", "Mine_TEST.ts"))
             assert {name: b"".join(parts) for name, parts in pieces.items()} == files
+
+
+def test_a_damaged_zip_gives_what_was_packed_or_one_line() -> None:
+    """Whatever bytes are changed or missing: never another error, and never other content."""
+    files = {f"Mine_{split}.ts": f"@data\n{split}\n".encode() + b"1,2,3:1\n" * 100 for split in ("TRAIN", "TEST")}
+    chance = random.Random(0)
+    n_well = 0
+    for whole, password in ((zipped(files), None), (encrypted(files, PASSWORD), PASSWORD)):
+        for _ in range(2000):
+            data = bytearray(whole)
+            if chance.random() < 0.2:
+                at = chance.randrange(len(data))
+                del data[at : at + chance.randrange(1, 99)]
+            for _ in range(chance.randrange(1, 4)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            try:
+                with unpack.opened(io.BytesIO(bytes(data)), "x") as origin:
+                    paths = unpack.datasets(origin.members, "x").get("Mine")
+                    if not isinstance(paths, tuple):
+                        continue
+                    pieces = origin.files("Mine", paths, password)
+                    assert {name: b"".join(parts) for name, parts in pieces.items()} == files
+                    n_well += 1
+            except UserError as error:
+                assert "\n" not in str(error)
+    assert 0 < n_well < 2000
 
 
 # ---------------------------------------------------------------------------------------------------------------------
