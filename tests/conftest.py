@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# The default folder of downloads is the user's own; tests, and the commands that they start, have an empty one.
+os.environ["XDG_DATA_HOME"] = os.path.join(tempfile.gettempdir(), "tsfcn-tests-without-data")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import sys
 
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
-    "data": "list, verify and show datasets",
+    "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
 }
 

@@ -50,6 +50,8 @@ REVISIONS = {
 }
 """What is known of a content, and how one says it."""
 
+SITE = "https://www.timeseriesclassification.com/aeon-toolkit"  # one zip a dataset, SITE/NAME.zip
+
 
 class NotAvailable(UserError):
     """The dataset cannot be had on this machine; the message says how to get it."""
@@ -180,6 +182,23 @@ def duplicates(dataset: Dataset) -> dict[str, int]:
     }
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Say whether the files of a dataset lie under `folder`, right or wrong. Raises UserError for half of them."""
+    return _under(folder, name) is not None
+
+
+def checked(name: str, folder: Path) -> dict[str, Any]:
+    """Read the files of a dataset under `folder` alone, past the cache, and return its passport.
+
+    For files that are on their way into the archive. Raises UserError as `load` does, and where there are none.
+    """
+    files, facts = _under(folder, name), catalogue.CATALOGUE.get(name)
+    if files is None:
+        raise UserError(f"dataset '{name}' in '{folder / name}' is of a format that is not read: write .tsv or .ts")
+    dataset = _read(name, files, facts)
+    return _oriented(replace(dataset, passport=_checked(dataset.passport, facts, files)), "ucr2018").passport
+
+
 def content_hash(x_train: Float64, y_train: Labels, x_test: Float64, y_test: Labels, unequal: bool) -> str:
     """Return the SHA-256 of what both splits hold, in hex, whatever file it came from.
 
@@ -225,23 +244,38 @@ def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts |
     looked = "there is no archive.root" if folder is None else f"it is not under '{folder}'"
     also = "; or pip install sktime, which bundles it" if facts.bundled else ""
     raise NotAvailable(
-        f"dataset '{name}' is not available, {looked}: unpack "
-        f"https://www.timeseriesclassification.com/aeon-toolkit/{name}.zip to ROOT/{name}/ (or the UCR 2018 archive to "
-        f"ROOT/) and set archive.root or TSFCN_ARCHIVE to ROOT{also}"
+        f"dataset '{name}' is not available, {looked}: `tsfcn data fetch {name}` downloads {SITE}/{name}.zip "
+        "(archive.download=auto does so in a run), or set archive.root or TSFCN_ARCHIVE to the folder that holds "
+        f"{name}/{name}_TRAIN.tsv{also}"
     )
 
 
 def root_folder(root: str | Path | None) -> Path | None:
-    """Return the archive's folder: `root`, else $TSFCN_ARCHIVE, else None. Raises UserError if it is not a folder."""
+    """Return the archive's folder: `root`, else $TSFCN_ARCHIVE, else the default folder if it is there, else None.
+
+    Raises UserError for a `root` or $TSFCN_ARCHIVE that is not a folder.
+    """
     given, origin = root, "archive.root"
     if given is None:
         given, origin = os.environ.get("TSFCN_ARCHIVE") or None, "TSFCN_ARCHIVE"
     if given is None:
+        with contextlib.suppress(RuntimeError):  # no home folder
+            if default_folder().is_dir():
+                return default_folder()
         return None
     folder = Path(given).expanduser()
     if not str(given) or not folder.is_dir():
         raise UserError(f"{origin} '{given}' is not a folder: give the one that holds Coffee/Coffee_TRAIN.tsv")
     return folder
+
+
+def default_folder() -> Path:
+    """Return the folder that datasets are downloaded to where neither archive.root nor TSFCN_ARCHIVE names another.
+
+    Raises RuntimeError where the user has no home folder.
+    """
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share") / "tsfcn" / "ucr2018"
 
 
 def _under(folder: Path, name: str, *, half: bool = True) -> _Files | None:

@@ -18,7 +18,7 @@ from tsfcn import config
 from tsfcn.errors import UserError, first_line
 
 GROUPS = ("model", "protocol", "executor", "experiment")
-TEXTS = ("results", "archive.root")
+TEXTS = ("results", "archive.root", "archive.mirror")
 FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the marks and labels of tables rest on
 
 

@@ -299,13 +299,16 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
 
 @dataclass
 class ArchiveConfig:
-    """Where datasets lie."""
+    """Where datasets lie, and where those that are missing come from."""
 
-    root: Optional[str] = None  # noqa: UP045 (None: the variable TSFCN_ARCHIVE, else the bundled datasets alone)
+    root: Optional[str] = None  # noqa: UP045 (None: the variable TSFCN_ARCHIVE, else the default folder)
+    download: str = "ask"  # missing datasets: ask (on a terminal, else never), auto, never
+    mirror: Optional[str] = None  # noqa: UP045 (None: the archive's public site)
     split: str = "ucr2018"  # ucr2015: train and test as the 2015 archive has them, which 14 datasets have reversed
 
     def __post_init__(self) -> None:
-        """Check the words."""
+        """Check the ranges."""
+        one_of("archive.download", self.download, ("ask", "auto", "never"))
         one_of("archive.split", self.split, ("ucr2018", "ucr2015"))
 
 

@@ -1,13 +1,16 @@
-"""`tsfcn data list | verify | show`: which datasets are here, whether they are what they should be, and what they hold.
+"""`tsfcn data list | verify | show | fetch | import`: which datasets are here, what they are, and how to get others.
 
 tsfcn data list [SELECTION ...]       a line a dataset, and where it would be read from; nothing is read
 tsfcn data verify [SELECTION ...]     read all that is here, and say which revision it is
 tsfcn data show NAME                  a picture of some cases of each class, the passport, the policies that apply
+    tsfcn data fetch NAME ...             download datasets
+    tsfcn data import FILE                take datasets from a zip or a folder
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import shutil
 import sys
@@ -18,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import archive, arrays, catalogue, picture, store
+from tsfcn import archive, arrays, catalogue, fetch, picture, store, unpack
 from tsfcn.errors import UserError
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+ROOT = "TSFCN_ARCHIVE, else ~/.local/share/tsfcn/ucr2018"
 MOST_CLASSES = 12  # that `show` draws
 MOST_CASES = 3  # of each
 
@@ -260,6 +264,75 @@ def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# fetch and import
+
+
+def fetch_datasets(options: argparse.Namespace) -> int:
+    """Download the datasets that are named. Returns the exit code."""
+    names = catalogue.select(words(options.names), words(options.exclude))
+    if options.tries < 1:
+        raise UserError(f"--tries {options.tries} is out of range: give 1 or more")
+    fetch.address(names[0], options.mirror)
+    root = unpack.destination(options.root)
+    n_failed = 0
+    for _, reason, line in fetch.several(names, root, options.mirror, fetch.Patience(tries=options.tries)):
+        n_failed += reason is not None
+        print(line, flush=True)
+    print(f"{len(names) - n_failed} of {len(names)} datasets are in '{root}'")
+    return WRONG if n_failed else OK
+
+
+def words(written: Sequence[str]) -> list[str]:
+    """Return the names of an argument, which may stand apart or with commas between."""
+    return [word for text in written for word in text.split(",") if word]
+
+
+def import_datasets(options: argparse.Namespace) -> int:
+    """Import every dataset of a zip or a folder. Returns the exit code."""
+    path = Path(options.source).expanduser()
+    with unpack.source(path) as origin:
+        found = unpack.chosen(origin, str(path))
+        root = unpack.destination(options.root)
+        secret = password(origin, options.password_file) if isinstance(origin, unpack.Zip) else None
+        n_refused = 0
+        for name, paths in found.items():
+            try:
+                passport = unpack.bring(origin, name, paths, root, secret)
+            except UserError as error:
+                n_refused += 1
+                print(f"refused: {name}: {error}", flush=True)
+                continue
+            said = "is there" if passport is None else "imported"
+            print(f"{name}: {said}" + ("" if name in catalogue.CATALOGUE else ", not of the archive"), flush=True)
+    print(f"{len(found) - n_refused} of {len(found)} datasets are in '{root}'")
+    return WRONG if n_refused else OK
+
+
+def password(zipped: unpack.Zip, file: str | None) -> bytes | None:
+    """Return the password of a zip, from the first line of `file` or asked for on the terminal; None if it needs none.
+
+    Raises UserError where it is wrong, and where there is neither file nor terminal.
+    """
+    if not zipped.encrypted:
+        return None
+    if file is not None:
+        try:
+            secret = (Path(file).read_bytes().splitlines() or [b""])[0]
+        except OSError as error:
+            raise UserError(f"--password-file '{file}' is not readable ({error.strerror}): give another") from error
+    elif sys.stdin is not None and sys.stdin.isatty():
+        print(f"'{zipped.label}' is encrypted; its makers tell the password where they offer it.", file=sys.stderr)
+        try:
+            secret = getpass.getpass().encode()
+        except EOFError:
+            secret = b""
+    else:
+        raise UserError(f"'{zipped.label}' is encrypted and there is no terminal to ask at: give --password-file FILE")
+    zipped.check_password(secret)
+    return secret
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
@@ -270,7 +343,7 @@ def parser() -> argparse.ArgumentParser:
     def verb(name: str, act: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
         added.set_defaults(act=act)
-        added.add_argument("--root", metavar="DIR", help="folder of the archive (default: TSFCN_ARCHIVE)")
+        added.add_argument("--root", metavar="DIR", help=f"folder of the archive (default: {ROOT})")
         return added
 
     selection = "names, sets or globs as in dataset=... (default: all)"
@@ -286,6 +359,16 @@ def parser() -> argparse.ArgumentParser:
     shown.add_argument("--protocol", default="fawaz2019", help="whose policies to show (default: fawaz2019)")
     shown.add_argument("--height", type=int, default=6, metavar="LINES", help="of a picture (default: 6)")
     shown.add_argument("--svg", metavar="FILE", help="also write the pictures to an SVG file")
+    added = verb("fetch", fetch_datasets, "download datasets, one zip each")
+    added.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
+    added.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
+    added.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {archive.SITE})")
+    added.add_argument("--tries", type=int, default=fetch.Patience.tries, metavar="N", help="default: %(default)s")
+    added = verb(
+        "import", import_datasets, "take datasets from a zip or a folder, each checked before it is put in place"
+    )
+    added.add_argument("source", metavar="FILE", help="zip (UCRArchive_2018.zip asks for its password) or folder")
+    added.add_argument("--password-file", metavar="FILE", help="file with the password in its first line")
     return made
 
 
@@ -306,7 +389,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename or 'the disk'} is not usable: {error.strerror or error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        print("\nstopped: what is in place stays, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     return code
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import archive, catalogue, config, execute, plan, store
+from tsfcn import archive, catalogue, config, execute, fetch, plan, store, unpack
 from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
@@ -58,7 +58,8 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
 
 
 def dataset_names(run: config.RunConfig) -> list[str]:
-    """Return the datasets that a run names. Raises UserError for a name or a folder that is not there."""
+    """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
+    fetch.address("NAME", run.archive.mirror)
     return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
 
 
@@ -107,12 +108,21 @@ def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Recor
 def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan."""
     results = Path(run.results)
-    jobs, unusable = planned(run, unchanged)
     records = store.read(results)
-    check_results(jobs, records, results)
-    jobs = known_passports(jobs, unusable, records)
-    without = {job.dataset for job in jobs if not job.passport}
-    unusable = {name: why for name, why in unusable.items() if name in without}
+
+    def plan_now() -> tuple[list[plan.Job], Unusable]:
+        jobs, unusable = planned(run, unchanged)
+        check_results(jobs, records, results)
+        jobs = known_passports(jobs, unusable, records)
+        without = {job.dataset for job in jobs if not job.passport}
+        return jobs, {name: why for name, why in unusable.items() if name in without}
+
+    jobs, unusable = plan_now()
+    missing = [name for name, (status, _) in unusable.items() if status == "skipped"]
+    if not run.dry_run and agreed(run.archive, missing):
+        failed = download(run.archive, missing)
+        jobs, unusable = plan_now()
+        unusable |= {name: ("skipped", why) for name, why in failed.items() if name in unusable}
     same = twins(jobs, records)
     by_job = {store.identity(record): record for record in [*records, *same]}
 
@@ -153,6 +163,38 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
             if event.record.get("status") == "ok":
                 remember(results, command)
     return summarise(jobs, results), jobs
+
+
+def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
+    """Say whether the missing datasets shall be downloaded: as archive.download says, or as the user answers."""
+    if not missing or settings.download == "never":
+        return False
+    if settings.download == "auto":
+        return True
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    print(
+        f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
+        f"download about {unpack.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def download(settings: config.ArchiveConfig, missing: list[str]) -> dict[str, str]:
+    """Download datasets to where the archive lies, with a line each. Returns why some failed, by name."""
+    root = unpack.destination(settings.root)
+    print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
+    failed = {}
+    for name, reason, line in fetch.several(missing, root, settings.mirror):
+        if reason is None:
+            print(line, file=sys.stderr, flush=True)
+        else:  # told once, when all are done
+            failed[name] = f"dataset '{name}' is not available: {reason}"
+    return failed
 
 
 def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers: int) -> Generator[execute.Event]:

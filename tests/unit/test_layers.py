@@ -17,6 +17,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "readers", "picture", "stats"),
     ("archive", "models", "plan", "store", "published"),
+    ("unpack",),
+    ("fetch",),
     ("render",),
     ("train", "table", "verdict", "figures"),
     ("engine", "explain", "report"),

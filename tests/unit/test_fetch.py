@@ -1,0 +1,682 @@
+"""Tests of `tsfcn.fetch` against a real server on localhost that misbehaves in every way that we could think of.
+
+`CASES` is also the table of docs/data.md: case, message, what is left on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
+from tsfcn import archive, fetch
+from tsfcn.errors import UserError
+from tsfcn.unpack import size
+
+ROOT = Path(__file__).parents[2]
+HASTY = fetch.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep proxies, the user's archive and the user's cache out of it."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "TSFCN_ARCHIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def left(root: Path) -> list[str]:
+    """Return every file and folder under root."""
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
+
+
+DATASET = [ITALY, f"{ITALY}/{ITALY}_TEST.ts", f"{ITALY}/{ITALY}_TRAIN.ts"]
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The server's ways
+
+
+def trickle(request: Request) -> None:
+    request.head(Content_Length=len(italy()))
+    for byte in italy():
+        request.wfile.write(bytes([byte]))
+        time.sleep(0.02)
+
+
+def trickle_of_headers(request: Request) -> None:
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    for _ in range(100):
+        request.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def silent(request: Request) -> None:
+    time.sleep(1)
+
+
+def silent_half_way(request: Request) -> None:
+    request.head(Content_Length=len(italy()))
+    request.wfile.write(italy()[: len(italy()) // 2])
+    time.sleep(1)
+
+
+def reset(request: Request) -> None:
+    request.head(Content_Length=len(italy()))
+    request.wfile.write(italy()[: len(italy()) // 2])
+    request.wfile.flush()
+    time.sleep(0.05)  # lets the half arrive
+    request.reset()
+
+
+def longer_than_it_is(request: Request) -> None:
+    request.head(Content_Length=len(italy()) + 1000)
+    request.wfile.write(italy())
+
+
+def shorter_than_it_is(request: Request) -> None:
+    request.head(Content_Length=len(italy()) // 2)
+    request.wfile.write(italy())
+
+
+def truncated(request: Request) -> None:
+    request.head(Connection="close")
+    request.wfile.write(italy()[: len(italy()) // 2])
+
+
+def redirect(request: Request) -> None:
+    if request.path == "/elsewhere":
+        request.ranged(italy())
+    else:
+        request.body(b"", 302, Location="/elsewhere")
+
+
+def redirect_to(address: str) -> Behaviour:
+    return lambda request: request.body(b"", 302, Location=address)
+
+
+def redirect_on(request: Request) -> None:
+    request.body(b"", 302, Location=f"/{len(request.server.requests)}")
+
+
+def answer(status: int, **headers: str) -> Behaviour:
+    return lambda request: request.body(b"<html>", status, **headers)
+
+
+def error_then_well(request: Request) -> None:
+    if len(request.server.requests) == 1:
+        request.body(b"", 500)
+    else:
+        request.ranged(italy())
+
+
+def reset_then_well(request: Request) -> None:
+    if len(request.server.requests) == 1:
+        request.head(Content_Length=len(italy()), ETag=TAG)
+        request.wfile.write(italy()[: len(italy()) // 2])
+        request.wfile.flush()
+        time.sleep(0.05)
+        request.reset()
+    else:
+        request.ranged(italy())
+
+
+def chunked(data: Callable[[], bytes], end: bytes = b"0\r\n\r\n") -> Behaviour:
+    def behave(request: Request) -> None:
+        request.head(Transfer_Encoding="chunked")
+        for at in range(0, len(data()), 10_000):
+            piece = data()[at : at + 10_000]
+            request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        request.wfile.write(end)
+
+    return behave
+
+
+def endless(request: Request) -> None:
+    request.head(Connection="close")
+    request.wfile.write(b"PK\3\4")
+    while True:
+        request.wfile.write(bytes(1 << 16))
+
+
+def says_huge(request: Request) -> None:
+    request.head(Content_Length=10**13)
+    request.wfile.write(b"PK\3\4")
+
+
+def serve(data: Callable[[], bytes]) -> Behaviour:
+    return lambda request: request.body(data())
+
+
+def corrupt() -> bytes:
+    data = bytearray(italy())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(64)
+    return bytes(data)
+
+
+def renamed(source: str) -> bytes:
+    return zipped({path.replace(source, ITALY): data for path, data in real(source).items()})
+
+
+def with_member(name: str, mode: int = stat.S_IFREG | 0o644) -> bytes:
+    info = zipfile.ZipInfo(name)
+    info.external_attr, info.create_system = mode << 16, 3
+    return zipped([*real(ITALY).items(), (info, b"/etc/passwd")])
+
+
+def twice() -> bytes:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        return zipped([*real(ITALY).items(), *real(ITALY).items()])
+
+
+def with_train(data: bytes) -> bytes:
+    return zipped({**real(ITALY), f"{ITALY}_TRAIN.ts": data})
+
+
+def lying_bomb() -> bytes:
+    """Return a zip whose list of entries says that a file is smaller than what is in it."""
+    data = bytearray(with_train(b"0," * 900_000))
+    for sign, offset in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        at = data.index(sign) + offset
+        data[at : at + 4] = (1000).to_bytes(4, "little")
+    return bytes(data)
+
+
+def crowded() -> bytes:
+    return zipped({**{f"{n}.txt": b"" for n in range(10_001)}, **real(ITALY)})
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The table
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the server does, what is said, in the terms of `said`, and what is left: nothing, or the dataset."""
+
+    name: str
+    behave: Behaviour
+    message: str  # "" if the dataset comes
+
+    @property
+    def left(self) -> str:
+        """What is left on disk."""
+        return "nothing" if self.message else "the dataset"
+
+
+CASES = [
+    Case("slow trickle", trickle, "{url} is too slow, under 1.0 kB a second for {window} s, {after}{tries}: {else}"),
+    Case("trickle of headers", trickle_of_headers, "{url} is without a whole answer for {silence2} s{tries}: {else}"),
+    Case("no answer", silent, "{url} is silent for {silence} s{tries}: {else}"),
+    Case("silence in the middle", silent_half_way, "{url} is silent for {silence} s after {half}{tries}: {else}"),
+    Case("reset in the middle", reset, "{url} is cut off after {half} (Connection reset by peer){tries}: {else}"),
+    Case("reset in the middle, once", reset_then_well, ""),
+    Case("redirection", redirect, ""),
+    Case("redirection in a circle", redirect_to("/"), "{url} is redirected over and over: {else}"),
+    Case("redirection without end", redirect_on, "{url} is redirected over and over: {else}"),
+    Case(
+        "redirection to a file",
+        redirect_to("file:///etc/passwd"),
+        "{url} is redirected to 'file:///etc/passwd', which is not followed: {else}",
+    ),
+    Case("404", answer(404), "{url} is not there (404 Not Found): {else}"),
+    Case("403", answer(403), "{url} is refused (403 Forbidden): {else}"),
+    Case("500 for ever", answer(500), "{url} is not to be had now (500 Internal Server Error){tries}: {else}"),
+    Case("500, then well", error_then_well, ""),
+    Case("429", answer(429, Retry_After="0"), "{url} is not to be had now (429 Too Many Requests){tries}: {else}"),
+    Case("length over the body's", longer_than_it_is, "{url} is cut off after {whole}{tries}: {else}"),
+    Case("length under the body's", shorter_than_it_is, "{url} is cut short or damaged: {again}"),
+    Case("body cut short, no length", truncated, "{url} is cut short or damaged: {again}"),
+    Case("in chunks, without a length", chunked(italy), ""),
+    Case(
+        "chunks that end early",
+        chunked(italy, b"2710\r\nPK"),
+        "{url} is cut off after {all} (incomplete){tries}: {else}",
+    ),
+    Case("empty body", serve(bytes), "{url} is empty: {again}"),
+    Case("web page with status 200", serve(lambda: b"\n<!DOCTYPE html><p>"), "{url} is a web page, not a zip: {else}"),
+    Case("no zip", serve(lambda: b"Rar!\x1a\x07"), "{url} is something else, not a zip: {else}"),
+    Case("corrupt zip", serve(corrupt), "{url} is damaged, '{name}_TEST.ts' {spoilt}: {again}"),
+    Case(
+        "another dataset",
+        serve(lambda: zipped(real("GunPoint"))),
+        "{url} is without dataset '{name}', it holds GunPoint: set another archive.mirror",
+    ),
+    Case(
+        "another dataset under this name",
+        serve(lambda: renamed("GunPoint")),
+        "dataset '{name}' in {url} is of 50 training and 150 test cases, not the official 67 and 1029: take the "
+        "official files of the UCR 2018 archive, or give yours another name",
+    ),
+    Case(
+        "a line that is no data",
+        serve(lambda: with_train(b"@data\n1,2,x:1\n")),
+        "file '{address}/{name}_TRAIN.ts' line 2 column 3 is 'x': write a number, or NaN for a missing value",
+    ),
+    Case("half a dataset", serve(lambda: zipped(dict([*real(ITALY).items()][:1]))), "{holds_half}"),
+    Case(
+        "oversized, as it says",
+        says_huge,
+        "{url} is oversized, 10000 GB, more than the 5.5 MB that it can have: {else}",
+    ),
+    Case("oversized, unsaid", endless, "{url} is oversized, more than the 5.5 MB that it can have: {else}"),
+    Case(
+        "oversized file in it",
+        serve(lambda: with_train(bytes(50_000_000))),
+        "{url} is oversized, '{name}_TRAIN.ts' has 50 MB where 1.8 MB are the most: take the official files",
+    ),
+    Case(
+        "bomb",
+        serve(lambda: with_train(bytes(1_800_000))),
+        "{url} is a zip bomb, '{name}_TRAIN.ts' grows beyond what it may: take the official files",
+    ),
+    Case(
+        "bomb that lies",
+        serve(lying_bomb),
+        "{url} is a zip bomb, '{name}_TRAIN.ts' grows beyond what it may: take the official files",
+    ),
+    Case(
+        "path traversal",
+        serve(lambda: with_member("../../evil.ts")),
+        "{url} is unsafe, it holds '../../evil.ts', a path out of the folder: take the official files",
+    ),
+    Case(
+        "absolute path",
+        serve(lambda: with_member("/etc/evil.ts")),
+        "{url} is unsafe, it holds '/etc/evil.ts', a path out of the folder: take the official files",
+    ),
+    Case(
+        "drive letter",
+        serve(lambda: with_member("C:\\evil.ts")),
+        "{url} is unsafe, it holds 'C:/evil.ts', a path out of the folder: take the official files",
+    ),
+    Case(
+        "symbolic link",
+        serve(lambda: with_member("evil.ts", stat.S_IFLNK | 0o777)),
+        "{url} is unsafe, 'evil.ts' in it is a link or a device: take the official files",
+    ),
+    Case(
+        "a name that plays with the terminal",
+        serve(lambda: with_member("\x1b[2Jevil.ts")),
+        "{url} is unsafe, it holds '\\x1b[2Jevil.ts', a name for no eyes: take the official files",
+    ),
+    Case("member twice", serve(twice), "{url} is unsafe, it holds '{name}_TRAIN.ts' twice: take the official files"),
+    Case("10,003 members", serve(crowded), "{url} holds 10003 entries or more: take the official files"),
+    Case(
+        "zip in a zip",
+        serve(lambda: zipped({f"{ITALY}.zip": italy()})),
+        "{url} is without dataset '{name}', it holds no dataset: set another archive.mirror",
+    ),
+    Case(
+        "encrypted",
+        serve(lambda: encrypted(real(ITALY), b"secret")),
+        "{url} is encrypted: use `tsfcn data import`, which asks for the password",
+    ),
+]
+
+
+def said(message: str, url: str, patience: fetch.Patience, n_bytes: int) -> str:
+    """Return a message of CASES as it reads for this address, patience and size of the good zip."""
+    terms = {
+        "url": f"'{url}'",
+        "address": url,
+        "name": ITALY,
+        "tries": f", tried {patience.tries} times",
+        "window": f"{patience.window:g}",
+        "silence": f"{patience.silence:g}",
+        "silence2": f"{2 * patience.silence:g}",
+        "half": f"{n_bytes // 2} of {n_bytes} bytes",
+        "all": size(n_bytes),
+        "whole": f"{n_bytes} of {n_bytes + 1000} bytes",
+        "else": fetch.ELSEWHERE,
+        "again": "download it again, or from elsewhere",
+        "holds_half": f"'{url}' holds half of dataset '{ITALY}', '{ITALY}_TRAIN.ts': it needs _TRAIN and _TEST",
+        # Two words stand for what depends on the moment or on zlib's version.
+        "after": "after N bytes",
+        "spoilt": "cannot be unpacked",
+    }
+    return message.format(**terms)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_misbehaving_server(case: Case, server: Server, root: Path) -> None:
+    server.behave = case.behave
+    patience = HASTY if "silence" in case.message else replace(HASTY, silence=10)  # making a zip takes a while
+    url = f"{server.url}/{ITALY}.zip"
+    (root / "Mine").mkdir()
+    (root / "Mine" / "notes.txt").write_text("stays")
+    before = left(root)
+    if not case.message:
+        assert fetch.fetch(ITALY, root, server.url, patience)
+        assert left(root) == sorted([*before, *DATASET])
+        assert archive.load(ITALY, root).passport["content"] == archive.load(ITALY).passport["content"]
+        return
+    with pytest.raises(UserError) as caught:
+        fetch.fetch(ITALY, root, server.url, patience)
+    message = str(caught.value)
+    assert "\n" not in message and str(root) not in message
+    if case.name == "slow trickle":
+        words = message.split("after ")[1].split(" bytes", maxsplit=1)[0]
+        message = message.replace(f"after {words} bytes", "after N bytes")
+        assert words.endswith(f" of {len(italy())}")
+    if case.name == "corrupt zip":
+        message = message.replace("does not fit its checksum", "cannot be unpacked")
+    assert message == said(case.message, url, patience, len(italy()))
+    assert left(root) == before
+
+
+def test_the_table_of_the_documentation() -> None:
+    address = f"https://MIRROR/{ITALY}.zip"
+    rows = ["| the server sends | message | left on disk |", "| --- | --- | --- |"]
+    for case in CASES:
+        message = said(case.message, address, fetch.Patience(), 150_000).replace(fetch.ELSEWHERE, "…")
+        rows.append(f"| {case.name} | {message.replace('|', '&#124;')} | {case.left} |")
+    table = "\n".join(rows)
+    text = (ROOT / "docs" / "data.md").read_text()
+    assert table in text, f"docs/data.md lacks this table:\n{table}"
+
+
+def test_connection_refused(root: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with pytest.raises(UserError) as caught:
+        fetch.fetch(ITALY, root, url, HASTY)
+    expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {fetch.ELSEWHERE}"
+    assert str(caught.value) == expected
+    assert left(root) == []
+
+
+def test_unknown_host(root: Path) -> None:
+    with pytest.raises(UserError, match=r"is not reachable \(.+\), tried 2 times: try later"):
+        fetch.fetch(ITALY, root, "http://nowhere.invalid", HASTY)
+    assert left(root) == []
+
+
+def test_a_proxy_is_used_and_named_without_its_password(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(UserError) as caught:
+        fetch.fetch(ITALY, root, "http://archive.invalid", HASTY)
+    assert "is not reachable (Connection refused) through the proxy '127.0.0.1:9', tried 2 times" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_https_is_not_left() -> None:
+    assert fetch._follows("http://a/x", "https://b/y") and fetch._follows("http://a/x", "http://b/y")
+    assert fetch._follows("https://a/x", "https://b/y")
+    assert not fetch._follows("https://a/x", "http://a/x")
+    assert not fetch._follows("http://a/x", "file:///x") and not fetch._follows("http://a/x", "ftp://a/x")
+
+
+@pytest.mark.parametrize(
+    "mirror", ["ftp://a/b", "example.org/ucr", "http://", "https://a b/c", "http://a/{n}", "", "http://a:x/"]
+)
+def test_a_mirror_that_is_no_address(mirror: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^archive\.mirror '.*' is no http\(s\) address: write https://HOST/FOLDER or "
+    ):
+        fetch.address("Coffee", mirror)
+
+
+def test_a_mirror_with_a_password_is_refused_without_telling_it() -> None:
+    with pytest.raises(UserError) as caught:
+        fetch.address("Coffee", "https://me:secret@example.org")
+    assert str(caught.value) == (
+        "archive.mirror is an address with a user's name in it, which is not sent: write it without"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Going on
+
+
+class Stop:
+    """Interrupts a download, as Ctrl-C does, when half of it has arrived."""
+
+    def __call__(self, arrived: int, total: int | None) -> None:
+        if arrived >= len(italy()) // 2:
+            raise KeyboardInterrupt
+
+
+def halves(request: Request) -> None:
+    """Send the first half, and the rest when it was seen."""
+    request.head(Content_Length=len(italy()), ETag=TAG)
+    request.wfile.write(italy()[: len(italy()) // 2])
+    request.wfile.flush()
+    time.sleep(0.5)
+
+
+def interrupt(server: Server, root: Path, behave: Behaviour = halves) -> int:
+    """Leave half a download behind and return its bytes."""
+    server.behave = behave
+    with pytest.raises(KeyboardInterrupt):
+        fetch.fetch(ITALY, root, server.url, HASTY, Stop())
+    assert left(root) == [".incoming", f".incoming/{ITALY}", f".incoming/{ITALY}/part", f".incoming/{ITALY}/part.json"]
+    server.requests.clear()
+    return (root / ".incoming" / ITALY / "part").stat().st_size
+
+
+def test_an_interrupted_download_goes_on(server: Server, root: Path) -> None:
+    n_bytes = interrupt(server, root)
+    server.behave = lambda request: request.ranged(italy())
+    arrived: list[int] = []
+    assert fetch.fetch(ITALY, root, server.url, HASTY, lambda now, total: arrived.append(now))
+    ((_, headers),) = server.requests
+    assert (headers["Range"], headers["If-Range"]) == (f"bytes={n_bytes}-", TAG)
+    assert arrived[0] > n_bytes and arrived[-1] == len(italy())
+    assert left(root) == DATASET
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        pytest.param(lambda request: request.ranged(italy(), '"b"'), id="changed, as a good server says"),
+        pytest.param(lambda request: request.body(italy(), ETag=TAG), id="no ranges"),
+        pytest.param(
+            lambda request: (
+                request.body(
+                    italy()[int(request.headers["Range"][6:-1]) :],
+                    206,
+                    ETag='"b"',
+                    Content_Range=f"bytes {request.headers['Range'][6:-1]}-{len(italy()) - 1}/{len(italy())}",
+                )
+                if "Range" in request.headers
+                else request.body(italy(), ETag='"b"')
+            ),
+            id="changed, and sends a range of it all the same",
+        ),
+        pytest.param(
+            lambda request: (
+                request.body(italy()[7:], 206, Content_Range=f"bytes 7-{len(italy()) - 1}/{len(italy())}", ETag=TAG)
+                if "Range" in request.headers
+                else request.body(italy())
+            ),
+            id="another range",
+        ),
+        pytest.param(
+            lambda request: (
+                request.body(italy()[1:], 206, ETag=TAG) if "Range" in request.headers else request.body(italy())
+            ),
+            id="a range that is not named",
+        ),
+        pytest.param(
+            lambda request: request.body(b"", 416) if "Range" in request.headers else request.body(italy()),
+            id="range refused",
+        ),
+    ],
+)
+def test_a_download_starts_anew_where_it_cannot_go_on(behave: Behaviour, server: Server, root: Path) -> None:
+    interrupt(server, root)
+    server.behave = behave
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_part_of_unknown_origin_is_not_gone_on_with(server: Server, root: Path) -> None:
+    def untold(request: Request) -> None:
+        request.head(Content_Length=len(italy()))  # neither ETag nor date
+        request.wfile.write(italy()[: len(italy()) // 2])
+        request.wfile.flush()
+        time.sleep(0.5)
+
+    interrupt(server, root, untold)
+    server.behave = lambda request: request.ranged(italy())
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert all("Range" not in headers for _, headers in server.requests)
+
+
+def test_a_weak_tag_does_not_count_but_the_date_does(server: Server, root: Path) -> None:
+    date = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+    def dated(request: Request) -> None:
+        request.head(Content_Length=len(italy()), ETag='W/"a"', Last_Modified=date)
+        request.wfile.write(italy()[: len(italy()) // 2])
+        request.wfile.flush()
+        time.sleep(0.5)
+
+    interrupt(server, root, dated)
+    server.behave = lambda request: request.ranged(italy())
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert server.requests[0][1]["If-Range"] == date
+
+
+def test_a_part_of_another_mirror_is_not_gone_on_with(server: Server, root: Path) -> None:
+    interrupt(server, root)
+    with serving() as other:
+        assert fetch.fetch(ITALY, root, other.url, HASTY)
+        assert all("Range" not in headers for _, headers in other.requests)
+    assert left(root) == DATASET
+
+
+def test_two_files_in_one_are_downloaded_again(server: Server, root: Path) -> None:
+    """A server that says that a file is the same although it is not."""
+
+    def other_half(request: Request) -> None:
+        request.ranged(italy() if "Range" not in request.headers else corrupt()[:-9] + bytes(9))
+
+    interrupt(server, root)
+    server.behave = other_half
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert len(server.requests) == 2 and left(root) == DATASET
+
+
+def test_what_a_kill_left_is_replaced(server: Server, root: Path) -> None:
+    place = root / ".incoming" / ITALY
+    (place / "unpacked" / ITALY).mkdir(parents=True)
+    (place / "unpacked" / ITALY / f"{ITALY}_TRAIN.ts").write_text("torn")
+    (place / "part").write_bytes(b"torn")
+    (place / "part.json").write_text("{")
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_complete_part_needs_no_server(root: Path) -> None:
+    place = root / ".incoming" / ITALY
+    place.mkdir(parents=True)
+    (place / "part").write_bytes(italy())
+    url = fetch.address(ITALY, "http://127.0.0.1:9")
+    (place / "part.json").write_text(json.dumps({"url": url, "same": "", "total": len(italy())}))
+    assert fetch.fetch(ITALY, root, "http://127.0.0.1:9", HASTY)
+    assert left(root) == DATASET
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is there already
+
+
+def test_a_dataset_that_is_there_is_not_asked_for(server: Server, root: Path) -> None:
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert not fetch.fetch(ITALY, root, server.url, HASTY)
+    assert len(server.requests) == 1
+
+
+def test_an_empty_folder_is_no_hindrance(server: Server, root: Path) -> None:
+    (root / ITALY).mkdir()
+    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+@pytest.mark.parametrize("name", ["notes.txt", f"{ITALY}_TRAIN.ts"])
+def test_what_is_there_is_never_touched(name: str, server: Server, root: Path) -> None:
+    (root / ITALY).mkdir()
+    (root / ITALY / name).write_text("mine")
+    with pytest.raises(
+        UserError, match=rf"^(dataset|folder) '.*{ITALY}' is there but .*move '.*' away and start again"
+    ):
+        fetch.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == [ITALY, f"{ITALY}/{name}"] and (root / ITALY / name).read_text() == "mine"
+    assert server.requests == []
+
+
+def test_several_at_once_download_once(server: Server, root: Path) -> None:
+    news: list[bool] = []
+    told: list[str] = []
+
+    def slowly(request: Request) -> None:
+        time.sleep(0.2)
+        request.ranged(italy())
+
+    server.behave = slowly
+    threads = [
+        threading.Thread(target=lambda: news.append(fetch.fetch(ITALY, root, server.url, HASTY, tell=told.append)))
+        for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(news) == [False] * 4 + [True]
+    assert told == [f"{ITALY}: another process is at it, waiting"] * 4
+    assert len(server.requests) == 1 and left(root) == DATASET
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several
+
+
+def test_a_site_that_is_down_is_not_asked_for_each(server: Server, root: Path) -> None:
+    server.behave = answer(503)
+    names = ["Coffee", "Beef", "Adiac", "BME", "Chinatown"]
+    told = list(fetch.several(names, root, server.url, HASTY))
+    assert [name for name, reason, _ in told if reason] == names
+    assert len(server.requests) == 3 * HASTY.tries
+    assert told[3][2] == "failed: BME: not asked for, the site failed three times before"
+    assert left(root) == []
+
+
+def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
+    server.behave = lambda request: request.ranged(italy()) if ITALY in request.path else request.body(b"", 404)
+    told = list(fetch.several(["Coffee", ITALY, "Beef"], root, server.url, HASTY))
+    assert [reason is None for _, reason, _ in told] == [False, True, False]
+    assert left(root) == DATASET
+
+
+def test_an_estimate_is_of_the_right_order() -> None:
+    files = real(ITALY)
+    three = {f"{path}{n}": data for path, data in files.items() for n in range(3)}
+    assert 0.5 < fetch.estimate([ITALY]) / len(zipped(three)) < 2
+    assert fetch.estimate(["Coffee", "no such"]) == fetch.estimate(["Coffee"])

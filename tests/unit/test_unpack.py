@@ -1,0 +1,316 @@
+"""Tests of `tsfcn.unpack`: what a zip or a folder holds, the traditional encryption, and what is put in place.
+
+What a malicious zip meets stands in test_fetch.py, whose server sends them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.server import ITALY, encrypted, real, zipped
+from tsfcn import archive, unpack
+from tsfcn.errors import UserError
+
+PASSWORD = b"some one"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def bring_all(path: Path, root: Path, password: bytes | None = None) -> list[str]:
+    """Import a zip or a folder as the command does; return the names."""
+    with unpack.source(path) as origin:
+        found = unpack.chosen(origin, str(path))
+        return [name for name, paths in found.items() if unpack.bring(origin, name, paths, root, password)]
+
+
+def left(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a source holds
+
+
+def test_the_official_layout() -> None:
+    adjusted = "U/Missing_value_and_variable_length_datasets_adjusted"
+    found = unpack.datasets(
+        [
+            "U/Coffee/Coffee_TRAIN.tsv",
+            "U/Coffee/Coffee_TEST.tsv",
+            "U/Coffee/README.md",
+            f"{adjusted}/PLAID/PLAID_TRAIN.tsv",
+            f"{adjusted}/PLAID/PLAID_TEST.tsv",
+            f"{adjusted}/Crop/Crop_TRAIN.tsv",
+            f"{adjusted}/Crop/Crop_TEST.tsv",
+            "U/PLAID/PLAID_TEST.tsv",
+            "U/PLAID/PLAID_TRAIN.tsv",
+            "__MACOSX/U/Coffee/._Coffee_TRAIN.tsv",
+            "U/._Coffee_TRAIN.tsv",
+        ],
+        "U.zip",
+    )
+    assert found == {name: (f"U/{name}/{name}_TRAIN.tsv", f"U/{name}/{name}_TEST.tsv") for name in ("Coffee", "PLAID")}
+
+
+def test_the_first_format_and_the_least_depth_are_taken() -> None:
+    splits = [f"{folder}X_{split}" for folder in ("", "a/") for split in ("TRAIN", "TEST")]
+    several = [f"{path}.{kind}" for path in splits for kind in ("arff", "ts")]
+    assert unpack.datasets(several, "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+    assert unpack.datasets([*several, "a/X_TEST.tsv"], "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["a/X_TRAIN.ts"], "'U' holds half of dataset 'X', 'a/X_TRAIN.ts': it needs _TRAIN and _TEST"),
+        (["a/X_TRAIN.ts", "b/X_TEST.ts"], "'U' holds half of dataset 'X', 'a/X_TRAIN.ts': it needs _TRAIN and _TEST"),
+        (
+            [f"{folder}/X_{split}.ts" for folder in "ab" for split in ("TRAIN", "TEST")],
+            "'U' holds dataset 'X' in 'a' and 'b': import one of them",
+        ),
+    ],
+)
+def test_what_leaves_a_choice_is_refused_alone(paths: list[str], message: str) -> None:
+    found = unpack.datasets([*paths, "Y_TRAIN.ts", "Y_TEST.ts"], "U")
+    assert str(found["X"]) == message
+    assert found["Y"] == ("Y_TRAIN.ts", "Y_TEST.ts")
+
+
+def test_limits_hold_for_the_largest_official_files(archive_root: Path) -> None:
+    sizes = {path: path.stat().st_size for path in archive_root.glob("*/*.tsv")}
+    assert sizes
+    assert not [path for path, n_bytes in sizes.items() if n_bytes > unpack.largest(path.parent.name)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The traditional encryption, against Python's own
+
+
+def test_decrypts_as_zipfile_does(tmp_path: Path) -> None:
+    files = real("GunPoint")
+    data = encrypted(files, PASSWORD)
+    with zipfile.ZipFile(io.BytesIO(data)) as theirs:
+        assert {info.filename: theirs.read(info, PASSWORD) for info in theirs.infolist()} == files
+    with unpack.source(write(tmp_path / "x.zip", data)) as ours:
+        assert isinstance(ours, unpack.Zip) and ours.encrypted
+        paths = unpack.chosen(ours, "x")["GunPoint"]
+        assert isinstance(paths, tuple)
+        ours.check_password(PASSWORD)
+        assert {name: b"".join(pieces) for name, pieces in ours.files("GunPoint", paths, PASSWORD).items()} == files
+
+
+def test_a_wrong_password_is_noticed_before_anything_is_unpacked(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.zip", encrypted({f"{n}.txt": b"text" for n in range(8)}, PASSWORD))
+    with unpack.source(path) as origin:
+        assert isinstance(origin, unpack.Zip)
+        for password in (b"", b"other", "ümlaut".encode()):
+            with pytest.raises(UserError) as caught:
+                origin.check_password(password)
+            assert str(caught.value) == f"password of '{path}' is wrong: its makers tell it where they offer the file"
+
+
+def test_aes_says_what_to_do(tmp_path: Path, root: Path) -> None:
+    data = bytearray(zipped(real(ITALY)))
+    for sign, flags, method in ((b"PK\1\2", 8, 10), (b"PK\3\4", 6, 8)):  # as WinZip and 7-Zip mark it
+        at = -1
+        while (at := data.find(sign, at + 1)) >= 0:
+            struct.pack_into("<H", data, at + flags, 1)
+            struct.pack_into("<H", data, at + method, 99)
+    path = write(tmp_path / "x.zip", bytes(data))
+    with pytest.raises(UserError) as caught:
+        bring_all(path, root, PASSWORD)
+    assert str(caught.value) == (
+        f"'{path}' is encrypted with AES, which only other programs undo: unpack it (7z x FILE) and import the folder"
+    )
+    assert left(root) == []
+
+
+def test_another_packing_says_what_to_do(tmp_path: Path, root: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_BZIP2) as file:
+        for name, data in real(ITALY).items():
+            file.writestr(name, data)
+    with pytest.raises(UserError, match=r"is packed by method 12, which is not read: unpack it with another program"):
+        bring_all(write(tmp_path / "x.zip", out.getvalue()), root)
+    assert left(root) == []
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, unpack.PIECE - 1, unpack.PIECE, 3 * unpack.PIECE + 1])
+def test_what_is_unpacked_is_what_was_packed(n_bytes: int, tmp_path: Path) -> None:
+    """Of one value, which zlib gives back long after it has taken the last of its input, and of many."""
+    for data in (b"1" * n_bytes, os.urandom(n_bytes)):
+        files = {"Mine_TRAIN.ts": data, "Mine_TEST.ts": b"x"}
+        with unpack.source(write(tmp_path / "x.zip", zipped(files))) as origin:
+            pieces = origin.files("Mine", ("Mine_TRAIN.ts", "Mine_TEST.ts"))
+            assert {name: b"".join(parts) for name, parts in pieces.items()} == files
+
+
+def test_a_damaged_zip_gives_what_was_packed_or_one_line() -> None:
+    """Whatever bytes are changed or missing: never another error, and never other content."""
+    files = {f"Mine_{split}.ts": f"@data\n{split}\n".encode() + b"1,2,3:1\n" * 100 for split in ("TRAIN", "TEST")}
+    chance = random.Random(0)
+    n_well, messages = 0, list[str]()
+    for whole, password in ((zipped(files), None), (encrypted(files, PASSWORD), PASSWORD)):
+        for _ in range(2000):
+            data = bytearray(whole)
+            if chance.random() < 0.2:
+                at = chance.randrange(len(data))
+                del data[at : at + chance.randrange(1, 99)]
+            for _ in range(chance.randrange(1, 4)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            try:
+                with unpack.opened(io.BytesIO(bytes(data)), "x") as origin:
+                    paths = unpack.datasets(origin.members, "x").get("Mine")
+                    if not isinstance(paths, tuple):
+                        continue
+                    pieces = origin.files("Mine", paths, password)
+                    assert {name: b"".join(parts) for name, parts in pieces.items()} == files
+                    n_well += 1
+            except UserError as error:
+                messages.append(str(error))
+    assert 0 < n_well < 2000
+    assert messages and not [message for message in messages if "\n" in message]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Importing
+
+
+def test_a_zip_of_several_and_a_folder(tmp_path: Path, root: Path) -> None:
+    both = {**real(ITALY), **{f"deep/er/{path}": data for path, data in real("GunPoint").items()}, "read me": b""}
+    assert bring_all(write(tmp_path / "x.zip", zipped(both)), root) == ["GunPoint", ITALY]
+    assert archive.load("GunPoint", root).passport["source"] == "ts"
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    assert bring_all(root, copies) == ["GunPoint", ITALY]
+    assert left(copies) == left(root)
+    assert bring_all(root, copies) == []  # they are there
+    assert bring_all(copies / ITALY, root) == []
+
+
+def test_a_dataset_of_the_users_own(tmp_path: Path, root: Path) -> None:
+    mine = {f"Mine_{split}.tsv": b"a\t1\t2\nb\t2\t1\n" for split in ("TRAIN", "TEST")}
+    assert bring_all(write(tmp_path / "x.zip", zipped(mine)), root) == ["Mine"]
+    assert archive.load("Mine", root).passport["archive"] == "user"
+
+
+def test_a_refused_dataset_leaves_nothing(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "folder"
+    for path, data in real("GunPoint").items():
+        write(folder / path.replace("GunPoint", "Coffee"), data)
+    with pytest.raises(UserError) as caught:
+        bring_all(folder, root)
+    assert str(caught.value).startswith(f"dataset 'Coffee' in '{folder}' is of 50 training and 150 test cases, not")
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "'{path}' is empty: download it again, or from elsewhere"),
+        (b"text", "'{path}' is not a zip: download it again, or from elsewhere"),
+        (b" <!DOCTYPE html>", "'{path}' is a web page, not a zip: download it again, or from elsewhere"),
+        (zipped({"a": b""}), "'{path}' holds no dataset: give the archive's zip or a folder with NAME_TRAIN and "),
+        (zipped({"a/b.ZIP": b""}), "'{path}' holds another zip, 'a/b.ZIP', and no NAME_TRAIN and NAME_TEST files "),
+        (zipped({"a": bytes(100)})[:-30], "'{path}' is cut short or damaged: download it again, or from elsewhere"),
+    ],
+)
+def test_what_is_no_archive(data: bytes, message: str, tmp_path: Path, root: Path) -> None:
+    path = write(tmp_path / "x.zip", data)
+    with pytest.raises(UserError) as caught:
+        bring_all(path, root)
+    assert str(caught.value).startswith(message.format(path=path)) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(UserError, match=r"^file '.*no\.zip' is not readable \(No such file or directory\): give a zip"):
+        bring_all(tmp_path / "no.zip", root)
+
+
+def test_an_empty_folder(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no dataset: give the archive's zip or a folder with NAME_TRAIN and"):
+        bring_all(tmp_path, root)
+
+
+def test_an_oversized_file_in_a_folder(tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "folder"
+    write(folder / "Coffee_TRAIN.tsv", b"x")
+    with write(folder / "Coffee_TEST.tsv", b"").open("r+b") as file:
+        file.truncate(10**9)
+    with pytest.raises(UserError, match=r"^file '.*Coffee_TEST\.tsv' is oversized, 1\.0 GB: 1\.5 MB are the most$"):
+        bring_all(folder, root)
+    assert list(root.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where datasets go
+
+
+def test_the_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    default = tmp_path / "data" / "tsfcn" / "ucr2018"
+    assert archive.root_folder(None) is None
+    assert unpack.destination(None) == default == archive.root_folder(None)  # found from now on
+    monkeypatch.setenv("TSFCN_ARCHIVE", str(tmp_path / "mine"))
+    assert unpack.destination(None) == tmp_path / "mine" == archive.root_folder(None)
+    assert unpack.destination(tmp_path / "given") == tmp_path / "given"
+
+
+def test_a_default_folder_that_is_no_absolute_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert archive.default_folder() == tmp_path / ".local" / "share" / "tsfcn" / "ucr2018"
+
+
+def test_a_destination_that_cannot_be(tmp_path: Path) -> None:
+    file = write(tmp_path / "file", b"")
+    for path, reason in ((file, "File exists"), (file / "under", "Not a directory")):
+        with pytest.raises(UserError) as caught:
+            unpack.destination(path)
+        assert str(caught.value) == f"archive root '{path}' cannot be made ({reason}): give another folder"
+
+
+def test_no_room(root: Path) -> None:
+    unpack.room(root, 1)
+    with pytest.raises(UserError, match=r"^archive root '.*' has .* free, 10000 GB are needed: make room, or give"):
+        unpack.room(root, 10**13)
+
+
+def test_an_interruption_keeps_only_what_has_arrived(root: Path) -> None:
+    def interrupted(name: str, arrived: bytes) -> None:
+        with unpack.Incoming(name, root) as place:
+            place.part.write(arrived)
+            write(place.unpacked / name / f"{name}_TRAIN.ts", b"")
+            raise KeyboardInterrupt
+
+    for name, arrived in (("X", b"half"), ("Y", b"")):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(name, arrived)
+        assert left(root) == [".incoming/X/part"]
+    with unpack.Incoming("X", root) as place:
+        assert place.part.read() == b"half"
+    assert list(root.iterdir()) == []
