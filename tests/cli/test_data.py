@@ -202,7 +202,7 @@ def official(here: Path) -> Path:
 
 def check_imported(out: str, here: Path) -> None:
     first, second, last = out.splitlines()[-3:]
-    assert first.startswith("refused: Coffee: dataset 'Coffee' in 'U.zip' is of 50 training and 150 test cases, not ")
+    assert first.startswith("refused: Coffee: dataset 'Coffee' in 'U.zip' is of the content of 'GunPoint': take ")
     assert second == f"{ITALY}: imported"
     assert last == "1 of 2 datasets are in 'root'"
     assert left(here / "root") == DATASET

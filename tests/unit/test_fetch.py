@@ -267,7 +267,7 @@ CASES = [
     Case(
         "another dataset under this name",
         serve(lambda: renamed("GunPoint")),
-        "dataset '{name}' in {url} is of 50 training and 150 test cases, not the official 67 and 1029: take the "
+        "dataset '{name}' in {url} is of the content of 'GunPoint': take the "
         "official files of the UCR 2018 archive, or give yours another name",
     ),
     Case(

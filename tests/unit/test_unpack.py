@@ -224,7 +224,7 @@ def test_a_refused_dataset_leaves_nothing(tmp_path: Path, root: Path) -> None:
         write(folder / path.replace("GunPoint", "Coffee"), data)
     with pytest.raises(UserError) as caught:
         bring_all(folder, root)
-    assert str(caught.value).startswith(f"dataset 'Coffee' in '{folder}' is of 50 training and 150 test cases, not")
+    assert str(caught.value).startswith(f"dataset 'Coffee' in '{folder}' is of the content of 'GunPoint': take")
     assert list(root.iterdir()) == []
 
 
