@@ -34,6 +34,7 @@ COMMANDS = set(LAYERS[-2]) | {"compose"}
 HOMES = {
     "torch": {"models", "train", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "figures", "report", "compare"},
+    "scipy": {"stats"},
     "sklearn": {"estimator"},
     "sktime": {"estimator"},
     "hydra": COMMANDS,
