@@ -20,9 +20,11 @@ TITLE = "# Results\n\nWritten by `tsfcn table`"  # how the page of a results fol
 
 OFF_PAPER = "off-paper"
 TEST_SELECTED = "TEST-SELECTED"
+EARLY = "early-files"
 MEANINGS = {
     OFF_PAPER: "not what the protocol's paper ran: another model, or a changed setting",
     TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
+    EARLY: "trained on an early revision of the archive, whose cases or values are not the official ones",
 }
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
 
@@ -193,8 +195,8 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
     """Return the page of a results folder from its `ok` records, in the order of the tables, and its tables by name."""
     rows, summed, failures = tables["accuracy"], tables["summary"], tables["status"]
     counts = Counter(failures["status"])
-    official = rows[rows["split"] == "official"]
-    shown = rows if official.empty else official
+    given = rows[~rows["split"].str.contains("resample")]
+    shown = rows if given.empty else given
 
     jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     parts = [
@@ -238,8 +240,8 @@ Accuracy is that of the weights that the protocol selects, by default those with
 is marked, the test set is looked at once, after training. `tables/accuracy.csv` also has the least and the greatest
 accuracy over seeds, and that of the last weights."""
 _PAPERS_WORDS = """\
-Over the datasets where a published figure stands beside ours: only those with the same split in the paper's archive and
-in UCR 2018. A figure with a note (\\*) counts as it was published."""
+Over the datasets where a published figure stands beside ours: only those where the paper had the same split. A figure
+with a note (\\*) counts as it was published."""
 
 
 def _count(n: int, noun: str) -> str:
