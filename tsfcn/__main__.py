@@ -11,6 +11,8 @@ import sys
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "table": "make the accuracy tables from the records of earlier runs",
+    "compare": "compare tables, results folders and published figures over datasets",
+    "published": "show the published figures and where they come from",
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -116,10 +117,21 @@ def bootstrap(
     d = np.asarray(differences, dtype=np.float64)
     if len(d) < 2:
         return math.nan, math.nan
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(d), np.full(len(d), 1 / len(d)), size=n_samples)  # how often each dataset
-    low, high = np.quantile(drawn @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_drawn(len(d), n_samples, seed) @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=1)  # the pairs of a table all draw the same
+def _drawn(n: int, n_samples: int, seed: int) -> Array:
+    """Return how often each of n datasets is drawn, (n_samples, n)."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_samples)
+
+
+@lru_cache(maxsize=1)
+def _weights(n: int, prior: float, n_samples: int, seed: int) -> Array:
+    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples)."""
+    drawn = np.random.default_rng(seed).dirichlet(np.r_[prior, np.ones(n)], size=n_samples)
+    return np.ascontiguousarray(drawn.T)
 
 
 @dataclass(frozen=True)
@@ -147,19 +159,23 @@ def bayesian_signed_rank(
     if rope < 0 or prior <= 0:
         raise ValueError(f"rope={rope}, prior={prior}: rope is 0 or more, prior greater than 0")
     d = tied(np.concatenate([[0.0], np.asarray(differences, dtype=np.float64)]))
-    sums = tied(d[:, None] + d[None, :])  # twice the mean of each two
-    edge = round(2 * rope, DIGITS)
-    above = ((sums > edge) + 0.5 * (sums == edge)).astype(np.float64)
-    below = ((sums < -edge) + 0.5 * (sums == -edge)).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    counts = np.zeros(3)
-    for start in range(0, n_samples, 4096):  # by blocks, so that memory stays small
-        weights = rng.dirichlet(np.r_[prior, np.ones(len(d) - 1)], size=min(4096, n_samples - start))
-        over, under = (((weights @ part) * weights).sum(axis=1) for part in (above, below))
-        shares = np.stack([over, 1 - over - under, under])
-        shares[1] = np.where(edge == 0, -1.0, shares[1])  # without a region there is nothing between
-        largest = shares >= shares.max(axis=0) - 1e-12
-        counts += (largest / largest.sum(axis=0)).sum(axis=1)  # equal parts share a draw
+    order = np.argsort(d, kind="stable")
+    d, weights = d[order], _weights(len(d) - 1, prior, n_samples, seed)[order]  # (1 + n, n_samples)
+    below = np.concatenate([np.zeros((1, n_samples)), np.cumsum(weights, axis=0)])  # [k]: the mass of the k least
+    edge = round(2 * rope, DIGITS)  # of the sum of two differences
+
+    def mass(edge: float) -> Array:
+        """Return the mass of pairs whose sum is less than edge, those that equal it by half: (n_samples,)."""
+        partner = tied(edge - d)
+        sides = (below[np.searchsorted(d, partner, side=side)] for side in ("left", "right"))
+        return np.asarray((weights * sum(sides)).sum(axis=0) / 2)
+
+    over, under = 1 - mass(edge), mass(-edge)
+    shares = np.stack([over, 1 - over - under, under])
+    if edge == 0:
+        shares[1] = -1.0  # without a region there is nothing between
+    largest = shares >= shares.max(axis=0) - 1e-12
+    counts = (largest / largest.sum(axis=0)).sum(axis=1)  # equal parts share a draw
     first, equivalent, second = (counts / n_samples).tolist()
     return Bayesian(first, equivalent, second, rope, n_samples)
 

@@ -19,12 +19,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("archive", "models", "plan", "store", "published"),
     ("render",),
     ("train", "table", "verdict", "figures"),
+    ("columns",),
+    ("compare", "convert"),
     ("engine", "explain", "report"),
     ("job", "estimator"),
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "compare", "reproduce"),
+    ("run", "reproduce"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
@@ -166,7 +168,12 @@ def test_needs_the_standard_library_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [name for name in ("plan", "store", "archive", "table", "run", "compare") if name in sources()]
+    "module",
+    [
+        name
+        for name in ("plan", "store", "archive", "table", "run", "compare", "convert", "verdict")
+        if name in sources()
+    ],
 )
 def test_starts_without_torch(module: str) -> None:
     assert "torch" not in loaded(module)

@@ -164,6 +164,11 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018") -> F
     return None
 
 
+def short_names() -> dict[str, str]:
+    """Names by which papers shorten datasets in their tables, and the UCR 2018 name of each."""
+    return {row["written"]: row["name"] for row in _rows(_HERE / "short_names.csv")}
+
+
 def find(words: str) -> list[tuple[str, str]]:
     """The (source, model) pairs that `SOURCE` (all its models), `SOURCE/MODEL` or `MODEL` (if one source has it) means.
 
