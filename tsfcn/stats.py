@@ -317,15 +317,36 @@ def welch(
     return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)
 
 
-def prediction(
-    difference: Array | float, sd: Array | float, n: Array | float, *, level: float = 0.95
+def pooled(
+    difference: Array | float,
+    sd_1: Array | float,
+    n_1: Array | float,
+    sd_2: Array | float,
+    n_2: Array | float,
+    *,
+    level: float = 0.9,
 ) -> tuple[Array, Array, Array]:
-    """Return (low, high, p) of mean minus one further run, if that run were drawn as the n runs with that sd were.
-
-    difference: mean of the n runs minus the single run. The interval holds 0 where the single run lies inside the
-    prediction interval of the others; p is that of a difference this large.
-    """
-    error = np.asarray(sd) * np.sqrt(1 + 1 / np.asarray(n, dtype=np.float64))
-    df = np.asarray(n, dtype=np.float64) - 1
+    """Return what `welch` returns, by Student's test: both sides are taken to have the same deviation."""
+    df = np.asarray(n_1, dtype=np.float64) + n_2 - 2
+    sd = np.sqrt(((np.asarray(n_1) - 1) * np.square(sd_1) + (np.asarray(n_2) - 1) * np.square(sd_2)) / df)
+    error = sd * np.sqrt(1 / np.asarray(n_1, dtype=np.float64) + 1 / np.asarray(n_2, dtype=np.float64))
     half = student(level, df) * error
     return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)
+
+
+def prediction(
+    difference: Array | float, sd: Array | float, n: Array | float, m: Array | float = 1, *, level: float = 0.95
+) -> tuple[Array, Array, Array]:
+    """Return (low, high, p) of a mean of n runs minus that of m further ones, if all were drawn alike.
+
+    sd: of the n runs, ddof 1. The interval holds 0 where the mean of the m lies inside the prediction interval of the
+    n; p is that of a difference this large.
+    """
+    n = np.asarray(n, dtype=np.float64)
+    error = np.asarray(sd) * np.sqrt(1 / n + 1 / np.asarray(m, dtype=np.float64))
+    half = student(level, n - 1) * error
+    return (
+        np.asarray(difference - half),
+        np.asarray(difference + half),
+        student_p(np.asarray(difference) / error, n - 1),
+    )
