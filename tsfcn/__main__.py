@@ -12,6 +12,8 @@ VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
+    "compare": "compare tables, results folders and published figures over datasets",
+    "published": "show the published figures and where they come from",
 }
 
 

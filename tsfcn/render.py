@@ -20,26 +20,28 @@ TITLE = "# Results\n\nWritten by `tsfcn table`"  # how the page of a results fol
 
 OFF_PAPER = "off-paper"
 TEST_SELECTED = "TEST-SELECTED"
+EARLY = "early-files"
 MEANINGS = {
     OFF_PAPER: "not what the protocol's paper ran: another model, or a changed setting",
     TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
+    EARLY: "trained on an early revision of the archive, whose cases or values are not the official ones",
 }
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
     return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
 
 
-def _grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) -> str:
+def grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) -> str:
     """Lay out (header, '<' or '>', cells) columns as aligned text, or as a Markdown table that is aligned as text too.
 
     A column whose cells are all empty is left out.
     """
     kept = []
     for header, side, cells in columns:
-        texts = [_escaped(cell) if markdown else cell for cell in cells]
+        texts = [escaped(cell) if markdown else cell for cell in cells]
         if any(texts):
             width = max(3, *(len(text) for text in [header, *texts]))
             kept.append((side, width, [f"{text:{side}{width}}" for text in [header, *texts]]))
@@ -53,16 +55,18 @@ def _grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) 
     return "\n".join("  ".join(line).rstrip() for line in (header_line, rule, *lines))
 
 
-def _fraction(value: Any) -> str:
+def fraction(value: Any) -> str:
+    """Return a fraction with four digits, nothing for a missing one."""
     return "" if pd.isna(value) else f"{value:.4f}"
 
 
-def _signed(value: Any) -> str:
+def signed(value: Any) -> str:
+    """Return a difference of fractions with its sign and four digits, nothing for a missing one."""
     return "" if pd.isna(value) else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: no '-0.0000'
 
 
 def _with_std(mean: Any, std: Any) -> str:
-    return _fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
+    return fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
 
 
 def _published(row: Mapping[Any, Any]) -> str:
@@ -95,7 +99,7 @@ def table(frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = Fal
     if frame.empty:
         return "No job is ok yet: nothing to show."
     rows = frame.to_dict("records")
-    grid = _grid(
+    grid_text = grid(
         [
             ("dataset", "<", [row["dataset"] for row in rows]),
             ("model", "<", [row["model"] for row in rows]),
@@ -103,15 +107,15 @@ def table(frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = Fal
             ("split", "<", _splits(row["split"] for row in rows)),
             ("seeds", ">", [str(row["n_seeds"]) for row in rows]),
             (metric, "<", [_with_std(row["mean"], row["std"]) for row in rows]),
-            ("held-out", "<", [_fraction(row["selected"]) for row in rows]),
+            ("held-out", "<", [fraction(row["selected"]) for row in rows]),
             ("published", "<", [_published(row) for row in rows]),
-            ("difference", ">", [_signed(row["difference"]) for row in rows]),
+            ("difference", ">", [signed(row["difference"]) for row in rows]),
             ("training", ">", [_duration(row["train_seconds"]) for row in rows]),
             ("marks", "<", [row["marks"] for row in rows]),
         ],
         markdown=markdown,
     )
-    return "\n".join([grid, "", *_legend(rows, metric, markdown=markdown)]).rstrip()
+    return "\n".join([grid_text, "", *_legend(rows, metric, markdown=markdown)]).rstrip()
 
 
 def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -> list[str]:
@@ -137,7 +141,7 @@ def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -
     lines += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
         lines.append(f"[...]: {CHANGED}.")
-    return [f"- {_escaped(line)}" for line in lines] if markdown else lines
+    return [f"- {escaped(line)}" for line in lines] if markdown else lines
 
 
 def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
@@ -146,18 +150,18 @@ def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         return "No job is ok yet: nothing to show."
     rows = frame.to_dict("records")
     alike = all(row["n_common"] == row["n_datasets"] for row in rows)  # then the common columns say nothing new
-    return _grid(
+    return grid(
         [
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
             ("split", "<", _splits(row["split"] for row in rows)),
             ("datasets", ">", [str(row["n_datasets"]) for row in rows]),
             ("jobs", ">", [str(row["n_jobs"]) for row in rows]),
-            ("mean accuracy", ">", [_fraction(row["mean_accuracy"]) for row in rows]),
-            ("MPCE", ">", [_fraction(row["mpce"]) for row in rows]),
+            ("mean accuracy", ">", [fraction(row["mean_accuracy"]) for row in rows]),
+            ("MPCE", ">", [fraction(row["mpce"]) for row in rows]),
             ("common", ">", ["" if alike else str(row["n_common"]) for row in rows]),
-            ("accuracy on common", ">", ["" if alike else _fraction(row["mean_accuracy_common"]) for row in rows]),
-            ("mean rank", ">", [_fraction(row["mean_rank"]) for row in rows]),
+            ("accuracy on common", ">", ["" if alike else fraction(row["mean_accuracy_common"]) for row in rows]),
+            ("mean rank", ">", [fraction(row["mean_rank"]) for row in rows]),
             ("wins", ">", [_whole(row["wins"]) for row in rows]),
             ("time", ">", [_duration(row["total_seconds"]) for row in rows]),
             ("marks", "<", [row["marks"] for row in rows]),
@@ -171,7 +175,7 @@ def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     if frame.empty:
         return "Nothing failed and nothing was skipped."
     rows = frame.to_dict("records")
-    return _grid(
+    return grid(
         [
             ("status", "<", [row["status"] for row in rows]),
             ("dataset", "<", [row["dataset"] for row in rows]),
@@ -193,8 +197,8 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
     """Return the page of a results folder from its `ok` records, in the order of the tables, and its tables by name."""
     rows, summed, failures = tables["accuracy"], tables["summary"], tables["status"]
     counts = Counter(failures["status"])
-    official = rows[rows["split"] == "official"]
-    shown = rows if official.empty else official
+    given = rows[~rows["split"].str.contains("resample")]
+    shown = rows if given.empty else given
 
     jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     parts = [
@@ -210,7 +214,7 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
         parts.append(f"{_count(len(rows) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
     parts += ["" if rows.empty else _ACCURACY_WORDS, *_papers(rows)]
     marks = [f"- `{mark}`: {text}." for mark, text in MEANINGS.items()]
-    marks.append(f"- `[...]`: {_escaped(CHANGED)}.")
+    marks.append(f"- `[...]`: {escaped(CHANGED)}.")
     marks.append(
         "- no published figure beside ours: the paper gives none, its split or its file may be another one, the row is "
         "marked, or a setting was changed."
@@ -238,8 +242,8 @@ Accuracy is that of the weights that the protocol selects, by default those with
 is marked, the test set is looked at once, after training. `tables/accuracy.csv` also has the least and the greatest
 accuracy over seeds, and that of the last weights."""
 _PAPERS_WORDS = """\
-Over the datasets where a published figure stands beside ours: only those with the same split in the paper's archive and
-in UCR 2018. A figure with a note (\\*) counts as it was published."""
+Over the datasets where a published figure stands beside ours: only those where the paper had the same split. A figure
+with a note (\\*) counts as it was published."""
 
 
 def _count(n: int, noun: str) -> str:
@@ -263,26 +267,26 @@ def _papers(rows: pd.DataFrame) -> list[str]:
     apart = {names: [row["difference"] for row in rows] for names, rows in parts.items()}
     largest = {names: max(rows, key=lambda row: abs(row["difference"])) for names, rows in parts.items()}
     order = sorted(parts)
-    grid = _grid(
+    grid_text = grid(
         [
             ("model", "<", [model for model, _, _ in order]),
             ("protocol", "<", [protocol for _, protocol, _ in order]),
             ("source", "<", [source for _, _, source in order]),
             ("datasets", ">", [str(len(parts[names])) for names in order]),
-            ("mean, ours", ">", [_fraction(np.mean(ours[names])) for names in order]),
-            ("mean, theirs", ">", [_fraction(np.mean(theirs[names])) for names in order]),
-            ("mean difference", ">", [_signed(np.mean(apart[names])) for names in order]),
-            ("median difference", ">", [_signed(np.median(apart[names])) for names in order]),
+            ("mean, ours", ">", [fraction(np.mean(ours[names])) for names in order]),
+            ("mean, theirs", ">", [fraction(np.mean(theirs[names])) for names in order]),
+            ("mean difference", ">", [signed(np.mean(apart[names])) for names in order]),
+            ("median difference", ">", [signed(np.median(apart[names])) for names in order]),
             (
                 "largest difference",
                 "<",
-                [f"{_signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in order],
+                [f"{signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in order],
             ),
         ],
         markdown=True,
     )
     sources = _sources(sorted({source for _, _, source in order}))
-    return ["## Beside the papers", grid, _PAPERS_WORDS, "\n".join(sources)]
+    return ["## Beside the papers", grid_text, _PAPERS_WORDS, "\n".join(sources)]
 
 
 def _sources(names: Iterable[str]) -> list[str]:
@@ -290,9 +294,9 @@ def _sources(names: Iterable[str]) -> list[str]:
     lines = []
     for name in names:
         source = known[name]
-        note = f" {_escaped(source.note)}" if source.note else ""
+        note = f" {escaped(source.note)}" if source.note else ""
         lines.append(
-            f"- `{name}`: {_escaped(source.paper)}, {_escaped(source.where)}; split {source.split}, "
+            f"- `{name}`: {escaped(source.paper)}, {escaped(source.where)}; split {source.split}, "
             f"weights selected by {source.selected_by}.{note}"
         )
     return lines
@@ -316,7 +320,7 @@ def _provenance(done: Sequence[Record]) -> str:
     def tally(values: Iterable[object]) -> str:
         counts = Counter("not recorded" if value in (None, "") else str(value) for value in values)
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{_escaped(text)} ({_count(n, 'job')})" for text, n in ordered)
+        return ", ".join(f"{escaped(text)} ({_count(n, 'job')})" for text, n in ordered)
 
     machines: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in done:
@@ -330,7 +334,7 @@ def _provenance(done: Sequence[Record]) -> str:
     days = " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else "not recorded"
     packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
     passports = [record.get("passport") or {} for record in done]
-    grid = _grid(
+    grid_text = grid(
         [
             ("hardware", "<", [hardware for hardware, _ in sorted(machines)]),
             ("device", "<", [device for _, device in sorted(machines)]),
@@ -340,7 +344,7 @@ def _provenance(done: Sequence[Record]) -> str:
         markdown=True,
     )
     lines = [
-        f"- versions: {_escaped(packages) or 'not recorded'}",
+        f"- versions: {escaped(packages) or 'not recorded'}",
         f"- commits of tsfcn: {tally(record.get('commit') for record in done)}",
         f"- numeric precision: {tally(record.get('precision') for record in done)}",
         f"- meaning of the training code: {tally(record.get('meaning') for record in done)}",
@@ -348,7 +352,7 @@ def _provenance(done: Sequence[Record]) -> str:
         f"- finished: {days}",
         *_policies(done),
     ]
-    return grid + "\n\n" + "\n".join(lines)
+    return grid_text + "\n\n" + "\n".join(lines)
 
 
 def _policies(done: Sequence[Record]) -> list[str]:

@@ -24,17 +24,18 @@ import pandas as pd
 
 from tsfcn import published, render, store
 from tsfcn.errors import UserError
-from tsfcn.render import MEANINGS, OFF_PAPER, TEST_SELECTED
+from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED
 
 Record = Mapping[str, Any]
-Name = tuple[str, str, str, int]  # dataset, model, protocol, resample: what one row of a table stands for
+Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
+Name = tuple[str, str, str, Split]  # dataset, model, protocol, split: what one row of a table stands for
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
 COLUMNS = {
     "dataset": "str",
     "model": "str",
     "protocol": "str",
-    "split": "str",  # 'official' or 'resample 3'
+    "split": "str",  # 'official', 'resample 3', 'ucr2015' or 'ucr2015 resample 3'
     "n_seeds": "int64",
     "mean": "float64",  # fraction, over seeds (nll: nats)
     "std": "float64",  # over seeds, ddof 1; NaN for one seed
@@ -61,20 +62,24 @@ FLOAT16_FLOOR = 2.0**-24
 
 
 def _name(record: Record) -> Name:
-    return record["dataset"], record["model"], record["protocol"], int(record.get("resample", 0))
+    old = (record.get("passport") or {}).get("split") == "ucr2015"
+    return record["dataset"], record["model"], record["protocol"], ("ucr2015" if old else "", record.get("resample", 0))
 
 
-def _split(resample: int) -> str:
-    return "official" if resample == 0 else f"resample {resample}"
+def _split(split: Split) -> str:
+    files, resample = split
+    return f"{files} resample {resample}".strip() if resample != 0 else files or "official"
 
 
-def _resample(split: str) -> int:
-    return 0 if split == "official" else int(split.removeprefix("resample "))
+def _order(split: str) -> Split:
+    """Return what a split's name in a table stands for; sorts as the rows of a table do."""
+    resample = split.partition("resample ")[2]
+    return "ucr2015" if split.startswith("ucr2015") else "", int(resample or 0)
 
 
 def _written(name: Name) -> str:
-    dataset, model, protocol, resample = name
-    return f"'{dataset} x {model} x {protocol}' ({_split(resample)})"
+    dataset, model, protocol, split = name
+    return f"'{dataset} x {model} x {protocol}' ({_split(split)})"
 
 
 def _by_name(records: Iterable[Record]) -> list[Record]:
@@ -139,21 +144,26 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
 
 
 def _marks(records: Iterable[Record]) -> str:
-    """Return 'off-paper', 'TEST-SELECTED', both joined by ', ', or '' if no record carries one."""
+    """Return the marks that any record carries, of MEANINGS and in that order, joined by ', '; '' if none does."""
     records = list(records)
-    marks = [(OFF_PAPER, "off_paper"), (TEST_SELECTED, "test_selected")]
-    return ", ".join(mark for mark, field in marks if any(record.get(field) for record in records))
+    carried = {
+        OFF_PAPER: any(record.get("off_paper") for record in records),
+        TEST_SELECTED: any(record.get("test_selected") for record in records),
+        EARLY: any((record.get("passport") or {}).get("revision") == "early" for record in records),
+    }
+    return ", ".join(mark for mark, carries in carried.items() if carries)
 
 
 def _figure(name: Name, record: Record) -> published.Figure | None:
     """Return the paper's accuracy for this row, or None unless data, split and every setting are the paper's."""
-    dataset, model, protocol, resample = name
+    dataset, model, protocol, (_, resample) = name
     passport = record.get("passport") or {}
-    same_data = passport.get("archive") == "UCR2018" and passport.get("split") == "ucr2018"
+    split = passport.get("split", "")
+    same_data = passport.get("archive") == "UCR2018" and split in ("ucr2018", "ucr2015")
     changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
     if resample != 0 or changed or not same_data or _marks([record]):
         return None
-    return published.beside(protocol, model, dataset)
+    return published.beside(protocol, model, dataset, split)
 
 
 def _mean_of(records: Sequence[Record], field: str) -> float:
@@ -164,7 +174,7 @@ def _mean_of(records: Sequence[Record], field: str) -> float:
 def _rows(records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool) -> pd.DataFrame:
     rows = []
     for name, members in _ok(records).items():
-        dataset, model, protocol, resample = name
+        dataset, model, protocol, split = name
         values = [value(record) for record in members]
         mean = float(np.mean(values))
         figure = _figure(name, members[0]) if is_accuracy else None
@@ -173,7 +183,7 @@ def _rows(records: Iterable[Record], value: Callable[[Record], float], *, is_acc
                 "dataset": dataset,
                 "model": model,
                 "protocol": protocol,
-                "split": _split(resample),
+                "split": _split(split),
                 "n_seeds": len(values),
                 "mean": mean,
                 "std": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
@@ -198,9 +208,11 @@ def accuracy(records: Iterable[Record]) -> pd.DataFrame:
     """Return the accuracy table: a row for each dataset x model x protocol x split, columns as in COLUMNS.
 
     records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
-    All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `marks` is '' or holds 'off-paper' (the paper
-    did not run this pair) and 'TEST-SELECTED' (the test set chose the weights). The published figure stands beside
-    ours only where the official UCR-2018 split was used, no setting was changed, and the paper's split is the same.
+    All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `split` is 'official' (of UCR 2018), 'ucr2015'
+    for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
+    paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights) and 'early-files' (an early revision
+    of the archive). The published figure stands beside ours only where the row has no mark, no setting was changed, and
+    the paper's split is the same.
     Raises UserError if one row would average records of different meaning, naming the fields that differ.
     """
     return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True)
@@ -245,7 +257,7 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     for model, protocol in sorted(marks):
         said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
         titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
-    order = sorted(cells, key=lambda row: (row[0], _resample(row[1])))
+    order = sorted(cells, key=lambda row: (row[0], _order(row[1])))
     rows = [
         {"dataset": dataset, "split": split}
         | {title: cells[dataset, split].get(column, math.nan) for column, title in titles.items()}
@@ -264,11 +276,11 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     Ranks and wins are missing where nothing is to be ranked: a single row, or no dataset in common. total_seconds:
     training and testing, summed. marks as in `accuracy`.
     """
-    cells: dict[tuple[int, str, str], dict[str, list[Record]]] = {}
-    for (dataset, model, protocol, resample), members in _ok(records).items():
-        cells.setdefault((resample, model, protocol), {})[dataset] = members
+    cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
+    for (dataset, model, protocol, split), members in _ok(records).items():
+        cells.setdefault((split, model, protocol), {})[dataset] = members
     rows = []
-    for resample, columns in groupby(sorted(cells), key=lambda column: column[0]):
+    for split, columns in groupby(sorted(cells), key=lambda column: column[0]):
         names = list(columns)
         means = {
             name: {d: float(np.mean([_number(r, "accuracy") for r in rs])) for d, rs in cells[name].items()}
@@ -293,7 +305,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
                 {
                     "model": name[1],
                     "protocol": name[2],
-                    "split": _split(resample),
+                    "split": _split(split),
                     "n_datasets": len(n_classes),
                     "n_jobs": len(jobs),
                     "mean_accuracy": float(np.mean(list(means[name].values()))),
@@ -329,14 +341,14 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
         job = (_name(record), record.get("seed"))
         if record.get("status") == "ok" or (job in done and done[job] >= (record.get("finished") or "")):
             continue
-        dataset, model, protocol, resample = job[0]
+        dataset, model, protocol, split = job[0]
         rows.append(
             {
                 "status": record.get("status"),
                 "dataset": dataset,
                 "model": model,
                 "protocol": protocol,
-                "split": _split(resample),
+                "split": _split(split),
                 "seed": record.get("seed"),
                 "reason": " ".join(str(record.get("reason") or "").split()),
                 "key": record.get("key", ""),

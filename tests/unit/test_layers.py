@@ -21,12 +21,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("fetch",),
     ("render",),
     ("train", "table", "verdict", "figures"),
+    ("columns",),
+    ("compare", "convert"),
     ("engine", "explain", "report"),
     ("job", "estimator"),
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "data", "compare", "reproduce"),
+    ("run", "data", "reproduce"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
@@ -36,6 +38,7 @@ COMMANDS = set(LAYERS[-2]) | {"compose"}
 HOMES = {
     "torch": {"models", "train", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "figures", "report", "compare"},
+    "scipy": {"stats"},
     "sklearn": {"estimator"},
     "sktime": {"estimator"},
     "hydra": COMMANDS,
@@ -167,7 +170,12 @@ def test_needs_the_standard_library_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [name for name in ("plan", "store", "archive", "table", "run", "compare") if name in sources()]
+    "module",
+    [
+        name
+        for name in ("plan", "store", "archive", "table", "run", "compare", "convert", "verdict")
+        if name in sources()
+    ],
 )
 def test_starts_without_torch(module: str) -> None:
     assert "torch" not in loaded(module)

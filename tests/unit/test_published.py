@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from statistics import fmean
+import re
+from statistics import fmean, stdev
 
+import numpy as np
 import pytest
 
+from tsfcn import stats
 from tsfcn.catalogue import CATALOGUE, SETS
 from tsfcn.errors import UserError
-from tsfcn.published import Figure, beside, read, same_split, sources
+from tsfcn.published import Figure, beside, find, main, measured_on, models, read, runs, same_split, sources
+
+OURS = {"fcn", "resnet", "mlp", "lstm_fcn", "alstm_fcn"}
+WORDS = {"ucr2018", "ucr2015", "30 resamples", "mixed", "early"}
 
 
 @pytest.mark.parametrize("source", list(sources()))
 def test_a_source_holds_what_its_passport_says(source: str) -> None:
-    passport = sources()[source]
+    passport, columns = sources()[source], models(source)
     figures = read(source)
-    models = {figure.model for figure in figures}
     metrics = {figure.metric for figure in figures}
     datasets = {figure.dataset for figure in figures}
     assert len(datasets) == passport.n_datasets
     assert datasets <= set(CATALOGUE)
-    assert models <= {"fcn", "resnet", "mlp", "lstm_fcn", "alstm_fcn"}
-    # Every combination once.
+    assert {figure.model for figure in figures} == set(columns)
+    # Every combination once; of one method the source lacks one dataset.
+    missing = 1 if source == "multirocket2022_resamples" else 0
     assert len({(f.dataset, f.model, f.metric) for f in figures}) == len(figures)
-    assert len(figures) == len(models) * len(metrics) * len(datasets)
+    assert len(figures) == len(columns) * len(metrics) * len(datasets) - missing
+    assert {column.n_runs for column in columns.values()} >= {passport.n_runs}
     for figure in figures:
-        assert figure.n_runs == passport.n_runs
-        assert (figure.std is None) == (passport.n_runs == 1)
+        assert figure.n_runs == columns[figure.model].n_runs
+        assert figure.std is None or figure.n_runs > 1
         assert 0 <= figure.mean <= 1
-        assert figure.selected_by == passport.selected_by
-        assert figure.split in passport.split or figure.dataset in ("FordA", "FordB", "Strawberry")
+        assert figure.selected_by == columns[figure.model].selected_by
+        assert figure.split in WORDS
+    assert {f.split for f in figures if not f.note} <= {passport.split.split(" but ")[0], "ucr2015", "mixed"}
+
+
+def test_the_sources_that_protocols_name_are_in_their_papers_own_models() -> None:
+    for source in ("fawaz2019_ucr128", "karim2019", "wang2017_table1", "wang2017_readme85"):
+        own = OURS & set(models(source))
+        figures = [f for f in read(source) if f.model in own]
+        assert own, source
+        assert {f.n_runs for f in figures} == {sources()[source].n_runs}
+        assert {f.std is None for f in figures} == {sources()[source].n_runs == 1}
+        assert {f.selected_by for f in figures} == {sources()[source].selected_by}
 
 
 @pytest.mark.parametrize(
@@ -51,12 +69,103 @@ def test_mean_accuracy_over_a_source(source: str, model: str, expected: float) -
 
 @pytest.mark.parametrize(
     ("source", "model", "expected"),
-    [("karim2018", "lstm_fcn", 0.0318), ("karim2018", "alstm_fcn", 0.0301), ("karim2019", "lstm_fcn", 0.0408)],
+    [
+        ("karim2018", "lstm_fcn", 0.0318),
+        ("karim2018", "F-LSTM-FCN", 0.0283),
+        ("karim2018", "alstm_fcn", 0.0301),
+        ("karim2018", "F-ALSTM-FCN", 0.0294),
+        ("karim2019", "lstm_fcn", 0.0408),
+        ("karim2019", "alstm_fcn", 0.0427),
+        ("wang2017_table1", "resnet", 0.0231),
+    ],
 )
 def test_mean_per_class_error_is_the_printed_one(source: str, model: str, expected: float) -> None:
     figures = [f for f in read(source) if f.model == model and f.metric == "accuracy"]
-    mpce = fmean((1 - f.mean) / CATALOGUE[f.dataset].n_classes for f in figures)
-    assert mpce == pytest.approx(expected, abs=0.5e-4)
+    mpce = stats.mpce(np.array([f.mean for f in figures]), np.array([CATALOGUE[f.dataset].n_classes for f in figures]))
+    assert round(mpce, 4) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "printed", "off"),
+    [("fcn", 0.0219, 0.0001), ("resnet", 0.0231, 0.0), ("mlp", 0.0407, 0.0)],
+)
+def test_wangs_printed_mpce_counts_two_patterns_with_two_classes(model: str, printed: float, off: float) -> None:
+    # TwoPatterns has 4 classes. With 2 the printed figures come out, FCN's up to one in the last digit.
+    figures = [f for f in read("wang2017_table1") if f.model == model]
+    n_classes = [2 if f.dataset == "TwoPatterns" else CATALOGUE[f.dataset].n_classes for f in figures]
+    mpce = stats.mpce(np.array([f.mean for f in figures]), np.array(n_classes))
+    assert round(abs(round(mpce, 4) - printed), 4) == off
+    true = stats.mpce(np.array([f.mean for f in figures]), np.array([CATALOGUE[f.dataset].n_classes for f in figures]))
+    assert {"fcn": 0.0214, "resnet": 0.0231, "mlp": 0.0401}[model] == round(true, 4)
+
+
+def _scores(source: str) -> tuple[list[str], np.ndarray]:
+    columns, accuracies = list(models(source)), {(f.dataset, f.model): f.mean for f in read(source)}
+    datasets = sorted({dataset for dataset, _ in accuracies})
+    return columns, np.array([[accuracies[d, m] for m in columns] for d in datasets])
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "arithmetic", "geometric"),
+    [
+        ("karim2019", "lstm_fcn", 4.3176, 3.4275),
+        ("karim2019", "alstm_fcn", 5.3882, 4.1799),
+        # Printed: 4.386 for ResNet and 8 wins; its column gives 4.136 and 9 (see the next test), so that is a misprint.
+        ("wang2017_table1", "resnet", 4.1364, 3.2189),
+    ],
+)
+def test_mean_ranks_are_the_printed_ones(source: str, model: str, arithmetic: float, geometric: float) -> None:
+    columns, scores = _scores(source)
+    own = stats.ranks(scores, ties="min")[:, columns.index(model)]
+    assert round(float(own.mean()), 4) == arithmetic
+    assert round(float(np.exp(np.log(own).mean())), 4) == geometric
+
+
+def test_wins_of_wangs_table() -> None:
+    columns, scores = _scores("wang2017_table1")
+    best = (scores >= scores.max(axis=1, keepdims=True)).sum(axis=0)
+    assert (best[columns.index("fcn")], best[columns.index("resnet")]) == (18, 9)
+
+
+def test_karim2019_counts_against_the_best_of_its_twelve_comparators() -> None:
+    columns, scores = _scores("karim2019")
+    others = scores[:, 2:].max(axis=1)
+    assert columns[:2] == ["lstm_fcn", "alstm_fcn"]
+    assert [int((scores[:, i] >= others).sum()) for i in (0, 1)] == [19, 14]
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "expected"),
+    [
+        # Counted from the result files that the sources name, independently of our CSVs.
+        ("fawaz2019_ucr128", "Encoder", 0.7017),
+        ("inceptiontime2020_ucr128", "InceptionTime", 0.8436),
+        ("rocket2020", "ROCKET", 0.8480),
+        ("bakeoff2023", "HC2", 0.8764),
+    ],
+)
+def test_mean_accuracy_over_other_sources(source: str, model: str, expected: float) -> None:
+    means = [f.mean for f in read(source) if f.model == model and f.metric == "accuracy"]
+    assert fmean(means) == pytest.approx(expected, abs=0.5e-4)
+
+
+@pytest.mark.parametrize("source", ["fawaz2019_ucr128", "fawaz2019_ucr85"])
+def test_runs_give_the_published_mean_and_deviation(source: str) -> None:
+    single = runs(source)
+    figures = [f for f in read(source) if f.metric == "accuracy"]
+    assert len(single) == len(figures)
+    for figure in figures:
+        accuracies = single[figure.dataset, figure.model].accuracies
+        assert len(accuracies) == figure.n_runs
+        assert fmean(accuracies) == pytest.approx(figure.mean, abs=1e-6)
+        assert figure.std is not None and stdev(accuracies) == pytest.approx(figure.std, abs=1e-6)
+
+
+def test_seconds_of_training_are_missing_rather_than_zero() -> None:
+    assert len(runs("fawaz2019_ucr128")["Coffee", "fcn"].train_seconds) == 5
+    assert runs("fawaz2019_ucr85")["Coffee", "fcn"].train_seconds == ()
+    assert all(s > 0 for r in runs("fawaz2019_ucr128").values() for s in r.train_seconds)
+    assert runs("karim2019") == {}
 
 
 def _fits(figure: Figure, n_test: int, rounding: float) -> bool:
@@ -65,25 +174,46 @@ def _fits(figure: Figure, n_test: int, rounding: float) -> bool:
     return abs(correct - round(correct)) <= rounding * n_test * figure.n_runs
 
 
-@pytest.mark.parametrize("source", ["fawaz2019_ucr128", "fawaz2019_ucr85", "karim2018", "karim2019"])
+GRANULAR = {
+    "fawaz2019_ucr128": 0.6e-6,
+    "fawaz2019_ucr85": 0.6e-6,
+    "karim2018": 1e-4,  # rounded or cut at the fourth decimal
+    "karim2019": 1e-5,
+    "fawaz2019_ensembles": 0.6e-6,
+    "inceptiontime2020_ucr128": 0.6e-6,
+    "inceptiontime2020_ucr85": 0.6e-6,
+    "lite2023": 0.6e-6,
+    "rocket2020": 0.6e-6,
+    "minirocket2021": 0.6e-6,
+    "multirocket2022": 0.6e-6,
+    "bakeoff2023": 0.6e-6,
+}
+
+
+@pytest.mark.parametrize("source", GRANULAR)
 def test_accuracies_are_whole_test_cases_of_the_split_they_name(source: str) -> None:
-    rounding = {"fawaz2019_ucr128": 0.6e-6, "fawaz2019_ucr85": 0.6e-6, "karim2018": 0.6e-4, "karim2019": 1e-5}[source]
-    excluded = set()
-    for figure in read(source):
-        if figure.metric != "accuracy":
-            continue
+    rounding, excluded = GRANULAR[source], set()
+    figures = [f for f in read(source) if f.metric == "accuracy" and f.split != "mixed"]
+    for figure in figures:
         facts = CATALOGUE[figure.dataset]
-        n_test = facts.n_test if same_split(figure) else facts.n_train
+        if figure.note.startswith("no whole number of test cases"):
+            assert not _fits(figure, facts.n_test, rounding) and not _fits(figure, facts.n_train, rounding)
+            continue
+        n_test = 345 if figure.split == "early" else facts.n_test if same_split(figure) else facts.n_train
         assert _fits(figure, n_test, rounding), figure
         if not _fits(figure, facts.n_test, rounding):
             excluded.add(figure.dataset)
     # The evidence itself: what is called swapped cannot have been measured on the 2018 test cases.
-    assert excluded == {f.dataset for f in read(source) if not same_split(f)}
+    assert excluded == {f.dataset for f in figures if not same_split(f)}
 
 
 def test_swapped_are_the_fourteen_but_for_known_exceptions() -> None:
     swapped = {name for name in SETS["ucr85"] if name not in SETS["same_split"]}
     assert {f.dataset for f in read("karim2019") if not same_split(f)} == swapped
+    assert {f.dataset for f in read("karim2019") if not same_split(f, "ucr2015")} == swapped, (
+        "its quoted columns are mixed"
+    )
+    assert all(same_split(f, "ucr2015") for f in read("karim2019") if f.model == "lstm_fcn")
     assert {f.dataset for f in read("karim2018") if not same_split(f)} == swapped - {"Strawberry"}
     assert {f.dataset for f in read("fawaz2019_ucr85") if not same_split(f)} == {"FordA", "FordB"}
     assert all(same_split(f) for f in read("fawaz2019_ucr128"))
@@ -132,6 +262,18 @@ def test_beside_is_silent_where_figures_do_not_compare(protocol: str, model: str
     assert beside(protocol, model, dataset) is None
 
 
+def test_beside_where_ours_had_the_2015_files() -> None:
+    swapped = {name for name in SETS["ucr85"] if name not in SETS["same_split"]}
+    for name in SETS["ucr85"]:
+        old = beside("karim2019", "lstm_fcn", name, "ucr2015")
+        assert old is not None, "all 85 are of those files"
+        assert (beside("karim2019", "lstm_fcn", name) is None) == (name in swapped)
+        assert (beside("fawaz2019", "fcn", name, "ucr2015") is None) == (name in swapped), "the 128 are of UCR 2018"
+    assert measured_on("Coffee", "ucr2015") == "ucr2018" and measured_on("FordA", "ucr2015") == "ucr2015"
+    assert measured_on("Coffee", "mixed") == "ucr2018" and measured_on("FordA", "mixed") == "mixed"
+    assert measured_on("Chinatown", "early") == "early" and measured_on("MyOwn", "user") == "user"
+
+
 def test_fawaz_has_a_figure_beside_every_other_dataset() -> None:
     found = [name for name in CATALOGUE if beside("fawaz2019", "fcn", name) is not None]
     assert len(found) == 128 - 4 - 11
@@ -150,5 +292,61 @@ def test_broken_figures_stay_and_say_so() -> None:
 
 
 def test_an_unknown_source_is_a_mistake() -> None:
-    with pytest.raises(UserError, match="published source 'fawaz' is not there: write one of fawaz2019_ucr128, "):
-        read("fawaz")
+    with pytest.raises(UserError, match="published source 'nobody' is not there: write one of fawaz2019_ucr128, "):
+        read("nobody")
+    with pytest.raises(UserError, match="published source 'karim2091' is not there; did you mean 'karim2019'"):
+        read("karim2091")
+
+
+@pytest.mark.parametrize(
+    ("words", "pairs"),
+    [
+        ("karim2019/LSTM-FCN", [("karim2019", "lstm_fcn")]),
+        ("Karim2019/lstm_fcn", [("karim2019", "lstm_fcn")]),
+        ("fawaz2019_ucr128/FCN", [("fawaz2019_ucr128", "fcn")]),
+        ("rocket", [("rocket2020", "ROCKET")]),
+        ("fawaz2019/NNE", [("fawaz2019_ensembles", "NNE")]),  # the only one of three that has it
+        ("multirocket2022/MultiRocket", [("multirocket2022", "MultiRocket")]),  # an exact name is no beginning
+        ("wang2017_readme85", [("wang2017_readme85", m) for m in ("fcn", "resnet", "mlp")]),
+        ("HC2", None),
+        ("LITETime", None),
+        ("SE1", [("wang2017_table1", "SE1")]),
+    ],
+)
+def test_names_are_found(words: str, pairs: list[tuple[str, str]] | None) -> None:
+    if pairs is None:
+        with pytest.raises(UserError, match=f"published model '{words}' is in . sources: write one of .*/{words}, "):
+            find(words)
+    else:
+        assert find(words) == pairs
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("fawaz2019", "is short for 3: write one of fawaz2019_ucr128, fawaz2019_ucr85, fawaz2019_ensembles"),
+        ("fawaz2019/FCN", "are short for 2: write one of fawaz2019_ucr128/fcn, fawaz2019_ucr85/fcn"),
+        ("karim2018/WEASEL", "published model 'WEASEL' is not in karim2018: write one of lstm_fcn, alstm_fcn, "),
+        ("nobody/FCN", "published source 'nobody' is not there"),
+        ("", "published source '' is not there"),
+        ("karim2019/", "published model '' is not in karim2019"),
+    ],
+)
+def test_names_that_are_not_found_or_several(words: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        find(words)
+
+
+def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(source in listed for source in sources())
+    assert main(["show", "karim2019"]) == 0
+    shown = capsys.readouterr().out
+    assert "titu1994/LSTM-FCN Results/train_loss_old_datasets.csv" in shown and "0.8427" in shown
+    assert "broken: chance level: lstm_fcn on Trace, alstm_fcn on Trace" in shown
+    assert main(["show", "karim2018/LSTM-FCN"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("karim2018/lstm_fcn: 1 run; selection: TEST SET") and "Strawberry" in shown
+    assert main(["show", "fawaz"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -57,6 +57,42 @@ def test_one_seed_has_no_deviation() -> None:
     assert math.isnan(only_row(table.accuracy([record()]))["std"])
 
 
+def test_files_of_2015_are_rows_of_their_own_with_the_figures_of_2015_beside() -> None:
+    old = PASSPORT | {"split": "ucr2015"}
+    lstm: dict[str, Any] = {"model": "lstm_fcn", "protocol": "karim2019", "n_classes": 2}
+    records = [
+        record("FordA", accuracy=0.9, **lstm),
+        record("FordA", accuracy=0.8, group="2015", passport=old, **lstm),
+        record("FordA", accuracy=0.7, group="2015 again", passport=old, resample=3, **lstm),
+        record("Coffee", accuracy=1.0, **lstm),
+    ]
+    rows = table.accuracy(reversed(records)).to_dict("records")
+    assert [(r["dataset"], r["split"], r["mean"]) for r in rows] == [
+        ("Coffee", "official", 1.0),
+        ("FordA", "official", 0.9),
+        ("FordA", "ucr2015", 0.8),
+        ("FordA", "ucr2015 resample 3", 0.7),
+    ]
+    assert [r["published"] if r["published_source"] else None for r in rows] == [1.0, None, 0.93196, None]
+    wide = table.wide(table.accuracy(records))
+    assert wide["split"].tolist() == ["official", "official", "ucr2015", "ucr2015 resample 3"]
+    summed = table.summary(records).to_dict("records")
+    assert [(r["split"], r["n_datasets"]) for r in summed] == [
+        ("official", 2),
+        ("ucr2015", 1),
+        ("ucr2015 resample 3", 1),
+    ]
+    with pytest.raises(UserError, match=r"'FordA x lstm_fcn x karim2019' \(ucr2015\) is 2 different experiments"):
+        table.accuracy([*records, record("FordA", seed=1, group="other", passport=old, **lstm)])
+
+
+def test_an_early_revision_is_marked() -> None:
+    row = only_row(table.accuracy([record("Chinatown", passport=PASSPORT | {"revision": "early"}, off_paper=True)]))
+    assert row["marks"] == "off-paper, early-files"
+    row = only_row(table.accuracy([record(passport=PASSPORT | {"revision": "corrected"})]))
+    assert (row["marks"], row["published_source"]) == ("", "fawaz2019_ucr128")
+
+
 def test_held_out_selection_is_averaged_where_every_seed_has_it() -> None:
     both = [record(seed=0, accuracy_selected=0.5), record(seed=1, accuracy_selected=0.7)]
     assert only_row(table.accuracy(both))["selected"] == pytest.approx(0.6)
@@ -197,7 +233,8 @@ def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note
         {"off_paper": True},
         {"test_selected": True},
         {"passport": PASSPORT | {"archive": "user"}},  # other data under the same name
-        {"passport": PASSPORT | {"split": "ucr2015"}},
+        {"dataset": "FordA", "passport": PASSPORT | {"split": "ucr2015"}},  # the paper had the split of UCR 2018
+        {"passport": PASSPORT | {"revision": "early"}},
         {"passport": None},
         {"model": "alstm_fcn"},  # the paper did not train it
         {"dataset": "PLAID"},  # unequal length: which file the paper read is not stated

@@ -1,21 +1,35 @@
-"""Figures that papers and their public result files report, one CSV a source, and the few lines that read them.
+"""Figures that papers and their public result files report, and the few lines that read and show them.
+
+    tsfcn published list
+    tsfcn published show SOURCE[/MODEL]
 
 `sources.csv` is each source's passport: where its figures stand, on which split they were measured, over how many runs,
-and by what the weights were selected. The figures CSVs hold the papers' own models only, in this package's spelling and
-with the digits that the source gives. A figure that looks broken at its source stays, and its `note` says so.
+and by what the weights were selected. `SOURCE.csv` is its accuracy, a row a dataset and a column a model: the mean, and
+after a space the standard deviation over runs where the source gives one, with its own digits; `SOURCE.METRIC.csv` the
+same for another metric. `notes.csv` holds what differs from the passport for a model, a dataset or one figure, and what
+must be known to read it: a figure that looks broken at its source stays, and its note says so. `SOURCE.runs.csv` holds
+single runs: the test cases that were right, and seconds of training. Models that tsfcn has are spelled as it does.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.errors import UserError
 
 _HERE = Path(__file__).parent
+_CATALOGUED = "ucr2018_1nn"  # its figures are the errors that the catalogue holds
+METRICS = ("accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -25,11 +39,22 @@ class Source:
     source: str
     paper: str
     where: str  # table of the paper, or file of a public repository and its commit
-    split: str  # 'ucr2018', 'ucr2015', or 'ucr2018 but ...': for one figure read Figure.split instead
+    split: str  # 'ucr2018', 'ucr2015', '30 resamples', or 'ucr2018 but ...': for one figure read Figure.split instead
     n_datasets: int
-    n_runs: int
-    selected_by: str  # 'least training loss', 'TEST SET' or 'not known'
+    n_runs: int  # of most of its models: for one read Model.n_runs
+    selected_by: str  # 'least training loss', 'nothing to select', 'TEST SET' or 'not known'
     note: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """One column of a source."""
+
+    source: str
+    model: str
+    n_runs: int
+    selected_by: str
+    note: str  # what to know of the whole column, or ''
 
 
 @dataclass(frozen=True)
@@ -41,11 +66,19 @@ class Figure:
     model: str
     metric: str  # 'accuracy' or 'balanced_accuracy'
     mean: float
-    std: float | None  # over runs, ddof 1; None for a single run
+    std: float | None  # over runs, ddof 1; None for a single run, or where the source does not give it
     n_runs: int
-    split: str  # the files that this figure was measured on: 'ucr2018' or 'ucr2015'
+    split: str  # what this figure was measured on: 'ucr2018', 'ucr2015', '30 resamples', 'mixed' or 'early'
     selected_by: str
     note: str  # why this figure is to be read with care, or ''
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The single runs behind one published mean, in the order of the source."""
+
+    accuracies: tuple[float, ...]  # fractions
+    train_seconds: tuple[float, ...]  # wall clock, two or more digits; empty where the source has none
 
 
 # Sources of the accuracy that a protocol's paper reports, the first that has the dataset counts. Karim 2018 is nobody's
@@ -59,20 +92,19 @@ _BESIDE: dict[str, tuple[str, ...]] = {
 
 def sources() -> dict[str, Source]:
     """Every source by its name, in the order of `sources.csv`."""
-    with (_HERE / "sources.csv").open(encoding="utf-8", newline="") as file:
-        return {
-            row["source"]: Source(
-                source=row["source"],
-                paper=row["paper"],
-                where=row["where"],
-                split=row["split"],
-                n_datasets=int(row["n_datasets"]),
-                n_runs=int(row["n_runs"]),
-                selected_by=row["selected_by"],
-                note=row["note"],
-            )
-            for row in csv.DictReader(file)
-        }
+    return dict(_sources())
+
+
+def models(source: str) -> dict[str, Model]:
+    """The models of a source by name, in the order of its file; raises UserError for a source that is not there."""
+    passport = _source(source)
+    said = {note["model"]: note for note in _notes(source) if note["model"] and not note["dataset"]}
+    found = {}
+    for name in _columns(source):
+        own = said.get(name, {"n_runs": "", "selected_by": "", "note": ""})
+        n_runs, selected_by = int(own["n_runs"] or passport.n_runs), own["selected_by"] or passport.selected_by
+        found[name] = Model(source, name, n_runs, selected_by, own["note"])
+    return found
 
 
 def read(source: str) -> list[Figure]:
@@ -80,21 +112,47 @@ def read(source: str) -> list[Figure]:
     return list(_figures(source))
 
 
-def same_split(figure: Figure) -> bool:
-    """Whether the figure was measured on the train and test cases that UCR 2018 gives its dataset.
+def runs(source: str) -> dict[tuple[str, str], Runs]:
+    """The single runs of a source by (dataset, model), empty where it gives none; UserError for an unknown source."""
+    path = _HERE / f"{_source(source).source}.runs.csv"
+    if not path.is_file():
+        return {}
+    splits = {(f.dataset, f.model): f.split for f in _figures(source) if f.metric == "accuracy"}
+    found = {}
+    for row in _rows(path):
+        facts, names = CATALOGUE[row["dataset"]], (row["dataset"], row["model"])
+        swapped = measured_on(row["dataset"], splits[names]) == "ucr2015"
+        n_test = facts.n_train if swapped else facts.n_test
+        found[names] = Runs(
+            tuple(int(correct) / n_test for correct in row["correct"].split()),
+            tuple(float(seconds) for seconds in row["train_seconds"].split()),
+        )
+    return found
 
-    The 2015 files hold the same split for 71 of their 85 datasets and the reverse for 14 (inferred: the published
-    accuracies are whole test cases of the reverse only; `split_swapped_in_2015` in the catalogue).
+
+def measured_on(dataset: str, split: str) -> str:
+    """What a split means for a dataset: the 2015 files of all but 14 hold the same train and test cases as UCR 2018.
+
+    So 'ucr2015' is 'ucr2018' for those, and 'mixed' (one or the other) as well; any other word stays as it is. The 14
+    are inferred: the published accuracies are whole test cases of the reverse only (`split_swapped_in_2015`).
     """
-    return figure.split == "ucr2018" or not CATALOGUE[figure.dataset].split_swapped_in_2015
+    facts = CATALOGUE.get(dataset)
+    if split in ("ucr2015", "mixed") and facts is not None and facts.in_ucr85 and not facts.split_swapped_in_2015:
+        return "ucr2018"
+    return split
 
 
-def beside(protocol: str, model: str, dataset: str) -> Figure | None:
+def same_split(figure: Figure, split: str = "ucr2018") -> bool:
+    """Whether the figure was measured on the train and test cases that `split` ('ucr2018', 'ucr2015') gives."""
+    return measured_on(figure.dataset, figure.split) == measured_on(figure.dataset, split)
+
+
+def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018") -> Figure | None:
     """The accuracy that the protocol's paper reports for a model on a dataset, if ours may stand beside it; else None.
 
-    None also where the figure is of another split, and for the datasets of unequal length or with missing values in
-    Fawaz et al. 2019: which variant of those files they ran is not stated. Names must match exactly, so that a changed
-    protocol or model (`fawaz2019[epochs=3]`) finds nothing.
+    split: the files that ours were trained on. None where the figure is of another one, and for the datasets of unequal
+    length or with missing values in Fawaz et al. 2019: which variant of those files they ran is not stated. Names must
+    match exactly, so that a changed protocol or model (`fawaz2019[epochs=3]`) finds nothing.
     """
     facts = CATALOGUE.get(dataset)
     if facts is None or (protocol == "fawaz2019" and (facts.missing or facts.unequal)):
@@ -102,33 +160,267 @@ def beside(protocol: str, model: str, dataset: str) -> Figure | None:
     for source in _BESIDE.get(protocol, ()):
         figure = _accuracies(source).get((model, dataset))
         if figure is not None:
-            return figure if same_split(figure) else None
+            return figure if same_split(figure, split) else None
     return None
+
+
+def short_names() -> dict[str, str]:
+    """Names by which papers shorten datasets in their tables, and the UCR 2018 name of each."""
+    return {row["written"]: row["name"] for row in _rows(_HERE / "short_names.csv")}
+
+
+def find(words: str) -> list[tuple[str, str]]:
+    """The (source, model) pairs that `SOURCE` (all its models), `SOURCE/MODEL` or `MODEL` (if one source has it) means.
+
+    Case and the signs between letters do not count, and the beginning of a source's name is enough if no other begins
+    so: 'rocket', 'Karim2019/LSTM-FCN'. Raises UserError for what is not there and, with the candidates, for what is
+    several.
+    """
+    source, model = _find(words)
+    return [(source, m) for m in _columns(source)] if model is None else [(source, model)]
+
+
+def _find(words: str) -> tuple[str, str | None]:
+    """The source, and the model if one is meant."""
+    name, slash, model = words.partition("/")
+    known = list(_sources())
+    same = [source for source in known if _loose(source) == _loose(name)]
+    matching = same or [source for source in known if _loose(name) and _loose(source).startswith(_loose(name))]
+    if not slash and not matching:  # a model then
+        pairs = [(source, m) for source in known for m in _named(source, name)]
+        if len(pairs) > 1:
+            written = ", ".join(f"{source}/{m}" for source, m in pairs)
+            raise UserError(f"published model '{name}' is in {len(pairs)} sources: write one of {written}")
+        if pairs:
+            return pairs[0]
+    if not matching:
+        raise UserError(_unknown(name))
+    if not slash:
+        if len(matching) > 1:
+            raise UserError(
+                f"published source '{name}' is short for {len(matching)}: write one of {', '.join(matching)}"
+            )
+        return matching[0], None
+    pairs = [(source, m) for source in matching for m in _named(source, model)]
+    if len(pairs) > 1:
+        written = ", ".join(f"{source}/{m}" for source, m in pairs)
+        raise UserError(f"published figures '{words}' are short for {len(pairs)}: write one of {written}")
+    if not pairs:
+        there = ", ".join(dict.fromkeys(m for source in matching for m in _columns(source)))
+        raise UserError(f"published model '{model}' is not in {' or '.join(matching)}: write one of {there}")
+    return pairs[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _loose(text: str) -> str:
+    return "".join(sign for sign in text.lower() if sign.isalnum() or sign == "+")
+
+
+def _named(source: str, model: str) -> list[str]:
+    """Models of a source that go by a name: the one spelled so, or those that are but for case and signs."""
+    columns = _columns(source)
+    return [model] if model in columns else [m for m in columns if _loose(m) == _loose(model)]
+
+
+def _unknown(name: str) -> str:
+    import difflib
+
+    known = list(_sources())
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    if near:
+        return f"published source '{name}' is not there; did you mean '{near[0]}'?"
+    return f"published source '{name}' is not there: write one of {', '.join(known)}"
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+@cache
+def _sources() -> dict[str, Source]:
+    return {
+        row["source"]: Source(
+            source=row["source"],
+            paper=row["paper"],
+            where=row["where"],
+            split=row["split"],
+            n_datasets=int(row["n_datasets"]),
+            n_runs=int(row["n_runs"]),
+            selected_by=row["selected_by"],
+            note=row["note"],
+        )
+        for row in _rows(_HERE / "sources.csv")
+    }
+
+
+def _source(name: str) -> Source:
+    if name not in _sources():
+        raise UserError(_unknown(name))
+    return _sources()[name]
+
+
+@cache
+def _all_notes() -> dict[str, list[dict[str, str]]]:
+    notes = defaultdict(list)
+    for row in _rows(_HERE / "notes.csv"):
+        notes[row["source"]].append(row)
+    return notes
+
+
+def _notes(source: str) -> list[dict[str, str]]:
+    return _all_notes().get(source, [])
+
+
+@cache
+def _columns(source: str) -> tuple[str, ...]:
+    """Names of a source's models, without reading its figures."""
+    if source == _CATALOGUED:
+        return ("1NN-ED", "1NN-DTW", "1NN-DTW-full")
+    with (_HERE / f"{source}.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(next(csv.reader(file))[1:])
+
+
+def _cells(source: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (dataset, model, metric, cell) of a source, by dataset, model and metric."""
+    if source == _CATALOGUED:
+        for name, facts in CATALOGUE.items():
+            errors = (facts.ed_error, facts.dtw_error, facts.dtw_full_error)
+            for model, error in zip(_columns(source), errors, strict=True):
+                yield name, model, "accuracy", f"{1 - error:.4f}"
+        return
+    files = {
+        metric: _HERE / (f"{source}.csv" if metric == "accuracy" else f"{source}.{metric}.csv") for metric in METRICS
+    }
+    tables = {m: {row.pop("dataset"): row for row in _rows(path)} for m, path in files.items() if path.is_file()}
+    for dataset, row in tables["accuracy"].items():
+        for model in row:
+            for metric, table in tables.items():
+                if table[dataset][model]:
+                    yield dataset, model, metric, table[dataset][model]
 
 
 @cache
 def _figures(source: str) -> tuple[Figure, ...]:
-    known = sources()
-    if source not in known:
-        raise UserError(f"published source '{source}' is not there: write one of {', '.join(known)}")
-    with (_HERE / f"{source}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
+    passport, known = _source(source), models(source)
+    split = passport.split.split(" but ")[0]
+    column_split = {said["model"]: said["split"] for said in _notes(source) if not said["dataset"]}
+    single = {(said["model"], said["dataset"]): said for said in _notes(source) if said["dataset"]}
+    figures = []
+    for dataset, model, metric, cell in _cells(source):
+        mean, _, std = cell.partition(" ")
+        said = [single[key] for key in (("", dataset), (model, dataset)) if key in single]  # the general one first
+        splits = [split, column_split.get(model, ""), *(note["split"] for note in said)]
+        figures.append(
             Figure(
                 source=source,
-                dataset=row["dataset"],
-                model=row["model"],
-                metric=row["metric"],
-                mean=float(row["mean"]),
-                std=float(row["std"]) if row["std"] != "" else None,
-                n_runs=int(row["n_runs"]),
-                split=row["split"],
-                selected_by=known[source].selected_by,
-                note=row["note"],
+                dataset=dataset,
+                model=model,
+                metric=metric,
+                mean=float(mean),
+                std=float(std) if std else None,
+                n_runs=known[model].n_runs,
+                split=[word for word in splits if word][-1],
+                selected_by=known[model].selected_by,
+                note="; ".join(note["note"] for note in said if note["note"]),
             )
-            for row in csv.DictReader(file)
         )
+    return tuple(figures)
 
 
 @cache
 def _accuracies(source: str) -> dict[tuple[str, str], Figure]:
     return {(f.model, f.dataset): f for f in _figures(source) if f.metric == "accuracy"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Showing
+
+
+def _columned(rows: Sequence[Sequence[str]], right: Iterable[int]) -> str:
+    """Lay out rows, the first of them the header, as aligned text; `right` are the columns of numbers."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    right = set(right)
+    return "\n".join(
+        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
+        for row in (rows[0], ["-" * width for width in widths], *rows[1:])
+    )
+
+
+def _list() -> str:
+    rows = [["source", "datasets", "models", "runs", "split", "selection"]]
+    for name, source in _sources().items():
+        counts = sorted({model.n_runs for model in models(name).values()})
+        n_runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        rows.append([name, str(source.n_datasets), str(len(models(name))), n_runs, source.split, source.selected_by])
+    return _columned(rows, (1, 2, 3)) + "\n\ntsfcn published show SOURCE says where each comes from."
+
+
+def _show(source: str) -> str:
+    passport = _sources()[source]
+    parts = [
+        f"{source}: {passport.paper}",
+        f"from {passport.where}",
+        f"split: {passport.split}; selection: {passport.selected_by}",
+        *([passport.note] if passport.note else []),
+        "",
+    ]
+    accuracies: dict[str, list[Figure]] = defaultdict(list)
+    for figure in read(source):
+        if figure.metric == "accuracy":
+            accuracies[figure.model].append(figure)
+    rows = [["model", "datasets", "runs", "mean accuracy", ""]]
+    for name, model in models(source).items():
+        mean = fmean(figure.mean for figure in accuracies[name])
+        rows.append([name, str(len(accuracies[name])), str(model.n_runs), f"{mean:.4f}", model.note])
+    parts.append(_columned(rows, (1, 2, 3)))
+    noted: dict[str, list[str]] = defaultdict(list)
+    for figures in accuracies.values():
+        for figure in figures:
+            if figure.note:
+                noted[figure.note].append(f"{figure.model} on {figure.dataset}")
+    if noted:
+        parts += ["", "To be read with care:"]
+        parts += [f"- {note}: {', '.join(dict.fromkeys(where))}" for note, where in noted.items()]
+    return "\n".join(parts)
+
+
+def _show_model(source: str, name: str) -> str:
+    model = models(source)[name]
+    figures = [figure for figure in read(source) if figure.model == name and figure.metric == "accuracy"]
+    rows = [["dataset", "accuracy", "std", "split", ""]]
+    for f in figures:
+        split = f.split if measured_on(f.dataset, f.split) == f.split else f"{f.split} (same in ucr2018)"
+        rows.append([f.dataset, f"{f.mean:.4f}", "" if f.std is None else f"{f.std:.4f}", split, f.note])
+    n_runs = "1 run" if model.n_runs == 1 else f"mean of {model.n_runs} runs"
+    said = f"{source}/{name}: {n_runs}; selection: {model.selected_by}" + (f"; {model.note}" if model.note else "")
+    return f"{said}\n\n{_columned(rows, (1, 2))}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the list of sources, or one source, or one model's figures; 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn published", description="Show the published figures that come with tsfcn, and where they are from."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show")
+    verbs.add_parser("list", help="every source: datasets, models, runs, split")
+    shown = verbs.add_parser("show", help="one source, or one model's figures")
+    shown.add_argument("what", metavar="SOURCE[/MODEL]")
+    options = parser.parse_args(argv)
+    try:
+        if options.verb == "list":
+            text = _list()
+        else:
+            source, model = _find(options.what)
+            text = _show(source) if model is None else _show_model(source, model)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `| head` has seen enough; nothing may be left for the interpreter to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,617 @@
+"""Two or more columns of accuracies side by side: what differs, by how much, and how sure that is.
+
+    tsfcn compare A B [C ...]
+
+Each of them is a results folder, a table of ours or of others, or `published:SOURCE/MODEL` (see tsfcn.columns). What is
+compared are the datasets that all of them have on the same split; what is left out is listed with its reason. Tests are
+paired over datasets, two-sided, and corrected by Holm over all pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import sys
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsfcn import columns, render, stats, store
+from tsfcn.catalogue import CATALOGUE, select
+from tsfcn.columns import Cell, Column, Place
+from tsfcn.errors import UserError
+
+LEVEL = 0.95  # of the intervals
+NOISE_FLOOR = 0.5  # test cases: the least standard deviation of runs, since equal runs need not be equal networks
+SHOWN = 10  # datasets that differ most
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two columns over the common datasets; every figure is of the first minus the second."""
+
+    first: int  # position of the column
+    second: int
+    difference: float  # mean of the accuracies' differences
+    low: float  # its bootstrap interval over datasets, LEVEL
+    high: float
+    wins: int  # datasets on which the first is better
+    ties: int
+    losses: int
+    test: stats.Wilcoxon
+    p_holm: float  # adjusted over all pairs
+    bayes: stats.Bayesian
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Columns over the datasets that all have on the same split."""
+
+    columns: tuple[Column, ...]
+    places: tuple[Place, ...]
+    scores: np.ndarray  # (n_datasets, n_columns), fractions
+    cells: tuple[tuple[Cell, ...], ...]  # the same with their runs
+    left_out: dict[str, tuple[str, ...]]  # datasets by reason
+    across: tuple[str, ...]  # datasets compared although their splits differ; only if asked for
+    how_ties: str  # 'average' or 'min'
+    alpha: float
+    mean_ranks: np.ndarray  # (n_columns,), 1 is best
+    wins: np.ndarray  # (n_columns,), ties at the top count for each
+    mpce: np.ndarray  # (n_columns,), NaN where a number of classes is not known
+    friedman: stats.Friedman | None  # three columns or more
+    pairs: tuple[Pair, ...]
+    cliques: tuple[tuple[int, ...], ...]  # positions of columns no two of which differ
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is compared
+
+
+def compare(
+    found: Sequence[Column],
+    *,
+    ties: str = "average",
+    zeros: str = "pratt",
+    rope: float = 0.01,
+    alpha: float = 0.05,
+    across_splits: bool = False,
+    datasets: Container[str] | None = None,
+) -> Comparison:
+    """Return the comparison of two or more columns (`columns.read`).
+
+    ties: how equal accuracies rank, 'average' or 'min'; zeros: what signed ranks do with equal pairs, 'pratt' or
+    'wilcox'; rope: half the width of the region of practical equivalence, a fraction; alpha: of differences in
+    `cliques`. across_splits compares a dataset even where its splits differ, and lists it. datasets: only these.
+    Raises UserError for a single column, and where no dataset is common.
+    """
+    if len(found) < 2:
+        raise UserError(f"comparison of {len(found)} column{'' if found else 's'} is none: name two or more")
+    if datasets is not None:
+        found = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in found]
+    if across_splits:
+        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in found]
+        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
+        rows = [[places[dataset] for places in chosen] for dataset in common]
+    else:
+        shared = set.intersection(*(set(column.cells) for column in found))
+        one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
+        rows = [[one[dataset]] * len(found) for dataset in sorted(one, key=_catalogue_order)]
+    left_out = _left_out(found, {row[0].dataset for row in rows})
+    if not rows:
+        names = " and ".join(f"'{column.name}'" for column in found[:2]) + (" and others" if len(found) > 2 else "")
+        why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
+        raise UserError(f"common datasets of {names} are none ({why}): compare what ran on the same data")
+    cells = tuple(tuple(c.cells[place] for c, place in zip(found, row, strict=True)) for row in rows)
+    scores = stats.tied(np.array([[cell.accuracy for cell in row] for row in cells]))
+    n_classes = [CATALOGUE[row[0].dataset].n_classes if row[0].dataset in CATALOGUE else math.nan for row in rows]
+    pairs = _pairs(scores, zeros=zeros, rope=rope)
+    differs = np.zeros((len(found), len(found)), dtype=bool)
+    for pair in pairs:
+        differs[pair.first, pair.second] = differs[pair.second, pair.first] = pair.p_holm < alpha
+    return Comparison(
+        columns=tuple(found),
+        places=tuple(row[0] for row in rows),
+        scores=scores,
+        cells=cells,
+        left_out=left_out,
+        across=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
+        how_ties=ties,
+        alpha=alpha,
+        mean_ranks=stats.ranks(scores, ties=ties).mean(axis=0),
+        wins=(scores == scores.max(axis=1, keepdims=True)).sum(axis=0),
+        mpce=np.array([stats.mpce(scores[:, i], np.array(n_classes)) for i in range(len(found))]),
+        friedman=stats.friedman(scores) if len(found) > 2 else None,
+        pairs=pairs,
+        cliques=tuple(stats.cliques(differs)),
+    )
+
+
+def _preference(place: Place) -> tuple[int, str]:
+    """Sort the split of a dataset that counts if several are common first: the official one."""
+    order = ("ucr2018", "ucr2015", "mixed", "early")
+    return (order.index(place.split) if place.split in order else len(order), place.split)
+
+
+def _catalogue_order(dataset: str) -> tuple[int, str]:
+    return (_POSITIONS.get(dataset, len(_POSITIONS)), dataset)
+
+
+_POSITIONS = {name: i for i, name in enumerate(CATALOGUE)}
+
+
+def _left_out(found: Sequence[Column], compared: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the datasets that some column has and the comparison has not, by the reason why."""
+    splits: dict[str, list[set[str]]] = {}
+    for i, column in enumerate(found):
+        for place in column.cells:
+            splits.setdefault(place.dataset, [set() for _ in found])[i].add(place.split)
+    reasons: dict[str, list[str]] = {}
+    for dataset in sorted(set(splits) - compared, key=_catalogue_order):
+        absent = [column.name for column, has in zip(found, splits[dataset], strict=True) if not has]
+        if absent:
+            reason = f"not in {_some(absent, 3)}"
+        else:
+            on: dict[str, list[str]] = {}
+            for column, has in zip(found, splits[dataset], strict=True):
+                on.setdefault(" and ".join(sorted(has)), []).append(column.name)
+            reason = f"on another split ({'; '.join(f'{split}: {_some(on[split], 3)}' for split in sorted(on))})"
+        reasons.setdefault(reason, []).append(dataset)
+    return {reason: tuple(datasets) for reason, datasets in reasons.items()}
+
+
+def _pairs(scores: np.ndarray, *, zeros: str, rope: float) -> tuple[Pair, ...]:
+    both = list(itertools.combinations(range(scores.shape[1]), 2))
+    # Drawing is what takes time: with many pairs fewer draws, which cost two digits of a chance and nothing else.
+    n_samples = 20_000 if len(both) <= 10 else 2_000
+    tests = [stats.wilcoxon(scores[:, i] - scores[:, j], zeros=zeros) for i, j in both]
+    adjusted = stats.holm([test.p for test in tests])
+    made = []
+    for (i, j), test, p in zip(both, tests, adjusted, strict=True):
+        d = scores[:, i] - scores[:, j]
+        low, high = stats.bootstrap(d, level=LEVEL, n_samples=10_000 if len(both) <= 10 else 2_000)
+        bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=n_samples)
+        made.append(
+            Pair(i, j, float(d.mean()), low, high, *stats.wins(scores[:, i], scores[:, j]), test, float(p), bayes)
+        )
+    return tuple(made)
+
+
+def noise(first: Cell, second: Cell, place: Place) -> str:
+    """Say whether the runs behind two cells explain their difference: 'within', 'beyond', or 'not known: ...'.
+
+    Both have several runs: does the Welch interval (LEVEL) of the difference hold 0? One has a single run: does it lie
+    in the prediction interval of the other's? A standard deviation is at least half a test case. Single runs on both
+    sides, a deviation that is not given, and one over resampled splits say nothing. Each dataset by itself: of twenty
+    that differ by chance alone, one is beyond.
+    """
+    if place.split.endswith(("resamples", "folds")):
+        return "not known: deviations are over splits"
+    facts = CATALOGUE.get(place.dataset)
+    n_test = math.inf if facts is None else facts.n_train if place.split == "ucr2015" else facts.n_test
+    difference = round(first.accuracy - second.accuracy, stats.DIGITS)
+    known = [(max(c.std, NOISE_FLOOR / n_test), c.n_runs) for c in (first, second) if c.std is not None]
+    if len(known) == 2:
+        (sd_1, n_1), (sd_2, n_2) = known
+        low, high, _ = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL) if sd_1 + sd_2 > 0 else (0, 0, 0)
+    elif len(known) == 1 and 1 in (first.n_runs, second.n_runs):
+        low, high, _ = stats.prediction(difference, *known[0], level=LEVEL)
+    else:
+        return "not known: single runs" if first.n_runs == second.n_runs == 1 else "not known: no deviation given"
+    return "within" if low <= 0 <= high else "beyond"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{render.signed(low)} to {render.signed(high)}"
+
+
+def _count(n: int) -> str:
+    return "1 dataset" if n == 1 else f"{n} datasets"
+
+
+def text(made: Comparison, *, markdown: bool = False) -> str:
+    """Return a comparison as aligned text, or as Markdown."""
+    names = [column.name for column in made.columns]
+    parts = [_data(made, markdown=markdown), _summary(made, markdown=markdown)]
+    if len(names) == 2:
+        parts.append(_bulleted(_one_pair(made), markdown=markdown))
+    else:
+        parts.append(_bulleted(_together(made), markdown=markdown))
+        parts.append(_pair_table(made, markdown=markdown))
+    parts.append(_farthest(made, markdown=markdown))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _bulleted(lines: Iterable[str], *, markdown: bool) -> str:
+    return "\n".join(f"- {render.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
+
+
+def _data(made: Comparison, *, markdown: bool) -> str:
+    """Return what is compared and what is left out."""
+    counts: dict[str, int] = {}
+    for place in made.places:
+        counts[place.split] = counts.get(place.split, 0) + 1
+    where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
+    lines = [f"{_count(len(made.places))} in common ({where})."]
+    for reason, datasets in made.left_out.items():
+        lines.append(f"Left out: {len(datasets)} {reason}: {_some(datasets)}.")
+    if made.across:
+        lines.append(
+            f"ACROSS SPLITS: {_count(len(made.across))} differ in their train and test cases and count all the same, "
+            f"which is no fair comparison: {_some(made.across)}."
+        )
+    elif any("ucr2015" in reason for reason in made.left_out):
+        lines.append(
+            "The files of 2015 have train and test of 14 datasets swapped; archive.split=ucr2015 trains on them."
+        )
+    for column in made.columns:
+        noted: dict[str, list[str]] = {}
+        for place, row in zip(made.places, made.cells, strict=True):
+            note = row[made.columns.index(column)].note
+            if note:
+                noted.setdefault(note, []).append(place.dataset)
+        lines += [f"To be read with care: {column.name} on {_some(d)} ({note})." for note, d in noted.items()]
+        if "TEST-SELECTED" in column.marks:
+            lines.append(f"TEST-SELECTED: {column.name} was selected on the test set: no estimate of accuracy.")
+    return _bulleted(lines, markdown=markdown)
+
+
+def _some(names: Sequence[str], n: int = 14) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+def _summary(made: Comparison, *, markdown: bool) -> str:
+    order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
+    missing = bool(np.isnan(made.mpce).any())
+    grid = render.grid(
+        [
+            ("column", "<", [made.columns[i].name for i in order]),
+            ("mean accuracy", ">", [f"{made.scores[:, i].mean():.4f}" for i in order]),
+            ("MPCE", ">", ["" if missing else f"{made.mpce[i]:.4f}" for i in order]),
+            ("mean rank", ">", [f"{made.mean_ranks[i]:.4f}" for i in order]),
+            ("wins", ">", [str(made.wins[i]) for i in order]),
+            ("marks", "<", [made.columns[i].marks for i in order]),
+            ("what it is", "<", [made.columns[i].said for i in order]),
+        ],
+        markdown=markdown,
+    )
+    said = "Mean rank: 1 is best, equal accuracies get their "
+    said += "average rank" if made.how_ties == "average" else "best rank (ties=min)"
+    notes: dict[str, list[str]] = {}
+    for i in order:
+        if made.columns[i].note:
+            notes.setdefault(made.columns[i].note, []).append(made.columns[i].name)
+    lines = [f"{said}. Wins: ties at the top count for each."]
+    lines += [f"{', '.join(names)}: {note}." for note, names in notes.items()]
+    return f"{grid}\n\n{_bulleted(lines, markdown=markdown)}"
+
+
+def _test(test: stats.Wilcoxon) -> str:
+    return f"{test.method}, zero_method={test.zeros}, {test.n_zeros} zero{'' if test.n_zeros == 1 else 's'}"
+
+
+def _one_pair(made: Comparison) -> list[str]:
+    """Return the lines on a comparison of two columns."""
+    (pair,) = made.pairs
+    first, second = (made.columns[i].name for i in (pair.first, pair.second))
+    lines = [
+        f"{first} minus {second}: {render.signed(pair.difference)} on average"
+        + (f", {LEVEL:.0%} bootstrap over datasets {_interval(pair.low, pair.high)}." if len(made.places) > 1 else "."),
+        f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}.",
+        f"Wilcoxon signed ranks, two-sided: p = {_p(pair.test.p)} ({_test(pair.test)}): "
+        + (f"they differ at {made.alpha:g}." if pair.p_holm < made.alpha else "no difference shown."),
+        (
+            f"Bayesian signed ranks, region of equivalence ±{pair.bayes.rope:g}: "
+            f"{first} better {_p(pair.bayes.first)}, equivalent {_p(pair.bayes.equivalent)}, "
+            f"{second} better {_p(pair.bayes.second)}."
+        ),
+    ]
+    least = 2.0 ** (1 - (pair.test.n - pair.test.n_zeros))
+    if pair.ties == len(made.places):
+        lines.append("The two columns are identical.")
+    elif least >= made.alpha:
+        lines.append(f"{_count(len(made.places))} cannot show a difference: the least p possible is {_p(least)}.")
+    return lines
+
+
+def _together(made: Comparison) -> list[str]:
+    """Return the lines on a comparison of three columns or more."""
+    assert made.friedman is not None
+    best = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
+    lines = [
+        f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, p = {_p(made.friedman.p)}."
+    ]
+    groups = [[made.columns[i].name for i in best if i in clique] for clique in made.cliques]
+    groups.sort(key=lambda group: [[made.columns[i].name for i in best].index(name) for name in group])
+    said = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
+    lines.append(f"Sets of which no two differ (signed ranks, Holm, {made.alpha:g}): {said}.")
+    return lines
+
+
+def _pair_table(made: Comparison, *, markdown: bool) -> str:
+    """Return the table of pairs; with more than ten columns, those of the best-ranked one."""
+    best = int(np.argmin(made.mean_ranks))
+    few = len(made.columns) <= 10
+    shown = [pair for pair in made.pairs if few or best in (pair.first, pair.second)]
+    shown.sort(key=lambda pair: (pair.p_holm, pair.test.p))
+    names = [column.name for column in made.columns]
+    grid = render.grid(
+        [
+            ("first", "<", [names[pair.first] for pair in shown]),
+            ("second", "<", [names[pair.second] for pair in shown]),
+            ("difference", ">", [render.signed(pair.difference) for pair in shown]),
+            (f"{LEVEL:.0%} bootstrap", ">", [_interval(pair.low, pair.high) for pair in shown]),
+            ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in shown]),
+            ("p", ">", [_p(pair.test.p) for pair in shown]),
+            ("p, Holm", ">", [_p(pair.p_holm) for pair in shown]),
+            (
+                "better/equivalent/worse",
+                ">",
+                [f"{p.bayes.first:.2f}/{p.bayes.equivalent:.2f}/{p.bayes.second:.2f}" for p in shown],
+            ),
+        ],
+        markdown=markdown,
+    )
+    test = shown[0].test
+    methods = " or ".join(sorted({pair.test.method for pair in shown}))
+    said = [
+        f"p: Wilcoxon signed ranks, two-sided ({methods}, zero_method={test.zeros}).",
+        f"better/equivalent/worse: chances by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
+    ]
+    if not few:
+        said.append(f"Of {len(made.pairs)} pairs those with the best-ranked column; --json has all.")
+    return grid + "\n\n" + _bulleted(said, markdown=markdown)
+
+
+def farthest(made: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
+    """Return the n datasets on which the columns differ most: the best, the worst, their difference, and the noise.
+
+    With two columns the difference is the first's minus the second's; with more, the greatest minus the least.
+    """
+    rows: list[dict[str, Any]] = []
+    for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True):
+        i, j = (0, 1) if len(scores) == 2 else (int(np.argmax(scores)), int(np.argmin(scores)))
+        difference = float(stats.tied(scores[i] - scores[j]))
+        rows.append(
+            {
+                "dataset": place.dataset,
+                "split": place.split,
+                "first": made.columns[i].name,
+                "accuracy_first": float(scores[i]),
+                "second": made.columns[j].name,
+                "accuracy_second": float(scores[j]),
+                "difference": difference,
+                "noise": noise(cells[i], cells[j], place),
+            }
+        )
+    rows.sort(key=lambda row: -abs(row["difference"]))
+    return [row for row in rows[:n] if row["difference"] != 0]
+
+
+def _farthest(made: Comparison, *, markdown: bool) -> str:
+    rows = farthest(made)
+    if not rows:
+        return ""
+    two = len(made.columns) == 2
+    grid = render.grid(
+        [
+            ("differ most", "<", [row["dataset"] for row in rows]),
+            ("best", "<", ["" if two else row["first"] for row in rows]),
+            (rows[0]["first"] if two else "accuracy", ">", [f"{row['accuracy_first']:.4f}" for row in rows]),
+            ("worst", "<", ["" if two else row["second"] for row in rows]),
+            (rows[0]["second"] if two else "its accuracy", ">", [f"{row['accuracy_second']:.4f}" for row in rows]),
+            ("difference", ">", [render.signed(row["difference"]) for row in rows]),
+            ("seed noise", "<", [row["noise"] for row in rows]),
+        ],
+        markdown=markdown,
+    )
+    return f"{grid}\n\nSeed noise: whether the runs of a dataset explain its difference ({LEVEL:.0%}, each by itself)."
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def as_csv(made: Comparison) -> str:
+    """Return the compared accuracies: dataset, split, a column a model. `tsfcn compare` reads it again."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["dataset", "split", *(column.name for column in made.columns)])
+    for place, scores in zip(made.places, made.scores, strict=True):
+        writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
+    return out.getvalue()
+
+
+def as_json(made: Comparison) -> str:
+    """Return everything of a comparison as JSON; fractions with all digits, null for what is not known."""
+
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else float(value)
+
+    names = [column.name for column in made.columns]
+    said: dict[str, Any] = {
+        "columns": [
+            {
+                "name": column.name,
+                "origin": column.origin,
+                "marks": column.marks,
+                "said": column.said,
+                "note": column.note,
+                "mean_accuracy": float(made.scores[:, i].mean()),
+                "mpce": number(made.mpce[i]),
+                "mean_rank": float(made.mean_ranks[i]),
+                "wins": int(made.wins[i]),
+            }
+            for i, column in enumerate(made.columns)
+        ],
+        "ties": made.how_ties,
+        "alpha": made.alpha,
+        "n_datasets": len(made.places),
+        "left_out": made.left_out,
+        "across_splits": made.across,
+        "friedman": None
+        if made.friedman is None
+        else {"chi2": made.friedman.chi2, "df": made.friedman.df, "p": made.friedman.p},
+        "not_different": [[names[i] for i in clique] for clique in made.cliques],
+        "pairs": [
+            {
+                "first": names[pair.first],
+                "second": names[pair.second],
+                "difference": pair.difference,
+                "bootstrap_95": [number(pair.low), number(pair.high)],
+                "wins": pair.wins,
+                "ties": pair.ties,
+                "losses": pair.losses,
+                "wilcoxon_p": pair.test.p,
+                "wilcoxon_p_holm": pair.p_holm,
+                "wilcoxon_method": pair.test.method,
+                "zero_method": pair.test.zeros,
+                "n_zeros": pair.test.n_zeros,
+                "bayesian": [pair.bayes.first, pair.bayes.equivalent, pair.bayes.second],
+                "rope": pair.bayes.rope,
+            }
+            for pair in made.pairs
+        ],
+        "datasets": [
+            {
+                "dataset": place.dataset,
+                "split": place.split,
+                "accuracy": [float(value) for value in scores],
+                "std": [cell.std for cell in cells],
+                "n_runs": [cell.n_runs for cell in cells],
+                "notes": [cell.note for cell in cells],
+            }
+            for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True)
+        ],
+        "differ_most": farthest(made, len(made.places)),
+    }
+    return json.dumps(said, indent=1, allow_nan=False) + "\n"
+
+
+def _latex(words: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(sign, f"\\{sign}" if sign in "&%$#_{}" else sign) for sign in words)
+
+
+def as_latex(made: Comparison) -> str:
+    """Return the accuracies as a LaTeX table (booktabs), the best of a dataset in bold, then what the tests say."""
+    names = [_latex(column.name) for column in made.columns]
+    lines = [
+        "% \\usepackage{booktabs,longtable}",
+        f"\\begin{{longtable}}{{l{'r' * len(names)}}}",
+        "\\toprule",
+        " & ".join(["dataset", *names]) + r" \\",
+        "\\midrule",
+        "\\endhead",
+    ]
+    for place, scores in zip(made.places, made.scores, strict=True):
+        cells = [f"\\textbf{{{v:.4f}}}" if v == scores.max() else f"{v:.4f}" for v in scores]
+        lines.append(" & ".join([_latex(place.dataset), *cells]) + r" \\")
+    summed = {
+        "mean accuracy": [f"{v:.4f}" for v in made.scores.mean(axis=0)],
+        "MPCE": [] if np.isnan(made.mpce).any() else [f"{v:.4f}" for v in made.mpce],
+        f"mean rank (ties: {made.how_ties})": [f"{v:.4f}" for v in made.mean_ranks],
+        "wins": [str(v) for v in made.wins],
+    }
+    lines.append("\\midrule")
+    lines += [" & ".join([name, *values]) + r" \\" for name, values in summed.items() if values]
+    lines += ["\\bottomrule", "\\end{longtable}"]
+    said = _one_pair(made) if len(made.columns) == 2 else _together(made)
+    lines += [_latex(line).replace("±", r"$\pm$") for line in said]
+    return "\n".join(lines) + "\n"
+
+
+def _write(name: str, written: str) -> None:
+    if name == "-":
+        print(written.rstrip("\n"))
+        return
+    try:
+        store.replace(Path(name), lambda file: file.write(written.encode()))
+    except OSError as error:
+        raise UserError(
+            f"file '{name}' is not writable ({error.strerror}): name one in a folder that is there"
+        ) from error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a comparison and write the files asked for. Returns 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn compare",
+        description="Compare accuracies over the datasets that all columns have on the same split.",
+        epilog="A column is a results folder (all its models), FOLDER:MODEL, a CSV of ours or of others, CSV:MODEL, a "
+        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). FILE - prints instead.",
+    )
+    parser.add_argument("columns", nargs="+", metavar="COLUMN")
+    parser.add_argument("--ties", choices=("average", "min"), default="average", help="rank of equal accuracies")
+    parser.add_argument("--zeros", choices=("pratt", "wilcox"), default="pratt", help="equal pairs in signed ranks")
+    parser.add_argument(
+        "--rope", type=float, default=0.01, metavar="R", help="region of equivalence, ±R (default 0.01)"
+    )
+    parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="of differences (default 0.05)")
+    parser.add_argument(
+        "--split", choices=("ucr2018", "ucr2015"), default="ucr2018", help="of CSV files without a column 'split'"
+    )
+    parser.add_argument(
+        "--across-splits", action="store_true", help="compare datasets whose train and test differ too, and say so"
+    )
+    parser.add_argument("--dataset", metavar="D", help="only these: names, sets or globs, commas between them")
+    parser.add_argument("--exclude", metavar="D", help="without these")
+    for kind in ("csv", "json", "markdown", "latex"):
+        parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {kind} to FILE")
+    options = parser.parse_args(argv)
+    try:
+        if not 0 <= options.rope < 1:
+            raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
+        if not 0 < options.alpha < 1:
+            raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
+        only = None
+        if options.dataset or options.exclude:
+            only = select((options.dataset or "all").split(","), options.exclude.split(",") if options.exclude else ())
+        made = compare(
+            columns.read(options.columns, split=options.split),
+            ties=options.ties,
+            zeros=options.zeros,
+            rope=options.rope,
+            alpha=options.alpha,
+            across_splits=options.across_splits,
+            datasets=only,
+        )
+        files = {
+            options.csv: as_csv,
+            options.json: as_json,
+            options.markdown: lambda made: text(made, markdown=True) + "\n",
+            options.latex: as_latex,
+        }
+        for name, form in files.items():
+            if name is not None:
+                _write(name, form(made))
+        if "-" not in files:
+            print(text(made), flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head` has seen enough; nothing may be left for the interpreter to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

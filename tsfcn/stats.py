@@ -1,0 +1,352 @@
+"""Statistics of accuracy tables: paired tests over datasets, ranks, corrections, intervals.
+
+Pure numpy, with scipy.special for three distribution functions. Accuracies are fractions. Two accuracies tie if they
+agree to DIGITS decimals, so that the same share of right cases ties however its mean was summed.
+
+Sources: Wilcoxon 1945 and Pratt 1959 (signed ranks), Holm 1979, Benjamini and Hochberg 1995, Friedman 1937, Welch 1947,
+Benavoli et al. 2014 and 2017 (Bayesian signed ranks), Wang et al. 2017 (MPCE).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import special
+
+DIGITS = 10
+EXACT_UP_TO = 500  # pairs for which the exact distribution of signed ranks takes a fraction of a second
+
+Array = np.ndarray
+
+
+def tied(values: Array) -> Array:
+    """Return values rounded to DIGITS decimals: what differs by float noise alone becomes equal."""
+    return np.round(np.asarray(values, dtype=np.float64), DIGITS) + 0.0  # + 0.0: no -0.0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Two columns
+
+
+@dataclass(frozen=True)
+class Wilcoxon:
+    """A two-sided signed-rank test of paired values."""
+
+    p: float
+    n: int  # pairs
+    n_zeros: int  # pairs without a difference
+    positive: float  # sum of the ranks of the positive differences
+    negative: float
+    zeros: str  # what was done with the zeros: 'pratt' or 'wilcox'
+    method: str  # 'exact' or 'normal'
+
+
+def midranks(values: Array) -> Array:
+    """Return ranks of (n,) values from 1, least first; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[inverse.reshape(np.shape(values))])
+
+
+def wilcoxon(differences: Array, *, zeros: str = "pratt", method: str = "auto") -> Wilcoxon:
+    """Return the two-sided signed-rank test of the hypothesis that differences (n,) are symmetric about 0.
+
+    zeros: 'pratt' ranks the zeros with the rest and then leaves their ranks out; 'wilcox' leaves them out before. Pairs
+    that are equal throughout give p = 1 (scipy: NaN).
+    method: 'exact' is the distribution over all 2^m signs of the m nonzero differences, under whatever ties there are:
+    the doubled ranks are whole numbers, so their subset sums are counted by dynamic programming. 'normal' is its normal
+    approximation, without continuity correction. 'auto' is exact up to EXACT_UP_TO differences. Raises ValueError for
+    another word and for values that are not finite.
+    """
+    if zeros not in ("pratt", "wilcox") or method not in ("auto", "exact", "normal"):
+        raise ValueError(f"zeros={zeros!r}, method={method!r} is not pratt|wilcox, auto|exact|normal")
+    d = tied(differences)
+    if d.ndim != 1 or not np.isfinite(d).all():
+        raise ValueError("differences must be one-dimensional and finite")
+    n, n_zeros = len(d), int(np.sum(d == 0))
+    if zeros == "wilcox":
+        d = d[d != 0]
+    ranks = midranks(np.abs(d))
+    ranks, signs = ranks[d != 0], np.sign(d[d != 0])
+    positive, negative = float(ranks[signs > 0].sum()), float(ranks[signs < 0].sum())
+    exact = method == "exact" or (method == "auto" and len(ranks) <= EXACT_UP_TO)
+    if len(ranks) == 0:
+        p, exact = 1.0, True
+    elif exact:
+        p = _exact_signed_ranks(ranks, min(positive, negative))
+    else:
+        # Mean and variance of the sum of ranks with random signs, given the ranks: ties and zeros are in them.
+        z = (positive - ranks.sum() / 2) / math.sqrt(float((ranks**2).sum()) / 4)
+        p = float(2 * special.ndtr(-abs(z)))
+    return Wilcoxon(min(p, 1.0), n, n_zeros, positive, negative, zeros, "exact" if exact else "normal")
+
+
+def _exact_signed_ranks(ranks: Array, least: float) -> float:
+    """Return P(T <= least or T >= sum - least), T the sum of a random half of the ranks (each in with chance 1/2)."""
+    doubled = np.rint(2 * ranks).astype(np.int64)  # midranks are multiples of 1/2
+    total = int(doubled.sum())
+    chance = np.zeros(total + 1)
+    chance[0] = 1.0
+    reached = 0
+    for rank in doubled:  # chance[s] of the sum s so far; halved at each step, so nothing overflows
+        reached += int(rank)
+        moved = chance[: reached + 1 - int(rank)] / 2
+        chance[: reached + 1] /= 2
+        chance[int(rank) : reached + 1] += moved
+    return float(2 * chance[: round(2 * least) + 1].sum())  # symmetric about total / 2
+
+
+def wins(first: Array, second: Array) -> tuple[int, int, int]:
+    """Return on how many datasets the first (n,) is greater, the two tie, and the second is greater."""
+    d = tied(np.asarray(first) - np.asarray(second))
+    return int(np.sum(d > 0)), int(np.sum(d == 0)), int(np.sum(d < 0))
+
+
+def bootstrap(
+    differences: Array, *, level: float = 0.95, n_samples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean of differences (n,), datasets drawn with replacement.
+
+    It says how the mean would move over other datasets like these, not over other seeds. The same seed gives the same
+    interval. One difference, or none, gives NaN.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if len(d) < 2:
+        return math.nan, math.nan
+    low, high = np.quantile(_drawn(len(d), n_samples, seed) @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=1)  # the pairs of a table all draw the same
+def _drawn(n: int, n_samples: int, seed: int) -> Array:
+    """Return how often each of n datasets is drawn, (n_samples, n)."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_samples)
+
+
+@lru_cache(maxsize=1)
+def _weights(n: int, prior: float, n_samples: int, seed: int) -> Array:
+    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples)."""
+    drawn = np.random.default_rng(seed).dirichlet(np.r_[prior, np.ones(n)], size=n_samples)
+    return np.ascontiguousarray(drawn.T)
+
+
+@dataclass(frozen=True)
+class Bayesian:
+    """Posterior chances that, on a new dataset, one is better by more than the region, neither is, the other is."""
+
+    first: float
+    equivalent: float
+    second: float
+    rope: float
+    n_samples: int
+
+
+def bayesian_signed_rank(
+    differences: Array, *, rope: float = 0.01, prior: float = 0.5, n_samples: int = 20_000, seed: int = 0
+) -> Bayesian:
+    """Return the Bayesian signed-rank test of differences (n,), first minus second (Benavoli et al. 2014, 2017).
+
+    A Dirichlet process whose prior weight lies on one more difference, 0. In each posterior draw the mass of the means
+    of two differences is split into below, within and above the region of practical equivalence [-rope, rope] (its
+    edges count half to either side); the chances are the shares of draws in which each part is the largest. prior is
+    the weight that baycomp takes. The same seed gives the same figures; their error from drawing is at most
+    0.5 / sqrt(n_samples), 0.0035.
+    """
+    if rope < 0 or prior <= 0:
+        raise ValueError(f"rope={rope}, prior={prior}: rope is 0 or more, prior greater than 0")
+    d = tied(np.concatenate([[0.0], np.asarray(differences, dtype=np.float64)]))
+    order = np.argsort(d, kind="stable")
+    d, weights = d[order], _weights(len(d) - 1, prior, n_samples, seed)[order]  # (1 + n, n_samples)
+    below = np.concatenate([np.zeros((1, n_samples)), np.cumsum(weights, axis=0)])  # [k]: the mass of the k least
+    edge = round(2 * rope, DIGITS)  # of the sum of two differences
+
+    def mass(edge: float) -> Array:
+        """Return the mass of pairs whose sum is less than edge, those that equal it by half: (n_samples,)."""
+        partner = tied(edge - d)
+        sides = (below[np.searchsorted(d, partner, side=side)] for side in ("left", "right"))
+        return np.asarray((weights * sum(sides)).sum(axis=0) / 2)
+
+    over, under = 1 - mass(edge), mass(-edge)
+    shares = np.stack([over, 1 - over - under, under])
+    if edge == 0:
+        shares[1] = -1.0  # without a region there is nothing between
+    largest = shares >= shares.max(axis=0) - 1e-12
+    counts = (largest / largest.sum(axis=0)).sum(axis=1)  # equal parts share a draw
+    first, equivalent, second = (counts / n_samples).tolist()
+    return Bayesian(first, equivalent, second, rope, n_samples)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many tests
+
+
+def holm(p: Sequence[float] | Array) -> Array:
+    """Return p-values (n,) adjusted by Holm's step-down rule, which controls the family-wise error."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float] | Array) -> Array:
+    """Return p-values (n,) adjusted for the false discovery rate (step-up rule)."""
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, kind="stable")[::-1]
+    adjusted = np.empty_like(p)
+    stepped = p[order] * len(p) / np.arange(len(p), 0, -1)
+    adjusted[order] = np.minimum(np.minimum.accumulate(stepped), 1.0) if len(p) else stepped
+    return adjusted
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many columns
+
+
+def ranks(scores: Array, *, ties: str = "average") -> Array:
+    """Return the ranks in each row of scores (n_datasets, n_columns); 1 is the greatest score.
+
+    ties: 'average' gives equal scores the mean of their ranks (the one for tests); 'min' gives each the best of them,
+    as the tables of Wang et al. 2017 and Karim et al. 2019 do. Raises ValueError for another word or NaN.
+    """
+    scores = tied(scores)
+    if ties not in ("average", "min") or not np.isfinite(scores).all():
+        raise ValueError(f"ties={ties!r} is not average or min, or a score is not finite")
+    if scores.size == 0:
+        return np.empty(scores.shape)
+    greater = (scores[:, None, :] > scores[:, :, None]).sum(axis=2)  # (n_datasets, n_columns): how many are better
+    equal = (scores[:, None, :] == scores[:, :, None]).sum(axis=2)  # itself among them
+    return np.asarray(greater + (1.0 if ties == "min" else (equal + 1) / 2), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """Whether any of several columns stands out, from their ranks in each row."""
+
+    chi2: float
+    df: int
+    p: float
+
+
+def friedman(scores: Array) -> Friedman:
+    """Return Friedman's test of scores (n_datasets, n_columns), corrected for ties; the same in every row gives p = 1.
+
+    Needs three columns or more: for two use the signed ranks.
+    """
+    ranked = ranks(scores)
+    n, k = ranked.shape
+    # Between the columns' mean ranks over within the rows: with ties the rows vary less, which is the correction.
+    within = float(((ranked - (k + 1) / 2) ** 2).sum())
+    if n == 0 or within == 0:
+        return Friedman(0.0, k - 1, 1.0)
+    between = n * n * float(((ranked.mean(axis=0) - (k + 1) / 2) ** 2).sum())
+    chi2 = (k - 1) * between / within
+    return Friedman(chi2, k - 1, float(special.chdtrc(k - 1, chi2)))
+
+
+def cliques(differs: Array) -> list[tuple[int, ...]]:
+    """Return the maximal sets of two or more columns no two of which differ, each ascending, in ascending order.
+
+    differs: symmetric bool (n_columns, n_columns), as from Holm-adjusted tests of all pairs. These are the maximal
+    cliques of the graph that joins what does not differ (Bron and Kerbosch 1973, with pivots). In a critical difference
+    diagram each is a bar; a set need not be consecutive in mean rank.
+    """
+    n = len(differs)
+    joined = [{j for j in range(n) if j != i and not differs[i][j]} for i in range(n)]
+    found: list[tuple[int, ...]] = []
+
+    def grow(clique: set[int], candidates: set[int], done: set[int]) -> None:
+        if not candidates and not done:
+            found.append(tuple(sorted(clique)))
+            return
+        pivot = max(candidates | done, key=lambda v: len(joined[v] & candidates))
+        for v in sorted(candidates - joined[pivot]):
+            grow(clique | {v}, candidates & joined[v], done & joined[v])
+            candidates = candidates - {v}
+            done = done | {v}
+
+    grow(set(), set(range(n)), set())
+    return sorted(clique for clique in found if len(clique) > 1)
+
+
+def mpce(accuracies: Array, n_classes: Array) -> float:
+    """Return the mean per-class error of Wang et al. 2017: the mean over datasets of error / number of classes."""
+    return float(np.mean((1 - np.asarray(accuracies)) / np.asarray(n_classes)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Means of runs. All of these take numbers or arrays of one shape, a dataset an entry, and return the same.
+
+
+def student(level: float, df: Array | float) -> Array:
+    """Return the t that a Student variable of df degrees exceeds in size with chance 1 - level."""
+    return np.asarray(special.stdtrit(df, (1 + level) / 2))
+
+
+def student_p(t: Array | float, df: Array | float) -> Array:
+    """Return the two-sided chance of a Student variable of df degrees to exceed |t|."""
+    return np.asarray(2 * special.stdtr(df, -np.abs(t)))
+
+
+def welch_df(sd_1: Array | float, n_1: Array | float, sd_2: Array | float, n_2: Array | float) -> Array:
+    """Return Satterthwaite's degrees of freedom of the difference of two means; each n is 2 or more, one sd above 0."""
+    v_1, v_2 = np.square(sd_1) / n_1, np.square(sd_2) / n_2
+    return np.asarray((v_1 + v_2) ** 2 / (v_1**2 / (np.asarray(n_1) - 1) + v_2**2 / (np.asarray(n_2) - 1)))
+
+
+def welch(
+    difference: Array | float,
+    sd_1: Array | float,
+    n_1: Array | float,
+    sd_2: Array | float,
+    n_2: Array | float,
+    *,
+    level: float = 0.9,
+) -> tuple[Array, Array, Array]:
+    """Return the Welch interval (low, high) of a difference of two means of runs, and the p of no difference.
+
+    sd: over runs, ddof 1; n: runs, 2 or more on both sides. level 0.9 is the interval of two one-sided 5 % tests.
+    """
+    error = np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2)
+    df = welch_df(sd_1, n_1, sd_2, n_2)
+    half = student(level, df) * error
+    return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)
+
+
+def pooled(
+    difference: Array | float,
+    sd_1: Array | float,
+    n_1: Array | float,
+    sd_2: Array | float,
+    n_2: Array | float,
+    *,
+    level: float = 0.9,
+) -> tuple[Array, Array, Array]:
+    """Return what `welch` returns, by Student's test: both sides are taken to have the same deviation."""
+    df = np.asarray(n_1, dtype=np.float64) + n_2 - 2
+    sd = np.sqrt(((np.asarray(n_1) - 1) * np.square(sd_1) + (np.asarray(n_2) - 1) * np.square(sd_2)) / df)
+    error = sd * np.sqrt(1 / np.asarray(n_1, dtype=np.float64) + 1 / np.asarray(n_2, dtype=np.float64))
+    half = student(level, df) * error
+    return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)
+
+
+def prediction(
+    difference: Array | float, sd: Array | float, n: Array | float, m: Array | float = 1, *, level: float = 0.95
+) -> tuple[Array, Array, Array]:
+    """Return (low, high, p) of a mean of n runs minus that of m further ones, if all were drawn alike.
+
+    sd: of the n runs, ddof 1. The interval holds 0 where the mean of the m lies inside the prediction interval of the
+    n; p is that of a difference this large.
+    """
+    n = np.asarray(n, dtype=np.float64)
+    error = np.asarray(sd) * np.sqrt(1 / n + 1 / np.asarray(m, dtype=np.float64))
+    half = student(level, n - 1) * error
+    return (
+        np.asarray(difference - half),
+        np.asarray(difference + half),
+        student_p(np.asarray(difference) / error, n - 1),
+    )
