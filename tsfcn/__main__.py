@@ -12,6 +12,7 @@ VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "table": "make the accuracy tables from the records of earlier runs",
     "compare": "compare tables, results folders and published figures over datasets",
+    "convert": "write results in the forms of other tools, and theirs in ours",
     "published": "show the published figures and where they come from",
 }
 

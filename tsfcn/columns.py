@@ -317,7 +317,7 @@ def _file(path: Path, split: str) -> list[Column]:
     if not where and _mostly_datasets(rows[1:]):
         where = [0]
     if not where:
-        raise UserError(f"CSV '{path}' is without a dataset column: name one 'dataset' (it has {_listed(header)})")
+        raise UserError(f"file '{path}' is without a dataset column: name one 'dataset' (it has {_listed(header)})")
     dataset, body = where[0], rows[1:]
     accuracy = [i for i, key in enumerate(keys) if key in _ACCURACY and i != dataset]
     model = [i for i, key in enumerate(keys) if key in _MODEL]
@@ -339,7 +339,8 @@ def _listed(header: Sequence[str]) -> str:
 
 
 def _mostly_datasets(rows: Sequence[Sequence[str]]) -> bool:
-    return 2 * sum(_is_dataset(row[0]) for row in rows) > len(rows)
+    named = [row[0] for row in rows if loose(row[0]) not in _FOOTER]
+    return 2 * sum(map(_is_dataset, named)) > len(named)
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -380,7 +381,9 @@ def _assumed(split: str) -> str:
 
 
 def _split_named(text: str) -> tuple[str, int]:
-    """Return files and resample that a cell of a split column means."""
+    """Return files and resample that a cell of a split column means; what is no split of ours stays as it is."""
+    if re.fullmatch(r"\d+ (resamples|folds)|mixed|early", text):
+        return text, 0
     found = re.search(r"resample\D*(\d+)", text.lower())
     return "ucr2015" if "2015" in text else "ucr2018", int(found[1]) if found else 0
 
@@ -522,7 +525,7 @@ def _sktime(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
     fold = re.compile(r"folds\.(\d+)\.scores\.accuracy\w*|accuracy\w*_fold_(\d+)_test")
     folds = [i for i, cell in enumerate(header) if fold.fullmatch(cell)]
     if not folds:
-        raise UserError(f"CSV '{path}' is without accuracies of folds: score the benchmark with accuracy_score")
+        raise UserError(f"file '{path}' is without accuracies of folds: score the benchmark with accuracy_score")
     task, model = header.index("validation_id"), header.index("model_id")
     cells: dict[str, dict[Place, Cell]] = defaultdict(dict)
     for row in rows:
