@@ -154,6 +154,12 @@ def test_columns_of_the_same_name_are_told_apart_by_where_they_are(tmp_path: Pat
         "\ufeffdataset_name,A,B\nCoffee,1.0,0.9\nFordA,0.5,\nAverage_Rank,1.5,1.6\nWins,2,1\n",
         "model,dataset,accuracy\nA,Coffee,1.0\nB,Coffee,0.9\nA,FordA,0.5\n",
         "Classifier,Dataset,Acc\nA,Coffee,1.0\nA,FordA,0.5\nB,Coffee,0.9\nB,FordA,\n",
+        ",dataset,A,B\n0,Coffee,1.0,0.9\n1,FordA,0.5,\n",  # with pandas' index
+        "A,UCR name,B\n1.0,Coffee,0.9\n0.5,FordA,\n",
+        "dataset,A,B\nCoffee,1.0 ± 0.0,0.9 ± 0.01\nFordA,0.5 ± 0.1,\n",
+        "dataset,A,B\nCoffee,1.0(0.0),0.9(0.01)\nFordA,0.5 (0.1),\n",  # fractions: nothing is above 1
+        "dataset,model,value\nCoffee,A,1.0\nFordA,A,0.5\nCoffee,B,0.9\n",
+        "dataset,model,metric,mean\nCoffee,A,accuracy,1.0\nCoffee,A,f1,0.3\nFordA,A,accuracy,0.5\nCoffee,B,accuracy,0.9\n",
         "dataset,method,seed,test_accuracy\nCoffee,A,0,1.0\nFordA,A,0,0.4\nFordA,A,1,0.6\nCoffee,B,0,0.9\n",
     ],
 )
@@ -172,6 +178,23 @@ def test_a_long_table_of_one_model_is_named_by_its_file(tmp_path: Path) -> None:
     assert column.name == "MyNet"
     assert column.cells[Place("Coffee", "ucr2018")] == Cell(0.9, 0.01, 5)
     assert column.cells[Place("Beef", "ucr2018")] == Cell(0.8)
+
+
+def test_splits_as_others_name_them(tmp_path: Path) -> None:
+    said = [
+        "official",
+        "UCR2018-default(128)",
+        "UCR2015-default",
+        "ucr2015",
+        "30 resamples(109)",
+        "mixed",
+        "my own",
+        "",
+    ]
+    rows = "".join(f"A{i},FordA,0.5,{split}\n" for i, split in enumerate(said))
+    read = columns.read([file(tmp_path, "model,dataset,accuracy,split\n" + rows)])
+    splits = [place.split for column in read for place in column.cells]
+    assert splits == ["ucr2018", "ucr2018", "ucr2015", "ucr2015", "30 resamples", "mixed", "my own", "ucr2018"]
 
 
 def test_runs_of_a_long_table_are_averaged(tmp_path: Path) -> None:
@@ -259,6 +282,11 @@ SHORT = "write fractions, 0 to 1"
             "dataset 'FiftyWords' is there twice for 'A' in FILE as '50words' and 'FiftyWords' (lines 2 and 3)",
         ),
         ("model,dataset,accuracy\nA,Coffee,0.5\nA,coffee,0.5\n", "dataset 'Coffee' is there twice for 'A' in FILE as"),
+        (
+            "dataset,model,seed,accuracy\nCoffee,A,0,0.5\nCoffee,A,1,0.5\nCoffee,A,0,0.5\n",
+            "dataset 'Coffee' is there twice for 'A' in FILE (lines 2 and 4)",
+        ),
+        ("dataset,A\nCoffee,96.4 ± 0.3\n", "accuracy of 'A' on Coffee in FILE is 96.4: write fractions, 0 to 1"),
         ("dataset,A,A\nCoffee,0.5,0.6\n", "column 'A' is there twice in FILE: give each model a name of its own"),
         ("dataset,error\nCoffee,0.1\n", "column 'error' in FILE is an error rate: write accuracies (1 - error)"),
         ("dataset,type\nCoffee,Spectro\n", "FILE is without accuracies: it needs a column a model"),
