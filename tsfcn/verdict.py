@@ -98,7 +98,8 @@ class Judgement:
 def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
     """Return what can be judged of the rows of an accuracy table (tsfcn.table.accuracy): those with a published figure.
 
-    A dataset that is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.
+    rows: of one model and protocol, since corrections and the mean are over all of them. A dataset that
+    is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.
     """
     found = []
     for row in rows:
