@@ -59,7 +59,7 @@ class Column:
     """A model's accuracies."""
 
     name: str
-    origin: str  # the word that named it
+    origin: str  # the folder, file or source that it is from, as it was written
     cells: Mapping[Place, Cell]
     marks: str = ""  # as in tables: 'off-paper, TEST-SELECTED'
     said: str = ""  # runs, files, selection, what was assumed
@@ -99,7 +99,7 @@ def _read(word: str, split: str) -> list[Column]:
         raise UserError(_nothing(word))
     if wanted:
         columns = _wanted(columns, wanted, word)
-    return [replace(column, origin=word) for column in columns]
+    return [replace(column, origin=word.removesuffix(f":{wanted}") if wanted else word) for column in columns]
 
 
 def _nothing(word: str) -> str:

@@ -105,9 +105,11 @@ def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
     assert (lstm.name, lstm.marks) == ("lstm_fcn (karim2019)", "off-paper")
     # Beef's resamples have a gap at the official split, so their mean is no bake-off mean.
     assert accuracies(lstm) == {("Coffee", "ucr2018"): 0.5, ("Coffee", "2 resamples"): pytest.approx(0.6)}
-    assert only(f"{results}:lstm_fcn") == lstm.__class__(
-        lstm.name, f"{results}:lstm_fcn", lstm.cells, lstm.marks, lstm.said
-    )
+    assert only(f"{results}:lstm_fcn") == lstm
+    assert [c.name for c in columns.read([f"{results}:fcn", f"{results}/:fcn"])] == [
+        f"{results}:fcn (fawaz2019)",
+        f"{results}/:fcn (fawaz2019)",
+    ]
     assert [c.name for c in columns.read([f"{results}:*fcn*"])] == [fcn.name, lstm.name]
 
 
