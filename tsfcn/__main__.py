@@ -35,7 +35,7 @@ def unknown(verb: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(verb.lower(), VERBS, n=1)
-    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {' or '.join(VERBS)}")
+    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {', '.join(VERBS)}")
 
 
 def main(argv: list[str] | None = None) -> int:
