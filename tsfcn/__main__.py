@@ -13,6 +13,7 @@ VERBS = {
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
     "compare": "compare tables, results folders and published figures over datasets",
+    "convert": "write results in the forms of other tools, and theirs in ours",
     "published": "show the published figures and where they come from",
 }
 
@@ -35,7 +36,7 @@ def unknown(verb: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(verb.lower(), VERBS, n=1)
-    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {' or '.join(VERBS)}")
+    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {', '.join(VERBS)}")
 
 
 def main(argv: list[str] | None = None) -> int:

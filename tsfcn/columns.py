@@ -59,7 +59,7 @@ class Column:
     """A model's accuracies."""
 
     name: str
-    origin: str  # the word that named it
+    origin: str  # the folder, file or source that it is from, as it was written
     cells: Mapping[Place, Cell]
     marks: str = ""  # as in tables: 'off-paper, TEST-SELECTED'
     said: str = ""  # runs, files, selection, what was assumed
@@ -99,7 +99,7 @@ def _read(word: str, split: str) -> list[Column]:
         raise UserError(_nothing(word))
     if wanted:
         columns = _wanted(columns, wanted, word)
-    return [replace(column, origin=word) for column in columns]
+    return [replace(column, origin=word.removesuffix(f":{wanted}") if wanted else word) for column in columns]
 
 
 def _nothing(word: str) -> str:
@@ -220,12 +220,12 @@ def _seeds(column: Column) -> str:
 class _Gathered:
     """Values as they are read, until all are there and become columns."""
 
-    def __init__(self, path: Path, *, several: bool = False) -> None:
-        self.path, self.several = path, several  # several: runs of one cell, of which the mean is taken
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.marks: dict[str, dict[str, None]] = defaultdict(dict)
         # by model and dataset, then by files and resample: the runs
         self.runs: dict[tuple[str, str], dict[tuple[str, int], list[Cell]]] = defaultdict(lambda: defaultdict(list))
-        self.seen: dict[tuple[str, str, str, int], tuple[int, str]] = {}
+        self.seen: dict[tuple[tuple[str, str, str, int], str], tuple[int, str]] = {}
 
     def add(
         self,
@@ -238,19 +238,20 @@ class _Gathered:
         std: float | None = None,
         n_runs: int = 1,
         line: int = 0,
+        run: str = "",
     ) -> None:
-        """Take one value of a dataset as it is written; raises UserError for a second one of the same place."""
+        """Take one value of a dataset as it is written; UserError for a second one of the same place and run."""
         dataset = dataset_name(written)
         key = (model, dataset, published.measured_on(dataset, files), resample)
-        if key in self.seen and not self.several:
-            first, before = self.seen[key]
+        if (key, run) in self.seen:
+            first, before = self.seen[key, run]
             alias = f" as '{before}' and '{written}'" if before != written else ""
             lines = f" (lines {first} and {line})" if line else ""
             raise UserError(
                 f"dataset '{dataset}' is there twice for '{model}' in '{self.path}'{alias}{lines}: "
                 "keep one, or number the runs in a column 'seed'"
             )
-        self.seen[key] = (line, written)
+        self.seen[key, run] = (line, written)
         self.runs[model, dataset][key[2:]].append(Cell(accuracy, std if n_runs > 1 else None, n_runs))
 
     def columns(self, said: str) -> list[Column]:
@@ -283,6 +284,7 @@ def _mean(values: Sequence[float]) -> Cell:
 _DATASET = {"dataset", "datasets", "datasetname", "datasetid", "problem", "problemname", "validationid", "estimators"}
 _MODEL = {"model", "modelname", "modelid", "classifier", "classifiername", "estimator", "method", "algorithm"}
 _ACCURACY = {"accuracy", "acc", "mean", "testaccuracy", "testacc", "accuracymean", "meanaccuracy", "accuracyscoremean"}
+_SCORE = {"score", "value", "result", "testscore"}  # only beside a column of models
 _STD = {"std", "accuracystd", "stdaccuracy", "stddev", "sd", "accuracyscorestd"}
 _N_RUNS = {"nruns", "nseeds", "runs", "seeds"}
 _RUN = {"run", "seed", "iteration", "iter", "itr", "repeat", "repetition"}
@@ -290,10 +292,11 @@ _FOLD = {"fold", "resample", "resampleid"}
 _ABOUT = {  # columns of a wide table that are about the dataset and no model
     *("split", "type", "id", "index", "no", "length", "classes", "class", "ntrain", "ntest", "nclasses", "train"),
     *("trainsize", "testsize", "ntimepoints", "serieslength", "numberofclasses", "datadonoreditor", "test", "archive"),
-    *("archivename", "marks", "unnamed0"),
+    *("archivename", "marks", "unnamed0", "", "metric", "note", "sourcenote"),
 }
 _MARKS = ("off-paper", "TEST-SELECTED")
-_PERCENT_STD = re.compile(r"\s*([0-9.]+)\s*\(\s*([0-9.]+)\s*\)\s*")  # 84.4(0.7), as in tables of dl-4-tsc
+_WITH_STD = re.compile(r"\s*([0-9.]+)\s*(?:\(\s*[0-9.]+\s*\)|(?:±|\+/?-)\s*[0-9.]+)\s*")  # 0.84 ± 0.01, 0.84 (0.01)
+_PERCENT_STD = re.compile(r"\s*([0-9.]+)\([0-9.]+\)\s*")  # 84.4(0.7), as in tables of dl-4-tsc
 _FOOTER = {"averagerank", "wins", "average", "mean", "avgrank", "rank", "count", "mpce", "total", "averageaccuracy"}
 
 
@@ -314,13 +317,14 @@ def _file(path: Path, split: str) -> list[Column]:
     if {"validationid", "modelid"} <= set(keys):
         return _sktime(path, header, rows[1:])
     where = [i for i, key in enumerate(keys) if key in _DATASET]
-    if not where and _mostly_datasets(rows[1:]):
-        where = [0]
+    where = where or [i for i in range(len(keys)) if _mostly_datasets([row[i] for row in rows[1:] if i < len(row)])]
     if not where:
-        raise UserError(f"CSV '{path}' is without a dataset column: name one 'dataset' (it has {_listed(header)})")
+        raise UserError(f"file '{path}' is without a dataset column: name one 'dataset' (it has {_listed(header)})")
     dataset, body = where[0], rows[1:]
     accuracy = [i for i, key in enumerate(keys) if key in _ACCURACY and i != dataset]
     model = [i for i, key in enumerate(keys) if key in _MODEL]
+    if model and not accuracy:
+        accuracy = [i for i, key in enumerate(keys) if key in _SCORE]
     others = [i for i, key in enumerate(keys) if i != dataset and key not in _ABOUT | _MODEL]
     if len(accuracy) > 0 and (model or set(others) <= {*accuracy, *_of(keys, _STD | _N_RUNS | _RUN | _FOLD)}):
         # Our tables have 'mean'; where a file has 'accuracy' as well, that is the word.
@@ -338,8 +342,9 @@ def _listed(header: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(header) - 6} more" if len(header) > 6 else "")
 
 
-def _mostly_datasets(rows: Sequence[Sequence[str]]) -> bool:
-    return 2 * sum(_is_dataset(row[0]) for row in rows) > len(rows)
+def _mostly_datasets(cells: Sequence[str]) -> bool:
+    named = [cell for cell in cells if loose(cell) not in _FOOTER]
+    return 2 * sum(map(_is_dataset, named)) > len(named)
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -380,9 +385,14 @@ def _assumed(split: str) -> str:
 
 
 def _split_named(text: str) -> tuple[str, int]:
-    """Return files and resample that a cell of a split column means."""
-    found = re.search(r"resample\D*(\d+)", text.lower())
-    return "ucr2015" if "2015" in text else "ucr2018", int(found[1]) if found else 0
+    """Return files and resample that a cell of a split column means; a word that is not known is a split of its own."""
+    if kept := re.match(r"\d+ (resamples|folds)\b|mixed$|early$", text):
+        return kept[0], 0
+    number = re.search(r"resample\D*(\d+)", text.lower())
+    if "2015" in text:
+        return "ucr2015", int(number[1]) if number else 0
+    known = number or re.search(r"2018|official|default|original|standard", text.lower())
+    return ("ucr2018", int(number[1]) if number else 0) if known else (text, 0)
 
 
 def _long(
@@ -395,14 +405,23 @@ def _long(
     split: str,
 ) -> list[Column]:
     """A row a model and dataset, or a row a run of them: our accuracy.csv, dl-4-tsc's results, others alike."""
-    words = {"protocol": {"protocol"}, "split": {"split"}, "marks": {"marks"}, "std": _STD, "n_runs": _N_RUNS}
+    words = {
+        "metric": {"metric"},
+        "protocol": {"protocol"},
+        "split": {"split"},
+        "marks": {"marks"},
+        "std": _STD,
+        "n_runs": _N_RUNS,
+    }
     words |= {"run": _RUN, "fold": _FOLD}
     extra = {what: found[0] for what, spelled in words.items() if (found := _of(keys, spelled))}
-    gathered = _Gathered(path, several="run" in extra)
+    gathered = _Gathered(path)
     for line, row in enumerate(rows, start=2):
         if len(row) <= max(dataset, accuracy) or not row[accuracy].strip():
             continue  # not run
         said = {what: row[i].strip() if i < len(row) else "" for what, i in extra.items()}
+        if said.get("metric") and loose(said["metric"]) not in _ACCURACY:
+            continue
         name, written = path.stem if model is None else row[model].strip(), row[dataset].strip()
         name = f"{name} ({said['protocol']})" if said.get("protocol") else name
         value = _fraction(row[accuracy], name, written, path)
@@ -414,7 +433,7 @@ def _long(
             std = float(said["std"]) if said.get("std") else None
         except ValueError as error:
             raise UserError(f"line {line} of '{path}' is unreadable ({first_line(error)}): write numbers") from error
-        gathered.add(name, written, value, files, resample, std=std, n_runs=n_runs, line=line)
+        gathered.add(name, written, value, files, resample, std=std, n_runs=n_runs, line=line, run=said.get("run", ""))
         gathered.marks[name].update(dict.fromkeys(m for m in said.get("marks", "").split(", ") if m in _MARKS))
     return gathered.columns("" if "split" in extra else _assumed(split))
 
@@ -438,7 +457,9 @@ def _wide(
         if list(names.values()).count(name) > 1:
             raise UserError(f"column '{name}' is there twice in '{path}': give each model a name of its own")
     gathered = _Gathered(path)
-    percent = False
+    pairs = [found for row in rows for i in models if i < len(row) and (found := _PERCENT_STD.fullmatch(row[i]))]
+    percent = any(_is_number(found[1]) and float(found[1]) > 1 for found in pairs)
+    deviations = False
     for line, row in enumerate(rows, start=2):
         written = row[dataset].strip() if dataset < len(row) else ""
         if not written or (loose(written) in _FOOTER and not _is_dataset(written)):
@@ -450,11 +471,14 @@ def _wide(
             if not text:
                 continue  # not run
             name, marks = _unmarked(title)
-            if found := _PERCENT_STD.fullmatch(text):  # the one form in which figures are percent and show it
-                percent, text = True, str(float(found[1]) / 100)
+            if percent and (found := _PERCENT_STD.fullmatch(text)):  # the one form that is percent and shows it
+                text = str(float(found[1]) / 100)
+            elif found := _WITH_STD.fullmatch(text):
+                deviations, text = True, found[1]
             gathered.add(name, written, _fraction(text, name, written, path), files, resample, line=line)
             gathered.marks[name].update(dict.fromkeys(marks))
     said = ["" if named is not None else _assumed(split), "means of percent(deviation) cells" if percent else ""]
+    said.append("deviations are there, but not over how many runs" if deviations else "")
     return gathered.columns("; ".join(part for part in said if part))
 
 
@@ -465,7 +489,7 @@ def _unmarked(title: str) -> tuple[str, list[str]]:
 
 
 def _is_number(text: str) -> bool:
-    if _PERCENT_STD.fullmatch(text):
+    if _WITH_STD.fullmatch(text):
         return True
     try:
         float(text.strip().removesuffix("%"))
@@ -522,7 +546,7 @@ def _sktime(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
     fold = re.compile(r"folds\.(\d+)\.scores\.accuracy\w*|accuracy\w*_fold_(\d+)_test")
     folds = [i for i, cell in enumerate(header) if fold.fullmatch(cell)]
     if not folds:
-        raise UserError(f"CSV '{path}' is without accuracies of folds: score the benchmark with accuracy_score")
+        raise UserError(f"file '{path}' is without accuracies of folds: score the benchmark with accuracy_score")
     task, model = header.index("validation_id"), header.index("model_id")
     cells: dict[str, dict[Place, Cell]] = defaultdict(dict)
     for row in rows:

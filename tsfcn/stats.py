@@ -335,18 +335,21 @@ def pooled(
 
 
 def prediction(
-    difference: Array | float, sd: Array | float, n: Array | float, m: Array | float = 1, *, level: float = 0.95
+    difference: Array | float,
+    sd: Array | float,
+    n: Array | float,
+    m: Array | float = 1,
+    *,
+    level: float = 0.95,
+    most_df: float = math.inf,
 ) -> tuple[Array, Array, Array]:
     """Return (low, high, p) of a mean of n runs minus that of m further ones, if all were drawn alike.
 
     sd: of the n runs, ddof 1. The interval holds 0 where the mean of the m lies inside the prediction interval of the
-    n; p is that of a difference this large.
+    n; p is that of a difference this large. most_df: at most so many degrees of freedom, for runs with longer tails.
     """
     n = np.asarray(n, dtype=np.float64)
     error = np.asarray(sd) * np.sqrt(1 / n + 1 / np.asarray(m, dtype=np.float64))
-    half = student(level, n - 1) * error
-    return (
-        np.asarray(difference - half),
-        np.asarray(difference + half),
-        student_p(np.asarray(difference) / error, n - 1),
-    )
+    df = np.minimum(n - 1, most_df)
+    half = student(level, df) * error
+    return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)

@@ -235,7 +235,7 @@ def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFram
         return _rows(records, lambda record: _number(record, metric), is_accuracy=False)
 
     def value(record: Record) -> float:
-        stored = _predictions(record, results)
+        stored = predictions(record, results)
         return math.nan if stored is None else score(metric, *stored)
 
     return _rows(records, value, is_accuracy=False)
@@ -410,7 +410,7 @@ def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def _predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
     path = store.predictions_path(results, record["key"])
     job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"

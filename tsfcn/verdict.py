@@ -25,6 +25,7 @@ ARCHIVE_MARGIN = 0.005  # the same for a mean over datasets
 FLOOR = 0.5  # test cases: the least standard deviation over runs
 ALPHA = 0.05
 LEVEL = 0.9  # of the intervals: two one-sided tests at 5 %
+TAIL_DF = 5  # degrees of freedom at most where one published run is predicted: now and then a training fails
 MORE_SEEDS = 100  # beyond this many it is not said how many more
 
 EQUIVALENT, DIFFERENT, UNDECIDED, UNDECIDABLE = "equivalent", "different", "undecided", "undecidable"
@@ -97,7 +98,8 @@ class Judgement:
 def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
     """Return what can be judged of the rows of an accuracy table (tsfcn.table.accuracy): those with a published figure.
 
-    A dataset that is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.
+    rows: of one model and protocol, since corrections and the mean are over all of them. A dataset that
+    is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.
     """
     found = []
     for row in rows:
@@ -146,6 +148,13 @@ def interval(
     low, high, p = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
     low_2, high_2, p_2 = stats.pooled(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
     return np.minimum(low, low_2), np.maximum(high, high_2), np.maximum(p, p_2)
+
+
+def predicted(
+    difference: Array | float, sd: Array | float, n_seeds: Array | int, n_runs: Array | int
+) -> tuple[Array, Array, Array]:
+    """Return (low, high, p) of our mean minus a published one whose own deviation is not known, from ours alone."""
+    return stats.prediction(difference, sd, n_seeds, n_runs, level=LEVEL, most_df=TAIL_DF)
 
 
 def undecidable(sd: Array, n: Array | int, margin: Array) -> Array:
@@ -217,7 +226,7 @@ def _at(row: Given, several: bool, n_seeds: int) -> tuple[float, float, float]:
     if several:
         low, high, p = interval(d, np.asarray(ours), n_seeds, np.asarray(theirs), row.published_runs)
     else:
-        low, high, p = stats.prediction(d, ours, n_seeds, row.published_runs, level=LEVEL)
+        low, high, p = predicted(d, ours, n_seeds, row.published_runs)
     return float(low), float(high), float(p)
 
 
@@ -297,4 +306,4 @@ def _variance(row: Given, several: bool, more: int) -> tuple[float, float]:
     n, m = row.n_seeds + more, row.published_runs
     if several:
         return ours**2 / n + theirs**2 / m, float(stats.welch_df(ours, n, theirs, m))
-    return ours**2 * (1 / n + 1 / m), float(n - 1)
+    return ours**2 * (1 / n + 1 / m), float(min(n - 1, TAIL_DF))

@@ -93,11 +93,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("tabel", "verb 'tabel' is not known: did you mean 'table'?\n"),
         ("Run", "verb 'Run' is not known: did you mean 'run'?\n"),
-        ("zzz", "verb 'zzz' is not known: use run or data or table or compare or published\n"),
-        (
-            "errors",
-            "verb 'errors' is not known: use run or data or table or compare or published\n",
-        ),  # a module, but no verb
+        ("zzz", f"verb 'zzz' is not known: use {', '.join(VERBS)}\n"),
+        ("errors", f"verb 'errors' is not known: use {', '.join(VERBS)}\n"),  # a module, but no verb
     ],
 )
 def test_unknown_verb(verb: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:

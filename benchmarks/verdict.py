@@ -1,0 +1,270 @@
+"""How often a verdict is wrong: archives simulated with the spreads that the published runs have.
+
+    python benchmarks/verdict.py            # prints the tables
+    python benchmarks/verdict.py --write    # puts them into docs/verdict.md
+
+A run of a dataset is its published mean plus what one of its published runs deviates from theirs, of the 5 runs on UCR
+2018 and, where there are, the 10 on the 85 datasets, each group about its own mean and scaled by sqrt(n / (n - 1)). A
+draw is blurred by half a standard deviation and shrunk so that the variance stays (a smoothed bootstrap), then rounded
+to whole test cases. So datasets whose runs all agree have none, and those with failed runs (Meat, EthanolLevel) keep
+their tails. `ours` and `theirs` are drawn alike; then ours is shifted, or spread. The rules are those of tsfcn.verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tsfcn import published, stats, verdict
+from tsfcn.catalogue import CATALOGUE
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "verdict.md"
+N_ARCHIVES = 2000
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """What is drawn from: the datasets' means, sizes, and deviations of single runs (n_datasets, most runs)."""
+
+    names: list[str]
+    mean: Array
+    n_test: Array
+    deviations: Array
+    n_runs: Array
+
+    @property
+    def std(self) -> Array:
+        """Standard deviation of each dataset's runs, as drawn."""
+        return np.array([row[:n].std() for row, n in zip(self.deviations, self.n_runs, strict=True)])
+
+
+def spreads(model: str) -> Spreads:
+    """Return the spreads of one model's published runs."""
+    new, old = published.runs("fawaz2019_ucr128"), published.runs("fawaz2019_ucr85")
+    means, pools = [], []
+    for name in CATALOGUE:
+        groups = [np.array(found[name, model].accuracies) for found in (new, old) if (name, model) in found]
+        means.append(groups[0].mean())
+        pools.append(np.concatenate([(g - g.mean()) * np.sqrt(len(g) / (len(g) - 1)) for g in groups]))
+    most = max(map(len, pools))
+    deviations = np.array([np.pad(pool, (0, most - len(pool))) for pool in pools])
+    n_test = np.array([facts.n_test for facts in CATALOGUE.values()])
+    return Spreads(list(CATALOGUE), np.array(means), n_test, deviations, np.array([len(pool) for pool in pools]))
+
+
+def draw(rng: np.random.Generator, of: Spreads, n: int, *, shift: Array | float = 0.0, spread: float = 1.0) -> Array:
+    """Return accuracies of n runs of every dataset (n_datasets, n)."""
+    d = len(of.names)
+    picked = of.deviations[np.arange(d)[:, None], rng.integers(0, of.n_runs[:, None], size=(d, n))]
+    blurred = (picked + 0.5 * of.std[:, None] * rng.normal(size=(d, n))) / np.sqrt(1.25)
+    shifted = of.mean[:, None] + np.broadcast_to(shift, d)[:, None] + spread * blurred
+    cases = np.clip(np.round(shifted * of.n_test[:, None]), 0, of.n_test[:, None])
+    return np.asarray(cases / of.n_test[:, None])
+
+
+def toward_middle(of: Spreads, size: Array | float) -> Array:
+    """Return shifts of that size, rounded up to whole test cases, away from the nearer of 0 and 1."""
+    cases = np.ceil(np.broadcast_to(size, of.n_test.shape) * of.n_test - 1e-9) / of.n_test
+    return np.asarray(np.where(of.mean < 0.5, cases, -cases))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What came out, over archives."""
+
+    equivalent: Array  # (n_datasets,) share of archives in which the dataset is called so
+    different: Array
+    any_different: float  # share of archives with one or more
+    any_welch: float  # the same by Welch's test alone
+    mean_equivalent: float  # of the archive's own verdict
+    mean_different: float
+
+
+def several(
+    of: Spreads, n_ours: int, n_theirs: int, *, shift: Array | float = 0.0, spread: float = 1.0, n: int, seed: int
+) -> Shares:
+    """Return how often the words fall where several runs are published."""
+    rng, margin = np.random.default_rng(seed), verdict.margins(of.n_test)
+    equivalent, different, any_welch, means = [], [], [], []
+    for _ in range(n):
+        ours, theirs = draw(rng, of, n_ours, shift=shift, spread=spread), draw(rng, of, n_theirs)
+        difference = ours.mean(axis=1) - theirs.mean(axis=1)
+        sd_1, sd_2 = (verdict.floored(x.std(axis=1, ddof=1), of.n_test) for x in (ours, theirs))
+        low, high, p = verdict.interval(difference, sd_1, n_ours, sd_2, n_theirs)
+        equivalent.append(verdict.is_equivalent(low, high, margin))
+        different.append(verdict.is_different(difference, stats.holm(p), margin))
+        welch = stats.holm(stats.welch(difference, sd_1, n_ours, sd_2, n_theirs)[2])
+        any_welch.append(verdict.is_different(difference, welch, margin).any())
+        variance, df = sd_1**2 / n_ours + sd_2**2 / n_theirs, stats.welch_df(sd_1, n_ours, sd_2, n_theirs)
+        means.append((*verdict.mean_interval(difference, variance, df), difference.mean()))
+    low, high, p, mean = np.array(means).T
+    return Shares(
+        np.mean(equivalent, axis=0),
+        np.mean(different, axis=0),
+        float(np.any(different, axis=1).mean()),
+        float(np.mean(any_welch)),
+        float(verdict.is_equivalent(low, high, verdict.ARCHIVE_MARGIN).mean()),
+        float(verdict.is_different(mean, p, verdict.ARCHIVE_MARGIN).mean()),
+    )
+
+
+def single(of: Spreads, n_ours: int, *, shift: Array | float = 0.0, n: int, seed: int) -> tuple[Array, float, float]:
+    """Return the share `outside` of each dataset, that of archives with any, and with any were there no margin."""
+    rng, margin = np.random.default_rng(seed), verdict.margins(of.n_test)
+    outside, bare = [], []
+    for _ in range(n):
+        ours, theirs = draw(rng, of, n_ours, shift=shift), draw(rng, of, 1)
+        difference = ours.mean(axis=1) - theirs[:, 0]
+        sd = verdict.floored(ours.std(axis=1, ddof=1), of.n_test)
+        p = stats.holm(verdict.predicted(difference, sd, n_ours, 1)[2])
+        outside.append(verdict.is_different(difference, p, margin))
+        bare.append((p < verdict.ALPHA).any())
+    return np.mean(outside, axis=0), float(np.any(outside, axis=1).mean()), float(np.mean(bare))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _row(*cells: object) -> str:
+    return "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells) + " |"
+
+
+def _table(*rows: tuple[object, ...]) -> str:
+    header, *body = rows
+    rule = ["---:" if all(isinstance(r[i], (int, float)) for r in body) else "---" for i in range(len(header))]
+    return "\n".join([_row(*header), _row(*rule), *(_row(*row) for row in body)])
+
+
+def tables(n: int = N_ARCHIVES, say: Callable[[str], object] = print) -> str:
+    """Return the tables of docs/verdict.md from n archives a line; the same n gives the same tables."""
+    of = {model: spreads(model) for model in ("fcn", "resnet", "mlp")}
+    settings = [("fcn", *pair) for pair in ((3, 5), (5, 5), (10, 5), (3, 10), (5, 10), (10, 10))]
+    settings += [(model, *pair) for model in ("resnet", "mlp") for pair in ((3, 5), (5, 5), (3, 10))]
+    rows: list[tuple[object, ...]] = [
+        (
+            *("model", "our seeds", "their runs", "equivalent, rightly", "any different, wrongly", "(Welch alone)"),
+            *("equivalent, wrongly", "in the worst dataset", "different, rightly"),
+        )
+    ]
+    archive: list[tuple[object, ...]] = [
+        (
+            *("model", "our seeds", "their runs", "equivalent, rightly", "different, wrongly"),
+            *("equivalent, wrongly", "different by 0.01, rightly"),
+        )
+    ]
+    for i, (model, ours, theirs) in enumerate(settings):
+        say(f"{model}, {ours} seeds, {theirs} runs")
+        where = of[model]
+
+        def run(
+            shift: Array | float, seed: int, where: Spreads = where, ours: int = ours, theirs: int = theirs
+        ) -> Shares:
+            return several(where, ours, theirs, shift=shift, n=n, seed=seed)
+
+        same, edge = run(0.0, 10 * i), run(toward_middle(where, verdict.margins(where.n_test)), 10 * i + 1)
+        far = run(toward_middle(where, 0.05), 10 * i + 2)
+        rows.append(
+            (
+                *(model, ours, theirs, float(same.equivalent.mean()), same.any_different, same.any_welch),
+                *(float(edge.equivalent.mean()), float(edge.equivalent.max()), float(far.different.mean())),
+            )
+        )
+        # Shifts of single datasets are whole cases; over many the mean may be exactly at the archive's margin.
+        small = _mean_shift(where, verdict.ARCHIVE_MARGIN)
+        shifted, twice = run(small, 10 * i + 3), run(_mean_shift(where, 0.01), 10 * i + 4)
+        archive.append(
+            (
+                *(model, ours, theirs, same.mean_equivalent, same.mean_different),
+                *(shifted.mean_equivalent, twice.mean_different),
+            )
+        )
+    spread: list[tuple[object, ...]] = [
+        ("our spread", "our seeds", "their runs", "any different, wrongly", "(Welch alone)", "equivalent, wrongly")
+    ]
+    for i, factor in enumerate((0.5, 2.0)):
+        for j, (ours, theirs) in enumerate(((3, 5), (5, 5), (3, 10), (5, 10))):
+            say(f"spread x {factor:g}, {ours} seeds, {theirs} runs")
+            seed = 500 + 10 * i + 2 * j
+            same = several(of["fcn"], ours, theirs, spread=factor, n=n, seed=seed)
+            shift = toward_middle(of["fcn"], verdict.margins(of["fcn"].n_test))
+            edge = several(of["fcn"], ours, theirs, spread=factor, shift=shift, n=n, seed=seed + 1)
+            spread.append(
+                (f"x {factor:g}", ours, theirs, same.any_different, same.any_welch, float(edge.equivalent.mean()))
+            )
+    alone: list[tuple[object, ...]] = [
+        ("model", "our seeds", "any outside, wrongly", "(without the margin)", "0.05 off: outside", "0.20 off: outside")
+    ]
+    for i, (model, ours) in enumerate([("fcn", k) for k in (3, 5, 10)] + [("resnet", 5), ("mlp", 5)]):
+        say(f"{model}, {ours} seeds, a single run")
+        _, any_outside, bare = single(of[model], ours, n=n, seed=700 + 10 * i)
+        off = [
+            float(single(of[model], ours, shift=toward_middle(of[model], s), n=n, seed=701 + 10 * i + j)[0].mean())
+            for j, s in enumerate((0.05, 0.2))
+        ]
+        alone.append((model, ours, any_outside, bare, *off))
+    tails: list[tuple[object, ...]] = [
+        (
+            "dataset",
+            "std of runs",
+            "equivalent, rightly",
+            "different, wrongly",
+            "equivalent, wrongly",
+            "0.05 off: different",
+        )
+    ]
+    fcn = of["fcn"]
+    same = several(fcn, 5, 5, n=n, seed=900)
+    edge = several(fcn, 5, 5, shift=toward_middle(fcn, verdict.margins(fcn.n_test)), n=n, seed=901)
+    far = several(fcn, 5, 5, shift=toward_middle(fcn, 0.05), n=n, seed=902)
+    constant = fcn.std == 0
+    groups = {name: np.array([other == name for other in fcn.names]) for name in ("Meat", "EthanolLevel", "OliveOil")}
+    groups = {f"the {int(constant.sum())} whose runs all agree": constant} | groups
+    for name, which in groups.items():
+        shares = (same.equivalent, same.different, edge.equivalent, far.different)
+        tails.append((name, float(fcn.std[which].mean()), *(float(share[which].mean()) for share in shares)))
+    return "\n\n".join(
+        [
+            f"{n} archives of 128 datasets a line.",
+            "### A dataset, several published runs\n\n" + _table(*rows),
+            "### Where ours spread more, or less, than theirs (fcn)\n\n" + _table(*spread),
+            "### A dataset, a single published run\n\n" + _table(*alone),
+            "### Datasets with no spread, and with failed runs (fcn, 5 seeds, 5 runs)\n\n" + _table(*tails),
+            "### The mean over 128 datasets\n\n" + _table(*archive),
+        ]
+    )
+
+
+def _mean_shift(of: Spreads, size: float) -> Array:
+    """Return shifts down, in whole cases, whose mean is `size` within 1 %, spread over datasets large and small."""
+    shift = np.zeros(len(of.names))
+    for i in np.argsort(-of.n_test, kind="stable"):  # the large first: they can be moved by the fraction itself
+        missing = size * len(shift) - np.abs(shift).sum()
+        step = min(max(missing, 0.0), 2 * size)
+        shift[i] = np.round(step * of.n_test[i]) / of.n_test[i]
+    return -shift
+
+
+def main() -> None:
+    """Print the tables, or write them into docs/verdict.md."""
+    parser = argparse.ArgumentParser(description="Simulate archives and count wrong verdicts.")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/verdict.md")
+    parser.add_argument("--archives", type=int, default=N_ARCHIVES, metavar="N", help="a line (default 2000)")
+    options = parser.parse_args()
+    made = tables(options.archives)
+    if not options.write:
+        print(made)
+        return
+    begin, end = "<!-- benchmarks/verdict.py begins -->", "<!-- benchmarks/verdict.py ends -->"
+    text = DOCS.read_text(encoding="utf-8")
+    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
+    DOCS.write_text(block.sub(lambda _: f"{begin}\n{made}\n{end}", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""Results in the forms of others, and theirs in ours.
+
+    tsfcn convert IN OUT --to wide|long|aeon|tsml|dl4tsc|sktime
+
+`wide` and `long` take whatever `tsfcn compare` reads. The others are written from a results folder, so that the tools
+of others read our runs:
+
+    aeon    OUT/MODEL_accuracy.csv: a row a dataset, a column a resample (aeon's and tsml-eval's results loaders)
+    tsml    OUT/MODEL/Predictions/DATASET/testResampleN.csv: a line a case (tsml-eval's load_classifier_results)
+    dl4tsc  OUT: a row a model, dataset and run, as dl-4-tsc's results/*.csv
+    sktime  OUT: a row a dataset and model, a fold a seed, as sktime's ClassificationBenchmark stores it
+
+What a form cannot say is left out and counted: none of them knows the files of 2015 or an early revision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from tsfcn import columns, store, table
+from tsfcn.columns import Column, Place
+from tsfcn.errors import UserError
+
+Record = Mapping[str, Any]
+FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _digits(value: float) -> str:
+    return f"{value:.6f}"
+
+
+def _places(found: Sequence[Column]) -> list[Place]:
+    return sorted({place for column in found for place in column.cells})
+
+
+def wide(found: Sequence[Column]) -> str:
+    """Return a row a dataset and split and a column a model, empty where a model was not run."""
+    rows: list[list[str]] = [["dataset", "split", *(column.name for column in found)]]
+    for place in _places(found):
+        cells = [column.cells.get(place) for column in found]
+        rows.append([*place, *("" if cell is None else _digits(cell.accuracy) for cell in cells)])
+    return _csv(rows)
+
+
+def long(found: Sequence[Column]) -> str:
+    """Return a row a model and dataset: accuracy, standard deviation over runs, runs, marks and note."""
+    rows: list[list[str]] = [["dataset", "model", "split", "accuracy", "std", "n_runs", "marks", "note"]]
+    for column in found:
+        for place, cell in sorted(column.cells.items()):
+            std = "" if cell.std is None else _digits(cell.std)
+            numbers = [_digits(cell.accuracy), std, str(cell.n_runs)]
+            rows.append([place.dataset, column.name, place.split, *numbers, column.marks, cell.note])
+    return _csv(rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From records
+
+
+def _model(record: Record) -> str:
+    """Return the name of a record's column as a file's name: letters, digits and - _ + . only."""
+    name = re.sub(r"[^A-Za-z0-9_+.-]+", "-", f"{record['model']}_{record['protocol']}").strip("-.")
+    return name or "model"
+
+
+def _official(records: Iterable[Record]) -> tuple[list[Record], int]:
+    """Return the ok records of UCR 2018 and its resamples, in the order of tables, and how many were left out."""
+    ok = [record for record in records if record.get("status") == "ok"]
+    table.accuracy(ok)  # raises UserError where two experiments have one name
+    passports = [record.get("passport") or {} for record in ok]
+    kept = [
+        record
+        for record, passport in zip(ok, passports, strict=True)
+        if passport.get("split") != "ucr2015" and passport.get("revision") != "early"
+    ]
+    order = sorted(kept, key=lambda r: (_model(r), r["dataset"], r.get("resample", 0), r["seed"]))
+    return order, len(ok) - len(kept)
+
+
+def aeon(records: Sequence[Record]) -> dict[str, str]:
+    """Return files by name: `MODEL_accuracy.csv`, the mean over seeds of each resample; 0 is the official split."""
+    means: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for record in records:
+        dataset = means.setdefault(_model(record), {}).setdefault(record["dataset"], {})
+        dataset.setdefault(record.get("resample", 0), []).append(record["accuracy"])
+    files = {}
+    for model, datasets in means.items():
+        resamples = sorted({number for found in datasets.values() for number in found})
+        rows: list[list[object]] = [["Resamples:", *resamples]]
+        rows += [[d, *(repr(fmean(f[n])) if n in f else "" for n in resamples)] for d, f in datasets.items()]
+        files[f"{model}_accuracy.csv"] = _csv(rows)
+    return files
+
+
+def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
+    """Return files by name: `MODEL/Predictions/DATASET/testResampleN.csv`, of each record that has predictions.
+
+    The format has no seeds: those after the first of a row have models of their own, `MODEL_seed1`. Labels are
+    positions in the classes that the first line names; probabilities are scaled to sum to one, as they are stored in
+    float16.
+    """
+    files: dict[str, str] = {}
+    first: dict[tuple[str, str, int], int] = {}  # the first seed of each row
+    for record in records:
+        stored = table.predictions(record, results)
+        if stored is None:
+            continue
+        probabilities, y_true, y_pred = stored
+        name, resample = _model(record), record.get("resample", 0)
+        where = (name, record["dataset"], resample)
+        seed = first.setdefault(where, record["seed"])
+        name = name if seed == record["seed"] else f"{name}_seed{record['seed']}"
+        dataset = re.sub(r"[^A-Za-z0-9_+-]+", "-", record["dataset"])
+        scaled = probabilities.astype(np.float64)
+        scaled /= scaled.sum(axis=1, keepdims=True)
+        said = f"tsfcn {record['key']} seed {record['seed']}"
+        right, n_classes = float(np.mean(y_true == y_pred)), probabilities.shape[1]
+        times = (record.get("train_seconds") or -1.0, record.get("test_seconds") or -1.0)
+        memory = record.get("peak_memory_bytes") or -1
+        lines = [
+            f"{record['dataset']},{name},TEST,{resample},SECONDS,{said}",
+            f"{record['model']} {record['protocol']}".replace(",", ";"),
+            f"{right!r},{times[0]},{times[1]},-1,{memory},{n_classes},,-1,-1",
+        ]
+        for true, said_class, row in zip(y_true.tolist(), y_pred.tolist(), scaled.tolist(), strict=True):
+            lines.append(f"{true},{said_class},," + ",".join(map(repr, row)))
+        files[f"{name}/Predictions/{dataset}/testResample{resample}.csv"] = "\n".join(lines) + "\n"
+    return files
+
+
+def dl4tsc(records: Sequence[Record], results: Path) -> str:
+    """Return a row a model, dataset and seed, official splits only; precision where predictions are stored."""
+    header = ["classifier_name", "archive_name", "dataset_name", "iteration"]
+    rows: list[list[object]] = [[*header, "precision", "accuracy", "recall", "duration"]]
+    iterations: dict[tuple[str, str], int] = {}
+    for record in records:
+        if record.get("resample", 0) != 0:
+            continue
+        names = (_model(record), record["dataset"])
+        iteration = iterations[names] = iterations.get(names, -1) + 1
+        stored = table.predictions(record, results)
+        precision = "" if stored is None else repr(_precision(*stored[1:]))
+        numbers = [
+            precision,
+            repr(record["accuracy"]),
+            record.get("balanced_accuracy", ""),
+            record.get("train_seconds"),
+        ]
+        rows.append([names[0], "UCRArchive_2018", names[1], float(iteration), *numbers])
+    return _csv(rows)
+
+
+def _precision(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Return the mean precision over the classes that occur, 0 for one never predicted (scikit-learn's macro)."""
+    classes = np.union1d(y_true, y_pred)
+    return float(np.mean([np.mean(y_true[y_pred == c] == c) if np.any(y_pred == c) else 0.0 for c in classes]))
+
+
+def sktime(records: Sequence[Record]) -> str:
+    """Return a row a model and dataset with a fold for each seed of the official split, their mean and deviation."""
+    runs: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.get("resample", 0) == 0:
+            runs.setdefault((_model(record), record["dataset"]), []).append(record)
+    most = max((len(found) for found in runs.values()), default=0)
+    scores = {"accuracy_score": "accuracy", "fit_time": "train_seconds", "pred_time": "test_seconds"}
+    header = ["model_id", "validation_id"]
+    for fold in range(most):
+        header += [f"folds.{fold}.scores.{score}" for score in scores]
+        header += [f"folds.{fold}.{data}" for data in ("ground_truth", "predictions", "train_data")]
+    header += [f"{kind}.{score}" for kind in ("means", "stds") for score in scores]
+    rows: list[list[object]] = [list(header)]
+    for (model, dataset), found in runs.items():
+        row: list[object] = [model, dataset]
+        for fold in range(most):
+            row += [repr(found[fold][field]) if fold < len(found) else "" for field in scores.values()]
+            row += ["", "", ""]
+        values = [[float(record[field]) for record in found] for field in scores.values()]
+        row += [repr(fmean(v)) for v in values]
+        row += [repr(float(np.std(v, ddof=1))) if len(v) > 1 else "" for v in values]
+        rows.append(row)
+    return _csv(rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def convert(source: str, out: Path, form: str) -> str:
+    """Write `source` in another form (FORMS) and return a line that says what was written. UserError as in `main`."""
+    said = ""
+    if form in ("wide", "long"):
+        found = columns.read([source])
+        files, kind = {"": wide(found) if form == "wide" else long(found)}, f"{len(found)} columns"
+    else:
+        results = Path(source)
+        if not (results / "records").is_dir():
+            raise UserError(f"'{source}' is no results folder: --to {form} needs the records of `tsfcn run`")
+        records, n_left = _official(store.read(results))
+        if not records:
+            raise UserError(f"results folder '{source}' is without ok records of UCR 2018: nothing to convert")
+        said = f"; {n_left} records on other files left out" if n_left else ""
+        if form == "aeon":
+            files = aeon(records)
+        elif form == "tsml":
+            files = tsml(records, results)
+            said += (
+                f"; {len(records) - len(files)} records without predictions left out"
+                if len(files) < len(records)
+                else ""
+            )
+        else:
+            files = {"": dl4tsc(records, results) if form == "dl4tsc" else sktime(records)}
+        kind = f"{len(files)} files" if "" not in files else f"{len(records)} records"
+        if not files:
+            raise UserError(
+                f"results folder '{source}' is without predictions: repeat the run with require_predictions=true"
+            )
+    if "" in files and out.is_dir():
+        raise UserError(f"'{out}' is a folder: --to {form} writes one file, name it")
+    if "" not in files and out.is_file():
+        raise UserError(f"'{out}' is a file: --to {form} writes a folder, name one")
+    try:
+        for name, text in files.items():
+            path = out / name if name else out
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = text.encode()
+            store.replace(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
+    except OSError as error:
+        raise UserError(f"'{out}' is not writable ({error.strerror}): check its permissions and the disk") from error
+    return f"{kind} written to {out}{said}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert and say what was written. Returns 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn convert",
+        description="Write results in another form: wide or long from whatever `tsfcn compare` reads, the others from "
+        "a results folder.",
+    )
+    parser.add_argument("source", metavar="IN", help="results folder, CSV, folder of tsml-eval, published:SOURCE")
+    parser.add_argument("out", metavar="OUT", help="file, or a folder for aeon and tsml")
+    parser.add_argument("--to", choices=FORMS, required=True, help="the form to write")
+    options = parser.parse_args(argv)
+    try:
+        print(convert(options.source, Path(options.out), options.to))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
