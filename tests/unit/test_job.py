@@ -308,6 +308,21 @@ def test_the_record_names_the_policies_and_counts_what_they_touched(
     assert (made.key == plain.key) == ((length, missing) == ("pad", "zero"))
 
 
+def test_a_masked_job_trains_each_case_at_its_own_length(tmp_path: Path) -> None:
+    write_ts(tmp_path, "Mine")
+    losses = []
+    for length in ("mask", "pad"):
+        made = planned(dataset="Mine", root=tmp_path, length=length, batch_size=4)
+        data = job.prepare(archive.load("Mine", tmp_path), made)
+        x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
+        ends = torch.tensor([12, 2, 7, 12, 9, 5]) if length == "mask" else None
+        fit = train.fit("fcn", made.model_config(), made.resolved(), x, y, 2, 0, lengths=ends)
+        record = run(made, tmp_path / "r", root=str(tmp_path))
+        assert record["curve"]["loss"] == pytest.approx(fit.curve.loss, rel=1e-5)
+        losses.append(record["least_train_loss"])
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
 @pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
 def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path: Path) -> None:
     write_ts(tmp_path, "Mine")
