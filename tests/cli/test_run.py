@@ -128,6 +128,22 @@ def test_a_dataset_of_ones_own_is_run_by_its_name(machine: Machine, tmp_path: Pa
     assert missed.stderr == "error: dataset 'Walk' is not in the archive; did you mean 'Walks'?\n"
 
 
+def test_the_splits_of_2015_and_of_2018_are_two_experiments(machine: Machine, tmp_path: Path) -> None:
+    write_csv(tmp_path / "ucr", "Earthquakes", 322, 139, 512)
+    words = (*TINY, "dataset=[Earthquakes,GunPoint]", "archive.root=ucr", "protocol.epochs=1")
+    assert machine.run(*words, cwd=tmp_path).returncode == 0
+    done = machine.run(*words, "archive.split=ucr2015", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 jobs: 1 done before, 1 to run" in done.stderr  # GunPoint's split is the same in both
+    records = [r for r in store.read(tmp_path / "results") if r["dataset"] == "Earthquakes"]
+    assert [(r["passport"]["split"], r["n_train"], r["n_test"]) for r in records] == [
+        ("ucr2018", 322, 139),
+        ("ucr2015", 139, 322),
+    ]
+    skipped = machine.run(*TINY, "dataset=[GunPoint,ACSF1]", "archive.split=ucr2015", "dry_run=true", cwd=tmp_path)
+    assert "skipped: dataset 'ACSF1' is not in the 2015 archive" in skipped.stdout
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # A run, and the same run again
 
