@@ -24,7 +24,7 @@ import pandas as pd
 
 from tsfcn import published, render, store
 from tsfcn.errors import UserError
-from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED
+from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 
 Record = Mapping[str, Any]
 Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
@@ -146,10 +146,12 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
 def _marks(records: Iterable[Record]) -> str:
     """Return the marks that any record carries, of MEANINGS and in that order, joined by ', '; '' if none does."""
     records = list(records)
+    revisions = {(record.get("passport") or {}).get("revision") for record in records}
     carried = {
         OFF_PAPER: any(record.get("off_paper") for record in records),
         TEST_SELECTED: any(record.get("test_selected") for record in records),
-        EARLY: any((record.get("passport") or {}).get("revision") == "early" for record in records),
+        EARLY: "early" in revisions,
+        UNKNOWN: "unknown" in revisions,
     }
     return ", ".join(mark for mark, carries in carried.items() if carries)
 
@@ -210,8 +212,8 @@ def accuracy(records: Iterable[Record]) -> pd.DataFrame:
     records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
     All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `split` is 'official' (of UCR 2018), 'ucr2015'
     for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
-    paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights) and 'early-files' (an early revision
-    of the archive). The published figure stands beside ours only where the row has no mark, no setting was changed, and
+    paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights), 'early-files' (an early revision of
+    the archive) and 'unknown-files' (not the content on record). The published figure stands beside ours only where the row has no mark, no setting was changed, and
     the paper's split is the same.
     Raises UserError if one row would average records of different meaning, naming the fields that differ.
     """

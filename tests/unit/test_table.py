@@ -86,9 +86,10 @@ def test_files_of_2015_are_rows_of_their_own_with_the_figures_of_2015_beside() -
         table.accuracy([*records, record("FordA", seed=1, group="other", passport=old, **lstm)])
 
 
-def test_an_early_revision_is_marked() -> None:
-    row = only_row(table.accuracy([record("Chinatown", passport=PASSPORT | {"revision": "early"}, off_paper=True)]))
-    assert row["marks"] == "off-paper, early-files"
+@pytest.mark.parametrize("revision", ["early", "unknown"])
+def test_files_that_are_not_official_are_marked(revision: str) -> None:
+    row = only_row(table.accuracy([record("Chinatown", passport=PASSPORT | {"revision": revision}, off_paper=True)]))
+    assert row["marks"] == f"off-paper, {revision}-files"
     row = only_row(table.accuracy([record(passport=PASSPORT | {"revision": "corrected"})]))
     assert (row["marks"], row["published_source"]) == ("", "fawaz2019_ucr128")
 
@@ -235,6 +236,7 @@ def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note
         {"passport": PASSPORT | {"archive": "user"}},  # other data under the same name
         {"dataset": "FordA", "passport": PASSPORT | {"split": "ucr2015"}},  # the paper had the split of UCR 2018
         {"passport": PASSPORT | {"revision": "early"}},
+        {"passport": PASSPORT | {"revision": "unknown"}},
         {"passport": None},
         {"model": "alstm_fcn"},  # the paper did not train it
         {"dataset": "PLAID"},  # unequal length: which file the paper read is not stated
