@@ -213,8 +213,8 @@ def accuracy(records: Iterable[Record]) -> pd.DataFrame:
     All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `split` is 'official' (of UCR 2018), 'ucr2015'
     for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
     paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights), 'early-files' (an early revision of
-    the archive) and 'unknown-files' (not the content on record). The published figure stands beside ours only where the row has no mark, no setting was changed, and
-    the paper's split is the same.
+    the archive) and 'unknown-files' (not the content on record). The published figure stands beside ours only where the
+    row has no mark, no setting was changed, and the paper's split is the same.
     Raises UserError if one row would average records of different meaning, naming the fields that differ.
     """
     return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True)
