@@ -11,6 +11,8 @@ import sys
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "table": "make the accuracy tables from the records of earlier runs",
+    "results": "look after a results folder: status, why, compact, merge, gc",
+    "watch": "see the runs that are at work in a results folder",
 }
 
 
@@ -32,7 +34,9 @@ def unknown(verb: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(verb.lower(), VERBS, n=1)
-    return f"verb {verb!r} is not known: " + (f"did you mean {near[0]!r}?" if near else f"use {' or '.join(VERBS)}")
+    *others, last = VERBS
+    hint = f"did you mean {near[0]!r}?" if near else f"use {', '.join(others)} or {last}"
+    return f"verb {verb!r} is not known: {hint}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -93,8 +93,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("tabel", "verb 'tabel' is not known: did you mean 'table'?\n"),
         ("Run", "verb 'Run' is not known: did you mean 'run'?\n"),
-        ("zzz", "verb 'zzz' is not known: use run or table\n"),
-        ("errors", "verb 'errors' is not known: use run or table\n"),  # a module, but no verb
+        ("zzz", "verb 'zzz' is not known: use run, table, results or watch\n"),
+        ("errors", "verb 'errors' is not known: use run, table, results or watch\n"),  # a module, but no verb
     ],
 )
 def test_unknown_verb(verb: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,15 +16,16 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tsfcn"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "stats"),
-    ("archive", "models", "plan", "store", "published"),
-    ("render",),
+    ("archive", "models", "plan", "published"),
+    ("store",),
+    ("render", "cost", "lease", "checkpoint"),
     ("train", "table", "verdict", "figures"),
     ("engine", "explain", "report"),
     ("job", "estimator"),
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "compare", "reproduce"),
+    ("run", "compare", "reproduce", "results", "watch"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
@@ -32,7 +33,7 @@ COMMANDS = set(LAYERS[-2]) | {"compose"}
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
-    "torch": {"models", "train", "engine", "explain", "job", "estimator", "execute"},
+    "torch": {"models", "checkpoint", "train", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "figures", "report", "compare"},
     "sklearn": {"estimator"},
     "sktime": {"estimator"},
@@ -165,7 +166,8 @@ def test_needs_the_standard_library_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [name for name in ("plan", "store", "archive", "table", "run", "compare") if name in sources()]
+    "module",
+    [name for name in ("plan", "store", "archive", "table", "run", "compare", "results", "watch") if name in sources()],
 )
 def test_starts_without_torch(module: str) -> None:
     assert "torch" not in loaded(module)
