@@ -144,10 +144,23 @@ class Runner:
         self.thread.join()
         for key in list(self.held):
             self.release(key)
+        self.sweep()
         self.path.unlink(missing_ok=True)
         for name in ("leases", "runners"):
             with contextlib.suppress(OSError):  # others' are in it
                 (self.results / name).rmdir()
+
+    def sweep(self) -> None:
+        """Remove what runners that died on this machine have left."""
+        for key, number in highest(self.results).items():
+            with contextlib.suppress(OSError):
+                holder = fields(lease_path(self.results, key, number).read_bytes())
+                if here_and_dead(holder) and self.claim(key):
+                    self.release(key)
+        for runner in runners(self.results):
+            if here_and_dead(runner):
+                for path in [*self.path.parent.glob(f".{runner['id']}.json.*"), self.path.with_stem(str(runner["id"]))]:
+                    path.unlink(missing_ok=True)
 
     def beat(self) -> None:
         """Show that this runner lives, and what it does."""

@@ -69,8 +69,8 @@ class Job:
         return self.dataset, self.model, self.protocol, self.resample
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values; Job(**fields) gives the job back."""
-        return asdict(self)
+        """Return the fields as plain JSON values, not copied; Job(**fields) gives the job back."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def resolved(self) -> conf.Settings:
         """Return the settings as the dataclass."""

@@ -212,7 +212,7 @@ def compact(results: Path) -> str:
     failures: dict[tuple[Any, ...], store.Record] = {}
     for record in store.by_time(history):
         if record["status"] == "failed":
-            failures.setdefault((*store.identity(record), store.finished(record)), record)
+            failures[*store.identity(record), store.finished(record)] = record  # the last, as counting() takes it
     kept |= {id(record) for record in failures.values()}
     records = [record for record in store.by_time(history) if id(record) in kept]
     if len(paths) <= 1 and len(records) == n_lines:

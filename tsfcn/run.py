@@ -192,7 +192,7 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         writer.write(record)
     left = [job for job in pending if job.key not in {record["key"] for record in records}]
     if not left:
-        path.unlink(missing_ok=True)
+        store.remove_plan(path)
     code = summarise(jobs, results)
     if left:
         rest = sum(monitor.cost.get(job.key, 0.0) for job in left) / n_workers

@@ -229,6 +229,13 @@ def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:
     return path
 
 
+def remove_plan(path: Path) -> None:
+    """Remove the plan of a run that is finished."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others are in it
+        path.parent.rmdir()
+
+
 def planned(results: Path) -> dict[str, dict[str, Any]]:
     """Return the jobs of unfinished runs by key, as Job.to_json gives them. A plan that is broken is left out."""
     found: dict[str, dict[str, Any]] = {}
