@@ -10,6 +10,8 @@ WHAT is one of
     planning   seconds to plan 10,000 jobs
     startup    seconds until `tsfcn --help` and `tsfcn results status` have answered
     memory     peak memory of the jobs with the most test cases and the longest series
+    predict    the time of `dataset=small` with FCN as estimated without records, and from records of 1 % of its epochs,
+               against the times that the records in --actual FOLDER tell
 
 Each prints a line of Markdown for RUNS.md and fails where it does not keep what is promised there.
 """
@@ -29,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ from tsfcn import store
 
 DATASETS = (
     "ItalyPowerDemand,Chinatown,SmoothSubspace,SonyAIBORobotSurface1,SonyAIBORobotSurface2,TwoLeadECG,MoteStrain,CBF,"
-    "GunPoint,ECGFiveDays,ECG200,Plane,BME,UMD,Coffee,ArrowHead,FaceFour,Wine,Fungi,Trace"
+    "GunPoint,ECGFiveDays,ECG200,Plane,BME,UMD,Coffee,ArrowHead,FaceFour,Wine,Fungi,OliveOil"
 )
 JOBS = (
     *(f"dataset=[{DATASETS}]", "model=[fcn,lstm_fcn]", "protocol=smoke", "protocol.epochs=6", "protocol.cells=[8,16]"),
@@ -239,12 +242,43 @@ def memory(work: Path) -> str:
     return f"peak memory of a job with its evaluation | {', '.join(said)}"
 
 
+def predict(work: Path, actual: Path) -> str:
+    """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
+    from tsfcn import cost
+    from tsfcn.plan import Job
+
+    short = work / "short"
+    assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0
+    model, prior = cost.Model(lines(short), cost.processor()), cost.Model()
+    took, learned, guessed, off = 0.0, 0.0, 0.0, []
+    names = {record["dataset"] for record in lines(short)}
+    for record in store.read(actual):
+        full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
+        if record["status"] != "ok" or not full or not record["hardware"].startswith(cost.processor()):
+            continue
+        job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
+        estimate = model.seconds(job)
+        took, learned, guessed = took + record["train_seconds"], learned + estimate, guessed + prior.seconds(job)
+        off.append(abs(estimate / record["train_seconds"] - 1))
+        print(f"{record['dataset']:24} {record['train_seconds']:8.0f} {estimate:8.0f}", file=sys.stderr)
+    assert off, f"no full jobs of this machine in {actual}"
+    assert abs(learned / took - 1) < 0.25, (learned, took)
+    return (
+        f"FCN, fawaz2019, {len(off)} of `dataset=small`: estimated from them with 20 of 2,000 epochs, against what they "
+        f"took | {learned:.0f} s against {took:.0f} s ({learned / took - 1:+.1%}; a job's median error "
+        f"{statistics.median(off):.1%}; without any record {guessed:.0f} s)"
+    )
+
+
 def main() -> None:
     """Measure what is asked for and print it."""
+    every: dict[str, Callable[[Path], str]]
     every = {each.__name__: each for each in (chaos, two, overhead, planning, startup, memory)}
+    every["predict"] = lambda work: predict(work, options.actual)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=every, nargs="+")
     parser.add_argument("--work", type=Path, default=Path("benchmarks_work"), help="folder for the runs; emptied")
+    parser.add_argument("--actual", type=Path, default=Path("results"), help="folder with full jobs, for predict")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for what in options.what:

@@ -46,6 +46,7 @@ class Writer:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
             self.file = (self.folder / name).open("xb", buffering=0)
+            sync_folder(self.folder)
         line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False, separators=(",", ":"))
         data = memoryview(line.encode() + b"\n")
         start = self.file.tell()
@@ -186,9 +187,21 @@ def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) 
                 os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
+        if sync:
+            sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of the files in a folder, where the system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def predictions_path(results: Path, key: str) -> Path:
