@@ -264,9 +264,9 @@ def predict(work: Path, actual: Path) -> str:
     assert off, f"no full jobs of this machine in {actual}"
     assert abs(learned / took - 1) < 0.25, (learned, took)
     return (
-        f"FCN, fawaz2019, {len(off)} of `dataset=small`: estimated from them with 20 of 2,000 epochs, against what they "
-        f"took | {learned:.0f} s against {took:.0f} s ({learned / took - 1:+.1%}; a job's median error "
-        f"{statistics.median(off):.1%}; without any record {guessed:.0f} s)"
+        f"FCN, fawaz2019, {len(off)} of `dataset=small`: estimated from records of 20 of 2,000 epochs, against what "
+        f"they took | {learned:.0f} s against {took:.0f} s ({learned / took - 1:+.1%}; median error of a job "
+        f"{statistics.median(off):.1%}; estimated without any record {guessed:.0f} s)"
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import store
+from tsfcn import lease, store
 from tsfcn.archive import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +92,12 @@ def lines(results: Path) -> list[store.Record]:
     return store.by_time(store.Reader(results).news())
 
 
+def n_training(results: Path) -> int:
+    """Return how many jobs have an epoch done, as the runners tell."""
+    states = [each.get("state") or {"running": []} for each in lease.runners(results)]
+    return sum(job["epoch"] > 0 for state in states for job in state["running"])
+
+
 def outcome(results: Path) -> dict[str, Any]:
     """Return what a run leaves that must not depend on what happened to it."""
     return {
@@ -111,6 +117,7 @@ def once(results: Path, n_jobs: int) -> None:
 
 
 @linux
+@pytest.mark.slow
 def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: Path) -> None:
     words = (*TINY, "seeds=12", "protocol.epochs=60", "executor.workers=2")
     ended(start("run", *words, "results=calm"))
@@ -141,13 +148,13 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signals, start: Any, tmp_path: Path) -> None:
     words = (*TINY, "seeds=2", "protocol.epochs=3000", "executor.workers=2")
     run = start("run", *words)
     results = tmp_path / "results"
-    until(lambda: any((results / "leases").glob("*")) and len(workers(run.pid)) == 2, run)
-    time.sleep(6)  # they have begun to train
+    until(lambda: n_training(results) == 2, run)
     began = time.monotonic()
     run.send_signal(how)
     _, err = ended(run, 130)
@@ -176,6 +183,7 @@ def test_two_runs_started_at_once_train_no_job_twice(start: Any, tmp_path: Path)
 
 
 @linux
+@pytest.mark.slow
 def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, tmp_path: Path) -> None:
     words = (*TINY, "seeds=4", "protocol.epochs=2000", "executor.workers=1")
     first = start("run", *words)
@@ -273,6 +281,7 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
 
 
 @linux
+@pytest.mark.slow
 def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> None:
     run = start("run", *TINY, "seeds=2", "protocol.epochs=2500", "executor.workers=1")
     until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)

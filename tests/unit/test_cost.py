@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import config, cost, plan, store
+from tsfcn import config, cost, plan, store, train
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, ProtocolConfig, TrainingConfig
 from tsfcn.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.errors import UserError
@@ -261,6 +261,10 @@ def test_evaluation_is_batched_and_does_not_decide_the_memory() -> None:
     size = cost.sizes(make("resnet"))
     many, few = (memory(make("resnet"), replace(size, n_test=n, length=1024)) for n in (8236, 100))
     assert many - few < 8236 * 1024 * 4 * 12 + 2**28  # the cases themselves, and one batch of them
+
+
+def test_the_batches_of_evaluation_are_those_of_the_training_code() -> None:
+    assert cost.PREDICT_TIMEPOINTS == train.PREDICT_TIMEPOINTS  # written down twice: this module loads no torch
 
 
 def test_free_memory_and_processor_are_told() -> None:

@@ -149,6 +149,10 @@ def test_imports_only_earlier_layers(module: str) -> None:
     assert not [name for name in inner if above(module, name)]
 
 
+def test_benchmarks_and_tests_are_not_imported() -> None:
+    assert not [name for module in sources() for name, _ in of(module) if name in ("benchmarks", "tests")]
+
+
 @pytest.mark.parametrize("package", HOMES)
 def test_heavy_imports_live_at_home(package: str) -> None:
     users = {
