@@ -12,6 +12,8 @@ VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
+    "results": "look after a results folder: status, why, compact, merge, gc",
+    "watch": "see the runs that are at work in a results folder",
     "compare": "compare tables, results folders and published figures over datasets",
     "convert": "write results in the forms of other tools, and theirs in ours",
     "published": "show the published figures and where they come from",

@@ -318,11 +318,24 @@ class ExecutorConfig:
 
     name: str = "local"  # local: processes of one thread each; inline: this process
     workers: int = 0  # processes; 0: one a core
+    memory: float = 0.0  # GiB that a worker may take; 0: an equal share of what is free when the run starts
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         one_of("executor", self.name, ("local", "inline"))
         within("executor.workers", self.workers, 0)
+        within("executor.memory", self.memory, 0)
+
+
+@dataclass
+class CheckpointConfig:
+    """How the state of a training in progress is kept."""
+
+    every_seconds: float = 120.0  # 0: after every epoch
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        within("checkpoint.every_seconds", self.every_seconds, 0)
 
 
 @dataclass
@@ -340,8 +353,14 @@ class RunConfig:
     results: str = "results"
     save_weights: bool = False
     require_predictions: bool = False
-    retry_failed: bool = True
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    max_attempts: int = 3  # at a job that fails
+    budget: Optional[str] = None  # noqa: UP045 (as 2h, 30m, 1h30m; None: until all is done)
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        within("max_attempts", self.max_attempts, 1)
 
 
 def integers(name: str, value: object, *, count: bool) -> list[int]:

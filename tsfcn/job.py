@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import math
-import os
 import platform
 import re
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ import torch._dynamo  # torch's optimisers load it at their first use: seconds t
 from torch import Tensor
 
 import tsfcn
-from tsfcn import arrays, models, store, train
+from tsfcn import arrays, cost, models, store, train
 from tsfcn.archive import Dataset, load
-from tsfcn.config import LSTMFCNConfig
+from tsfcn.checkpoint import Checkpoint, Stopped
 from tsfcn.errors import UserError, first_line
-from tsfcn.plan import MEANING, Job
+from tsfcn.plan import MEANING, Job, Terms
 
 CURVE_POINTS = 200
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no fault of the job, and the next one would fail likewise
 
 
 class TooLarge(UserError):
@@ -44,21 +47,30 @@ def run_job(
     root: str | None = None,
     save_weights: bool = False,
     n_sharing: int = 1,
+    memory: float = math.inf,
+    checkpoint_seconds: float = math.inf,
     progress: train.Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    ours: Callable[[], bool] = lambda: True,
 ) -> store.Record:
     """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
 
-    root: the archive's folder. n_sharing: how many jobs at a time share the memory that is free. A job that fails,
-    whatever the reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into
-    memory, 'skipped'. Raises OSError when the record cannot be written.
+    The terms (plan.Terms) come first. stop: asked after each epoch, True ends the job with its state on disk. ours:
+    asked before the record is written, whether this process still holds the job's lease. A job that fails, whatever the
+    reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into memory,
+    'skipped'. Raises Stopped where there is no record because the job was stopped or is another's by now, OSError where
+    the disk is full.
     """
     started = time.monotonic()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
     reset_peak_memory()
     try:
-        outcome = measure(job, results, root, save_weights, n_sharing, progress)
+        terms = Terms(root, save_weights, n_sharing, memory, checkpoint_seconds)
+        outcome = measure(job, results, terms, progress, stop)
         status, reason = "ok", ""
+    except Stopped:
+        raise
     except TooLarge as error:
         outcome, status, reason = {}, "skipped", str(error)
     except UserError as error:
@@ -66,6 +78,8 @@ def run_job(
     except MemoryError as error:
         outcome, status, reason = {}, "failed", f"out of memory: {first_line(error)}; use fewer executor.workers"
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
         if re.search("not enough memory|out of memory|can't allocate memory", str(error)):
             reason = f"out of memory: {first_line(error)}; use fewer executor.workers"
         else:
@@ -77,7 +91,10 @@ def run_job(
     outcome["peak_memory_bytes"] = peak_memory()
     outcome["job_seconds"] = round(time.monotonic() - started, 3)
     record = describe(job, status, reason) | outcome
+    if not ours():
+        raise Stopped("another runner has taken the job over")
     writer.write(record)
+    store.remove_checkpoint(results, job.key)
     return record
 
 
@@ -101,13 +118,13 @@ def describe(job: Job, status: str, reason: str) -> store.Record:
 
 
 def measure(
-    job: Job, results: Path, root: str | None, save_weights: bool, n_sharing: int, progress: train.Progress | None
+    job: Job, results: Path, terms: Terms, progress: train.Progress | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
-    dataset = load(job.dataset, root, "ucr2015" if job.passport["split"] == "ucr2015" else "ucr2018")
+    dataset = load(job.dataset, terms.root, "ucr2015" if job.passport["split"] == "ucr2015" else "ucr2018")
     if dataset.passport["content"] != job.passport["content"]:
         raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
-    settings, config = job.resolved(), job.model_config()
+    settings = job.resolved()
     data = prepare(dataset, job)
     x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
     x_test, y_test = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
@@ -115,13 +132,18 @@ def measure(
     held_out = settings.validation > 0
     n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
     batch = settings.batch(n_fit)
-    if isinstance(config, LSTMFCNConfig) and not config.shuffle and job.architecture == "alstm_fcn":
-        check_attention(min(batch, n_fit), x.shape[2], max(settings.cells), n_sharing)
+    check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
 
-    start = time.perf_counter()
+    checkpoint = Checkpoint(
+        store.checkpoint_path(results, job.key),
+        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__},
+        terms.checkpoint_seconds,
+        hardware(),
+        stop,
+    )
     chosen, fits = train.search(
         job.architecture,
-        config,
+        job.model_config(),
         settings,
         x,
         y,
@@ -130,8 +152,9 @@ def measure(
         lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
         oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
         progress=progress,
+        checkpoint=checkpoint,
     )
-    train_seconds = time.perf_counter() - start
+    train_seconds = checkpoint.train_seconds()
 
     start = time.perf_counter()
     tested = train.predict(chosen.load(settings.select), x_test, lengths)
@@ -147,7 +170,7 @@ def measure(
     store.write_predictions(
         results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
     )
-    if save_weights:
+    if terms.save_weights:
         store.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
     least = "least_train_loss"
     return {
@@ -185,6 +208,8 @@ def measure(
         "curve": thin(chosen.curve, chosen.best_epoch[least]),
         "train_seconds": round(train_seconds, 3),
         "test_seconds": round(test_seconds, 4),
+        "resumed_epochs": checkpoint.resumed,
+        "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, hardware()])),
     }
 
 
@@ -252,14 +277,20 @@ def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray, n_channels: int,
     return save(tensors, metadata=about)
 
 
-def check_attention(batch: int, n_steps: int, cells: int, n_sharing: int) -> None:
-    """Raise TooLarge where attention over every timepoint would not fit into this job's share of the free memory."""
-    needed, free = models.attention_bytes(batch, n_steps, cells), free_memory() / n_sharing
+def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:
+    """Raise TooLarge where the job would not fit into its share of the free memory."""
+    needed = cost.memory(job, sizes)
+    free = min(cost.free_memory() / terms.n_sharing + resident_memory(), terms.memory)
     if needed > free:
+        batch, what = job.resolved().batch(sizes.n_train), f"{job.architecture} on {sizes.length} timepoints"
+        if cost.attention(job, sizes) > needed / 2:
+            what, advice = f"attention over {sizes.length} timepoints", ", or the dimension shuffle"
+        else:
+            advice = ", or more executor.memory" if free == terms.memory else ""
         raise TooLarge(
-            f"attention over {n_steps} timepoints needs about {needed / 2**30:.1f} GiB for a batch of {batch}, "
+            f"{what} needs about {needed / 2**30:.1f} GiB for a batch of {min(batch, sizes.n_train)}, "
             f"{free / 2**30:.1f} GiB are free for it: use a smaller protocol.batch_size, "
-            "fewer executor.workers, or the dimension shuffle"
+            f"fewer executor.workers{advice}"
         )
 
 
@@ -267,21 +298,17 @@ def check_attention(batch: int, n_steps: int, cells: int, n_sharing: int) -> Non
 # The environment that a record names
 
 
-def free_memory() -> float:
-    """Return the bytes of memory that are free for new work; infinite where the system does not tell."""
-    free = math.inf
-    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
-        free = next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    with contextlib.suppress(OSError, ValueError):  # a container's limit; 'max' where there is none
-        group = Path("/sys/fs/cgroup")
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    return free
-
-
 def reset_peak_memory() -> None:
     """Let the system count this process's peak memory from now on (Linux; elsewhere it counts from the start)."""
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
+
+
+def resident_memory() -> int:
+    """Return the resident memory of this process in bytes; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, StopIteration), open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
+    return 0
 
 
 def peak_memory() -> int:
@@ -299,13 +326,7 @@ def peak_memory() -> int:
 @functools.cache
 def hardware() -> str:
     """Return the processor's name, its core count and the vector instructions that torch uses."""
-    name = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{cost.processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 @functools.cache

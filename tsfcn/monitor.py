@@ -1,17 +1,29 @@
-"""Seeing a run: what is done, what runs, when it will end. On a terminal a live display, elsewhere plain lines."""
+"""Seeing a run: what is done, what runs, when it will end. On a terminal a live display, elsewhere plain lines.
+
+A run tells its state, plain JSON values, with each heartbeat (lease.py), so that `tsfcn watch` shows the same from
+elsewhere.
+"""
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from tsfcn import cost, lease
 from tsfcn.execute import Event
-from tsfcn.plan import Job, seconds
+from tsfcn.plan import Job
 
 LINE_SECONDS = 30.0  # between two lines about the running jobs where there is no terminal
+DRAW_SECONDS = 0.3  # between two drawings where there is one
+STATE_SECONDS = 1.0  # between two states that others can see
+LEARN_SECONDS = 5.0  # between two corrections of the estimates
+TOLD = 100  # finished jobs that a state still names
+
+State = dict[str, Any]
 
 
 def clock(duration: float) -> str:
@@ -25,43 +37,81 @@ def clock(duration: float) -> str:
 
 
 class Monitor:
-    """Follows the events of a run and tells about it on `out` (standard error).
+    """Follows the events of a run and tells about it on `out` (standard error), and with the runner's heartbeat.
 
-    The estimate of what is left starts from the plan's cost of each job and scales it by the time that the work done
-    so far, finished or running, really took.
+    The estimate of what is left starts from the cost model, which learns from each job that ends, and scales it by the
+    time that the work of this run, finished or running, really took.
     """
 
-    def __init__(self, jobs: list[Job], n_workers: int, out: TextIO = sys.stderr) -> None:
-        self.out = out
-        self.live = out.isatty()
-        self.n_workers = max(1, min(n_workers, len(jobs)))
-        self.cost = {job.key: seconds(job) for job in jobs}
-        self.started: dict[str, float] = {}
+    def __init__(
+        self,
+        jobs: list[Job],
+        n_workers: int,
+        out: TextIO = sys.stderr,
+        *,
+        model: cost.Model | None = None,
+        runner: lease.Runner | None = None,
+    ) -> None:
+        self.screen = Screen(out)
+        self.runner = runner
+        self.model = cost.Model() if model is None else model
+        self.jobs = {job.key: job for job in jobs}  # those not done
+        self.works = {key: cost.work(job) for key, job in self.jobs.items()}
+        self.cost = self.model.estimates(jobs, self.works)
+        self.learned = self.began = time.monotonic()
+        self.total = len(jobs)
+        self.n_workers = max(1, min(n_workers, self.total))
         self.running: dict[str, Event] = {}
+        self.first: dict[str, tuple[float, int]] = {}  # of each running job: when its first news came, of which epoch
+        self.rate: dict[str, float] = {}  # epochs a second
         self.n_done = {"ok": 0, "failed": 0, "skipped": 0}
-        self.cost_done = 0.0  # of finished jobs, and the seconds that they took
+        self.n_elsewhere = 0
+        self.told: list[str] = []
+        self.told_at = -math.inf
+        self.cost_done = 0.0  # of jobs that ended here, and the seconds that they took
         self.seconds_done = 0.0
-        self.said = time.monotonic()
-        self.drawn = 0  # lines of the live display on the screen
+        self.tell()
 
     def see(self, event: Event) -> None:
         """Take the next event of the run."""
         now, key = time.monotonic(), event.job.key
         if event.kind == "end":
-            self.n_done[event.record["status"]] += 1
-            self.cost_done += self.cost[key]
-            self.seconds_done += now - self.started.pop(key, now)
+            self.end(event)
+        elif event.kind == "back":
             self.running.pop(key, None)
-            self.clear()
-            print(finished(event), file=self.out, flush=True)
+            self.first.pop(key, None)
+            self.screen.say(f"back: {title(event.job.to_json())}: {event.reason}")
         else:
-            if event.kind == "start":
-                self.started[key] = now
+            if event.epochs and key not in self.first:
+                self.first[key] = now, event.epoch
+            elif event.epochs:
+                since, epoch = self.first[key]
+                self.rate[key] = (event.epoch - epoch) / max(now - since, 1e-9)
             self.running[key] = event
-        pause = 0.3 if self.live else LINE_SECONDS
-        if event.kind == "end" or now - self.said >= pause:
-            self.said = now
-            self.draw()
+        self.tell()
+
+    def end(self, event: Event) -> None:
+        """Take note of a job's record."""
+        key, record = event.job.key, event.record
+        self.n_done[record["status"]] += 1
+        self.running.pop(key, None)
+        self.first.pop(key, None)
+        self.jobs.pop(key, None)
+        estimate = self.cost.pop(key, 0.0)
+        if event.elsewhere:
+            self.n_elsewhere += 1
+        elif record["status"] == "ok":
+            self.cost_done += estimate
+            self.seconds_done += record["train_seconds"]
+            self.model.learn(record)
+        line = finished(event)
+        self.told.append(line)
+        self.screen.say(line)
+        if time.monotonic() - self.learned > LEARN_SECONDS and self.jobs:
+            before = sum(self.cost.values())
+            self.cost = self.model.estimates(self.jobs.values(), self.works)
+            self.cost_done *= sum(self.cost.values()) / before if before else 1.0  # as if it had been known at first
+            self.learned = time.monotonic()
 
     def share(self, event: Event) -> float:
         """Return how much of a running job is trained, 0 to 1."""
@@ -70,45 +120,120 @@ class Monitor:
     def left(self) -> float:
         """Return the estimated seconds until the run ends."""
         now = time.monotonic()
-        done = self.cost_done + sum(self.cost[key] * self.share(event) for key, event in self.running.items())
-        took = self.seconds_done + sum(now - self.started[key] for key in self.running)
+        done, took = self.cost_done, self.seconds_done
+        for key, event in self.running.items():
+            if key in self.first and event.epochs:
+                since, epoch = self.first[key]
+                done += self.cost[key] * (event.epoch - epoch) / event.epochs
+                took += now - since
         slowness = took / done if done > 0 and took > 5 else 1.0
         rests = [self.cost[key] * (1 - self.share(event)) for key, event in self.running.items()]
-        rest = sum(self.cost.values()) - self.cost_done - sum(self.cost[key] for key in self.running) + sum(rests)
-        return slowness * max([rest / self.n_workers, *rests])
+        waiting = sum(self.cost.values()) - sum(self.cost[key] for key in self.running)
+        return slowness * max([(waiting + sum(rests)) / self.n_workers, *rests])
 
-    def draw(self) -> None:
-        """Show the state: the live display anew, or one plain line."""
-        total = len(self.cost)
+    def state(self) -> State:
+        """Return where the run stands, as plain JSON values."""
+        rows = []
+        for key, event in sorted(self.running.items(), key=lambda item: item[1].worker):
+            job = event.job
+            named = {name: getattr(job, name) for name in ("dataset", "model", "protocol", "seed", "resample")}
+            said = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
+            rows.append({"worker": event.worker, "key": key, **named, **said, "rate": self.rate.get(key)})
         n_done = sum(self.n_done.values())
-        words = [f"{n_done} of {total} jobs done"]
-        words += [f"{count} {status}" for status, count in self.n_done.items() if count and status != "ok"]
-        if n_done < total:
-            words.append(f"about {clock(self.left())} left")
-        summary = ", ".join(words)
-        rows = [
-            f"{event.job.dataset} {event.job.model} seed {event.job.seed}: epoch {event.epoch} of {event.epochs}, "
-            f"loss {event.loss:.4g}"
-            for _, event in sorted(self.running.items(), key=lambda item: item[1].worker)
-            if event.epochs
-        ]
+        minutes = (time.monotonic() - self.began) / 60
+        return {
+            "total": self.total,
+            "done": self.n_done,
+            "elsewhere": self.n_elsewhere,
+            "left_seconds": self.left() if n_done < self.total else 0.0,
+            "per_minute": n_done / minutes if minutes > 0.05 else None,
+            "running": rows,
+            "told": [len(self.told), self.told[-TOLD:]],
+        }
+
+    def tell(self) -> None:
+        """Show the state, and let others see it."""
+        due = self.screen.is_due()
+        if due or (self.runner is not None and time.monotonic() - self.told_at > STATE_SECONDS):
+            state = self.state()
+            self.told_at = time.monotonic()
+            if self.runner is not None:
+                self.runner.state = state
+            if due:
+                self.screen.draw(state)
+
+
+class Screen:
+    """Shows states on `out`: a live display where that is a terminal, else a plain line now and then."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.live = out.isatty()
+        self.said = time.monotonic()
+        self.drawn = 0  # lines of the live display on the screen
+
+    def is_due(self) -> bool:
+        """Return whether it is time to draw again."""
+        return time.monotonic() - self.said >= (DRAW_SECONDS if self.live else LINE_SECONDS)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays; the display comes back with the next state."""
+        if self.drawn:
+            self.said = -math.inf
+        self.clear()
+        print(line, file=self.out, flush=True)
+
+    def draw(self, *states: State) -> None:
+        """Show the states of runs: the live display anew, or one plain line each."""
+        self.said = time.monotonic()
+        going = [state for state in states if state["total"] > sum(state["done"].values())]
         if not self.live:
-            if n_done < total:
-                print("; ".join([summary, *rows]), file=self.out, flush=True)
+            for state in going:
+                print("; ".join([summary(state), *map(row, started(state))]), file=self.out, flush=True)
             return
         self.clear()
-        if n_done < total:
-            width = shutil.get_terminal_size().columns - 1  # a row that wraps would not be cleared
-            for row in [*("  " + row for row in rows), summary]:
-                print(row[:width], file=self.out)
-            self.out.flush()
-            self.drawn = len(rows) + 1
+        width = shutil.get_terminal_size().columns - 1  # a row that wraps would not be cleared
+        lines = [line for state in going for line in [*("  " + row(r) for r in started(state)), summary(state)]]
+        for line in lines:
+            print(line[:width], file=self.out)
+        self.out.flush()
+        self.drawn = len(lines)
 
     def clear(self) -> None:
         """Take the live display off the screen."""
         if self.drawn:
             print(f"\x1b[{self.drawn}A\x1b[J", end="", file=self.out, flush=True)
             self.drawn = 0
+
+
+def started(state: State) -> Sequence[Mapping[str, Any]]:
+    """Return the running jobs of which an epoch is done."""
+    return [each for each in state["running"] if each["epochs"]]
+
+
+def summary(state: State) -> str:
+    """Return the line that sums a run up."""
+    done = state["done"]
+    words = [f"{sum(done.values())} of {state['total']} jobs done"]
+    words += [f"{count} {status}" for status, count in done.items() if count and status != "ok"]
+    if state["elsewhere"]:
+        words.append(f"{state['elsewhere']} by other runners")
+    words.append(f"{len(state['running'])} running")
+    if state["per_minute"]:
+        words.append(f"{state['per_minute']:.2g} jobs/min")
+    if state["total"] > sum(done.values()):
+        words.append(f"about {clock(state['left_seconds'])} left")
+    return ", ".join(words)
+
+
+def row(running: Mapping[str, Any]) -> str:
+    """Return the line of a running job."""
+    resampled = f" resample {running['resample']}" if running["resample"] else ""
+    rate = f", {running['rate']:.3g} epochs/s" if running["rate"] else ""
+    return (
+        f"{running['dataset']} {running['model']} seed {running['seed']}{resampled}: "
+        f"epoch {running['epoch']} of {running['epochs']}, loss {running['loss']:.4g}{rate}"
+    )
 
 
 def title(job: Mapping[str, Any]) -> str:
@@ -122,11 +247,12 @@ def finished(event: Event) -> str:
     from tsfcn import published
 
     job, record = event.job, event.record
-    name = title(job.to_json())
+    name = title({field: getattr(job, field) for field in ("dataset", "model", "protocol", "seed", "resample")})
     if record["status"] != "ok":
         return f"{record['status']}: {name}: {record['reason']}"
     line = f"{name}: accuracy {record['accuracy']:.4f} in {clock(record['train_seconds'])}"
     figure = None
     if not job.off_paper and not job.resample:
         figure = published.beside(job.protocol, job.model, job.dataset)
-    return line if figure is None else f"{line} (published {figure.mean:.4f})"
+    line = line if figure is None else f"{line} (published {figure.mean:.4f})"
+    return f"{line}, by another runner" if event.elsewhere else line

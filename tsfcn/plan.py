@@ -1,4 +1,4 @@
-"""Jobs: what is to be trained, under which key, and what it will cost. Pure: nothing is read, written or trained."""
+"""Jobs: what is to be trained, and under which key. Pure: nothing is read, written or trained."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from tsfcn import config as conf
-from tsfcn.catalogue import CATALOGUE
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.
@@ -39,7 +39,7 @@ class Job:
     resample: int
     precision: str = "float32"
 
-    @property
+    @cached_property
     def content(self) -> dict[str, Any]:
         """Everything besides the seed that the numbers follow from."""
         return {
@@ -53,12 +53,12 @@ class Job:
             "precision": self.precision,
         }
 
-    @property
+    @cached_property
     def group(self) -> str:
         """The key without the seed: jobs of one group may be averaged."""
         return digest(self.content)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The job's identity: equal keys mean equal numbers."""
         return digest({**self.content, "seed": self.seed})
@@ -69,8 +69,8 @@ class Job:
         return self.dataset, self.model, self.protocol, self.resample
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values; Job(**fields) gives the job back."""
-        return asdict(self)
+        """Return the fields as plain JSON values, not copied; Job(**fields) gives the job back."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def resolved(self) -> conf.Settings:
         """Return the settings as the dataclass."""
@@ -81,6 +81,17 @@ class Job:
         """Return the model's settings as the dataclass."""
         config: conf.ModelConfig = CONFIGS[self.architecture](**self.model_settings)
         return config
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How jobs are to be run: nothing of it moves their numbers."""
+
+    root: str | None = None  # the archive's folder
+    save_weights: bool = False
+    n_sharing: int = 1  # jobs at a time share the memory that is free
+    memory: float = math.inf  # bytes that the process may take
+    checkpoint_seconds: float = math.inf  # between two checkpoints
 
 
 CONFIGS: dict[str, Any] = {
@@ -154,42 +165,3 @@ def jobs(
         for resample in resamples
         for seed in seeds
     ]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Cost. A floating-point count and a fixed time a step, at a rate that fits a core of 2021; a run scales it by what its
-# own jobs took. Good for the order of magnitude and for the share of a job in a run, not for more.
-
-FLOP_PER_SECOND = 5e10
-STEP_SECONDS = 4e-3
-
-
-def macs(job: Job, n_channels: int, length: int) -> float:
-    """Return the multiplications of one case's forward pass, without the LSTM branch (small if shuffled)."""
-    model = job.model_config()
-    if isinstance(model, conf.MLPConfig):
-        sizes = [n_channels * length, *model.units]
-        return float(sum(a * b for a, b in zip(sizes, model.units, strict=False)))
-    per_timepoint = 0
-    n_in = n_channels
-    for width, kernel in zip(model.filters, model.kernels, strict=False):
-        if isinstance(model, conf.ResNetConfig):
-            per_timepoint += n_in * width * model.kernels[0] + width * width * sum(model.kernels[1:])
-            per_timepoint += n_in * width if n_in != width else 0
-        else:
-            per_timepoint += n_in * width * kernel
-        n_in = width
-    return float(per_timepoint * length)
-
-
-def seconds(job: Job) -> float:
-    """Return the estimated training time of a job on one core. Unknown sizes count as those of GunPoint."""
-    facts = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"])
-    passport = job.passport
-    n_train = int(passport.get("n_train", facts.n_train))
-    length = int(passport.get("length", facts.length))
-    settings = job.resolved()
-    n_fit = n_train - round(settings.validation * n_train)
-    steps = settings.epochs * math.ceil(n_fit / settings.batch(n_fit))
-    flop = 6 * macs(job, int(passport.get("n_channels", 1)), length) * n_fit * settings.epochs
-    return max(1, len(settings.cells)) * (flop / FLOP_PER_SECOND + steps * STEP_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import archive, catalogue, config, execute, fetch, plan, store, unpack
+from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, plan, store, unpack
 from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
@@ -108,7 +109,10 @@ def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Recor
 def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan."""
     results = Path(run.results)
-    records = store.read(results)
+    budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
+    reader = store.Reader(results)
+    history = reader.news()
+    records, failures = store.counting(history), store.attempts(history)
 
     def plan_now() -> tuple[list[plan.Job], Unusable]:
         jobs, unusable = planned(run, unchanged)
@@ -126,43 +130,88 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     same = twins(jobs, records)
     by_job = {store.identity(record): record for record in [*records, *same]}
 
+    def done(record: store.Record) -> bool:
+        return store.done(record, results, run.save_weights, run.require_predictions)
+
     def state(job: plan.Job) -> str:
         if not job.passport:
             return unusable[job.dataset][0]
         record = by_job.get((job.key, job.model, job.protocol))
         if record is None:
             return "pending"
-        if store.done(record, results, run.save_weights, run.require_predictions):
+        if done(record):
             return "done"
-        return "failed" if record["status"] == "failed" and not run.retry_failed else "pending"
+        tried = record["status"] == "failed" and failures.get(job.key, 0) >= run.max_attempts
+        return "failed" if tried else "pending"
 
     states = {job.key: state(job) for job in jobs}
-    pending = sorted((job for job in jobs if states[job.key] == "pending"), key=plan.seconds, reverse=True)
+    pending = [job for job in jobs if states[job.key] == "pending"]
+    model = cost.Model(records, cost.processor())
+    works = {job.key: cost.work(job) for job in pending}
+    seconds = model.estimates(pending, works)
+    pending.sort(key=lambda job: seconds[job.key], reverse=True)  # so that workers end together
     n_workers = 1 if run.executor.name == "inline" else run.executor.workers or execute.cores()
+    fitting = cost.fitting(seconds, n_workers, budget) if budget < math.inf else set(seconds)
     if run.dry_run:
-        print(dry(jobs, states, unusable, n_workers))
+        print(dry(jobs, states, unusable, n_workers, seconds, run.budget, fitting))
         return OK, jobs
 
     for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
-    estimate = sum(map(plan.seconds, pending)) / max(1, min(n_workers, len(pending)))
+    estimate = cost.makespan((seconds[key] for key in fitting), n_workers)
     print(
         f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(unusable)} datasets not usable"
-        + (f"; roughly {clock(estimate)} with {min(n_workers, len(pending))} workers" if pending else ""),
+        + (f"; roughly {clock(estimate)} with {min(n_workers, len(fitting))} workers" if fitting else "")
+        + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else ""),
         file=sys.stderr,
     )
     writer = store.Writer(results)
     for record in same:
         writer.write(record)
     record_unusable(jobs, unusable, by_job, results)
-    monitor = Monitor(pending, n_workers)
-    with contextlib.closing(events(pending, results, run, n_workers)) as told:  # ends the workers, whatever happens
-        for event in told:
-            monitor.see(event)
-            if event.record.get("status") == "ok":
-                remember(results, command)
-    return summarise(jobs, results), jobs
+    if not pending:
+        return summarise(jobs, results), jobs
+
+    path = store.write_plan(results, command, jobs)
+    with lease.Runner(results) as runner:
+        # What does not fit comes after the rest, the shortest first: there may be more time than was thought.
+        order = [job for job in pending if job.key in fitting]
+        order += [job for job in reversed(pending) if job.key not in fitting]
+        monitor = Monitor(order, n_workers, model=model, runner=runner)
+        queue = execute.Queue(
+            order,
+            results,
+            runner,
+            reader=reader,
+            max_attempts=run.max_attempts,
+            failures=failures,
+            done=done,
+            seconds=lambda job: monitor.cost.get(job.key, 0.0),
+            budget_seconds=budget,
+        )
+        # Closing ends the workers, whatever happens.
+        with contextlib.closing(events(queue, run, n_workers, monitor)) as told:
+            for event in told:
+                monitor.see(event)
+                if event.record.get("status") == "ok":
+                    store.remember(results, command)
+    records = store.read(results)
+    for record in twins(jobs, records):  # trained by another runner meanwhile, under another name
+        writer.write(record)
+    left = [job for job in pending if job.key not in {record["key"] for record in records}]
+    if not left:
+        store.remove_plan(path)
+    code = summarise(jobs, results)
+    if left:
+        rest = sum(monitor.cost.get(job.key, 0.0) for job in left) / n_workers
+        print(
+            f"budget={run.budget} is over: {len(left)} jobs are left, roughly {clock(rest)} with {n_workers} workers; "
+            "the same command goes on with them",
+            file=sys.stderr,
+        )
+        code = code or SKIPS
+    return code, jobs
 
 
 def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
@@ -197,13 +246,21 @@ def download(settings: config.ArchiveConfig, missing: list[str]) -> dict[str, st
     return failed
 
 
-def events(jobs: list[plan.Job], results: Path, run: config.RunConfig, n_workers: int) -> Generator[execute.Event]:
-    """Yield the events of running the jobs with the chosen executor."""
+def events(queue: execute.Queue, run: config.RunConfig, n_workers: int, monitor: Monitor) -> Generator[execute.Event]:
+    """Yield the events of running the jobs of the queue with the chosen executor."""
     folder = archive.root_folder(run.archive.root)
-    root = None if folder is None else str(folder.resolve())
+    terms = plan.Terms(
+        root=None if folder is None else str(folder.resolve()),
+        save_weights=run.save_weights,
+        n_sharing=n_workers,
+        memory=run.executor.memory * 2**30 or math.inf,
+        checkpoint_seconds=run.checkpoint.every_seconds,
+    )
     if run.executor.name == "inline":
-        return execute.inline(jobs, results, root, run.save_weights)
-    return execute.local(jobs, results, root, run.save_weights, n_workers)
+        return execute.inline(queue, terms, monitor.see)
+    if terms.memory == math.inf:
+        terms = replace(terms, memory=max(cost.free_memory() / n_workers, cost.LEAST_BYTES))
+    return execute.local(queue, terms, n_workers)
 
 
 def record_unusable(
@@ -251,18 +308,28 @@ def summarise(jobs: list[plan.Job], results: Path) -> int:
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
-def dry(jobs: list[plan.Job], states: dict[str, str], unusable: Unusable, n_workers: int) -> str:
+def dry(
+    jobs: list[plan.Job],
+    states: dict[str, str],
+    unusable: Unusable,
+    n_workers: int,
+    seconds: dict[str, float],
+    budget: str | None,
+    fitting: set[str],
+) -> str:
     """Return the plan as text: a line a job with its state and its estimated time on one core."""
     rows = []
     for job in jobs:
-        cost = clock(plan.seconds(job)) if states[job.key] == "pending" else ""
-        rows.append(f"{states[job.key]:8} {cost:>12}  {title(job.to_json())}")
-    pending = [plan.seconds(job) for job in jobs if states[job.key] == "pending"]
+        price = clock(seconds[job.key]) if states[job.key] == "pending" else ""
+        rows.append(f"{states[job.key]:8} {price:>12}  {title(job.to_json())}")
     rows += reasons((name, name, *why) for name, why in unusable.items())
+    if budget is not None:
+        long = cost.makespan((each for key, each in seconds.items() if key not in fitting), n_workers)
+        rows.append(f"budget={budget} is enough for {len(fitting)} of {len(seconds)} jobs, {clock(long)} are left")
     rows.append(
         f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(unusable)} of them not usable: "
-        f"{len(pending)} jobs to run, roughly {clock(sum(pending))} on one core, "
-        f"{clock(sum(pending) / n_workers)} on {n_workers}; nothing was run (dry_run=true)"
+        f"{len(seconds)} jobs to run, roughly {clock(sum(seconds.values()))} on one core, "
+        f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers}; nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
 
@@ -280,14 +347,6 @@ def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
         else:
             lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
     return lines
-
-
-def remember(results: Path, command: str) -> None:
-    """Add the command to results/commands.txt, unless it stands there."""
-    path = results / "commands.txt"
-    said = path.read_text().splitlines() if path.is_file() else []
-    if command and command not in said:
-        store.replace(path, lambda file: file.write("".join(f"{line}\n" for line in [*said, command]).encode()))
 
 
 def run(

@@ -3,18 +3,22 @@
     results/records/*.jsonl       one JSON object a line, one new file a writer, appended and synced record by record
     results/predictions/KEY.npz   class probabilities and true labels of a job
     results/weights/KEY.safetensors
+    results/checkpoints/KEY.pt    a training in progress (checkpoint.py)
+    results/plans/ID.json         the jobs of a run that is not finished
 
 A reader skips a line that a crash left torn. Everything else is written to a temporary file and moved into place.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tsfcn.errors import UserError
+from tsfcn.plan import Job, digest
 
 SCHEMA = 1
 
@@ -41,6 +46,7 @@ class Writer:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
             self.file = (self.folder / name).open("xb", buffering=0)
+            sync_folder(self.folder)
         line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False, separators=(",", ":"))
         data = memoryview(line.encode() + b"\n")
         start = self.file.tell()
@@ -54,46 +60,102 @@ class Writer:
             raise
 
 
-def lines(path: Path) -> list[Record]:
-    """Return the records of one file. A line that is no record is skipped, with a word on stderr unless it is the last.
+class Reader:
+    """Follows the records of a results folder: each call of `news` returns what was not there before."""
 
-    Raises UserError for a record of a newer schema.
-    """
-    records = []
-    rows = path.read_bytes().split(b"\n")
-    for number, row in enumerate(rows, start=1):
-        if not row.strip():
-            continue
-        try:
-            record = json.loads(row)
-            whole = isinstance(record, dict) and "key" in record and "status" in record
-        except ValueError:
-            whole = False
-        if not whole:
-            if number < len(rows):
-                print(f"{path}: line {number} is no record and is left out", file=sys.stderr)
-            continue
-        if int(record.get("schema", 0)) > SCHEMA:
-            raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}, install a newer")
-        records.append(record)
-    return records
+    def __init__(self, results: Path) -> None:
+        self.folder = results / "records"
+        self.read: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were taken
+
+    def news(self) -> list[Record]:
+        """Return the records that have come since the last call, file by file.
+
+        A line that is no record is left out, with a word on stderr unless it is the last: somebody may still be
+        writing it, and it is looked at again. Raises UserError for a record of a newer schema.
+        """
+        found: list[Record] = []
+        while True:
+            try:
+                for path in sorted(self.folder.glob("*.jsonl")):
+                    found += self.rest(path)
+                return found
+            except FileNotFoundError:  # `compact` took it away, and what it held stands in a new file
+                continue
+
+    def rest(self, path: Path) -> list[Record]:
+        """Return the records of one file behind those that were taken before."""
+        start, number = self.read.get(path.name, (0, 0))
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size <= start:
+                return []
+            file.seek(start)
+            *rows, last = file.read().split(b"\n")
+        found = []
+        for row in rows:
+            number += 1
+            start += len(row) + 1
+            if row.strip():
+                record = parsed(row)
+                if record is None:
+                    print(f"{path}: line {number} is no record and is left out", file=sys.stderr)
+                else:
+                    found.append(checked(record, path))
+        if (record := parsed(last)) is not None:  # whole but for its newline
+            found.append(checked(record, path))
+            start += len(last)
+        self.read[path.name] = start, number
+        return found
+
+
+def parsed(row: bytes) -> Record | None:
+    """Return the record that a line holds, or None."""
+    try:
+        record = json.loads(row)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "key" in record and "status" in record else None
+
+
+def checked(record: Record, path: Path) -> Record:
+    """Return the record. Raises UserError if its schema is newer than this reader."""
+    if int(record.get("schema", 0)) > SCHEMA:
+        raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}, install a newer")
+    return record
 
 
 def read(results: Path) -> list[Record]:
-    """Return the record that counts for each key under each name, in the order of their finishing.
+    """Return the record that counts for each key under each name, in the order of their finishing."""
+    return counting(Reader(results).news())
+
+
+def counting(records: Iterable[Record]) -> list[Record]:
+    """Return, of all records, the one that counts for each key under each name, in the order of their finishing.
 
     That is the last `ok` one, else the last one. A failed or skipped one is dropped where the same row and seed has
     become `ok` later under another key, as when a dataset was mended.
     """
-    records = [record for path in sorted((results / "records").glob("*.jsonl")) for record in lines(path)]
-    records.sort(key=lambda record: str(record.get("finished", "")))
-    counting: dict[tuple[Any, ...], Record] = {}
-    for record in records:
+    counted: dict[tuple[Any, ...], Record] = {}
+    for record in by_time(records):
         job = identity(record)
-        if record["status"] == "ok" or counting.get(job, {}).get("status") != "ok":
-            counting[job] = record
-    done = {place(record): str(record.get("finished", "")) for record in counting.values() if record["status"] == "ok"}
-    return [r for r in counting.values() if r["status"] == "ok" or done.get(place(r), "") < str(r.get("finished", ""))]
+        if record["status"] == "ok" or counted.get(job, {}).get("status") != "ok":
+            counted[job] = record
+    done = {place(record): finished(record) for record in counted.values() if record["status"] == "ok"}
+    return [r for r in counted.values() if r["status"] == "ok" or done.get(place(r), "") < finished(r)]
+
+
+def finished(record: Record) -> str:
+    """Return when a record was made, as text that sorts by time."""
+    return str(record.get("finished", ""))
+
+
+def by_time(records: Iterable[Record]) -> list[Record]:
+    """Return the records in the order of their finishing."""
+    return sorted(records, key=finished)
+
+
+def attempts(records: Iterable[Record]) -> dict[str, int]:
+    """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
+    return dict(Counter(key for key, _ in {(r["key"], finished(r)) for r in records if r["status"] == "failed"}))
 
 
 def identity(record: Record) -> tuple[Any, ...]:
@@ -110,20 +172,40 @@ def place(record: Record) -> tuple[Any, ...]:
     return (record.get("dataset"), reversed_, *(record.get(name) for name in ("model", "protocol", "resample", "seed")))
 
 
-def replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it and move it into place; leaves nothing when it fails."""
+def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it and move it into place; leaves nothing when it fails.
+
+    sync=False: after a power cut the file may be empty, after anything else it is whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except FileNotFoundError:  # somebody has just taken the folder away, as it was empty
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
+        if sync:
+            sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of the files in a folder, where the system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def predictions_path(results: Path, key: str) -> Path:
@@ -134,6 +216,64 @@ def predictions_path(results: Path, key: str) -> Path:
 def weights_path(results: Path, key: str) -> Path:
     """Return where the weights of a job lie."""
     return results / "weights" / f"{key}.safetensors"
+
+
+def checkpoint_path(results: Path, key: str) -> Path:
+    """Return where the state of a training in progress lies."""
+    return results / "checkpoints" / f"{key}.pt"
+
+
+def remove_checkpoint(results: Path, key: str) -> None:
+    """Remove the state of a training, with what a kill in the middle of writing it has left."""
+    path = checkpoint_path(results, key)
+    path.unlink(missing_ok=True)
+    for part in path.parent.glob(f".{path.name}.*"):
+        part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others are in it
+        path.parent.rmdir()
+
+
+def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:
+    """Store the jobs of a run under a name that follows from their keys, and return where."""
+    groups: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        entry = groups.setdefault(f"{job.group} {job.model} {job.protocol}", {**job.to_json(), "keys": {}})
+        entry["keys"][str(job.seed)] = job.key
+    path = results / "plans" / f"{digest(sorted(job.key for job in jobs))}.json"
+    data = json.dumps({"command": command, "groups": list(groups.values())}, separators=(",", ":")).encode()
+    if not path.is_file():
+        replace(path, lambda file: file.write(data))
+    return path
+
+
+def remove_plan(path: Path) -> None:
+    """Remove the plan of a run that is finished."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others are in it
+        path.parent.rmdir()
+
+
+def planned(results: Path) -> dict[str, dict[str, Any]]:
+    """Return the jobs of unfinished runs by key, as Job.to_json gives them. A plan that is broken is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((results / "plans").glob("*.json")):
+        try:
+            groups = json.loads(path.read_bytes())["groups"]
+            for group in groups:
+                keys = group.pop("keys")
+                found |= {key: {**group, "seed": int(seed)} for seed, key in keys.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            print(f"{path} is no plan and is left out", file=sys.stderr)
+    return found
+
+
+def remember(results: Path, *commands: str) -> None:
+    """Add commands to results/commands.txt, those that do not stand there."""
+    path = results / "commands.txt"
+    said = path.read_text().splitlines() if path.is_file() else []
+    new = [command for command in dict.fromkeys(commands) if command and command not in said]
+    if new:
+        replace(path, lambda file: file.write("".join(f"{line}\n" for line in [*said, *new]).encode()))
 
 
 def write_predictions(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from tsfcn import models
 from tsfcn.arrays import stratified_holdout
+from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import ModelConfig, Settings
 from tsfcn.errors import UserError
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
+Ended = Callable[[Callable[[], State]], None]  # called after an epoch, with what gives the state to go on from
 
 PREDICT_TIMEPOINTS = 2**16  # a batch of inference: 64 MiB for each activation of 256 filters in float32
 
@@ -160,13 +162,16 @@ def fit(
     cells: int = 0,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
+    begin: State | None = None,
+    ended: Ended | None = None,
 ) -> Fit:
     """Train one network from one seed and return the weights that each rule of selection keeps.
 
     x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,).
     lengths: int64 (n_cases,), the timepoints of each case that count (length=mask; see models.py); None: all.
     cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
-    set, for select=test_oracle only.
+    set, for select=test_oracle only. begin: a state that `ended` was given, after any
+    epoch but the last: training goes on from it, with the same bits.
 
     An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
@@ -207,11 +212,34 @@ def fit(
     least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
     curve = Curve([], [])
 
+    first = 1
+    if begin is not None:
+        network.load_state_dict(begin["network"])
+        optimizer.load_state_dict(begin["optimizer"])
+        order.set_state(begin["order"])
+        masks.set_state(begin["masks"])
+        plateau.lr, plateau.best, plateau.waited = begin["plateau"]
+        kept, best_epoch, least = dict(begin["kept"]), dict(begin["best_epoch"]), dict(begin["least"])
+        curve, first = Curve(**begin["curve"]), len(begin["curve"]["loss"]) + 1
+
+    def state() -> State:
+        return {
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "order": order.get_state(),
+            "masks": masks.get_state(),
+            "plateau": (plateau.lr, plateau.best, plateau.waited),
+            "kept": kept,
+            "best_epoch": best_epoch,
+            "least": least,
+            "curve": asdict(curve),
+        }
+
     def keep(selection: str, score: float, epoch: int) -> None:
         if score < least[selection]:
             least[selection], kept[selection], best_epoch[selection] = score, snapshot(network), epoch
 
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(first, settings.epochs + 1):
         network.train()
         total = torch.zeros((), dtype=torch.float64, device=x.device)
         for index in torch.randperm(len(x), generator=order).split(batch):
@@ -236,6 +264,8 @@ def fit(
         optimizer.param_groups[0]["lr"] = plateau.step(loss)
         if progress is not None:
             progress(epoch, settings.epochs, loss)
+        if ended is not None and epoch < settings.epochs:
+            ended(state)
 
     kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
     done = Fit(network, kept, best_epoch, curve, cells, math.nan)
@@ -243,6 +273,17 @@ def fit(
     if not math.isfinite(final) or (held is not None and "validation" not in kept):
         raise Diverged(f"predictions are not finite after {settings.epochs} epochs: try a smaller protocol.lr")
     return replace(done, train_cross_entropy=final)
+
+
+def packed(fit: Fit) -> State:
+    """Return what a fit is made from again, beside its network, whose weights are among them."""
+    return {
+        "weights": fit.weights,
+        "best_epoch": fit.best_epoch,
+        "curve": asdict(fit.curve),
+        "cells": fit.cells,
+        "train_cross_entropy": fit.train_cross_entropy,
+    }
 
 
 def search(
@@ -257,17 +298,28 @@ def search(
     lengths: Tensor | None = None,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size that is asked for, and return the fit to keep and all of them.
 
     Kept is the one whose weights of least training loss have the least cross-entropy over the training cases in
     inference mode (Karim et al. 2019, hyperparameter_search.py); the first of equals. Networks without an LSTM are
-    trained once. Arguments and errors as for `fit`.
+    trained once. Arguments and errors as for `fit`; checkpoint: where the training goes on, and what keeps its state.
     """
     sizes = settings.cells or (0,)
     epochs = settings.epochs * len(sizes)
-    fits = []
+    begin = checkpoint.begin if checkpoint is not None else None
+    fits: list[Fit] = []
+    for done in begin["fits"] if begin is not None else []:
+        network = models.build(model, config, x.shape[1], x.shape[2], n_classes, done["cells"])
+        fits.append(Fit(network.to(dtype=x.dtype, device=x.device), **{**done, "curve": Curve(**done["curve"])}))
     for number, cells in enumerate(sizes):
+        if number < len(fits):
+            continue
+
+        def ended(state: Callable[[], State]) -> None:
+            if checkpoint is not None:
+                checkpoint.epoch_ended(lambda: {"fits": [packed(done) for done in fits], "fit": state()})
 
         def onward(epoch: int, _: int, loss: float, done: int = number * settings.epochs) -> None:
             if progress is not None:
@@ -280,6 +332,8 @@ def search(
                 cells=cells,
                 oracle=oracle,
                 progress=onward,
-            ),
+                begin=begin["fit"] if begin is not None and number == len(begin["fits"]) else None,
+                ended=ended,
+            )
         )
     return min(fits, key=lambda done: done.train_cross_entropy), fits

@@ -378,14 +378,18 @@ def test_a_job_that_diverges_fails_and_the_others_finish(machine: Machine, tmp_p
     assert "1 failed, 0 skipped" in done.stdout and reason in done.stdout
     assert [(row["model"], row["protocol"]) for row in rows(tmp_path)] == [("mlp[dropout=[0,0], units=[3]]", "smoke")]
     assert [(row["status"], row["reason"]) for row in rows(tmp_path, "status")] == [("failed", reason)]
-    # What failed is tried again, unless it is asked not to, and the run still says so.
+    # What failed is tried again, but not for ever, and the run still says so.
+    dry = machine.run(*words, "dry_run=true", cwd=tmp_path)
+    assert re.search(rf"^pending .* {re.escape(FCN)} ", dry.stdout, re.MULTILINE)
+    again = machine.run(*words, "max_attempts=2", cwd=tmp_path)
+    assert again.returncode == 1 and "1 done before, 1 to run" in again.stderr
     before = contents(tmp_path)
-    again = machine.run(*words, "retry_failed=false", cwd=tmp_path)
+    again = machine.run(*words, "max_attempts=2", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (1, done.stdout)
     assert "1 done before, 0 to run" in again.stderr
     assert contents(tmp_path) == before
-    dry = machine.run(*words, "dry_run=true", cwd=tmp_path)
-    assert re.search(rf"^pending .* {re.escape(FCN)} ", dry.stdout, re.MULTILINE)
+    history = store.Reader(tmp_path / "results").news()
+    assert sorted(record["status"] for record in history) == ["failed", "failed", "ok"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -537,6 +541,14 @@ RARE = {
     "results=a,b": "'results=a,b' is not one text",
     "seeds=range(3)": "'seeds=range(3)' is a sweep",
     "seeds=100000000000": "seeds=100000000000 is over a million",
+    "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
+    "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
+    "budget=0h": "budget=0h is no time at all: give more",
+    "max_attempts=0": "max_attempts=0 is out of range: give a number at least 1",
+    "checkpoint.every_seconds=-1": "checkpoint.every_seconds=-1 is out of range",
+    "checkpoint.every=1": "setting 'checkpoint.every' in 'checkpoint.every=1' is not known: checkpoint has every_",
+    "executor.memory=-1": "executor.memory=-1 is out of range",
+    "retry_failed=true": "setting 'retry_failed' in 'retry_failed=true' is not known",
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn import archive, execute, store
-from tsfcn.config import FCNConfig, ProtocolConfig, TrainingConfig
-from tsfcn.execute import Event
-from tsfcn.plan import Job, jobs
+from tsfcn import archive, execute, lease, store
+from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig, TrainingConfig
+from tsfcn.errors import UserError
+from tsfcn.execute import Event, Queue
+from tsfcn.plan import Job, Terms, jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +49,8 @@ PROTOCOL = ProtocolConfig(
         cells=[8],
     ),
 )
+
+TERMS = Terms(checkpoint_seconds=1e9)
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 
@@ -87,13 +92,32 @@ def kill_worker() -> None:
     os.kill(worker, signal.SIGKILL)
 
 
-def ended(events: Iterator[Event]) -> dict[int, store.Record]:
-    """Return the records of the jobs that end, by seed."""
-    return {event.job.seed: event.record for event in events if event.kind == "end"}
+@contextlib.contextmanager
+def queued(planned: list[Job], results: Path, **how: Any) -> Iterator[Queue]:
+    """Yield the queue of a run of these jobs."""
+    with lease.Runner(results) as runner:
+        yield Queue(planned, results, runner, **how)
+
+
+def local(planned: list[Job], results: Path, n_workers: int, terms: Terms = TERMS, **how: Any) -> Iterator[Event]:
+    """Run the jobs in worker processes and yield what happens."""
+    with queued(planned, results, **how) as queue:
+        yield from execute.local(queue, terms, n_workers)
+
+
+def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
+    """Run the jobs in this process and return what happened."""
+    with queued(planned, results, **how) as queue:
+        return list(execute.inline(queue, TERMS))
+
+
+def lines(results: Path) -> list[store.Record]:
+    """Return every record that was written, counting or not."""
+    return store.by_time(store.Reader(results).news())
 
 
 # What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit"}
+ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 
 
 def lasting(record: store.Record) -> dict[str, Any]:
@@ -106,28 +130,32 @@ def lasting(record: store.Record) -> dict[str, Any]:
 def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=400)
     kinds = []
-    for event in execute.local(planned, tmp_path / "local", None, False, n_workers=1):
+    for event in local(planned, tmp_path / "local", 1):
         if event.kind == "progress" and (0, "progress") not in kinds and event.job.seed == 0:
             kill_worker()
         if (event.job.seed, event.kind) not in kinds or event.kind == "start":
             kinds.append((event.job.seed, event.kind))
-    assert kinds[:3] == [(0, "start"), (0, "progress"), (0, "start")]
+        if event.kind == "back":
+            assert event.reason == "its worker was killed (SIGKILL)"
+    assert kinds[:4] == [(0, "start"), (0, "progress"), (0, "back"), (0, "start")]
     assert [kind for kind in kinds if kind[1] != "progress"] == [
         (0, "start"),
+        (0, "back"),
         (0, "start"),
         (0, "end"),
         (1, "start"),
         (1, "end"),
     ]
     assert children(os.getpid()) == []
+    assert [record["seed"] for record in lines(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
 
     # The same jobs in this process: the same records to the last bit, and the same predictions.
-    inline = list(execute.inline(planned, tmp_path / "inline", None, False))
-    assert [(event.kind, event.job.seed) for event in inline] == [("start", 0), ("end", 0), ("start", 1), ("end", 1)]
+    events = inline(planned, tmp_path / "inline")
+    assert [(event.kind, event.job.seed) for event in events] == [("start", 0), ("end", 0), ("start", 1), ("end", 1)]
     here, there = store.read(tmp_path / "inline"), store.read(tmp_path / "local")
     assert [record["status"] for record in here] == ["ok", "ok"]
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
-    assert [lasting(event.record) for event in inline if event.kind == "end"] == [
+    assert [lasting(event.record) for event in events if event.kind == "end"] == [
         {name: value for name, value in lasting(record).items() if name != "schema"} for record in here
     ]
     assert here[0]["train_cross_entropy"] != here[1]["train_cross_entropy"]  # seeds do something
@@ -141,51 +169,263 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
                 np.testing.assert_array_equal(one[name], other[name])
 
 
+@linux
+def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path: Path) -> None:
+    planned = plan([0], epochs=400)
+    killed: list[int] = []
+    for event in local(planned, tmp_path / "local", 1, Terms(checkpoint_seconds=0)):
+        if event.epoch > max([1, *killed]) and len(killed) < 2:  # the state of the epoch before is on disk
+            kill_worker()
+            killed.append(event.epoch)
+    (record,) = store.read(tmp_path / "local")
+    assert len(record["resumed_epochs"]) == 2 and 1 <= record["resumed_epochs"][0] < record["resumed_epochs"][1] < 400
+    inline(planned, tmp_path / "inline")
+    (other,) = store.read(tmp_path / "inline")
+    assert other["resumed_epochs"] == [] and lasting(record) == lasting(other)
+    path = store.predictions_path(tmp_path / "local", record["key"])
+    assert path.read_bytes() == store.predictions_path(tmp_path / "inline", record["key"]).read_bytes()
+    assert not (tmp_path / "local" / "checkpoints").exists()  # it goes when the job is done
+
+
+@linux
+def test_sigterm_lets_a_worker_finish_its_epoch_and_keep_its_state(tmp_path: Path) -> None:
+    asked = False
+    for event in local(plan([0], epochs=400), tmp_path, 1):
+        if event.kind == "progress" and not asked:
+            asked = True
+            os.kill(children(os.getpid())[0], signal.SIGTERM)
+        if event.kind == "back":
+            assert event.reason == "its worker was killed (SIGTERM)" or event.reason == "it was stopped"
+            assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 1
+    (record,) = store.read(tmp_path)
+    assert len(record["resumed_epochs"]) == 1
+
+
 def test_inline_leaves_the_arithmetic_of_this_process_as_it_was(tmp_path: Path) -> None:
     torch.set_flush_denormal(False)  # other tests train in this process too
     try:
-        list(execute.inline(plan([0]), tmp_path, None, False))
+        inline(plan([0]), tmp_path)
         assert np.float32(1e-40) * np.float32(1) > 0  # below the least normal number
     finally:
         torch.set_flush_denormal(False)
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_inline_ends_after_the_epoch_when_it_is_asked_to_and_goes_on_later(how: signal.Signals, tmp_path: Path) -> None:
+    planned = plan([0, 1], epochs=200)
+
+    def tell(event: Event) -> None:
+        if event.epoch > 0:
+            signal.raise_signal(how)
+
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    kinds = []
+    with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
+        kinds += [event.kind for event in execute.inline(queue, TERMS, tell)]
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
+    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
+    inline(planned, tmp_path)
+    assert [(r["seed"], r["resumed_epochs"]) for r in store.read(tmp_path)] == [(0, [1]), (1, [])]
+
+
 @linux
-def test_a_job_whose_worker_dies_twice_fails_and_the_rest_is_done(tmp_path: Path) -> None:
+def test_a_job_whose_worker_is_killed_again_and_again_fails_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "KILLS", 2)
     records = {}
-    for event in execute.local(plan([0, 1]), tmp_path, None, False, n_workers=1):
+    for event in local(plan([0, 1]), tmp_path, 1):
         if event.kind == "start" and event.job.seed == 0:
             kill_worker()
         if event.kind == "end":
             records[event.job.seed] = event.record
     assert (records[0]["status"], records[1]["status"]) == ("failed", "ok")
     assert records[0]["reason"] == (
-        "its worker died 2 times, lastly by SIGKILL: too little memory is the usual cause: use fewer executor.workers"
+        "its worker was killed 2 times, lastly by SIGKILL: use fewer executor.workers if it is memory"
     )
     assert {r["seed"]: r["status"] for r in store.read(tmp_path)} == {0: "failed", 1: "ok"}
     assert [r["key"] for r in store.read(tmp_path) if r["seed"] == 0] == [plan([0])[0].key]
 
 
-def test_nothing_to_do_starts_nothing(tmp_path: Path) -> None:
-    assert list(execute.local([], tmp_path, None, False, n_workers=2)) == []
-    assert list(tmp_path.iterdir()) == []
+@linux
+def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tmp_path: Path) -> None:
+    events = []
+    for event in local(plan([0], epochs=400), tmp_path, 1, max_attempts=2):
+        events.append(event)
+        if event.kind == "progress":
+            os.kill(children(os.getpid())[0], signal.SIGSEGV)
+    assert [event.kind for event in events if event.kind != "progress"] == ["start", "back", "start", "end"]
+    assert [(r["status"], r["reason"]) for r in lines(tmp_path)] == [
+        ("failed", "its worker died by SIGSEGV: see above")
+    ] * 2
+    assert store.attempts(lines(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
 
 
-# A run without end, in a process of its own that is killed.
-PARENT = """
-import json, sys
-from pathlib import Path
+def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:
+    (job,) = plan([0])
+    with queued([job], tmp_path, max_attempts=1) as queue:
+        assert queue.take() == job
+        event = queue.died(job, -signal.SIGKILL, out_of_memory=True)
+        assert (event.kind, event.record["status"]) == ("end", "failed")
+        assert event.record["reason"] == "its worker died by SIGKILL: too little memory: use fewer executor.workers"
+        assert queue.runner.held == {} and not queue.is_open()
+
+
+def test_a_worker_that_dies_when_its_record_is_written_has_done_its_job(tmp_path: Path) -> None:
+    (job,) = plan([0])
+    with queued([job], tmp_path, max_attempts=1) as queue:
+        assert queue.take() == job
+        store.Writer(tmp_path).write({"key": job.key, "status": "ok", "accuracy": 0.5})
+        event = queue.died(job, -signal.SIGKILL, out_of_memory=False)
+        assert (event.kind, event.record["accuracy"]) == ("end", 0.5)
+    assert len(lines(tmp_path)) == 1
+
+
+@linux
+def test_a_job_that_is_estimated_to_need_more_memory_than_a_worker_has_is_not_started(tmp_path: Path) -> None:
+    big = replace(PROTOCOL, batch_size=67)
+    passports = {"ItalyPowerDemand": dict(archive.passport("ItalyPowerDemand"))}
+    (job,) = jobs(passports, {"mlp": MLPConfig(units=[9000, 9000, 3], dropout=[0] * 4)}, big, PROTOCOL, [0], [0])
+    (small,) = plan([0])
+    terms = Terms(memory=0.9 * 2**30, checkpoint_seconds=1e9)
+    records = {e.job.architecture: e.record for e in local([job, small], tmp_path, 1, terms) if e.kind == "end"}
+    assert records["fcn"]["status"] == "ok"
+    assert records["mlp"]["status"] == "skipped"
+    assert re.fullmatch(
+        r"mlp on 24 timepoints needs about \d\.\d GiB for a batch of 67, 0\.9 GiB are free for it: "
+        r"use a smaller protocol\.batch_size, fewer executor\.workers, or more executor\.memory",
+        records["mlp"]["reason"],
+    )
+
+
+ALLOCATE = """
+import sys
 from tsfcn import execute
-from tsfcn.plan import Job
-
-job = Job(**json.loads(sys.stdin.readline()))
-for event in execute.local([job], Path(sys.argv[1]), None, False, n_workers=1):
-    print(event.kind, event.epoch, flush=True)
+execute.cap_memory(2**29)
+import torch
+try:
+    torch.empty(2**28).fill_(1)  # 1 GiB
+except RuntimeError as error:
+    print("refused", error)
+torch.empty(2**20).fill_(1)
+print("going on")
 """
 
 
 @linux
-def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
+def test_the_cap_refuses_an_allocation_and_leaves_the_process_alive() -> None:
+    done = subprocess.run([sys.executable, "-c", ALLOCATE], capture_output=True, text=True, timeout=60, check=True)
+    refused, on = done.stdout.splitlines()
+    assert refused.startswith("refused") and "memory" in refused and on == "going on"
+
+
+def test_nothing_to_do_starts_nothing(tmp_path: Path) -> None:
+    assert list(local([], tmp_path, 2)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@linux
+def test_workers_that_cannot_start_end_the_run_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "site"
+    broken.mkdir()
+    (broken / "torch.py").write_text("raise ImportError('no torch for you')")
+    monkeypatch.setenv("PYTHONPATH", f"{broken}{os.pathsep}{ROOT}")
+    with pytest.raises(UserError, match="executor=local starts no worker, 3 ended with 1: see above why"):
+        list(local(plan([0]), tmp_path / "results", 1))
+    assert store.read(tmp_path / "results") == [] and lease.highest(tmp_path / "results") == {}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The queue, and other runners beside ours
+
+
+def test_a_job_that_another_runner_has_is_left_to_it_and_ends_with_its_record(tmp_path: Path) -> None:
+    planned = plan([0, 1])
+    with lease.Runner(tmp_path) as other, queued(planned, tmp_path) as queue:
+        assert other.claim(planned[0].key)
+        assert queue.take() == planned[1]
+        assert queue.take() is None and queue.is_open()
+        store.Writer(tmp_path).write({"key": planned[0].key, "status": "ok"})
+        other.release(planned[0].key)
+        queue.next_look = 0
+        assert queue.take() is None and not queue.is_open()
+        ((job, record, elsewhere),) = [(e.job, e.record, e.elsewhere) for e in queue.news()]
+        assert (job, record["status"], elsewhere) == (planned[0], "ok", True)
+        assert list(queue.runner.held) == [planned[1].key]
+
+
+def test_a_record_without_the_files_that_are_asked_for_ends_no_job(tmp_path: Path) -> None:
+    (job,) = plan([0])
+    with queued([job], tmp_path, done=lambda record: store.done(record, tmp_path, True, False)) as queue:
+        store.Writer(tmp_path).write({"key": job.key, "status": "ok"})
+        assert queue.take() == job
+
+
+def test_a_budget_leaves_out_what_would_end_later(tmp_path: Path) -> None:
+    planned = plan([0, 1, 2])
+    times = {planned[0].key: 100.0, planned[1].key: 1.0, planned[2].key: 1.0}
+    with queued(planned, tmp_path, seconds=lambda job: times[job.key], budget_seconds=50) as queue:
+        assert queue.take() == planned[1]
+        times[planned[2].key] = 60.0
+        assert queue.take() is None and not queue.is_open()
+        assert [job.seed for job in queue.waiting.values()] == [0, 2]
+
+
+@linux
+def test_at_the_end_of_the_budget_what_runs_is_stopped_and_kept(tmp_path: Path) -> None:
+    planned = plan([0], epochs=10**6)
+    events = list(local(planned, tmp_path, 1, budget_seconds=8))
+    assert [event.kind for event in events if event.kind != "progress"] == ["start", "back"]
+    assert store.read(tmp_path) == []
+    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
+
+
+@linux
+def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) -> None:
+    planned = plan(list(range(12)), epochs=30)
+    one, several = "job = Job(**json.loads(line))", "jobs = [Job(**each) for each in json.loads(line)]"
+    code = PARENT.replace(one, several).replace("[job]", "jobs")
+    text = json.dumps([job.to_json() for job in planned]) + "\n"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write(text)
+        run.stdin.flush()
+    outs = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    records = lines(tmp_path)
+    assert sorted(record["seed"] for record in records) == list(range(12))
+    assert {record["status"] for record in records} == {"ok"}
+    started = [out.count("start") for out in outs]
+    assert sum(started) == 12 and min(started) > 0
+    assert [out.count("end") for out in outs] == [12, 12]  # each learns of all
+
+
+# A run, in a process of its own that is killed.
+PARENT = """
+import json, sys
+from pathlib import Path
+from tsfcn import execute, lease
+from tsfcn.plan import Job, Terms
+
+line = sys.stdin.readline()
+job = Job(**json.loads(line))
+results = Path(sys.argv[1])
+with lease.Runner(results) as runner:
+    queue = execute.Queue([job], results, runner)
+    for event in execute.local(queue, Terms(), n_workers=1):
+        print(event.kind, event.epoch, flush=True)
+"""
+
+
+@linux
+def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -197,6 +437,8 @@ def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
             assert parent.stdout.readline().startswith("start")
             assert parent.stdout.readline().startswith("progress")
             (worker,) = children(parent.pid)
+            with queued([job], tmp_path) as queue:
+                assert queue.take() is None and queue.is_open()
         finally:
             parent.kill()
     for _ in range(100):
@@ -207,12 +449,15 @@ def test_no_worker_outlives_its_run(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         pytest.fail("the worker went on for ten seconds")
     assert store.read(tmp_path) == []
+    with queued([job], tmp_path) as queue:
+        assert queue.take() == job  # at once
 
 
 @linux
 def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
-    run = execute.local(plan([0, 1], epochs=10**6), tmp_path, None, False, n_workers=2)
-    assert [next(run).kind, next(run).kind] == ["start", "start"]
-    assert len(children(os.getpid())) == 2
-    run.close()
-    assert children(os.getpid()) == []
+    with queued(plan([0, 1], epochs=10**6), tmp_path) as queue:
+        run = execute.local(queue, TERMS, 2)
+        assert [next(run).kind, next(run).kind] == ["start", "start"]
+        assert len(children(os.getpid())) == 2
+        run.close()
+        assert children(os.getpid()) == []

@@ -423,17 +423,18 @@ def test_a_dataset_that_is_gone_fails_with_the_way_to_get_it(tmp_path: Path) -> 
 
 
 def test_attention_that_cannot_fit_is_skipped_with_the_figure(tmp_path: Path) -> None:
-    made = planned("alstm_fcn", model_changes={"shuffle": False, "cells": 10**9}, batch_size=128)
-    record = run(made, tmp_path)
+    write(tmp_path, "Mine", [[label, *range(20_000)] for label in (1.0, 2.0)], [[1.0, *range(20_000)]])
+    made = planned("alstm_fcn", dataset="Mine", root=tmp_path, model_changes={"shuffle": False, "cells": 10**4})
+    record = run(made, tmp_path, root=str(tmp_path))
     assert record["status"] == "skipped" and "accuracy" not in record
     found = re.match(
-        r"attention over 24 timepoints needs about ([\d.]+) GiB for a batch of 67, ([\d.]+) GiB are free for it: use a "
-        r"smaller protocol\.batch_size, fewer executor\.workers, or the dimension shuffle$",
+        r"attention over 20000 timepoints needs about ([\d.]+) GiB for a batch of 2, ([\d.]+) GiB are free for it: "
+        r"use a smaller protocol\.batch_size, fewer executor\.workers, or the dimension shuffle$",
         record["reason"],
     )
     assert found, record["reason"]
-    # A tanh of 10^9 values and a softmax for each pair of 24 timepoints and each of 67 cases, float32: 4 bytes each.
-    assert float(found[1]) == pytest.approx(67 * 24 * 24 * 1e9 * 4 / 2**30, rel=1e-3)
+    # A tanh of 10^4 values and a softmax for each pair of 20,000 timepoints and each of two cases, float32.
+    assert float(found[1]) == pytest.approx(2 * 20_000 * 20_000 * 1e4 * 4 / 2**30, rel=0.01)
     assert 0 < float(found[2]) < float(found[1])
     assert store.read(tmp_path)[0]["status"] == "skipped"
 

@@ -16,10 +16,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tsfcn"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "readers", "picture", "stats"),
-    ("archive", "models", "plan", "store", "published"),
-    ("unpack",),
+    ("archive", "models", "plan", "published"),
+    ("unpack", "store"),
     ("fetch",),
-    ("render",),
+    ("render", "cost", "lease", "checkpoint"),
     ("train", "table", "verdict", "figures"),
     ("columns",),
     ("compare", "convert"),
@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "data", "reproduce"),
+    ("run", "data", "reproduce", "results", "watch"),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
@@ -36,7 +36,7 @@ COMMANDS = set(LAYERS[-2]) | {"compose"}
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
-    "torch": {"models", "train", "engine", "explain", "job", "estimator", "execute"},
+    "torch": {"models", "checkpoint", "train", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "figures", "report", "compare"},
     "scipy": {"stats"},
     "sklearn": {"estimator"},
@@ -153,6 +153,10 @@ def test_imports_only_earlier_layers(module: str) -> None:
     assert not [name for name in inner if above(module, name)]
 
 
+def test_benchmarks_and_tests_are_not_imported() -> None:
+    assert not [name for module in sources() for name, _ in of(module) if name in ("benchmarks", "tests")]
+
+
 @pytest.mark.parametrize("package", HOMES)
 def test_heavy_imports_live_at_home(package: str) -> None:
     users = {
@@ -173,7 +177,7 @@ def test_needs_the_standard_library_alone(module: str) -> None:
     "module",
     [
         name
-        for name in ("plan", "store", "archive", "table", "run", "compare", "convert", "verdict")
+        for name in ("plan", "store", "archive", "table", "run", "compare", "convert", "verdict", "results", "watch")
         if name in sources()
     ],
 )

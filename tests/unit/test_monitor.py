@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tsfcn import cost, lease
 from tsfcn.execute import Event
-from tsfcn.monitor import LINE_SECONDS, Monitor, clock
-from tsfcn.plan import Job, seconds
+from tsfcn.monitor import LINE_SECONDS, Monitor, Screen, clock
+from tsfcn.plan import Job
 
 SETTINGS: dict[str, Any] = {
     "normalisation": "series",
@@ -71,10 +73,15 @@ class Terminal(io.StringIO):
         return rows[:-1]
 
 
-def started_ago(monitor: Monitor, job: Job, age: float) -> None:
-    """Let a job be seen as started `age` seconds ago."""
+def seconds(job: Job) -> float:
+    """Return the time of a job as it is estimated before there are records."""
+    return cost.Model().seconds(job)
+
+
+def started_ago(monitor: Monitor, job: Job, age: float, epoch: int = 0) -> None:
+    """Let the first news of a job be of `age` seconds ago, when it was in some epoch."""
     monitor.see(Event("start", 0, job))
-    monitor.started[job.key] = time.monotonic() - age
+    monitor.first[job.key] = time.monotonic() - age, epoch
 
 
 @pytest.mark.parametrize(
@@ -105,15 +112,19 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     for epoch in range(1, 500):
         monitor.see(Event("progress", 0, jobs[0], epoch, 2000, 0.1))
     assert out.getvalue() == ""  # nothing for each epoch
+    monitor.screen.said -= LINE_SECONDS
     monitor.see(Event("end", 0, jobs[0], record=OK))
     monitor.see(Event("start", 0, jobs[2]))
+    monitor.see(Event("back", 0, jobs[2], reason="its worker was killed (SIGKILL)"))
+    monitor.screen.said -= LINE_SECONDS
     monitor.see(Event("end", 1, jobs[1], record={"status": "failed", "reason": "training loss is nan in epoch 3"}))
     monitor.see(Event("end", 0, jobs[2], record={"status": "skipped", "reason": "too large"}))
-    first, state, second, state2, third = out.getvalue().splitlines()
+    first, state, back, second, state2, third = out.getvalue().splitlines()
     assert first == "GunPoint fcn fawaz2019 seed 0: accuracy 0.9877 in 1 min 01 s (published 1.0000)"
-    assert re.fullmatch(r"1 of 3 jobs done, about \d+ .* left", state)
+    assert re.match(r"1 of 3 jobs done, 1 running, about \d+ .* left", state)
+    assert back == "back: GunPoint fcn fawaz2019 seed 2: its worker was killed (SIGKILL)"
     assert second == "failed: GunPoint fcn fawaz2019 seed 1: training loss is nan in epoch 3"
-    assert re.fullmatch(r"2 of 3 jobs done, 1 failed, about \d+ .* left", state2)
+    assert re.match(r"2 of 3 jobs done, 1 failed, 0 running, about \d+ .* left", state2)
     assert third == "skipped: GunPoint fcn fawaz2019 seed 2: too large"  # and no estimate after the last
     assert not ANY_CONTROL.search(out.getvalue())
 
@@ -125,14 +136,16 @@ def test_a_plain_line_about_running_jobs_now_and_then() -> None:
     monitor.see(Event("start", 1, other))
     monitor.see(Event("start", 0, one))
     monitor.see(Event("progress", 1, other, 500, 2000, 0.5))
-    monitor.said -= LINE_SECONDS
+    monitor.see(Event("progress", 0, one, 900, 2000, 0.2))
+    monitor.first[one.key] = time.monotonic() - 10, 500
+    monitor.screen.said -= LINE_SECONDS
     monitor.see(Event("progress", 0, one, 1000, 2000, 0.12345678))
     monitor.see(Event("progress", 0, one, 1001, 2000, 0.1))
     (line,) = out.getvalue().splitlines()
     summary, *rows = line.split("; ")
-    assert re.fullmatch(r"0 of 2 jobs done, about \d+ .* left", summary)
+    assert re.fullmatch(r"0 of 2 jobs done, 2 running, about \d+ .* left", summary)
     assert rows == [  # by worker
-        "GunPoint fcn seed 0: epoch 1000 of 2000, loss 0.1235",
+        "GunPoint fcn seed 0: epoch 1000 of 2000, loss 0.1235, 50 epochs/s",
         "GunPoint fcn seed 1: epoch 500 of 2000, loss 0.5",
     ]
 
@@ -178,8 +191,8 @@ def test_estimate_learns_from_finished_jobs_and_sinks_to_nothing() -> None:
     monitor = Monitor(jobs, 1, io.StringIO())
     left = []
     for one in jobs:
-        started_ago(monitor, one, 3 * cost)
-        monitor.see(Event("end", 0, one, record=OK))
+        monitor.see(Event("start", 0, one))
+        monitor.see(Event("end", 0, one, record={**OK, "train_seconds": 3 * cost}))
         left.append(monitor.left())
     assert left == pytest.approx([6 * cost, 3 * cost, 0], rel=0.01)
 
@@ -192,6 +205,34 @@ def test_estimate_is_at_least_the_longest_running_job() -> None:
         monitor.see(Event("start", 0, one))
     assert seconds(short[0]) < seconds(long)
     assert monitor.left() == pytest.approx(seconds(long))
+
+
+def test_estimate_of_a_job_that_goes_on_from_a_checkpoint_counts_what_it_trains_now() -> None:
+    one = job(0)
+    monitor = Monitor([one], 1, io.StringIO())
+    started_ago(monitor, one, 0.25 * seconds(one), epoch=1500)
+    monitor.see(Event("progress", 0, one, 1750, 2000, 0.1))  # an eighth in a quarter of the time: half as fast
+    assert monitor.left() == pytest.approx(0.25 * seconds(one), rel=0.01)
+
+
+def test_estimate_learns_what_the_machine_is_from_records() -> None:
+    jobs = [job(seed) for seed in range(9)]
+    monitor = Monitor(jobs, 1, io.StringIO(), model=cost.Model(hardware="A"))
+    before = monitor.left()
+    for one in jobs[:5]:
+        monitor.learned -= 100
+        taken = 4 * seconds(one)
+        record = {
+            **one.to_json(),
+            **OK,
+            "key": one.key,
+            "engine": "reference",
+            "hardware": "A, 2 cores",
+            "test_seconds": 0,
+        }
+        monitor.see(Event("end", 0, one, record={**record, "train_seconds": taken}))
+    assert before == pytest.approx(9 * seconds(jobs[0]))
+    assert monitor.left() == pytest.approx(4 * 4 * seconds(jobs[0]), rel=0.1)
 
 
 def test_estimate_does_not_jump_on_the_first_seconds() -> None:
@@ -214,21 +255,60 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     monitor.see(Event("start", 0, one))
     monitor.see(Event("start", 1, other))
     for epoch in (1, 2, 3):
-        monitor.said -= 1
+        monitor.screen.said -= 1
         monitor.see(Event("progress", 0, one, epoch, 2000, 0.5))
     *rows, summary = out.screen()
-    assert rows == ["  GunPoint fcn seed 0: epoch 3 of 2000, loss 0.5"]
-    assert re.fullmatch(r"0 of 2 jobs done, about \d+ .* left", summary)
-    monitor.said -= 1
+    assert len(rows) == 1 and re.fullmatch(
+        r"  GunPoint fcn seed 0: epoch 3 of 2000, loss 0\.5, [\de.+]+ epochs/s", rows[0]
+    )
+    assert re.fullmatch(r"0 of 2 jobs done, 2 running, about \d+ .* left", summary)
+    monitor.screen.said -= 1
     monitor.see(Event("progress", 1, other, 9, 2000, 0.25))
     assert len(out.screen()) == 3
     monitor.see(Event("end", 0, one, record=OK))
     finished, running, summary = out.screen()
     assert finished.startswith("GunPoint fcn fawaz2019 seed 0: accuracy 0.9877")
     assert running == "  GunPoint fcn seed 1: epoch 9 of 2000, loss 0.25"
-    assert summary.startswith("1 of 2 jobs done, about ")
+    assert summary.startswith("1 of 2 jobs done, 1 running, about ")
     monitor.see(Event("end", 1, other, record=OK))
     assert [line.partition(":")[0] for line in out.screen()] == [
         "GunPoint fcn fawaz2019 seed 0",
         "GunPoint fcn fawaz2019 seed 1",
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The state that others see
+
+
+def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path: Path) -> None:
+    here, there = Terminal(), Terminal()
+    one, other = job(0), job(1)
+    with lease.Runner(tmp_path) as runner:
+        monitor = Monitor([one, other], 2, here, runner=runner)
+        monitor.see(Event("start", 0, one))
+        monitor.see(Event("progress", 0, one, 3, 2000, 0.5))
+        monitor.screen.said -= 1
+        monitor.see(Event("progress", 0, one, 4, 2000, 0.25))
+        runner.beat()
+        (said,) = lease.runners(tmp_path)
+        Screen(there).draw(said["state"])
+        assert there.screen() == here.screen() and "loss 0.25" in there.screen()[0]
+        monitor.told_at -= 10
+        monitor.see(Event("end", 0, one, record=OK))
+        runner.beat()
+        assert lease.runners(tmp_path)[0]["state"]["told"] == [
+            1,
+            ["GunPoint fcn fawaz2019 seed 0: accuracy 0.9877 in 1 min 01 s (published 1.0000)"],
+        ]
+
+
+def test_a_job_of_another_runner_is_told_as_such() -> None:
+    out = io.StringIO()
+    one, other = job(0), job(1)
+    monitor = Monitor([one, other], 1, out)
+    monitor.screen.said -= LINE_SECONDS
+    monitor.see(Event("end", -1, one, record=OK, elsewhere=True))
+    line, state = out.getvalue().splitlines()
+    assert line.endswith("(published 1.0000), by another runner")
+    assert state.startswith("1 of 2 jobs done, 1 by other runners, 0 running, about ")

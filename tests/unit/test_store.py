@@ -14,6 +14,7 @@ import pytest
 
 from tsfcn import store
 from tsfcn.errors import UserError
+from tsfcn.plan import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -187,8 +188,30 @@ def test_a_newer_schema_is_refused_and_an_older_one_read(tmp_path: Path) -> None
     assert str(told.value) == f"{path} is of schema 2: this tsfcn reads up to 1, install a newer"
 
 
+def test_a_reader_that_follows_a_file_as_it_grows_byte_by_byte_sees_each_record_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = line("a", reason="ä {") + b"\n" + line("b") + b"[1]\n" + line("c")
+    path = lay(tmp_path, b"")
+    reader, seen = store.Reader(tmp_path), []
+    for size in range(len(data) + 1):
+        path.write_bytes(data[:size])
+        seen += [found["key"] for found in reader.news()]
+    assert seen == ["a", "b", "c"]
+    assert capsys.readouterr().err == f"{path}: line 4 is no record and is left out\n"
+    lay(tmp_path, line("d"), "b.jsonl")
+    assert [found["key"] for found in reader.news()] == ["d"] and reader.news() == []
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Which record counts
+
+
+def test_attempts_are_the_failures_of_a_key_however_often_copied(tmp_path: Path) -> None:
+    failed = [line("a", status="failed", finished=day) for day in ("1", "2")]
+    lay(tmp_path, failed[0] + failed[1] + line("a", finished="3") + line("b", status="skipped"))
+    lay(tmp_path, failed[0] + failed[1], "copy.jsonl")
+    assert store.attempts(store.Reader(tmp_path).news()) == {"a": 2}
 
 
 def test_the_last_ok_record_of_a_key_counts(tmp_path: Path) -> None:
@@ -244,6 +267,51 @@ def test_records_come_in_the_order_of_their_finishing(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Other files
+
+
+def planned(*seeds: int) -> list[Job]:
+    """Return jobs of two datasets."""
+    fields: dict[str, Any] = {
+        "passport": {"content": "ab"},
+        "architecture": "fcn",
+        "model": "fcn",
+        "model_settings": {},
+    }
+    fields |= {"protocol": "smoke", "settings": {"epochs": 3}, "off_paper": False, "resample": 0}
+    return [Job(dataset=name, seed=seed, **fields) for name in ("Beef", "Coffee") for seed in seeds]
+
+
+def test_a_plan_comes_back_and_goes(tmp_path: Path) -> None:
+    jobs, more = planned(0, 1, 2), planned(7)
+    assert store.planned(tmp_path) == {}
+    path = store.write_plan(tmp_path, "a command", jobs)
+    assert store.write_plan(tmp_path, "another command", list(reversed(jobs))) == path  # the same jobs
+    other = store.write_plan(tmp_path, "a command", more)
+    found = store.planned(tmp_path)
+    assert found == {job.key: job.to_json() for job in [*jobs, *more]}
+    assert {Job(**fields).key for fields in found.values()} == set(found)
+    store.remove_plan(path)
+    assert set(store.planned(tmp_path)) == {job.key for job in more}
+    store.remove_plan(other)
+    assert list(tmp_path.iterdir()) == []
+    store.remove_plan(other)  # another runner with the same jobs was quicker
+
+
+def test_commands_are_remembered_once(tmp_path: Path) -> None:
+    store.remember(tmp_path, "one", "two", "one", "")
+    store.remember(tmp_path, "two", "three")
+    assert (tmp_path / "commands.txt").read_text() == "one\ntwo\nthree\n"
+
+
+def test_a_checkpoint_goes_with_what_a_kill_left_of_it(tmp_path: Path) -> None:
+    path = store.checkpoint_path(tmp_path, "a")
+    store.replace(path, lambda file: file.write(b"state"))
+    (path.parent / f".{path.name}.abc").write_bytes(b"half")
+    store.replace(store.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
+    store.remove_checkpoint(tmp_path, "a")
+    assert [left.name for left in path.parent.iterdir()] == ["b.pt"]
+    store.remove_checkpoint(tmp_path, "b")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_replace_moves_the_whole_file_into_place(tmp_path: Path) -> None:

@@ -1,0 +1,279 @@
+"""What jobs take: the count of their work, rates that records correct, and the memory that they need."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tsfcn import config, cost, plan, store, train
+from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, ProtocolConfig, TrainingConfig
+from tsfcn.cost import Model, duration, fitting, makespan, memory, work
+from tsfcn.errors import UserError
+from tsfcn.plan import Job, jobs
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+COFFEE = {"name": "Coffee", "n_train": 28, "n_test": 28, "n_channels": 1, "n_classes": 2, "length": 286, "content": "0"}
+PROTOCOL = ProtocolConfig(
+    name="paper",
+    paper_models=["fcn", "lstm_fcn"],
+    normalisation="series",
+    common=TrainingConfig(
+        epochs=100,
+        batch_size=16,
+        batch_divisor=10,
+        optimiser="adam",
+        lr=0.001,
+        betas=[0.9, 0.999],
+        rho=0.95,
+        eps=1e-7,
+        plateau_factor=0.5,
+        plateau_patience=50,
+        plateau_min_lr=0.0001,
+        plateau_min_delta=0.0001,
+        initialiser="glorot_uniform",
+        class_weights="none",
+        cells=[8, 64],
+    ),
+)
+
+
+def make(model: str = "fcn", settings: ModelConfig | None = None, **changed: Any) -> Job:
+    """Return the job of one model on Coffee, with protocol values that the user changed."""
+    chosen = {model: settings or plan.CONFIGS[model]()}
+    (job,) = jobs({"Coffee": COFFEE}, chosen, replace(PROTOCOL, **changed), PROTOCOL, [0], [0])
+    return job
+
+
+def seconds(job: Job) -> float:
+    """Return the time of a job as it is estimated before there are records."""
+    return Model().seconds(job)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The count of the work
+
+
+@pytest.mark.parametrize("model", config.MODELS)
+def test_cost_grows_with_the_work(model: str) -> None:
+    job = make(model)
+    least = seconds(job)
+    assert 0 < least < 3600
+    larger = [
+        replace(job, settings={**job.settings, "epochs": 200}),
+        replace(job, settings={**job.settings, "batch_size": 1}),
+        replace(job, passport={**COFFEE, "n_train": 280}),
+        replace(job, passport={**COFFEE, "length": 572}),
+        replace(job, passport={**COFFEE, "n_channels": 2}),
+    ]
+    for other in larger:
+        assert seconds(other) > least
+    once = cost.PRIOR[-1]  # what a job takes beside its training
+    assert seconds(larger[0]) - once == pytest.approx(2 * (least - once))
+    if model in ("lstm_fcn", "alstm_fcn"):  # two sizes are two trainings
+        assert seconds(replace(job, settings={**job.settings, "cells": [8]})) == pytest.approx(least / 2, rel=0.2)
+    held_out = {**job.settings, "validation": 0.5}
+    assert seconds(replace(job, settings=held_out)) < least
+
+
+def test_cost_counts_the_multiplications() -> None:
+    # FCN, one channel: 1 * 128 * 8 + 128 * 256 * 5 + 256 * 128 * 3 for each timepoint.
+    assert cost.macs(make("fcn"), 1, 100) == 100 * (1024 + 163_840 + 98_304)
+    # MLP: 100 * 500 + 500 * 500 + 500 * 500.
+    assert cost.macs(make("mlp"), 1, 100) == 550_000
+    # ResNet: kernels 8, 5, 3 in every block, and a 1 x 1 convolution where the width changes: 1 -> 64 -> 128 -> 128.
+    blocks = (8 * 64 + 8 * 64 * 64 + 64) + (64 * 128 * 8 + 8 * 128 * 128 + 64 * 128) + (16 * 128 * 128)
+    assert cost.macs(make("resnet"), 1, 100) == 100 * blocks
+
+
+def test_the_work_of_a_job_counted_by_hand() -> None:
+    # 28 cases in batches of two: 14 steps an epoch. A multiplication is two operations, forward and twice backward.
+    flop, traffic, steps, lstm_steps, epochs, n_jobs = work(make())
+    assert flop == 6 * 286 * (1024 + 163_840 + 98_304) * 28 * 100
+    assert traffic == 286 * (128 + 256 + 128) * 28 * 100 + (1024 + 163_840 + 98_304) * 1400
+    assert (steps, lstm_steps, epochs, n_jobs) == (1400, 0, 100, 1)
+    # Two LSTM sizes are two trainings, of one LSTM step each with the dimension shuffle, of 286 without.
+    assert work(make("lstm_fcn"))[2:].tolist() == [2800, 2800, 200, 1]
+    assert work(make("lstm_fcn", LSTMFCNConfig(shuffle=False)))[3] == 2800 * 286
+
+
+def test_cost_of_a_dataset_that_is_not_here_is_that_of_the_catalogue() -> None:
+    there = make()
+    assert seconds(replace(there, passport={})) == seconds(there)  # Coffee's sizes stand in the catalogue
+    unknown = replace(there, dataset="Mine", passport={})
+    assert seconds(unknown) == seconds(replace(there, dataset="GunPoint", passport={}))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What records teach
+
+
+def variants() -> list[Job]:
+    """Return jobs of many shapes."""
+    made = []
+    for model, settings in (("fcn", None), ("fcn", FCNConfig(filters=[16, 16, 16])), ("resnet", None)):
+        for n_train in (20, 100, 400):
+            for length in (24, 150, 700):
+                for batch_size in (1, 16):
+                    job = make(model, settings, batch_size=batch_size)
+                    made.append(replace(job, passport={**COFFEE, "n_train": n_train, "length": length}))
+    return made
+
+
+def record(job: Job, taken: float, **other: Any) -> store.Record:
+    """Return the record of a job that took so many seconds."""
+    fields = {"status": "ok", "engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken}
+    return {**job.to_json(), "key": job.key, **fields, **other}
+
+
+def test_rates_are_found_again_from_noisy_times_and_foretell_shapes_not_seen() -> None:
+    noise = np.random.default_rng(0)
+    rates = cost.PRIOR * np.array([1.7, 1.0, 0.5, 1.0, 1.0, 1.0])
+    made = variants()
+    random.Random(0).shuffle(made)
+    seen, rest = made[: len(made) // 2], made[len(made) // 2 :]
+    model = Model([record(job, float(work(job) @ rates * noise.lognormal(0, 0.05))) for job in seen], "A, 2 cores")
+    for job in rest:
+        assert model.seconds(job) == pytest.approx(float(work(job) @ rates), rel=0.15)
+    off = [abs(math.log(Model().seconds(job) / float(work(job) @ rates))) for job in rest]
+    assert max(off) > 0.3  # the prior alone is not as good
+
+
+def test_one_record_scales_everything_on_its_hardware() -> None:
+    job, other = make(), make("resnet")
+    model = Model([record(job, 3 * seconds(job))], "A")
+    assert model.seconds(job) == pytest.approx(3 * seconds(job), rel=0.1)
+    assert model.seconds(other) == pytest.approx(3 * seconds(other), rel=0.25)
+
+
+def test_other_hardware_teaches_less_than_this_one_and_failures_and_engines_nothing() -> None:
+    job = make()
+    slow = [record(job, 5 * seconds(job), hardware="B, 8 cores, AVX2")]
+    assert seconds(job) < Model(slow, "A").seconds(job)  # better than nothing
+    assert Model([*slow, record(job, seconds(job))], "A").seconds(job) == pytest.approx(seconds(job), rel=0.2)
+    for other in ({"status": "failed"}, {"engine": "another"}, {"train_seconds": None}, {"train_seconds": 0.0}):
+        assert Model([record(job, 5 * seconds(job), **other)], "A").seconds(job) == seconds(job)
+
+
+def test_an_outlier_does_not_bend_the_rates() -> None:
+    made = variants()
+    records = [record(job, seconds(job)) for job in made]
+    records[3]["train_seconds"] *= 20
+    model = Model(records, "A")
+    for job in made:
+        assert model.seconds(job) == pytest.approx(seconds(job), rel=0.1)
+
+
+# When they were made, the machine did nothing else than to train them. The others shared their cores with other work:
+# GunPoint took 781 and 1,079 seconds, Beef 1,144 and BeetleFly, as large, 252.
+UNDISTURBED = ("2026-11-25T05:15", "2026-11-25T06:30")
+
+
+def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
+    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and r["train_seconds"] > 5]
+    assert len(records) > 20
+    for architecture in {r["architecture"] for r in records}:
+        off, alone = [], []
+        for each in [r for r in records if r["architecture"] == architecture]:
+            others = [r for r in records if r["dataset"] != each["dataset"]]
+            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
+            off.append(abs(math.log(Model(others, each["hardware"]).seconds(job) / each["train_seconds"])))
+            if UNDISTURBED[0] < each["finished"] < UNDISTURBED[1]:
+                alone.append(off[-1])
+        assert np.median(off) < 0.25, architecture
+        assert architecture != "fcn" or (len(alone) > 15 and max(alone) < 0.2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The plan of a run
+
+
+def test_makespan_of_the_longest_first() -> None:
+    assert makespan([], 2) == 0
+    assert makespan([3, 1, 1, 1], 2) == 3
+    assert makespan([2, 2, 2], 2) == 4
+    assert makespan([5.0], 8) == 5
+
+
+def test_a_budget_holds_the_shortest_jobs() -> None:
+    times = {"a": 10.0, "b": 1.0, "c": 2.0, "d": 3.0, "e": 100.0}
+    assert fitting(times, 1, 6.0) == {"b", "c", "d"}
+    assert fitting(times, 2, 6.0) == {"b", "c", "d"}
+    assert fitting(times, 2, 10.0) == {"a", "b", "c", "d"}
+    assert fitting(times, 1, 0.5) == set()
+    assert fitting(times, 1, 1e9) == set(times)
+    assert fitting({}, 1, 1.0) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("2h", 7200), ("30m", 1800), ("1h30m", 5400), ("90s", 90), ("1d", 86400), ("1.5h", 5400), ("1d2h3m4s", 93784)],
+)
+def test_a_time_as_one_writes_it(text: str, found: float) -> None:
+    assert duration("budget", text) == found
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "2 h", "2h!", "-2h", "2hours", "1e3s", "nan", "2H"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(UserError) as told:
+        duration("budget", text)
+    assert str(told.value) == f"budget={text} is not a time: write 2h, 30m, 1h30m or 90s"
+
+
+def test_no_time_at_all() -> None:
+    with pytest.raises(UserError) as told:
+        duration("budget", "0m")
+    assert str(told.value) == "budget=0m is no time at all: give more, such as 30m"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory
+
+
+def test_memory_of_the_committed_records_is_about_what_they_took() -> None:
+    for each in store.read(RESULTS):
+        if each["status"] == "ok":
+            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
+            assert 0.6 < memory(job) / each["peak_memory_bytes"] < 1.7, each["dataset"]
+
+
+@pytest.mark.parametrize("model", config.MODELS)
+def test_memory_grows_with_what_is_kept(model: str) -> None:
+    job = make(model, batch_size=10_000, batch_divisor=0)
+    size = cost.sizes(job)
+    least = memory(job, size)
+    assert cost.BASE_BYTES < least < 2**32
+    assert memory(job, replace(size, length=20 * size.length)) > least
+    assert memory(job, replace(size, n_train=100 * size.n_train)) > least
+    assert memory(job, replace(size, n_test=10**7)) > least + 4 * 10**7 * size.length
+
+
+def test_attention_over_every_timepoint_is_what_it_keeps() -> None:
+    job = make("alstm_fcn", LSTMFCNConfig(shuffle=False), batch_size=4, batch_divisor=0)
+    size = cost.sizes(job)
+    assert cost.attention(job, size) == 4 * 4 * 286 * 286 * (
+        64 + 3
+    )  # float32: a tanh of each cell, softmax and its like
+    assert cost.attention(make("alstm_fcn"), size) == cost.attention(make("lstm_fcn"), size) == 0
+    longer = replace(size, length=28_600)
+    assert memory(job, longer) > cost.attention(job, longer) == 10_000 * cost.attention(job, size)
+
+
+def test_evaluation_is_batched_and_does_not_decide_the_memory() -> None:
+    size = cost.sizes(make("resnet"))
+    many, few = (memory(make("resnet"), replace(size, n_test=n, length=1024)) for n in (8236, 100))
+    assert many - few < 8236 * 1024 * 4 * 12 + 2**28  # the cases themselves, and one batch of them
+
+
+def test_the_batches_of_evaluation_are_those_of_the_training_code() -> None:
+    assert cost.PREDICT_TIMEPOINTS == train.PREDICT_TIMEPOINTS  # written down twice: this module loads no torch
+
+
+def test_free_memory_and_processor_are_told() -> None:
+    assert cost.free_memory() > 2**24
+    assert cost.processor().endswith(" cores")

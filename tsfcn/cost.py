@@ -1,0 +1,319 @@
+"""What a job will take: its time, from a count of its work and what earlier jobs took, and its memory.
+
+A job's time is a sum of few terms, each a count (`work`) times a rate. Before there are records the rates are those of
+one core of 2021 (`PRIOR`). Records of the same hardware, engine and network correct them (`Model`), the rates of other
+networks on that hardware are the next best guess. Good for a plan, an order and an estimate of what is left; nothing
+that is trained depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import heapq
+import math
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsfcn import config as conf
+from tsfcn.catalogue import CATALOGUE
+from tsfcn.errors import UserError
+from tsfcn.plan import Job
+
+TERMS = ("flop", "traffic", "steps", "lstm_steps", "epochs", "jobs")
+PRIOR = np.array([1 / 5.5e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
+
+PRIOR_SPREAD = 0.8  # of the logarithm of a rate: how far we expect the prior to be off
+RECORD_SPREAD = 0.12  # of the logarithm of a job's time around what its work says
+RECENT = 400  # records of a network that a model is fitted to
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shape of a dataset as it is trained."""
+
+    n_train: int
+    n_test: int
+    n_channels: int
+    length: int  # timepoints
+    n_classes: int
+
+
+def sizes(job: Job) -> Sizes:
+    """Return the sizes of a job's dataset, from its passport or the catalogue; an unknown one counts as GunPoint."""
+    facts, said = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]), job.passport
+    return Sizes(
+        int(said.get("n_train", facts.n_train)),
+        int(said.get("n_test", facts.n_test)),
+        int(said.get("n_channels", 1)),
+        int(said.get("length", facts.length) or 0),
+        int(said.get("n_classes", facts.n_classes)),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Time
+
+
+def layers(model: conf.ModelConfig, n_channels: int) -> list[tuple[int, int, int]]:
+    """Return (n_in, n_out, kernel) of every convolution of a network, in order; [] for an MLP."""
+    if isinstance(model, conf.MLPConfig):
+        return []
+    found, n_in = [], n_channels
+    for width, kernel in zip(model.filters, model.kernels, strict=False):
+        if isinstance(model, conf.ResNetConfig):
+            found += [(n_in, width, model.kernels[0])] + [(width, width, k) for k in model.kernels[1:]]
+            found += [(n_in, width, 1)] if n_in != width else []
+        else:
+            found.append((n_in, width, kernel))
+        n_in = width
+    return found
+
+
+def macs(job: Job, n_channels: int, length: int) -> float:
+    """Return the multiplications of one case's forward pass, without the LSTM branch (small if shuffled)."""
+    model = job.model_config()
+    if isinstance(model, conf.MLPConfig):
+        units = [n_channels * length, *model.units]
+        return float(sum(a * b for a, b in zip(units, model.units, strict=False)))
+    return float(length * sum(a * b * kernel for a, b, kernel in layers(model, n_channels)))
+
+
+def work(job: Job) -> np.ndarray:
+    """Return how much of each of TERMS a job has, float64.
+
+    flop: of forward and backward passes; traffic: values that activations and parameters write; steps of the optimiser;
+    steps of an LSTM within those; epochs; and the job itself.
+    """
+    size, settings, model = sizes(job), job.resolved(), job.model_config()
+    n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
+    n_fits = max(1, len(settings.cells))
+    batch = min(settings.batch(n_fit), n_fit)
+    steps = settings.epochs * math.ceil(n_fit / batch)
+    cases = settings.epochs * n_fit
+    convolutions = layers(model, size.n_channels)
+    flop = 6.0 * macs(job, size.n_channels, size.length) * cases * n_fits
+    values = float(size.length * sum(n_out for _, n_out, _ in convolutions))
+    n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
+    if isinstance(model, conf.MLPConfig):
+        values, n_parameters = float(sum(model.units)), macs(job, size.n_channels, size.length)
+    lstm_steps, n_lstm = 0.0, 0.0
+    if isinstance(model, conf.LSTMFCNConfig):
+        n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
+        attention = job.architecture == "alstm_fcn"
+        for cells in settings.cells:
+            per_step = 4 * cells * (features * (2 if attention else 1) + cells)
+            if attention:
+                per_step += cells * (features + 2 * cells + 3 * n_steps)
+            flop += 6 * per_step * n_steps * cases
+            n_lstm += per_step
+        lstm_steps = steps * n_steps * n_fits * (2.0 if attention else 1.0)
+    traffic = n_fits * (values * cases + n_parameters * steps) + n_lstm * steps
+    if settings.validation > 0:  # held-out cases are predicted after every epoch
+        flop += 2 * macs(job, size.n_channels, size.length) * (size.n_train - n_fit) * settings.epochs * n_fits
+    if settings.select == "test_oracle":
+        flop += 2 * macs(job, size.n_channels, size.length) * size.n_test * settings.epochs * n_fits
+    return np.array([flop, traffic, steps * n_fits, lstm_steps, settings.epochs * n_fits, 1.0])
+
+
+class Model:
+    """Estimates the time of jobs on one hardware and engine from what its records took.
+
+    hardware: what the hardware of its records begins with. Rates are learned from the general to the particular: the
+    prior, the records of other hardware, those of this, those of the network; each level starts from the one before and
+    multiplies its rates by factors that maximise the likelihood of the logarithms of the times, with PRIOR_SPREAD and
+    RECORD_SPREAD. So one record scales all, and many tell the terms apart.
+    """
+
+    def __init__(
+        self, records: Iterable[Mapping[str, Any]] = (), hardware: str = "", engine: str = "reference"
+    ) -> None:
+        self.hardware, self.engine = hardware, engine
+        self.seen: dict[tuple[bool, str], tuple[list[np.ndarray], list[float]]] = {}  # by hardware (ours?) and network
+        self.rates: dict[str, np.ndarray] = {}
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: Mapping[str, Any]) -> None:
+        """Take a record into account, if it is an `ok` one of this engine."""
+        taken = record.get("train_seconds")
+        if record.get("status") != "ok" or not isinstance(taken, (int, float)) or taken <= 0:
+            return
+        if record.get("engine") != self.engine:
+            return
+        job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
+        ours = str(record.get("hardware", "")).startswith(self.hardware)
+        works, times = self.seen.setdefault((ours, job.architecture), ([], []))
+        works.append(work(job))
+        times.append(float(taken) + float(record.get("test_seconds") or 0))
+        self.rates.clear()
+
+    def known(self, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:
+        """Return the work and the times of the latest records of this hardware, or of others, of one network or all."""
+        some = [each for (own, name), each in self.seen.items() if own == ours and architecture in ("", name)]
+        return [w for works, _ in some for w in works[-RECENT:]], [t for _, times in some for t in times[-RECENT:]]
+
+    def rate(self, architecture: str) -> np.ndarray:
+        """Return the seconds for one of each of TERMS, for a network."""
+        if not self.rates:
+            self.rates[""] = fitted(*self.known(True), fitted(*self.known(False), PRIOR))
+        if architecture not in self.rates:
+            self.rates[architecture] = fitted(*self.known(True, architecture), self.rates[""])
+        return self.rates[architecture]
+
+    def seconds(self, job: Job) -> float:
+        """Return the estimated time of a job on one core."""
+        return float(work(job) @ self.rate(job.architecture))
+
+    def estimates(self, jobs: Iterable[Job], works: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
+        """Return the estimated seconds of many jobs by their keys. works: theirs, where they are known already."""
+        works = {} if works is None else works
+        return {
+            job.key: float((works[job.key] if job.key in works else work(job)) @ self.rate(job.architecture))
+            for job in jobs
+        }
+
+
+def makespan(seconds: Iterable[float], n_workers: int) -> float:
+    """Return when the last of `n_workers` ends that take the longest job first, each when it is free."""
+    ends = [0.0] * max(1, n_workers)
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + each)
+    return max(ends)
+
+
+def fitting(seconds: Mapping[str, float], n_workers: int, budget_seconds: float) -> set[str]:
+    """Return the keys of as many jobs as can be done within the budget: the shortest ones."""
+    order = sorted(seconds, key=seconds.__getitem__)
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if makespan([seconds[key] for key in order[:middle]], n_workers) <= budget_seconds:
+            low = middle
+        else:
+            high = middle - 1
+    return set(order[:low])
+
+
+def fitted(works: list[np.ndarray], times: list[float], prior: np.ndarray) -> np.ndarray:
+    """Return the rates that explain the times best without straying from the prior for nothing; positive all.
+
+    Levenberg's and Marquardt's method on the logarithms of the rates' factors.
+    """
+    if not works:
+        return prior
+    shares = np.array(works) * prior  # (n_records, n_terms), seconds
+    logs = np.log(np.array(times))
+    factors = np.zeros(len(prior))
+
+    def loss(at: np.ndarray) -> float:
+        off = (np.log(shares @ np.exp(at)) - logs) / RECORD_SPREAD
+        # Huber's: a job that shared its core with others is no reason to bend the rates.
+        robust = np.where(np.abs(off) < 2, off**2, 4 * np.abs(off) - 4)
+        return float(robust.sum() + (at**2).sum() / PRIOR_SPREAD**2)
+
+    damping, now = 1e-3, loss(factors)
+    for _ in range(60):
+        parts = shares * np.exp(factors)
+        total = parts.sum(axis=1, keepdims=True)
+        slopes = parts / total / RECORD_SPREAD
+        off = (np.log(total[:, 0]) - logs) / RECORD_SPREAD
+        weight = np.minimum(1, 2 / np.maximum(np.abs(off), 1e-12))
+        normal = slopes.T @ (slopes * weight[:, None]) + np.eye(len(prior)) / PRIOR_SPREAD**2
+        downhill = -(slopes.T @ (weight * off)) - factors / PRIOR_SPREAD**2
+        step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), downhill)
+        then = loss(factors + step)
+        if then < now:
+            factors, damping = factors + step, damping / 3
+            if now - then < 1e-9 * now:
+                break
+            now = then
+        else:
+            damping *= 4
+    rates: np.ndarray = prior * np.exp(factors)
+    return rates
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory
+
+BASE_BYTES = 350 * 2**20  # the interpreter with torch loaded
+LEAST_BYTES = 2**30  # that a worker may take, however little is free: the system decides then
+PREDICT_TIMEPOINTS = 2**16  # as train.predict batches them
+
+
+def attention(job: Job, size: Sizes) -> float:
+    """Return the bytes that attention over every timepoint keeps for the backward pass; 0 for anything else."""
+    model, settings = job.model_config(), job.resolved()
+    if job.architecture != "alstm_fcn" or not isinstance(model, conf.LSTMFCNConfig) or model.shuffle:
+        return 0.0
+    n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
+    return 4.0 * min(settings.batch(n_fit), n_fit) * size.length**2 * (max(settings.cells) + 3)
+
+
+def memory(job: Job, size: Sizes | None = None) -> float:
+    """Return the estimated peak memory of a job in bytes: the process, the data, a step, and the weights kept."""
+    size = sizes(job) if size is None else size
+    settings, model = job.resolved(), job.model_config()
+    n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
+    batch = min(settings.batch(n_fit), n_fit)
+    convolutions = layers(model, size.n_channels)
+    data = 4 * 8.0 * (size.n_train + size.n_test) * size.n_channels * size.length  # read, resampled, normalised, padded
+    width = sum(n_in + 3 * n_out for n_in, n_out, _ in convolutions)  # input, convolved, normalised, rectified
+    step = 2 * 4.0 * batch * size.length * width  # forward and backward
+    widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
+    predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest
+    n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
+    if isinstance(model, conf.MLPConfig):
+        n_parameters = macs(job, size.n_channels, size.length)
+    if isinstance(model, conf.LSTMFCNConfig):
+        n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
+        cells = max(settings.cells)
+        n_parameters += 4 * cells * (2 * features + cells)
+        step += 2 * 4.0 * batch * n_steps * cells * 12
+    weights = 4 * n_parameters * (4 + 3 * max(1, len(settings.cells)))  # values, gradients, two moments; the kept
+    return BASE_BYTES + data + max(step, predicting) + weights + attention(job, size)
+
+
+@functools.cache
+def processor() -> str:
+    """Return the processor's name and its core count, with which the hardware of a record begins."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
+        name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def free_memory() -> float:
+    """Return the bytes of memory that are free for new work; infinite where the system does not tell."""
+    free = math.inf
+    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
+        free = next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; 'max' where there is none
+        group = Path("/sys/fs/cgroup")
+        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return free
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def duration(name: str, text: str) -> float:
+    """Return the seconds of a time as one writes it: 2h, 30m, 1h30m, 90s, 1d. Raises UserError for anything else."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UserError(f"{name}={text} is not a time: write 2h, 30m, 1h30m or 90s")
+    found = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if found <= 0:
+        raise UserError(f"{name}={text} is no time at all: give more, such as 30m")
+    return found

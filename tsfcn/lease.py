@@ -1,0 +1,269 @@
+"""Leases: of all the runners on one results folder, one at a time trains a key.
+
+    results/runners/ID.json   a runner's heartbeat: written anew every BEAT_SECONDS while it lives, with what it does
+    results/leases/KEY.N      the N-th lease of a key, counted from 0; its content names the runner
+
+A lease is a file that is made exclusively, which file systems, shared ones too, allow to one of several at once.
+Nothing that a crash leaves behind holds for ever, and no clock is compared with another:
+
+- A runner of this machine is dead when its process is; that is known at once.
+- A runner elsewhere is dead when its heartbeat has not changed while we looked on for EXPIRY_SECONDS of our own time.
+- The lease N of a dead runner is taken over by making N + 1, so that of several that saw the death one succeeds. The
+  highest number holds; a runner that was taken for dead and wakes up finds the higher one and lets go.
+- A key is released by removing its files, the highest last. Two that made different files in the same moment (one from
+  0, one past the lease of a dead runner) each look again after making theirs, and who sees another's lets go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tsfcn import store
+
+BEAT_SECONDS = 2.0
+EXPIRY_SECONDS = 90.0  # more than the minute for which NFS may show an old state
+
+
+def born(pid: int | str) -> str:
+    """Return when a process of this machine was started, in the kernel's ticks; '' if there is no such process."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else rest[18]
+
+
+@functools.cache
+def machine() -> str:
+    """Return what only processes that see each other's ids share: this start of this system, in this container."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def stamp(path: Path) -> tuple[bytes, int, int]:
+    """Return what tells a file from another one that took its name. Opened, so that a shared file system looks anew."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        return file.read(), status.st_ino, status.st_mtime_ns
+
+
+def fields(data: bytes) -> dict[str, Any]:
+    """Return the JSON object of a file; {} where a crash left less."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def here_and_dead(runner: Mapping[str, Any]) -> bool | None:
+    """Return whether a runner, as it described itself, is dead; None where it is of another machine."""
+    if not machine() or runner.get("machine") != machine():
+        return None
+    return not runner.get("born") or born(runner.get("pid", 0)) != runner["born"]
+
+
+class Watch:
+    """Tells the dead from the living by looking on. One must be kept to see anything: a single look sees no change."""
+
+    def __init__(self, results: Path, expiry_seconds: float = EXPIRY_SECONDS) -> None:
+        self.results = results
+        self.expiry_seconds = expiry_seconds
+        self.seen: dict[str, tuple[object, float]] = {}  # what was seen last, and since when
+
+    def dead(self, name: str, runner: Mapping[str, Any], mark: object = None) -> bool:
+        """Return whether the runner is known to be dead. name: for what we look; mark: what else shows life."""
+        known = here_and_dead(runner)
+        if known is not None:
+            return known
+        try:
+            now = mark, stamp(self.results / "runners" / f"{runner.get('id', '')}.json")
+        except OSError:
+            now = mark, (b"", 0, 0)  # not there, or not there yet for this machine
+        then = self.seen.get(name)
+        if then is None or then[0] != now:
+            self.seen[name] = now, time.monotonic()
+            return False
+        return time.monotonic() - then[1] > self.expiry_seconds
+
+
+class Runner:
+    """One runner on a results folder, for as long as the `with` block lasts: its heartbeat and its leases.
+
+    `state` is what it tells of itself with each beat, plain JSON values. Raises OSError if its first heartbeat cannot
+    be written.
+    """
+
+    def __init__(
+        self, results: Path, expiry_seconds: float = EXPIRY_SECONDS, beat_seconds: float = BEAT_SECONDS
+    ) -> None:
+        self.results = results
+        pid = os.getpid()
+        host = platform.node() or "here"
+        self.about: dict[str, Any] = {
+            "id": f"{host}-{pid}-{secrets.token_hex(4)}".replace(os.sep, "-"),
+            "host": host,
+            "machine": machine(),
+            "pid": pid,
+            "born": born(pid),
+        }
+        self.state: dict[str, Any] = {}
+        self.beat_seconds = beat_seconds
+        self.n_beats = 0
+        self.held: dict[str, int] = {}  # the number of the lease of each key
+        self.gone: set[str] = set()  # of those the keys that another runner has taken over, as from the dead
+        self.lock = threading.Lock()  # of both
+        self.watch = Watch(results, expiry_seconds)
+        self.path = results / "runners" / f"{self.about['id']}.json"
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.live, daemon=True)
+
+    def __enter__(self) -> Runner:
+        self.beat()
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ending.set()
+        self.thread.join()
+        for key in list(self.held):
+            self.release(key)
+        self.sweep()
+        self.path.unlink(missing_ok=True)
+        for name in ("leases", "runners"):
+            with contextlib.suppress(OSError):  # others' are in it
+                (self.results / name).rmdir()
+
+    def sweep(self) -> None:
+        """Remove what runners that died on this machine have left."""
+        for key, number in highest(self.results).items():
+            with contextlib.suppress(OSError):
+                holder = fields(lease_path(self.results, key, number).read_bytes())
+                if here_and_dead(holder) and self.claim(key):
+                    self.release(key)
+        for runner in runners(self.results):
+            if here_and_dead(runner):
+                for path in [*self.path.parent.glob(f".{runner['id']}.json.*"), self.path.with_stem(str(runner["id"]))]:
+                    path.unlink(missing_ok=True)
+
+    def beat(self) -> None:
+        """Show that this runner lives, and what it does."""
+        self.n_beats += 1
+        said = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
+        store.replace(self.path, lambda file: file.write(said), sync=False)
+
+    def live(self) -> None:
+        """Beat until the end."""
+        while not self.ending.wait(self.beat_seconds):
+            with self.lock:
+                top = highest(self.results)
+                self.gone |= {key for key, number in self.held.items() if top.get(key) != number}
+            try:
+                self.beat()
+            except OSError as error:  # a full disk may have room again at the next beat
+                print(f"{self.path}: {error.strerror}: no sign of life was written", file=sys.stderr)
+
+    def claim(self, key: str, about: Mapping[str, Any] | None = None) -> bool:
+        """Take the lease of a key. Returns whether it is ours now; False: another runner has it, or came first.
+
+        about: what the lease says of its job. Who has claimed a key looks next whether its record has come meanwhile.
+        """
+        top = highest(self.results).get(key)
+        number, judged = 0, None
+        if top is not None:
+            path = lease_path(self.results, key, top)
+            try:
+                judged = stamp(path)
+            except OSError:
+                return False  # just released: there will be another call
+            holder = fields(judged[0])
+            if holder.get("id") == self.about["id"] or not self.watch.dead(path.name, holder, judged):
+                return False
+            number = top + 1
+        ours = lease_path(self.results, key, number)
+        ours.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with ours.open("xb") as file:
+                file.write(json.dumps({**self.about, "job": dict(about or {})}).encode())
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # the folder was removed in this moment, when the last lease of another went
+            return False
+        higher = highest(self.results).get(key) != number
+        replaced = False
+        if top is not None:
+            with contextlib.suppress(OSError):
+                replaced = stamp(lease_path(self.results, key, top)) != judged
+        if higher or replaced:
+            ours.unlink(missing_ok=True)
+            return False
+        with self.lock:
+            self.held[key] = number
+        return True
+
+    def release(self, key: str) -> None:
+        """Give up the lease of a key."""
+        with self.lock:
+            number = self.held.pop(key)
+            self.gone.discard(key)
+        if not holds(self.results, key, number, self.about["id"]):
+            return  # its new holder will remove it
+        for lower in range(number + 1):
+            lease_path(self.results, key, lower).unlink(missing_ok=True)
+
+
+def lease_path(results: Path, key: str, number: int) -> Path:
+    """Return where a lease lies."""
+    return results / "leases" / f"{key}.{number}"
+
+
+def highest(results: Path) -> dict[str, int]:
+    """Return the highest number of the leases of each key that has one."""
+    top: dict[str, int] = {}
+    try:
+        names = os.listdir(results / "leases")
+    except OSError:
+        return top
+    for name in names:
+        key, _, number = name.rpartition(".")
+        if number.isdecimal():
+            top[key] = max(top.get(key, -1), int(number))
+    return top
+
+
+def holds(results: Path, key: str, number: int, runner: str) -> bool:
+    """Return whether the lease of that number is still the runner's and still the highest."""
+    if highest(results).get(key) != number:
+        return False
+    try:
+        return bool(fields(lease_path(results, key, number).read_bytes()).get("id") == runner)
+    except OSError:
+        return False
+
+
+def runners(results: Path) -> list[dict[str, Any]]:
+    """Return what each runner said with its last heartbeat, the dead ones too."""
+    found = []
+    for path in sorted((results / "runners").glob("*.json")):
+        try:
+            said = fields(path.read_bytes())
+        except OSError:
+            continue
+        found.append({"id": path.stem} | said)
+    return found

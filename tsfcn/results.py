@@ -1,0 +1,375 @@
+"""Looking after a results folder.
+
+    tsfcn results status [RESULTS]      what is done, failed, running and left
+    tsfcn results why KEY [RESULTS]     a job's history, and where it differs from the nearest finished one
+    tsfcn results compact [RESULTS]     all records in one file, without what no longer counts
+    tsfcn results merge FROM INTO       the records of one folder, with their files, into another
+    tsfcn results gc [RESULTS]          remove what crashes left and no record needs
+
+None of them loads torch. `compact` and `gc` refuse to work under a running run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tsfcn import lease, store
+from tsfcn.errors import UserError
+from tsfcn.monitor import clock, row, summary, title
+
+STATES = ("ok", "failed", "skipped", "running", "pending")
+OLD_SECONDS = 60.0  # a temporary file of this age belongs to nobody any more
+
+
+def folder(name: str) -> Path:
+    """Return the results folder. Raises UserError if there is none."""
+    path = Path(name)
+    if not path.is_dir():
+        raise UserError(f"results '{name}' is no folder: give one that a run has written")
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# status
+
+
+def living(results: Path) -> list[dict[str, Any]]:
+    """Return the runners that are alive, as far as one look can tell."""
+    return [each for each in lease.runners(results) if lease.here_and_dead(each) is not True]
+
+
+def states(results: Path, records: Iterable[store.Record]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return the state of each job, by key, and its fields: those with a record, running and of unfinished runs."""
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for key, job in store.planned(results).items():
+        found[key] = "pending", job
+    for record in store.counting(records):
+        found[record["key"]] = record["status"], record
+    for runner in living(results):
+        for job in (runner.get("state") or {}).get("running", []):
+            if found.get(job["key"], ("",))[0] != "ok":
+                found[job["key"]] = "running", job
+    return found
+
+
+def status(results: Path, every_job: bool = False) -> str:
+    """Return where a results folder stands, as text."""
+    history = store.Reader(results).news()
+    jobs, failures = states(results, history), store.attempts(history)
+    counts = Counter(state for state, _ in jobs.values())
+    lines = [f"{results}: {len(jobs)} jobs: " + (", ".join(f"{counts[s]} {s}" for s in STATES if counts[s]) or "none")]
+    rows = Counter((str(job["model"]), str(job["protocol"]), state) for state, job in jobs.values())
+    names = sorted({(model, protocol) for model, protocol, _ in rows})
+    shown = [state for state in STATES if counts[state]]
+    cells = [["model", "protocol", *shown]]
+    cells += [[model, protocol, *(str(rows[model, protocol, state]) for state in shown)] for model, protocol in names]
+    if names:
+        lines += ["", *columns(cells)]
+    for runner in living(results):
+        state = runner.get("state") or {}
+        lines += ["", f"runner {runner['id']} ({runner.get('host')}, process {runner.get('pid')})"]
+        if state:
+            lines += [f"  {summary(state)}", *(f"  {row(job)}" for job in state["running"] if job["epochs"])]
+    bad = [(key, job) for key, (state, job) in sorted(jobs.items()) if state in ("failed", "skipped")]
+    if bad:
+        lines += [""] + [
+            f"{job['status']} {key} {title(job)}"
+            + (f" ({failures[key]} attempts)" if failures.get(key, 0) > 1 else "")
+            + f": {job['reason']}"
+            for key, job in bad
+        ]
+    kept = list((results / "checkpoints").glob("*.pt"))
+    if kept:
+        size = sum(path.stat().st_size for path in kept)
+        lines += ["", f"{len(kept)} trainings in progress have a checkpoint ({size / 2**20:.1f} MiB)"]
+    if every_job:
+        lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
+    return "\n".join(lines)
+
+
+def columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of text in columns, numbers (all columns but the first two) to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# why
+
+
+def content(job: Mapping[str, Any]) -> dict[str, str]:
+    """Return every value that the key of a job, or of a record, follows from, under its dotted name as JSON text."""
+    passport = job.get("passport") or {}
+    said = {
+        "meaning": job.get("meaning", "as of now"),
+        "dataset": job["dataset"],
+        "data": {name: passport.get(name) for name in ("archive", "split", "content")},
+        "architecture": job["architecture"],
+        "model": job["model_settings"],
+        "protocol": job["settings"],
+        "resample": job["resample"],
+        "precision": job["precision"],
+        "seed": job["seed"],
+    }
+    found: dict[str, str] = {}
+    for name, value in said.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": json.dumps(each) for inner, each in value.items()}
+        else:
+            found[name] = json.dumps(value)
+    return found
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the parts of two jobs' keys that differ, with the values of both."""
+    here, there = content(one), content(other)
+    if "meaning" not in one or "meaning" not in other:  # a planned job has the one of today
+        from tsfcn.plan import MEANING
+
+        here["meaning"], there["meaning"] = (str(job.get("meaning", MEANING)) for job in (one, other))
+    names = [*here, *(name for name in there if name not in here)]
+    return {
+        name: (here.get(name, "absent"), there.get(name, "absent"))
+        for name in names
+        if here.get(name, "absent") != there.get(name, "absent")
+    }
+
+
+def why(results: Path, start: str) -> str:
+    """Return the history of the job whose key begins with `start`, and what sets it apart from finished ones.
+
+    Raises UserError if there is no such job, or several.
+    """
+    history = store.by_time(store.Reader(results).news())
+    planned = store.planned(results)
+    records = {record["key"]: record for record in store.counting(history)}
+    jobs: dict[str, Mapping[str, Any]] = {**planned, **{r["key"]: r for r in history}, **records}
+    keys = [key for key in jobs if key.startswith(start)]
+    if len(keys) != 1:
+        found = f"the beginning of {len(keys)} keys: give more of it" if keys else "not of a job that is known here"
+        raise UserError(f"key '{start}' is {found}" + ("" if keys else f": see tsfcn results status {results} --jobs"))
+    key, job = keys[0], jobs[keys[0]]
+    state = str(job.get("status", "pending"))
+    lines = [f"{key} {title(job)}: {state}"]
+    if state == "ok":
+        lines[0] += f", accuracy {job['accuracy']:.4f}, {clock(job['train_seconds'])} of training"
+    for number, record in enumerate([r for r in history if r["key"] == key and r["status"] != "ok"], start=1):
+        lines.append(f"  {number}. {record['status']} {record.get('finished', '')}: {record['reason']}")
+    if store.checkpoint_path(results, key).is_file():
+        lines.append("  a checkpoint is kept: the next attempt goes on from it")
+    finished = [record for record in records.values() if record["status"] == "ok" and record["key"] != key]
+    if not finished:
+        return "\n".join([*lines, "no other job is finished here"])
+
+    def distance(other: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+        apart = differences(job, other)
+        return "dataset" in apart, "architecture" in apart, len(apart), str(other["key"])
+
+    nearest = min(finished, key=distance)
+    lines.append(f"nearest finished job: {nearest['key']} {title(nearest)}")
+    lines += [f"  {name}: {ours}, there {theirs}" for name, (ours, theirs) in differences(job, nearest).items()]
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# compact, merge, gc
+
+
+def check_idle(results: Path) -> None:
+    """Raise UserError if a runner is at work in the folder, or may be."""
+    for runner in living(results):
+        path = results / "runners" / f"{runner['id']}.json"
+        if lease.here_and_dead(runner) is None:
+            raise UserError(f"{results} has a runner on another machine, {runner['id']}: remove {path} if it has ended")
+        raise UserError(f"{results} is in use by process {runner['pid']}: wait for its end, or end it")
+
+
+def compact(results: Path) -> str:
+    """Write all records into one file, remove the others, and return what was done.
+
+    Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
+    """
+    check_idle(results)
+    paths = sorted((results / "records").glob("*.jsonl"))
+    n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
+    history = store.Reader(results).news()
+    kept = {id(record) for record in store.counting(history)}
+    failures: dict[tuple[Any, ...], store.Record] = {}
+    for record in store.by_time(history):
+        if record["status"] == "failed":
+            failures[*store.identity(record), store.finished(record)] = record  # the last, as counting() takes it
+    kept |= {id(record) for record in failures.values()}
+    records = [record for record in store.by_time(history) if id(record) in kept]
+    if len(paths) <= 1 and len(records) == n_lines:
+        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files"
+    with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
+        name = Path(file.name)  # empty until the records are moved into place
+    data = b"".join(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n" for record in records)
+    store.replace(name, lambda file: file.write(data))
+    for path in paths:
+        path.unlink()
+    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one"
+
+
+def merge(source: Path, results: Path) -> str:
+    """Copy the records of `source`, with their predictions and weights, into `results`; return what was done.
+
+    Jobs that are done there stay as they are. Raises UserError if the two hold different experiments under one name.
+    """
+    if source.resolve() == results.resolve():
+        raise UserError(f"merge {source} {results} names one folder twice: give two")
+    history = store.by_time(store.Reader(source).news())
+    there = store.Reader(results).news()
+    groups = {store.place(record)[:-1]: record["group"] for record in store.counting(there) if record["status"] == "ok"}
+    counting = store.counting(history)
+    for record in counting:
+        if record["status"] == "ok" and groups.get(store.place(record)[:-1], record["group"]) != record["group"]:
+            raise UserError(
+                f"{title(record)} is another experiment in {source} than in {results}: "
+                "their data, settings or versions of the training code differ, keep them apart"
+            )
+    known = {(*store.identity(record), store.finished(record)) for record in there}
+    done = {store.identity(record) for record in there if record["status"] == "ok"}
+    chosen = {id(record) for record in counting}
+    writer, counts = store.Writer(results), Counter({"ok": 0, "failed": 0, "skipped": 0})
+    n_files = 0
+    for record in history:
+        wanted = id(record) in chosen or record["status"] == "failed"
+        if not wanted or store.identity(record) in done or (*store.identity(record), store.finished(record)) in known:
+            continue
+        for path in (store.predictions_path, store.weights_path):
+            old, new = path(source, record["key"]), path(results, record["key"])
+            if record["status"] == "ok" and old.is_file() and not new.is_file():
+                data = old.read_bytes()
+                store.replace(new, lambda file, data=data: file.write(data))  # type: ignore[misc]
+                n_files += 1
+        writer.write(record)
+        counts[record["status"]] += 1
+    said = source / "commands.txt"
+    if said.is_file():
+        store.remember(results, *said.read_text().splitlines())
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no new"
+    return f"{results}: {told} records and {n_files} files came from {source}; make the tables: tsfcn table {results}"
+
+
+def gc(results: Path, dry_run: bool) -> str:
+    """Remove what no record needs, and return what that was: leftovers of crashes, files of jobs without an ok record.
+
+    dry_run: only say it.
+    """
+    check_idle(results)
+    records = store.read(results)
+    ok = {record["key"] for record in records if record["status"] == "ok"}
+    any_record = {record["key"] for record in records}
+    doomed: dict[str, list[Path]] = {}
+    for name in ("predictions", "weights"):
+        doomed[f"{name} without a record"] = [p for p in (results / name).glob("[!.]*") if p.stem not in ok]
+    doomed["checkpoints of finished jobs"] = [p for p in (results / "checkpoints").glob("[!.]*") if p.stem in ok]
+    doomed["heartbeats of dead runners"] = list((results / "runners").glob("[!.]*"))
+    doomed["plans that are done"] = [
+        path
+        for path in (results / "plans").glob("[!.]*.json")
+        if all(key in any_record for group in groups_of(path) for key in group["keys"].values())
+    ]
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".gc.") as probe:  # the clock is that of the file system
+        now = Path(probe.name).stat().st_mtime
+        temporary = [p for p in [*results.glob(".*.*"), *results.glob("*/.*.*")] if p.is_file()]
+        doomed["temporary files"] = [
+            p for p in temporary if p.name != Path(probe.name).name and now - p.stat().st_mtime > OLD_SECONDS
+        ]
+    keys = sorted(lease.highest(results))
+    lines = []
+    for what, paths in doomed.items():
+        if paths:
+            size = sum(path.stat().st_size for path in paths)
+            lines.append(f"{len(paths)} {what} ({size / 2**20:.1f} MiB)")
+    if keys:
+        lines.append(f"leases of {len(keys)} jobs, all of dead runners")
+    if not dry_run:
+        with lease.Runner(results) as runner:
+            for key in keys:  # whoever claims a key in this moment keeps it
+                if runner.claim(key):
+                    runner.release(key)
+        for paths in doomed.values():
+            for path in paths:
+                path.unlink(missing_ok=True)
+        for name in ("leases", "runners", "plans", "checkpoints"):
+            with contextlib.suppress(OSError):
+                (results / name).rmdir()
+    verb = "would remove" if dry_run else "removed"
+    return f"{results}: {verb} " + ("; ".join(lines) or "nothing")
+
+
+def groups_of(path: Path) -> list[dict[str, Any]]:
+    """Return the groups of a plan; none for one that cannot be read, which is of no use."""
+    try:
+        return list(json.loads(path.read_bytes())["groups"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the verbs and return the exit code: 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="tsfcn results", description="Look after a results folder.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    about = {"nargs": "?", "default": "results", "metavar": "RESULTS", "help": "folder (default: results)"}
+    verb = verbs.add_parser("status", help="what is done, failed, running and left")
+    verb.add_argument("results", **about)  # type: ignore[arg-type]
+    verb.add_argument("--jobs", action="store_true", help="also a line a job, with its key")
+    verb = verbs.add_parser("why", help="a job's history, and where its key differs from the nearest finished job's")
+    verb.add_argument("key", metavar="KEY", help="a job's key, or its first digits: see status --jobs")
+    verb.add_argument("results", **about)  # type: ignore[arg-type]
+    verb = verbs.add_parser("compact", help="all records in one file, without what no longer counts")
+    verb.add_argument("results", **about)  # type: ignore[arg-type]
+    verb = verbs.add_parser("merge", help="the records of one folder, with their files, into another")
+    verb.add_argument("source", metavar="FROM", help="folder that stays as it is")
+    verb.add_argument("results", metavar="INTO", help="folder that gets what it has not")
+    verb = verbs.add_parser("gc", help="remove what crashes left and no record needs")
+    verb.add_argument("results", **about)  # type: ignore[arg-type]
+    verb.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    options = parser.parse_args(argv)
+    try:
+        results = folder(options.results)
+        if options.verb == "status":
+            text = status(results, options.jobs)
+        elif options.verb == "why":
+            text = why(results, options.key)
+        elif options.verb == "compact":
+            text = compact(results)
+        elif options.verb == "merge":
+            text = merge(folder(options.source), results)
+        else:
+            text = gc(results, options.dry_run)
+        print(text, flush=True)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `tsfcn results status | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or options.results}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
