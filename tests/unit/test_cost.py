@@ -11,43 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import config, cost, plan, store, train
-from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, ProtocolConfig, TrainingConfig
+from tests.protocols import COFFEE, make
+from tsfcn import config, cost, store, train
+from tsfcn.config import FCNConfig, LSTMFCNConfig
 from tsfcn.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.errors import UserError
-from tsfcn.plan import Job, jobs
+from tsfcn.plan import Job
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-COFFEE = {"name": "Coffee", "n_train": 28, "n_test": 28, "n_channels": 1, "n_classes": 2, "length": 286, "content": "0"}
-PROTOCOL = ProtocolConfig(
-    name="paper",
-    paper_models=["fcn", "lstm_fcn"],
-    normalisation="series",
-    common=TrainingConfig(
-        epochs=100,
-        batch_size=16,
-        batch_divisor=10,
-        optimiser="adam",
-        lr=0.001,
-        betas=[0.9, 0.999],
-        rho=0.95,
-        eps=1e-7,
-        plateau_factor=0.5,
-        plateau_patience=50,
-        plateau_min_lr=0.0001,
-        plateau_min_delta=0.0001,
-        initialiser="glorot_uniform",
-        class_weights="none",
-        cells=[8, 64],
-    ),
-)
-
-
-def make(model: str = "fcn", settings: ModelConfig | None = None, **changed: Any) -> Job:
-    """Return the job of one model on Coffee, with protocol values that the user changed."""
-    chosen = {model: settings or plan.CONFIGS[model]()}
-    (job,) = jobs({"Coffee": COFFEE}, chosen, replace(PROTOCOL, **changed), PROTOCOL, [0], [0])
-    return job
 
 
 def seconds(job: Job) -> float:

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.protocols import TRAINING
 from tsfcn import archive, execute, lease, store
-from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig, TrainingConfig
+from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig
 from tsfcn.errors import UserError
 from tsfcn.execute import Event, Queue
 from tsfcn.plan import Job, Terms, jobs
@@ -31,23 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = ProtocolConfig(
     name="tiny",
     normalisation="series",
-    common=TrainingConfig(
-        epochs=2,
-        batch_size=128,  # all cases: an epoch is one step
-        batch_divisor=0,
-        optimiser="adam",
-        lr=0.001,
-        betas=[0.9, 0.999],
-        rho=0.95,
-        eps=1e-7,
-        plateau_factor=0.5,
-        plateau_patience=50,
-        plateau_min_lr=0.0001,
-        plateau_min_delta=0.0001,
-        initialiser="glorot_uniform",
-        class_weights="none",
-        cells=[8],
-    ),
+    # All cases in a batch: an epoch is one step.
+    common=replace(TRAINING, epochs=2, batch_size=128, batch_divisor=0, cells=[8]),
 )
 
 TERMS = Terms(checkpoint_seconds=1e9)
