@@ -46,7 +46,7 @@ JOBS = (
     *("seeds=5", "executor.workers=2", "checkpoint.every_seconds=1"),
 )
 N_JOBS = 200
-TIMES = ("train_seconds", "seconds")  # columns of tables that differ from run to run
+TIMES = ("train_seconds", "total_seconds")  # columns of tables that differ from run to run
 ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 
 

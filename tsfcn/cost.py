@@ -266,8 +266,12 @@ def memory(job: Job, size: Sizes | None = None) -> float:
     batch = min(settings.batch(n_fit), n_fit)
     convolutions = layers(model, size.n_channels)
     data = 4 * 8.0 * (size.n_train + size.n_test) * size.n_channels * size.length  # read, resampled, normalised, padded
-    width = sum(n_in + 3 * n_out for n_in, n_out, _ in convolutions)  # input, convolved, normalised, rectified
-    step = 2 * 4.0 * batch * size.length * width  # forward and backward
+    # Of each layer its padded input, what it convolved and what it rectified stay for the backward pass, which needs
+    # the gradients of one layer at a time.
+    width = sum(n_in + 2 * n_out for n_in, n_out, _ in convolutions) + max(
+        (4 * n for _, n, _ in convolutions), default=0
+    )
+    step = 4.0 * batch * size.length * width
     widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
     predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest
     n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
