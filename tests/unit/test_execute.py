@@ -78,6 +78,17 @@ def kill_worker() -> None:
     os.kill(worker, signal.SIGKILL)
 
 
+def wait_for_new_checkpoint(folder: Path) -> None:
+    """Wait until a state has been written that was begun after the call: the second that appears from now on."""
+    seen: set[int] = set()
+    for _ in range(5000):
+        seen.update(path.stat().st_mtime_ns for path in folder.glob("*.pt"))
+        if len(seen) >= 3:  # the one that was there, and two
+            return
+        time.sleep(0.001)
+    raise AssertionError("no checkpoint was written")
+
+
 @contextlib.contextmanager
 def queued(planned: list[Job], results: Path, **how: Any) -> Iterator[Queue]:
     """Yield the queue of a run of these jobs."""
@@ -158,11 +169,13 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
 @linux
 def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path: Path) -> None:
     planned = plan([0], epochs=400)
-    killed: list[int] = []
+    attempts = kills = 0
     for event in local(planned, tmp_path / "local", 1, Terms(checkpoint_seconds=0)):
-        if event.epoch > max([1, *killed]) and len(killed) < 2:  # the state of the epoch before is on disk
+        attempts += event.kind == "start"
+        if event.kind == "progress" and kills < min(attempts, 2):  # once each attempt but the last
+            wait_for_new_checkpoint(tmp_path / "local" / "checkpoints")
             kill_worker()
-            killed.append(event.epoch)
+            kills += 1
     (record,) = store.read(tmp_path / "local")
     assert len(record["resumed_epochs"]) == 2 and 1 <= record["resumed_epochs"][0] < record["resumed_epochs"][1] < 400
     inline(planned, tmp_path / "inline")
