@@ -318,16 +318,32 @@ def _provenance(done: Sequence[Record]) -> str:
     """Say where, when and with what the ok records were made; the most telling value of each kind comes first."""
     if not done:
         return "No job is ok yet."
+    grid_text = grid(machines(done), markdown=True)
+    return grid_text + "\n\n" + "\n".join(f"- {what}: {escaped(text)}" for what, text in origins(done))
+
+
+def machines(done: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
+    """Return the columns of a table of the hardware behind ok records, as `grid` takes them."""
+    found: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in done:
+        hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))
+        found[hardware, device].append(record)
+    return [
+        ("hardware", "<", [hardware for hardware, _ in sorted(found)]),
+        ("device", "<", [device for _, device in sorted(found)]),
+        ("jobs", ">", [str(len(found[machine])) for machine in sorted(found)]),
+        ("training", ">", [_hours(found[machine]) for machine in sorted(found)]),
+    ]
+
+
+def origins(done: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return (what, its values) of where ok records come from: versions, commits, precision, archive, days, policies."""
 
     def tally(values: Iterable[object]) -> str:
         counts = Counter("not recorded" if value in (None, "") else str(value) for value in values)
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{escaped(text)} ({_count(n, 'job')})" for text, n in ordered)
+        return ", ".join(f"{text} ({_count(n, 'job')})" for text, n in ordered)
 
-    machines: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in done:
-        hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))
-        machines[hardware, device].append(record)
     versions: dict[str, set[str]] = defaultdict(set)
     for record in done:
         for package, version in (record.get("versions") or {}).items():
@@ -336,28 +352,18 @@ def _provenance(done: Sequence[Record]) -> str:
     days = " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else "not recorded"
     packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
     passports = [record.get("passport") or {} for record in done]
-    grid_text = grid(
-        [
-            ("hardware", "<", [hardware for hardware, _ in sorted(machines)]),
-            ("device", "<", [device for _, device in sorted(machines)]),
-            ("jobs", ">", [str(len(machines[machine])) for machine in sorted(machines)]),
-            ("training", ">", [_hours(machines[machine]) for machine in sorted(machines)]),
-        ],
-        markdown=True,
-    )
-    lines = [
-        f"- versions: {escaped(packages) or 'not recorded'}",
-        f"- commits of tsfcn: {tally(record.get('commit') for record in done)}",
-        f"- numeric precision: {tally(record.get('precision') for record in done)}",
-        f"- meaning of the training code: {tally(record.get('meaning') for record in done)}",
-        f"- archive: {tally(passport.get('archive') for passport in passports)}",
-        f"- finished: {days}",
+    return [
+        ("versions", packages or "not recorded"),
+        ("commits of tsfcn", tally(record.get("commit") for record in done)),
+        ("numeric precision", tally(record.get("precision") for record in done)),
+        ("meaning of the training code", tally(record.get("meaning") for record in done)),
+        ("archive", tally(passport.get("archive") for passport in passports)),
+        ("finished", days),
         *_policies(done),
     ]
-    return grid_text + "\n\n" + "\n".join(lines)
 
 
-def _policies(done: Sequence[Record]) -> list[str]:
+def _policies(done: Sequence[Record]) -> list[tuple[str, str]]:
     """Return a line for each data policy that changed a dataset: its name and the largest count of any of its jobs."""
     lines = []
     for field, what in (
@@ -371,7 +377,7 @@ def _policies(done: Sequence[Record]) -> list[str]:
             counts[record["dataset"]] = max(counts.get(record["dataset"], 0), record.get(field) or 0)
         touched = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
         if touched:
-            lines.append(f"- {what}: {touched}")
+            lines.append((what, touched))
     return lines
 
 
@@ -384,6 +390,7 @@ def _files(results: Path) -> list[str]:
         "tables/accuracy_wide.csv": "the same means, a column for each model (protocol)",
         "tables/summary.csv": "the summary above",
         "tables/status.csv": "what failed or was skipped, and why",
+        "report.html": "these results as one page with charts, by `tsfcn report`",
         "commands.txt": "the commands that made the records",
     }
     made_here = "tables/"  # these are there by the time anybody reads this
