@@ -79,7 +79,7 @@ def _whole(value: Any) -> str:
     return "" if pd.isna(value) else str(int(value))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Return seconds as '12.3 s', '4.5 min' or '6.7 h'."""
     if seconds < 120:
         return f"{seconds:.1f} s"
@@ -112,7 +112,7 @@ def table(frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = Fal
             ("held-out", "<", [fraction(row["selected"]) for row in rows]),
             ("published", "<", [_published(row) for row in rows]),
             ("difference", ">", [signed(row["difference"]) for row in rows]),
-            ("training", ">", [_duration(row["train_seconds"]) for row in rows]),
+            ("training", ">", [duration(row["train_seconds"]) for row in rows]),
             ("marks", "<", [row["marks"] for row in rows]),
         ],
         markdown=markdown,
@@ -165,7 +165,7 @@ def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ("accuracy on common", ">", ["" if alike else fraction(row["mean_accuracy_common"]) for row in rows]),
             ("mean rank", ">", [fraction(row["mean_rank"]) for row in rows]),
             ("wins", ">", [_whole(row["wins"]) for row in rows]),
-            ("time", ">", [_duration(row["total_seconds"]) for row in rows]),
+            ("time", ">", [duration(row["total_seconds"]) for row in rows]),
             ("marks", "<", [row["marks"] for row in rows]),
         ],
         markdown=markdown,
@@ -337,7 +337,7 @@ def machines(done: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
 
 
 def origins(done: Sequence[Record]) -> list[tuple[str, str]]:
-    """Return (what, its values) of where ok records come from: versions, commits, precision, archive, days, policies."""
+    """Return (what, its values) of where ok records come from: versions, commits, archive, days, policies."""
 
     def tally(values: Iterable[object]) -> str:
         counts = Counter("not recorded" if value in (None, "") else str(value) for value in values)

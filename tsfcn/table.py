@@ -82,7 +82,14 @@ def _written(name: Name) -> str:
     return f"'{dataset} x {model} x {protocol}' ({_split(split)})"
 
 
-def _by_name(records: Iterable[Record]) -> list[Record]:
+def row_of(record: Record) -> tuple[str, str, str, str]:
+    """Return what names the row of an accuracy table that a record belongs to: dataset, model, protocol, split."""
+    dataset, model, protocol, split = _name(record)
+    return dataset, model, protocol, _split(split)
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Return records in the order of the tables: dataset, model, protocol, split, then seed."""
     return sorted(records, key=lambda r: (*_name(r), r.get("seed") or 0, r.get("key", "")))
 
 
@@ -126,7 +133,7 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
 
     Raises UserError where one name would average two different experiments or one seed twice.
     """
-    rows = {name: list(rs) for name, rs in groupby(_by_name(r for r in records if r.get("status") == "ok"), key=_name)}
+    rows = {name: list(rs) for name, rs in groupby(in_order(r for r in records if r.get("status") == "ok"), key=_name)}
     for name, members in rows.items():
         groups = {record["group"]: record for record in members}  # one record stands for each
         if len(groups) > 1:
@@ -339,7 +346,7 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
             job = (_name(record), record.get("seed"))
             done[job] = max(done.get(job, ""), record.get("finished") or "")
     rows = []
-    for record in sorted(_by_name(records), key=lambda r: str(r.get("status"))):
+    for record in sorted(in_order(records), key=lambda r: str(r.get("status"))):
         job = (_name(record), record.get("seed"))
         if record.get("status") == "ok" or (job in done and done[job] >= (record.get("finished") or "")):
             continue
@@ -462,11 +469,11 @@ def write(results: Path) -> None:
     Each file is replaced at once; the same records and commands.txt give the same bytes. Raises UserError if there are
     no records, if they mix experiments under one name (before anything is written), or if a file cannot be written.
     """
-    records = _read(results)
+    records = read(results)
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "summary": summary(records), "status": status(records)}
     check_page(results)
-    done = _by_name(record for record in records if record["status"] == "ok")
+    done = in_order(record for record in records if record["status"] == "ok")
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
     texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
     try:
@@ -484,7 +491,8 @@ def check_page(results: Path) -> None:
         raise UserError(f"'{page}' is not a page of tsfcn's and would be replaced: use another results folder")
 
 
-def _read(results: Path) -> list[dict[str, Any]]:
+def read(results: Path) -> list[dict[str, Any]]:
+    """Return the records of a results folder that count (`store.read`). Raises UserError if there are none."""
     if not results.is_dir():
         raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
     records = store.read(results)
@@ -511,7 +519,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = Path(options.results)
     try:
         write(results)
-        records = _read(results)
+        records = read(results)
         table = metric(records, results, options.metric)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

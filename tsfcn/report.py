@@ -1,0 +1,1170 @@
+"""The results as one page to read: tables, tests, charts and their data, in one HTML file that loads nothing.
+
+    tsfcn report [RESULTS] [COLUMN ...] [--out FILE]
+
+Every number comes from the records, and from tsfcn.table, compare, stats and verdict, which the other commands print.
+COLUMN adds tables of others and papers to ranks, pairs and scatter, in the words of `tsfcn compare`; without one the
+paper's column that stands beside each of ours is taken along. The same records give the same bytes: the page holds no
+time of its making and no path. docs/report.md says how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import csv
+import hashlib
+import io
+import json
+import math
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsfcn import columns, compare, figures, published, render, stats, store, table, verdict
+from tsfcn.columns import Column, Place
+from tsfcn.errors import UserError
+from tsfcn.figures import escaped
+from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, signed
+
+FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"
+CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold
+ALPHA = 0.05
+
+Record = Mapping[str, Any]
+Row = Mapping[Any, Any]  # of an accuracy table
+Name = tuple[str, str, str]  # model, protocol, split: what one line of a chart stands for
+
+_RULES = {  # of selection; each beside the weights with the least training loss
+    "accuracy_last": "last weights",
+    "accuracy_selected": "held-out cases",
+    "accuracy_test_oracle": f"oracle ({TEST_SELECTED})",
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is compared
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which columns are ranked, and why the others are not."""
+
+    ranked: tuple[Column, ...]
+    left_out: tuple[tuple[str, str], ...]  # name, why
+
+
+def needed(n_columns: int, alpha: float = ALPHA) -> int:
+    """Return the fewest datasets with which two of so many columns could be shown to differ (signed ranks, Holm).
+
+    The least p of m datasets is 2^(1 - m), and the first step of Holm multiplies it by the number of pairs.
+
+    >>> needed(2), needed(3), needed(6)
+    (6, 7, 10)
+    """
+    m = 1
+    while 2.0 ** (1 - m) * n_columns * (n_columns - 1) / 2 >= alpha:
+        m += 1
+    return m
+
+
+def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
+    """Return the columns that are ranked together: ours before others, those with many datasets before those with few.
+
+    A column is taken if the datasets that all have in common do not become fewer, or stay enough to show a difference
+    (`needed`). Columns that were selected on the test set are never ranked.
+    """
+    taken: list[Column] = []
+    common: set[Place] = set()
+    left_out = []
+    for column in [c for group in (ours, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
+        if TEST_SELECTED in column.marks:
+            left_out.append((column.name, f"{TEST_SELECTED}: it would win by that"))
+            continue
+        shared = common & set(column.cells) if taken else set(column.cells)
+        enough = needed(len(taken) + 1) if taken else 1
+        if taken and len(shared) < min(enough, len(common)):
+            left = _count(len(shared), "dataset") if shared else "no dataset"
+            left_out.append((column.name, f"it would leave {left} in common, {enough} are needed to show a difference"))
+            continue
+        if shared:
+            taken.append(column)
+            common = shared
+    order = {column.name: i for i, column in enumerate([*ours, *others])}
+    return Choice(tuple(sorted(taken, key=lambda c: order[c.name])), tuple(left_out))
+
+
+def beside(rows: Iterable[Row]) -> list[Column]:
+    """Return the published columns whose figures stand beside rows of an accuracy table."""
+    pairs = {(row["published_source"], row["model"]) for row in rows if row["published_source"]}
+    return columns.read(f"{columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
+
+
+def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
+    """Return the other columns, with the name of their file before their own where ours has the same; no paths."""
+    known = {column.name for column in ours}
+    made = []
+    for column in others:
+        name = column.name.removeprefix(f"{column.origin}:")
+        if name in known:
+            name = f"{Path(column.origin).name or 'other'}: {name}"
+        if name in known:
+            raise UserError(f"column '{name}' is named twice: name each once")
+        known.add(name)
+        made.append(replace(column, name=name))
+    return made
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pieces of HTML
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A column of a table: what is shown, the value that it sorts by, and a second line."""
+
+    title: str
+    texts: Sequence[str]
+    number: bool = False
+    values: Sequence[float] = ()  # where the text does not begin with its number
+    second: str = ""  # title of the second lines
+    seconds: Sequence[str] = field(default=())
+
+
+def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = False) -> str:
+    """Return a table; columns with nothing in them are left out. The first column names the row.
+
+    report.js makes the headers sort, and for a filtered one a field that keeps the rows with all words typed.
+    """
+    shown = [column for column in cells if any(column.texts) or any(column.seconds)]
+    head = "".join(
+        f'<th scope="col"{" class=n" if c.number else ""}'
+        + (f' data-second="{escaped(c.second)}"' if any(c.seconds) else "")
+        + f">{escaped(c.title)}</th>"
+        for c in shown
+    )
+    body = []
+    for i in range(len(shown[0].texts) if shown else 0):
+        line = []
+        for j, c in enumerate(shown):
+            value = f' data-v="{c.values[i]:.6g}"' if len(c.values) > 0 and not math.isnan(c.values[i]) else ""
+            second = f"<small>{escaped(c.seconds[i])}</small>" if len(c.seconds) > 0 and c.seconds[i] else ""
+            tag = '<th scope="row">' if j == 0 else f"<td{' class=n' if c.number else ''}{value}>"
+            line.append(f"{tag}{escaped(c.texts[i])}{second}</{'th' if j == 0 else 'td'}>")
+        body.append(f"<tr>{''.join(line)}</tr>")
+    kind = "sortable filtered" if filtered else "sortable"
+    return (
+        f'<div class="box" tabindex="0" role="region" aria-label="{escaped(caption)}">\n'
+        f'<table id="{ident}" class="{kind}">\n<caption>{escaped(caption)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>\n</div>"
+    )
+
+
+def figure(svg: str, caption: str, data: str, *, kind: str = "") -> str:
+    """Return a chart with its caption and its data as CSV, which report.js lets one copy."""
+    return (
+        f'<figure{f" class={kind}" if kind else ""}>\n<div class="box" tabindex="0" role="group" '
+        f'aria-label="{escaped(caption)}">\n{svg}\n</div>\n<figcaption>{escaped(caption)}</figcaption>\n'
+        f'<details class="data"><summary>Data as CSV</summary><pre>{escaped(data)}</pre></details>\n</figure>'
+    )
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV; None and NaN become nothing."""
+
+    def cell(value: object) -> object:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        return f"{value:.6g}" if isinstance(value, float) else figures.cleaned(value)
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([header, *([cell(value) for value in row] for row in rows)])
+    return out.getvalue()
+
+
+def embedded(data: object) -> str:
+    """Return data as JSON that may stand in a script element: no sign of it can end the element or begin a comment."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 is escaped as well
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n".join(f"<p>{escaped(text)}</p>" for text in texts if text)
+
+
+def _items(texts: Iterable[str]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escaped(text)}</li>" for text in texts) + "\n</ul>"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def _between(low: float, high: float, *, sign: bool = False) -> str:
+    if math.isnan(low):
+        return ""
+    return f"{signed(low)} to {signed(high)}" if sign else f"{fraction(low)} to {fraction(high)}"
+
+
+def _called(name: Name) -> str:
+    model, protocol, split = name
+    return f"{model} ({protocol})" + ("" if split == "official" else f", {split}")
+
+
+def _listed(names: Sequence[str], n: int = 14) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a page is made of
+
+
+@dataclass(frozen=True)
+class Material:
+    """The records, and everything that was made of them once and is shown in several places."""
+
+    done: tuple[Record, ...]  # the ok records on given splits (all, where there are only resamples), by name and seed
+    rows: tuple[Row, ...]  # their accuracy table
+    n_resampled: int  # rows of resampled splits, which are in the compared columns only
+    summary: tuple[Row, ...]
+    failures: tuple[Row, ...]
+    judged: Mapping[tuple[str, str], verdict.Judgement]
+    columns: tuple[Column, ...]  # ours, then others
+    n_ours: int
+    choice: Choice
+    made: compare.Comparison | None
+    commands: tuple[str, ...]
+
+    @property
+    def names(self) -> list[Name]:
+        """The lines of the charts, in the order of the tables."""
+        return sorted(
+            {(r["model"], r["protocol"], r["split"]) for r in self.rows}, key=lambda n: (n[2] != "official", n)
+        )
+
+    def of(self, name: Name) -> list[Row]:
+        """Return the rows of one line."""
+        return [row for row in self.rows if (row["model"], row["protocol"], row["split"]) == name]
+
+    def verdicts(self) -> dict[tuple[str, str, str], verdict.Verdict]:
+        """Return the verdict of each (model, protocol, dataset) that has a published figure."""
+        return {(*pair, v.dataset): v for pair, judged in self.judged.items() for v in judged.verdicts}
+
+
+def gather(
+    records: Sequence[Record], ours: Sequence[Column], others: Sequence[Column] | None, commands: Sequence[str] = ()
+) -> Material:
+    """Return what a page is made of.
+
+    records: of a results folder (`store.read`); ours: its columns; others: what to compare with, or None for the
+    published columns that stand beside ours.
+    """
+    frame = table.accuracy(records).to_dict("records")
+    rows = [row for row in frame if "resample" not in row["split"]] or frame
+    kept = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
+    done = [r for r in table.in_order(records) if r.get("status") == "ok" and table.row_of(r) in kept]
+    pairs = sorted({(row["model"], row["protocol"]) for row in rows})
+    judged = {}
+    for pair in pairs:
+        given = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
+        if given:
+            judged[pair] = verdict.judge(given)
+    others = named_apart(ours, beside(rows) if others is None else others)
+    choice = choose(ours, others)
+    summary = table.summary(records).to_dict("records")
+    splits = {row["split"] for row in rows}
+    return Material(
+        done=tuple(done),
+        rows=tuple(rows),
+        n_resampled=len(frame) - len(rows),
+        summary=tuple(row for row in summary if row["split"] in splits),
+        failures=tuple(table.status(records).to_dict("records")),
+        judged=judged,
+        columns=(*ours, *others),
+        n_ours=len(ours),
+        choice=choice,
+        made=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
+        commands=tuple(commands),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sections: each returns its HTML, '' where there is nothing to say
+
+
+def _headline(given: Material) -> str:
+    if not given.rows:
+        return _paragraphs("No job is ok yet: nothing to show.")
+    lines: list[dict[str, Any]] = []
+    said = []
+    seen = set()
+    for row in sorted(given.summary, key=lambda r: (r["split"] != "official", r["split"], r["model"], r["protocol"])):
+        name = (row["model"], row["protocol"], row["split"])
+        accuracies = np.array([r["mean"] for r in given.of(name)])
+        low, high = stats.bootstrap(accuracies)
+        line = {**row, "interval": _between(low, high), "judged": None}
+        pair = name[:2]
+        judged = given.judged.get(pair) if pair not in seen else None
+        seen.add(pair)
+        text = (
+            f"{_called(name)}: mean accuracy {fraction(row['mean_accuracy'])} on {_count(row['n_datasets'], 'dataset')}"
+        )
+        text += f", 95 % interval over datasets {_between(low, high)}" if not math.isnan(low) else ""
+        if judged is not None:
+            theirs = [r for r in given.rows if (r["model"], r["protocol"]) == pair and r["published_source"]]
+            apart = np.array([r["difference"] for r in theirs])
+            line["judged"] = judged
+            line["theirs"] = float(np.mean([r["published"] for r in theirs]))
+            line["apart"] = float(apart.mean())
+            line["apart_interval"] = _between(*stats.bootstrap(apart), sign=True)
+            text += (
+                f". Published: {fraction(line['theirs'])} on {len(theirs)} of them, ours minus theirs "
+                f"{signed(line['apart'])}. Verdict on the mean: {judged.archive.said}"
+            )
+        if TEST_SELECTED in row["marks"]:
+            text += f". {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}"
+        said.append(f"{text}.")
+        lines.append(line)
+    alike = all(line["n_common"] == line["n_datasets"] for line in lines)
+    judgements: list[verdict.Judgement | None] = [line["judged"] for line in lines]
+
+    def counted(judged: verdict.Judgement | None) -> str:
+        return "" if judged is None else ", ".join(f"{n} {word}" for word, n in judged.counts.items())
+
+    cells = [
+        Cells("model", [line["model"] for line in lines]),
+        Cells("protocol", [line["protocol"] for line in lines]),
+        Cells("split", ["" if {x["split"] for x in lines} == {"official"} else line["split"] for line in lines]),
+        Cells("datasets", [str(line["n_datasets"]) for line in lines], True),
+        Cells("jobs", [str(line["n_jobs"]) for line in lines], True),
+        Cells(
+            "mean accuracy",
+            [fraction(line["mean_accuracy"]) for line in lines],
+            True,
+            second="95 % over datasets",
+            seconds=[line["interval"] for line in lines],
+        ),
+        Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
+        Cells(
+            "on common datasets",
+            ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
+            True,
+            second="common datasets",
+            seconds=["" if alike or not line["n_common"] else str(line["n_common"]) for line in lines],
+        ),
+        Cells("mean rank", [fraction(line["mean_rank"]) for line in lines], True),
+        Cells("wins", ["" if _missing(line["wins"]) else str(int(line["wins"])) for line in lines], True),
+        Cells(
+            "published",
+            [fraction(line.get("theirs", math.nan)) for line in lines],
+            True,
+            second="datasets with a figure",
+            seconds=["" if j is None else f"{len(j.verdicts)} datasets" for j in judgements],
+        ),
+        Cells(
+            "ours minus published",
+            [signed(line.get("apart", math.nan)) for line in lines],
+            True,
+            second="95 % over datasets",
+            seconds=[line.get("apart_interval", "") for line in lines],
+        ),
+        Cells(
+            "verdict on the mean",
+            ["" if j is None else j.archive.said for j in judgements],
+            second="90 % over seeds",
+            seconds=["" if j is None else _between(j.archive.low, j.archive.high, sign=True) for j in judgements],
+        ),
+        Cells("verdicts of datasets", [counted(j) for j in judgements]),
+        Cells(
+            "time",
+            [render.duration(line["total_seconds"]) for line in lines],
+            True,
+            values=[line["total_seconds"] for line in lines],
+        ),
+        Cells("marks", [line["marks"] for line in lines]),
+    ]
+    words = _paragraphs(
+        "Mean accuracy and MPCE (mean over datasets of error / classes) are over each row's own datasets: compare two "
+        "rows by them only where the datasets are the same. The 95 % intervals (bootstrap) say how a mean would move "
+        "over other datasets like these; the 90 % interval of a verdict how it would move over other seeds."
+    )
+    if any(not math.isnan(line["mean_rank"]) for line in lines):
+        words += _paragraphs("Ranks and wins are over the datasets that all rows have. Time is training and testing.")
+    if given.n_resampled:
+        words += _paragraphs(
+            f"{_count(given.n_resampled, 'row')} of resampled splits are not listed here; their means over resamples "
+            "are among the columns below."
+        )
+    return _items(said) + "\n" + grid("t-headline", "Models and protocols", cells) + "\n" + words
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value or str(value) == "<NA>"
+
+
+def _datasets(given: Material) -> str:
+    if not given.rows:
+        return ""
+    rows, verdicts = given.rows, given.verdicts()
+    found = [verdicts.get((r["model"], r["protocol"], r["dataset"])) if r["published_source"] else None for r in rows]
+
+    def runs(row: Row) -> str:
+        if not row["published_source"]:
+            return ""
+        many = int(row["published_runs"]) > 1
+        std = row["published_std"]
+        return f"± {std:.4f}" if many and not math.isnan(std) else "several runs" if many else "single run"
+
+    cells = [
+        Cells("dataset", [r["dataset"] for r in rows]),
+        Cells("model", [r["model"] for r in rows]),
+        Cells("protocol", [r["protocol"] for r in rows]),
+        Cells("split", ["" if {x["split"] for x in rows} == {"official"} else r["split"] for r in rows]),
+        Cells(
+            "accuracy",
+            [fraction(r["mean"]) for r in rows],
+            True,
+            second="over seeds",
+            seconds=["" if math.isnan(r["std"]) else f"± {r['std']:.4f}" for r in rows],
+        ),
+        Cells("seeds", [str(r["n_seeds"]) for r in rows], True),
+        Cells(
+            "published",
+            [fraction(r["published"]) + (" *" if r["published_note"] else "") for r in rows],
+            True,
+            second="over runs",
+            seconds=[runs(r) for r in rows],
+        ),
+        Cells(
+            "difference",
+            [signed(r["difference"]) for r in rows],
+            True,
+            second="90 % over seeds",
+            seconds=["" if v is None else _between(v.low, v.high, sign=True) for v in found],
+        ),
+        Cells("verdict", ["" if v is None else v.said for v in found]),
+        Cells("last weights", [fraction(r["last"]) for r in rows], True),
+        Cells("held-out", [fraction(r["selected"]) for r in rows], True),
+        Cells(
+            "training",
+            [render.duration(r["train_seconds"]) for r in rows],
+            True,
+            values=[r["train_seconds"] for r in rows],
+        ),
+        Cells("marks", [r["marks"] for r in rows]),
+    ]
+    noted: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["published_note"] and row["dataset"] not in noted[row["published_note"]]:
+            noted[row["published_note"]].append(row["dataset"])
+    sources = published.sources()
+    used = sorted({(r["published_source"], int(r["published_runs"])) for r in rows if r["published_source"]})
+    words = [
+        f"published: {source}, {'a single run' if n == 1 else f'mean of {n} runs'} on the same split "
+        f"({sources[source].paper}). Difference: ours minus theirs."
+        for source, n in used
+    ]
+    words += [f"*: published figure of {_listed(noted[note])} ({note})." for note in sorted(noted)]
+    words += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
+    if any("[" in row["model"] + row["protocol"] for row in rows):
+        words.append(f"[...]: {CHANGED}.")
+    if given.judged:
+        words.append(
+            "Verdicts: equivalent (the means differ by less than 0.02 or one test case, and the runs suffice to say "
+            "so), different, undecided (so many more seeds would decide), undecidable (the published runs are too "
+            "few); beside a single published run inside or outside of what our seeds predict."
+        )
+    return grid("t-datasets", "Datasets, published figures and verdicts", cells, filtered=True) + _items(words)
+
+
+def _ranks(given: Material) -> str:
+    left = [f"{name} is left out: {why}." for name, why in given.choice.left_out]
+    made = given.made
+    if made is None:
+        only = "No column has results" if not given.columns else "There is a single column to rank"
+        return _paragraphs(f"{only}: two are needed. Name others to compare with: tsfcn report RESULTS COLUMN ...") + (
+            _items(left) if left else ""
+        )
+    names = [column.name for column in made.columns]
+    order = sorted(range(len(names)), key=lambda i: (made.mean_ranks[i], i))
+    sets = [[names[i] for i in order if i in clique] for clique in made.cliques]
+    sets.sort(key=lambda members: [order.index(names.index(name)) for name in members])
+    together = "; ".join("{" + ", ".join(members) + "}" for members in sets) or "none, every two differ"
+    ranked = ", ".join(f"{names[i]} {made.mean_ranks[i]:.3f}" for i in order)
+    said = f"Mean ranks over {_count(len(made.places), 'dataset')}, best first: {ranked}. "
+    said += f"Sets of which no two differ: {together}."
+    svg = figures.critical_difference("c-ranks", names, made.mean_ranks.tolist(), made.cliques, said=said)
+    data = csv_text(
+        ["column", "mean_rank", "mean_accuracy", "wins", "sets"],
+        [
+            (
+                names[i],
+                float(made.mean_ranks[i]),
+                float(made.scores[:, i].mean()),
+                int(made.wins[i]),
+                " ".join(str(n + 1) for n, members in enumerate(sets) if names[i] in members),
+            )
+            for i in order
+        ],
+    )
+    caption = (
+        "Each method stands at its mean rank; a bar joins methods no two of which differ, its dots are its members, "
+        "and it is broken at a method that it skips."
+    )
+    return "\n".join(
+        [
+            _paragraphs(said),
+            _items([*_compared(made), *left]),
+            figure(svg, caption, data, kind="wide"),
+        ]
+    )
+
+
+def _compared(made: compare.Comparison) -> list[str]:
+    """Return what the comparison rests on: datasets, tests, what to read with care."""
+    splits = Counter(place.split for place in made.places)
+    where = (
+        ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
+    )
+    lines = [f"{_count(len(made.places), 'dataset')} that all have on the same split ({where})."]
+    if made.friedman is not None:
+        lines.append(
+            f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
+            f"p = {_p(made.friedman.p)}."
+        )
+    lines.append(
+        f"Two differ if the signed-rank test (two-sided, zeros by Pratt) is below {made.alpha:g} after Holm's "
+        "correction over all pairs."
+    )
+    enough = needed(len(made.columns), made.alpha)
+    if len(made.places) < enough:
+        lines.append(
+            f"{_count(len(made.places), 'dataset')} cannot show a difference between {len(made.columns)} columns: "
+            f"{enough} are needed. That no two differ says nothing here."
+        )
+    for i, column in enumerate(made.columns):
+        noted = defaultdict(list)
+        for place, cells in zip(made.places, made.cells, strict=True):
+            if cells[i].note:
+                noted[cells[i].note].append(place.dataset)
+        lines += [f"To be read with care: {column.name} on {_listed(d)} ({note})." for note, d in sorted(noted.items())]
+        lines += [f"{column.name}: {column.note}."] if column.note else []
+    return lines
+
+
+def _pairs(given: Material) -> str:
+    made = given.made
+    if made is None:
+        return ""
+    order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
+    at = {i: n for n, i in enumerate(order)}
+    names = [made.columns[i].name for i in order]
+    entries, data, found = {}, [], []
+    for pair in made.pairs:
+        strong = pair.p_holm < made.alpha
+        for i, j, sign, won, lost in (
+            (pair.first, pair.second, 1, pair.wins, pair.losses),
+            (pair.second, pair.first, -1, pair.losses, pair.wins),
+        ):
+            lines = (
+                f"{signed(sign * pair.difference)}{' *' if strong else ''}",
+                f"{won} / {pair.ties} / {lost}",
+                f"p {_p(pair.p_holm)}",
+            )
+            entries[at[i], at[j]] = figures.Entry(sign * pair.difference, lines, strong)
+        first, second = made.columns[pair.first].name, made.columns[pair.second].name
+        if strong:
+            better, worse = (first, second) if pair.test.positive > pair.test.negative else (second, first)
+            found.append(f"{better} over {worse} (p = {_p(pair.p_holm)})")
+        bayes = pair.bayes
+        data.append(
+            (
+                *(first, second, pair.difference, pair.low, pair.high, pair.wins, pair.ties, pair.losses),
+                *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
+            )
+        )
+    said = f"Of {_count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 20)}." if found else ".")
+    header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
+    header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
+    caption = (
+        "Row against column: mean difference of accuracies (row minus column), datasets on which the row is better / "
+        "equal / worse, and p after Holm. A star and a border: they differ."
+    )
+    svg = figures.matrix("c-pairs", names, entries, said=said)
+    far = compare.farthest(made)
+    cells = [
+        Cells("dataset", [row["dataset"] for row in far]),
+        Cells(
+            "best",
+            [row["first"] for row in far],
+            second="accuracy",
+            seconds=[fraction(r["accuracy_first"]) for r in far],
+        ),
+        Cells(
+            "worst",
+            [row["second"] for row in far],
+            second="accuracy",
+            seconds=[fraction(r["accuracy_second"]) for r in far],
+        ),
+        Cells("difference", [signed(row["difference"]) for row in far], True),
+        Cells("seed noise", [row["noise"] for row in far]),
+    ]
+    if len(made.columns) == 2:
+        cells[1] = replace(cells[1], title="first")
+        cells[2] = replace(cells[2], title="second")
+    table_html = ""
+    if far:
+        table_html = grid("t-farthest", "Datasets that differ most", cells) + _paragraphs(
+            "Seed noise: whether the runs behind the two accuracies explain their difference (95 %, each dataset by "
+            "itself); not known where both are single runs."
+        )
+    return "\n".join([_paragraphs(said), figure(svg, caption, csv_text(header, data), kind="wide"), table_html])
+
+
+def _scatter(given: Material) -> str:
+    """Return the scatter of the first of our columns and what it has most datasets in common with."""
+    found = given.columns
+    options = [
+        (len(set(found[i].cells) & set(found[j].cells)), i < given.n_ours and j >= given.n_ours, -i, -j)
+        for i in range(len(found))
+        for j in range(i + 1, len(found))
+    ]
+    if not options or max(options)[0] == 0:
+        return _paragraphs("No two columns have a dataset on the same split in common: nothing to set side by side.")
+    # Ours beside a paper's before two of ours; then what has most in common.
+    _, _, y, x = max(options, key=lambda option: (option[0] > 0, option[1], option[0], option[2], option[3]))
+    y, x = -y, -x
+    places = _shared(found[x], found[y])
+    points = [
+        figures.Point(
+            _placed(p),
+            *(found[x].cells[p].accuracy, found[y].cells[p].accuracy),
+            found[x].cells[p].std,
+            found[y].cells[p].std,
+        )
+        for p in places
+    ]
+    said = _side_by_side(found[x], found[y])
+    title = f"{_marked(found[y])} against {_marked(found[x])}"
+    svg = figures.scatter(
+        "c-scatter", points, _marked(found[x]), _marked(found[y]), low=_least(found), title=title, said=said
+    )
+    data = csv_text(
+        ["dataset", "split", "x", "y", "x_std", "y_std"],
+        [(p.dataset, p.split, q.x, q.y, q.x_std, q.y_std) for p, q in zip(places, points, strict=True)],
+    )
+    caption = (
+        "A dot a dataset: above the diagonal the upper column is better. Bars are one standard deviation over runs to "
+        "either side, where it is known; the datasets farthest from the diagonal are named."
+    )
+    return (
+        f'<div class="controls" id="scatter-controls" data-x="{x}" data-y="{y}"></div>\n'
+        f'<p id="scatter-said">{escaped(said)}</p>\n' + figure(svg, caption, data)
+    )
+
+
+def _least(found: Sequence[Column]) -> float:
+    """Return the lower end of the scatter's axes, below every accuracy, so that no choice of columns moves them."""
+    least = min(cell.accuracy for column in found for cell in column.cells.values())
+    return max(0.0, math.floor(least * 10 - 1e-9) / 10)
+
+
+def _marked(column: Column) -> str:
+    return column.name + (f" {TEST_SELECTED}" if TEST_SELECTED in column.marks else "")
+
+
+def _placed(place: Place) -> str:
+    return place.dataset if place.split == "ucr2018" else f"{place.dataset} ({place.split})"
+
+
+def _shared(x: Column, y: Column) -> list[Place]:
+    return sorted(set(x.cells) & set(y.cells))
+
+
+def _side_by_side(x: Column, y: Column) -> str:
+    """Say on how many common datasets the second column is better; the sentence above the scatter."""
+    places = _shared(x, y)
+    if not places:
+        return f"{_marked(y)} and {_marked(x)} have no dataset on the same split in common."
+    ours, theirs = (np.array([column.cells[p].accuracy for p in places]) for column in (y, x))
+    won, equal, lost = stats.wins(ours, theirs)
+    return (
+        f"{_marked(y)} is better than {_marked(x)} on {won}, equal on {equal}, worse on {lost} of "
+        f"{_count(len(places), 'dataset')}; mean accuracy {fraction(ours.mean())} beside {fraction(theirs.mean())}."
+    )
+
+
+def _time(given: Material) -> str:
+    if not given.rows:
+        return ""
+    names = given.names
+    per_job = {
+        name: {r["dataset"]: (r["train_seconds"] / r["n_seeds"], r["mean"]) for r in given.of(name)} for name in names
+    }
+    common = sorted(set.intersection(*(set(found) for found in per_job.values())))
+    clouds, said = [], []
+    for name, found in per_job.items():
+        points = [
+            (seconds, mean, f"{name[0]} on {dataset}: {mean:.4f}, {seconds:.1f} s")
+            for dataset, (seconds, mean) in found.items()
+        ]
+        centre = None
+        if common:
+            centre = tuple(float(np.mean([found[d][i] for d in common])) for i in (0, 1))
+            said.append(f"{_called(name)}: {render.duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
+        clouds.append(figures.Cloud(_called(name), points, (centre[0], centre[1]) if centre else None))
+    text = (
+        f"Means over the {_count(len(common), 'dataset')} that all have: {'; '.join(said)}."
+        if common
+        else "No dataset is common to all, so that there are no means to compare."
+    )
+    machines = sorted({str(r.get("hardware") or "not recorded") for r in given.done})
+    devices = f"Seconds are wall clock, measured on {_listed(machines, 6)}"
+    devices += (
+        ", and on one that may have been busy with other things." if len(machines) == 1 else "; they compare with care."
+    )
+    data = csv_text(
+        ["dataset", "model", "protocol", "split", "seconds_a_job", "accuracy"],
+        [
+            (r["dataset"], r["model"], r["protocol"], r["split"], r["train_seconds"] / r["n_seeds"], float(r["mean"]))
+            for r in given.rows
+        ],
+    )
+    svg = figures.against_seconds("c-time", clouds, title="Accuracy against seconds of training", said=text)
+    caption = "A small mark a dataset, mean over seeds; the large ones are the means over the datasets that all have."
+    return _paragraphs(text, devices) + "\n" + figure(svg, caption, data)
+
+
+def _seeds(given: Material) -> str:
+    seeds: dict[Name, dict[str, list[Record]]] = {name: defaultdict(list) for name in given.names}
+    for record in given.done:
+        dataset, model, protocol, split = table.row_of(record)
+        seeds[model, protocol, split][dataset].append(record)
+    parts: list[str] = []
+    single = []
+    for n, (name, of) in enumerate(seeds.items()):
+        rows = {row["dataset"]: row for row in given.of(name)}
+        several = sorted((d for d in of if len(of[d]) > 1), key=lambda d: (-round(rows[d]["std"], 10), d))
+        if not several:
+            single.append(_called(name))
+            continue
+        strips, data = [], []
+        for dataset in several:
+            row = rows[dataset]
+            theirs = None if math.isnan(row["published"]) else row["published"] - row["mean"]
+            std = None if math.isnan(row["published_std"]) else row["published_std"]
+            strips.append(figures.Strip(dataset, [r["accuracy"] - row["mean"] for r in of[dataset]], theirs, std))
+            data += [(dataset, r["seed"], float(r["accuracy"])) for r in of[dataset]]
+        stds = np.array([rows[d]["std"] for d in several])
+        said = (
+            f"{_called(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
+            f"{_count(len(several), 'dataset')} with several seeds, and {stds.max():.4f} at most ({several[0]})."
+        )
+        if len(several) < len(of):
+            said += f" {_count(len(of) - len(several), 'dataset')} with a single seed: their noise is not known."
+        svg = figures.strips(f"c-seeds-{n}", strips, title=f"Seed noise of {_called(name)}", said=said)
+        chart = figure(
+            svg,
+            "Accuracy of each seed minus the mean of the seeds, the noisiest dataset first.",
+            csv_text(["dataset", "seed", "accuracy"], data),
+        )
+        state = "" if parts else " open"
+        parts.append(f'<details class="more"{state}><summary>{escaped(said)}</summary>\n{chart}\n</details>')
+    if single:
+        parts.append(
+            _paragraphs(f"A single seed a dataset, so that nothing is known of the noise: {'; '.join(single)}.")
+        )
+    return "\n".join(parts)
+
+
+def _selection(given: Material) -> str:
+    rows, data, tests = [], [], []
+    for n, name in enumerate(given.names):
+        of: dict[str, list[Record]] = defaultdict(list)
+        for record in given.done:
+            if table.row_of(record)[1:] == name:
+                of[record["dataset"]].append(record)
+        for rule, called in _RULES.items():
+            both = [
+                d
+                for d, records in sorted(of.items())
+                if all(r.get(rule) is not None and r.get("accuracy_least_train_loss") is not None for r in records)
+            ]
+            if not both:
+                continue
+            least, other = (
+                np.array([np.mean([r[of_rule] for r in of[d]]) for d in both])
+                for of_rule in ("accuracy_least_train_loss", rule)
+            )
+            rows.append((n, name, called, both, least, other))
+            tests.append(stats.wilcoxon(other - least))
+            data += [(d, *name, called, float(a), float(b)) for d, a, b in zip(both, least, other, strict=True)]
+    if not rows:
+        return _paragraphs("The records hold no accuracy by several rules of selection.")
+    adjusted = stats.holm([test.p for test in tests])
+    ranges, said, lines = [], [], []
+    for (n, name, called, both, least, other), p in zip(rows, adjusted, strict=True):
+        difference = float((other - least).mean())
+        low, high = stats.bootstrap(other - least)
+        won, equal, lost = stats.wins(other, least)
+        ranges.append(
+            figures.Range(f"{_called(name)}: {called}", difference, low, high, f"{won} / {equal} / {lost}", n)
+        )
+        lines.append(
+            (name, called, len(both), least.mean(), other.mean(), difference, (low, high), (won, equal, lost), p)
+        )
+        if p < ALPHA:
+            said.append(f"{_called(name)}, {called} ({signed(difference)}, p = {_p(p)})")
+    told = "Beside the weights with the least training loss, "
+    told += (
+        f"these differ (signed ranks, Holm): {'; '.join(said)}."
+        if said
+        else "no other rule is shown to differ (signed ranks, Holm)."
+    )
+    cells = [
+        Cells("model", [line[0][0] for line in lines]),
+        Cells("protocol", [line[0][1] for line in lines]),
+        Cells("split", ["" if {x[0][2] for x in lines} == {"official"} else line[0][2] for line in lines]),
+        Cells("rule", [line[1] for line in lines]),
+        Cells("datasets", [str(line[2]) for line in lines], True),
+        Cells("mean accuracy", [fraction(line[4]) for line in lines], True),
+        Cells("least training loss", [fraction(line[3]) for line in lines], True),
+        Cells(
+            "difference",
+            [signed(line[5]) for line in lines],
+            True,
+            second="95 % over datasets",
+            seconds=[_between(*line[6], sign=True) for line in lines],
+        ),
+        Cells("better / equal / worse", [" / ".join(map(str, line[7])) for line in lines]),
+        Cells("p, Holm", [_p(line[8]) for line in lines], True),
+    ]
+    svg = figures.forest(
+        "c-selection",
+        ranges,
+        axis="accuracy minus that of the weights with the least training loss",
+        title="Effect of selecting the weights by another rule",
+        said=told,
+    )
+    caption = (
+        "Mean difference over datasets with its 95 % bootstrap interval; at the right the datasets on which the rule "
+        "is better / equal / worse than the least training loss."
+    )
+    oracle = any(TEST_SELECTED in called for _, _, called, *_ in rows)
+    return "\n".join(
+        [
+            _paragraphs(told, f"The oracle is {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}." if oracle else ""),
+            figure(
+                svg,
+                caption,
+                csv_text(["dataset", "model", "protocol", "split", "rule", "least_train_loss", "accuracy"], data),
+            ),
+            grid("t-selection", "Rules of selection", cells),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One job's learning curve as the page holds it."""
+
+    dataset: str
+    name: Name
+    seed: int
+    epochs: tuple[int, ...]
+    losses: tuple[float, ...]
+    best: tuple[int, float] | None
+
+
+def trained(records: Sequence[Record]) -> list[Trained]:
+    """Return the learning curves of records, each of so few of its epochs that all fit into CURVE_POINTS.
+
+    The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
+    kept is beside them.
+    """
+    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
+    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
+    found = []
+    for record in with_curve:
+        best = record.get("best_epoch")
+        pairs = [
+            (int(epoch), float(loss))
+            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
+            if isinstance(loss, (int, float)) and math.isfinite(loss)
+        ]
+        kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
+        # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
+        even = (
+            [pair for pair in pairs if pair != kept] if len(pairs) > 2 and kept not in (pairs[0], pairs[-1]) else pairs
+        )
+        places = sorted({round(i) for i in np.linspace(0, len(even) - 1, min(n_points, len(even)))})
+        if not places:
+            continue
+        epochs, losses = zip(*(even[i] for i in places), strict=True)
+        dataset, model, protocol, split = table.row_of(record)
+        short = tuple(float(f"{loss:.3g}") for loss in losses)
+        mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
+        found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
+    return found
+
+
+def _curves(given: Material) -> str:
+    found = trained(given.done)
+    if not found:
+        return _paragraphs("The records hold no learning curves.")
+    first = found[0]
+    shown = [t for t in found if (t.dataset, t.name) == (first.dataset, first.name)]
+    lines = [figures.Curve(f"seed {t.seed}", t.epochs, t.losses, t.best) for t in shown]
+    title = f"Training loss of {_called(first.name)} on {first.dataset}"
+    svg = figures.curves(
+        "c-curves",
+        lines,
+        most_epochs=max(t.epochs[-1] for t in found),
+        least=min(min(t.losses) for t in found),
+        most=max(max(t.losses) for t in found),
+        title=title,
+        said=_told(shown),
+    )
+    data = csv_text(
+        ["seed", "epoch", "loss"],
+        [(t.seed, e, loss) for t in shown for e, loss in zip(t.epochs, t.losses, strict=True)],
+    )
+    caption = "A line a seed, a mark where its weights were kept. Both axes are logarithmic and the same for all."
+    return (
+        '<div class="controls" id="curve-controls"></div>\n'
+        f'<p id="curves-said">{escaped(f"{title}. {_told(shown)}")}</p>\n' + figure(svg, caption, data)
+    )
+
+
+def _told(shown: Sequence[Trained]) -> str:
+    return " ".join(
+        f"Seed {t.seed}: from {t.losses[0]:g} to {t.losses[-1]:g} in {_count(t.epochs[-1], 'epoch')}"
+        + (f", kept from epoch {t.best[0]}." if t.best else ".")
+        for t in shown
+    )
+
+
+def _failures(given: Material) -> str:
+    rows = given.failures
+    if not rows:
+        return _paragraphs("Nothing failed and nothing was skipped.")
+    counts = Counter(row["status"] for row in rows)
+    cells = [
+        Cells("dataset", [r["dataset"] for r in rows]),
+        Cells("status", [r["status"] for r in rows]),
+        Cells("model", [r["model"] for r in rows]),
+        Cells("protocol", [r["protocol"] for r in rows]),
+        Cells("split", ["" if {x["split"] for x in rows} == {"official"} else r["split"] for r in rows]),
+        Cells("seed", ["" if _missing(r["seed"]) else str(int(r["seed"])) for r in rows], True),
+        Cells("reason", [r["reason"] for r in rows]),
+        Cells("key", [r["key"] for r in rows]),
+    ]
+    said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    return _paragraphs(f"{said}. None of them is in any average.") + grid("t-failures", "Failed and skipped", cells)
+
+
+def _provenance(given: Material) -> str:
+    parts = []
+    if given.done:
+        cells = [Cells(title, texts, side == ">") for title, side, texts in render.machines(given.done)]
+        parts.append(grid("t-machines", "Machines", cells))
+        facts = [f"<dt>{escaped(what)}</dt><dd>{escaped(text)}</dd>" for what, text in render.origins(given.done)]
+        parts.append("<dl>\n" + "\n".join(facts) + "\n</dl>")
+    columns_of = [
+        Cells("column", [_marked(c) for c in given.columns]),
+        Cells("datasets", [str(len(c.cells)) for c in given.columns], True),
+        Cells("what it is", [c.said for c in given.columns]),
+        Cells("note", [c.note for c in given.columns]),
+    ]
+    if given.columns:
+        parts.append(grid("t-columns", "Columns", columns_of))
+    sources = {
+        c.origin.removeprefix(columns.PUBLISHED) for c in given.columns if c.origin.startswith(columns.PUBLISHED)
+    }
+    known = published.sources()
+    if sources:
+        parts.append("<h3>Published figures</h3>")
+        parts.append(
+            _items(
+                f"{name}: {known[name].paper}, {known[name].where}; split {known[name].split}, weights selected by "
+                f"{known[name].selected_by}. {known[name].note}"
+                for name in sorted(sources)
+            )
+        )
+    if given.commands:
+        parts.append("<h3>Commands</h3>\n<p>The records were made by:</p>")
+        parts.append(f'<pre class="box" tabindex="0">{escaped(chr(10).join(given.commands))}</pre>')
+    return "\n".join(parts)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The page
+
+
+def _data(given: Material) -> dict[str, Any]:
+    """Return what report.js draws from when another pair or another curve is chosen."""
+    places = sorted({place for column in given.columns for place in column.cells})
+    number = {place: i for i, place in enumerate(places)}
+
+    def cell(value: columns.Cell) -> list[float]:
+        return [round(value.accuracy, 6), *([round(value.std, 6)] if value.std else [])]
+
+    found = trained(given.done)
+    grids = list(dict.fromkeys(t.epochs for t in found))
+    at = {epochs: i for i, epochs in enumerate(grids)}
+    names, datasets = list(dict.fromkeys(t.name for t in found)), sorted({t.dataset for t in found})
+    return {
+        "places": [[figures.cleaned(place.dataset), figures.cleaned(place.split)] for place in places],
+        "columns": [
+            {
+                "name": figures.cleaned(_marked(column)),
+                "cells": {str(number[place]): cell(column.cells[place]) for place in sorted(column.cells)},
+            }
+            for column in given.columns
+        ],
+        "said": {
+            f"{x},{y}": figures.cleaned(_side_by_side(given.columns[x], given.columns[y]))
+            for x in range(len(given.columns))
+            for y in range(len(given.columns))
+            if x != y
+        },
+        "datasets": [figures.cleaned(dataset) for dataset in datasets],
+        "names": [figures.cleaned(_called(name)) for name in names],
+        "epochs": grids,
+        "curves": [
+            [datasets.index(t.dataset), names.index(t.name), t.seed, at[t.epochs], t.losses, t.best] for t in found
+        ],
+    }
+
+
+SECTIONS = (
+    ("headline", "Headline", _headline),
+    ("datasets", "Datasets", _datasets),
+    ("ranks", "Critical differences", _ranks),
+    ("pairs", "Pairs", _pairs),
+    ("scatter", "Two columns", _scatter),
+    ("time", "Accuracy and time", _time),
+    ("seeds", "Seed noise", _seeds),
+    ("selection", "Selection", _selection),
+    ("curves", "Learning curves", _curves),
+    ("failures", "Failures", _failures),
+    ("provenance", "Provenance", _provenance),
+)
+
+
+def page(given: Material) -> str:
+    """Return the page as HTML: one file, which the browser lets load nothing and run nothing but its own script."""
+    here = Path(__file__).parent
+    style, script = ((here / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+
+    def allowed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    policy = f"default-src 'none'; style-src {allowed(style)}; script-src {allowed(script)}"
+    made = {ident: (title, section(given)) for ident, title, section in SECTIONS}
+    counts = Counter(row["status"] for row in given.failures)
+    seconds = math.fsum(record.get("train_seconds") or 0.0 for record in given.done)
+    summed = (
+        f"{_count(len(given.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
+        f"{_count(len({row['dataset'] for row in given.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
+    )
+    links = "\n".join(f'<li><a href="#{i}">{escaped(title)}</a></li>' for i, (title, text) in made.items() if text)
+    sections = "\n".join(
+        f'<section id="{i}">\n<h2>{escaped(title)}</h2>\n{text}\n</section>'
+        for i, (title, text) in made.items()
+        if text
+    )
+    return f"""{FIRST_LINE}
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>tsfcn report</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>tsfcn report</h1>
+<p>{escaped(summed)} Every number comes from the records. Accuracies are fractions; the test set is looked at once,
+after training, unless a row is marked.</p>
+<nav aria-label="Contents"><ul>
+{links}
+</ul></nav>
+</header>
+<main>
+{sections}
+</main>
+<p id="live" class="hidden" role="status" aria-live="polite"></p>
+<script type="application/json" id="data">{embedded(_data(given))}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def report(results: Path, words: Sequence[str] = ()) -> str:
+    """Return the page of a results folder beside the columns that words name (`columns.read`).
+
+    Without words the published columns that stand beside ours are taken. Raises UserError where there are no records,
+    where they mix experiments under one name, and for a word that names nothing.
+    """
+    records = table.read(results)
+    ours = columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
+    others = columns.read(words) if words else None
+    path = results / "commands.txt"
+    commands = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return page(gather(records, ours, others, [line.strip() for line in commands if line.strip()]))
+
+
+def check(path: Path) -> None:
+    """Raise UserError where `path` is a file that is no report, which writing one would replace."""
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder: name a file to write, as {path / 'report.html'}")
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(FIRST_LINE.encode())) != FIRST_LINE.encode():
+                raise UserError(f"'{path}' is not a report of tsfcn's and would be replaced: write to another --out")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report of a results folder and print its path. Returns 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn report",
+        description="Write one HTML page from the records of a results folder: tables, tests and charts.",
+        epilog="A column is what `tsfcn compare` takes: a results folder, FOLDER:MODEL, a CSV, CSV:MODEL, a folder of "
+        "tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). Without one the published column beside "
+        "each of ours is taken.",
+    )
+    parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
+    parser.add_argument("columns", nargs="*", metavar="COLUMN", help="others to rank and to set side by side")
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: RESULTS/report.html)")
+    options = parser.parse_args(argv)
+    results = Path(options.results)
+    out = results / "report.html" if options.out is None else Path(options.out)
+    try:
+        check(out)
+        written = report(results, options.columns)
+        try:
+            store.replace(out, lambda file: file.write(written.encode()))
+        except OSError as error:
+            raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
