@@ -19,7 +19,7 @@ WIDTH = 440  # of most charts: wide enough to read, narrow enough for a phone
 N_SERIES = 6  # colours and shapes; a seventh series gets another pair of them
 DOT = 3.0  # radius of a mark
 LETTER = 6.7  # width of a letter of the labels, a little more than most have
-CURVE_FLOOR = 1e-9  # a loss below it is drawn at it, since the axis is logarithmic
+CURVE_FLOOR = 1e-6  # a loss below it is drawn at it, since the axis is logarithmic
 
 # What XML cannot hold, and what would turn around the direction of the text after it.
 _NOT_TEXT = re.compile(
@@ -167,6 +167,19 @@ def bars(positions: Sequence[float], sets: Iterable[Sequence[int]], *, gap: floa
     return sorted(made, key=lambda bar: (bar.stops[0], bar.stops[-1], bar.members))
 
 
+def _rank_axis(ranks: Sequence[float]) -> tuple[int, int]:
+    """Return the whole ranks between which all of the mean ranks lie."""
+    low, high = math.floor(min(ranks)), math.ceil(max(ranks))
+    return low, max(high, low + 1)
+
+
+def _stops(places: Iterable[tuple[float, float]]) -> list[str]:
+    return [f'<circle class="stop" cx="{number(x)}" cy="{number(y)}" r="2.8"/>' for x, y in places]
+
+
+RANKS = "Critical difference diagram: mean ranks, and bars that join methods no two of which differ"
+
+
 def critical_difference(
     ident: str, names: Sequence[str], ranks: Sequence[float], sets: Iterable[Sequence[int]], *, said: str
 ) -> str:
@@ -180,19 +193,17 @@ def critical_difference(
     labels = {i: f"{shorter(names[i], 38)}  {ranks[i]:.3f}" for i in order}
     sides = [max((len(labels[i]) for i in side), default=0) * LETTER + 16 for side in (order[:n_left], order[n_left:])]
     left = sides[0]
-    right = left + max(240.0, 640 - sum(sides))
-    width = right + sides[1]
-    scale = (right - left) / max(k - 1, 1)
-    at = [left + (rank - 1) * scale for rank in ranks]
+    right = left + max(360.0, 900 - sum(sides))
+    low, high = _rank_axis(ranks)
+    scale = (right - left) / (high - low)
+    at = [left + (rank - low) * scale for rank in ranks]
     found = bars(at, sets)
-    axis, first = 34.0, 48.0
+    axis, first = 34.0, 50.0
     below = first + 11 * len(found) + 10
-    parts = [
-        _text((left + right) / 2, 12, "mean rank, 1 is best", "middle", "soft"),
-        _line(left, axis, right, axis, "axis"),
-    ]
-    for rank in range(1, k + 1):
-        x = left + (rank - 1) * scale
+    parts = [_text((left + right) / 2, 12, "mean rank, 1 is best", "middle", "soft")]
+    parts.append(_line(left, axis, right, axis, "axis"))
+    for rank in range(low, high + 1):
+        x = left + (rank - low) * scale
         parts += [_line(x, axis - 5, x, axis, "axis"), _text(x, axis - 9, str(rank), "middle")]
     for side, members in (("end", order[:n_left]), ("start", order[: n_left - 1 : -1])):
         edge = left - 6 if side == "end" else right + 6
@@ -204,9 +215,36 @@ def critical_difference(
     for level, bar in enumerate(found):
         y = first + 11 * level + 2
         parts += [_line(start, y, end, y, "bar") for start, end in bar.pieces]
-        parts += [f'<circle class="stop" cx="{number(x)}" cy="{number(y)}" r="3.4"/>' for x in bar.stops]
-    title = "Critical difference diagram: mean ranks, and bars that join methods no two of which differ"
-    return _chart(ident, (width, below + 20 * n_left + 4), title, said, parts, {})
+        parts += _stops((x, y) for x in bar.stops)
+    return _chart(ident, (right + sides[1], below + 20 * n_left + 4), RANKS, said, parts, {})
+
+
+def rank_rows(
+    ident: str, names: Sequence[str], ranks: Sequence[float], sets: Iterable[Sequence[int]], *, said: str
+) -> str:
+    """Return the same diagram for a narrow screen: a row a method, best first, and the bars upright beside them."""
+    k = len(names)
+    order = sorted(range(k), key=lambda i: (ranks[i], i))
+    high, top = 34.0, 26.0
+    height = [0.0] * k
+    for row, i in enumerate(order):
+        height[i] = top + high * row + 22
+    found = bars(height, sets)
+    x0, x1 = 12.0, max(WIDTH - 18.0 - 12 * len(found), 200.0)
+    least, most = _rank_axis(ranks)
+    parts = []
+    for rank in range(least, most + 1):
+        x = x0 + (rank - least) / (most - least) * (x1 - x0)
+        parts += [_line(x, top, x, top + high * k, "grid"), _text(x, top - 6, str(rank), "middle", "small")]
+    for i in order:
+        x = x0 + (ranks[i] - least) / (most - least) * (x1 - x0)
+        parts.append(_text(x0, height[i] - 10, f"{shorter(names[i], 44)}  {ranks[i]:.3f}", kind="name"))
+        parts += [_line(x0, height[i], x, height[i], "span"), _mark(0, x, height[i], size=1.3)]
+    for level, bar in enumerate(found):
+        x = x1 + 14 + 12 * level
+        parts += [_line(x, start, x, end, "bar") for start, end in bar.pieces]
+        parts += _stops((x, y) for y in bar.stops)
+    return _chart(ident, (x1 + 20 + 12 * len(found), top + high * k + 4), RANKS, said, parts, {})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -226,7 +264,7 @@ def matrix(ident: str, names: Sequence[str], entries: Mapping[tuple[int, int], E
     """Return a matrix of pairs: row against column, three lines a cell. Tints are 0 at no difference, full at 0.05."""
     k = len(names)
     labels = [f"{i + 1}  {shorter(name, 36)}" for i, name in enumerate(names)]
-    left, top, wide, high = max(map(len, labels)) * LETTER + 10, 24.0, 84.0, 52.0
+    left, top, wide, high = max(map(len, labels)) * LETTER + 10, 24.0, 72.0, 50.0
     parts = [_text(left + wide * (j + 0.5), 16, str(j + 1), "middle") for j in range(k)]
     for i in range(k):
         y = top + high * i
@@ -279,7 +317,7 @@ def scatter(ident: str, points: Sequence[Point], x_name: str, y_name: str, *, lo
     Bars are one standard deviation over runs to either side. The four points farthest from the diagonal are named.
     report.js draws other points into the same frame, so it takes its geometry from the data attributes.
     """
-    x0, x1, y0, y1 = 46.0, WIDTH - 10.0, WIDTH - 52.0, 10.0
+    x0, x1, y0, y1 = 46.0, WIDTH - 10.0, WIDTH - 36.0, 26.0
 
     def at(value: float, start: float, end: float) -> float:
         return start + (min(max(value, low), 1) - low) / (1 - low) * (end - start)
@@ -292,7 +330,7 @@ def scatter(ident: str, points: Sequence[Point], x_name: str, y_name: str, *, lo
     parts.append(_line(x0, y0, x1, y1, "diagonal"))
     across, up = escaped(shorter(x_name, 48)), escaped(shorter(y_name, 48))
     parts.append(f'<text class="x-name" x="{number(x1)}" y="{number(y0 + 36)}" text-anchor="end">{across} →</text>')
-    parts.append(f'<text class="y-name name" x="{number(x0 + 6)}" y="{number(y1 + 14)}">↑ {up}</text>')
+    parts.append(f'<text class="y-name" x="4" y="12">↑ {up}</text>')
     parts.append('<g class="marks">')
     for p in points:
         x, y = at(p.x, x0, x1), at(p.y, y0, y1)
@@ -330,7 +368,16 @@ class Cloud:
     centre: tuple[float, float] | None = None
 
 
-_TIMES = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36_000, "10 h"), (360_000, "100 h"))
+_TIMES = (
+    (1, "1 s"),
+    (10, "10 s"),
+    (60, "1 min"),
+    (600, "10 min"),
+    (3600, "1 h"),
+    (36_000, "10 h"),
+    (360_000, "100 h"),
+    (3_600_000, "1000 h"),
+)
 
 
 def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: str) -> str:
@@ -340,7 +387,7 @@ def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: st
     first, last = math.log10(min(seconds, default=1)) - 0.05, math.log10(max(seconds, default=10)) + 0.05
     low = min([0.9, *accuracies])
     low = math.floor(low * 10 + 1e-9) / 10
-    x0, x1, y0, y1 = 46.0, WIDTH - 14.0, 290.0, 12.0
+    x0, x1, y0, y1 = 46.0, WIDTH - 14.0, 310.0, 28.0
 
     def at(s: float, a: float) -> tuple[float, float]:
         x = x0 + (math.log10(max(s, 0.1)) - first) / (last - first) * (x1 - x0)
@@ -355,7 +402,7 @@ def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: st
             x = at(second, low)[0]
             parts += [_line(x, y0, x, y1, "grid"), _text(x, y0 + 16, text, "middle")]
     parts.append(_text(x1, y0 + 34, "training, seconds a job →", "end", "soft"))
-    parts.append(_text(x0 + 4, y1 + 10, "↑ accuracy", kind="soft name"))
+    parts.append(_text(4, 14, "↑ accuracy", kind="soft"))
     for i, cloud in enumerate(clouds):
         for s, a, label in cloud.points:
             parts.append(_mark(i, *at(s, a), title=label, kind="faint"))
@@ -382,7 +429,7 @@ def strips(ident: str, rows: Sequence[Strip], *, title: str, said: str) -> str:
     ends = [abs(v) for row in rows for v in row.values]
     ends += [abs(row.published) + (row.published_std or 0) for row in rows if row.published is not None]
     reach = max([*ends, 0.005]) * 1.04
-    x0, x1, top, high = 158.0, WIDTH - 12.0, 26.0, 14.0
+    x0, x1, top, high = 158.0, WIDTH - 20.0, 26.0, 14.0
 
     def at(value: float) -> float:
         return x0 + (value / reach + 1) / 2 * (x1 - x0)
@@ -426,7 +473,7 @@ def forest(ident: str, rows: Sequence[Range], *, axis: str, title: str, said: st
     """Return an estimate and its interval on a line each, under its label; the line at 0 is no difference."""
     ends = [abs(v) for row in rows for v in (row.value, row.low, row.high) if not math.isnan(v)]
     reach = max([*ends, 0.005]) * 1.05
-    x0, x1, top, high = 12.0, WIDTH - 12.0, 8.0, 36.0
+    x0, x1, top, high = 20.0, WIDTH - 20.0, 8.0, 36.0
 
     def at(value: float) -> float:
         return x0 + (value / reach + 1) / 2 * (x1 - x0)
@@ -439,8 +486,8 @@ def forest(ident: str, rows: Sequence[Range], *, axis: str, title: str, said: st
         parts.append(_text(x, bottom + 15, f"{tick:+.3f}".rstrip("0") if tick != 0 else "0", "middle", "small"))
     for i, row in enumerate(rows):
         y = top + high * i
-        parts.append(_text(x0, y + 13, shorter(row.label, 44), kind="name"))
-        parts.append(_text(x1, y + 13, row.text, "end", "name small"))
+        parts.append(_text(4, y + 13, shorter(row.label, 44), kind="name"))
+        parts.append(_text(WIDTH - 4, y + 13, row.text, "end", "name small"))
         if not math.isnan(row.low):
             parts.append(_line(at(row.low), y + 25, at(row.high), y + 25, "span"))
         parts.append(_mark(row.series, at(row.value), y + 25, size=1.3))
@@ -466,7 +513,7 @@ def curves(
     most_epochs, least, most: the axes' ends, whatever is drawn. report.js draws other curves into the same frame, so it
     takes its geometry from the data attributes.
     """
-    x0, x1, y0, y1 = 46.0, WIDTH - 12.0, 270.0, 12.0
+    x0, x1, y0, y1 = 46.0, WIDTH - 12.0, 286.0, 28.0
     bottom, top = math.floor(math.log10(max(least, CURVE_FLOOR))), math.ceil(math.log10(max(most, 1e-8)) + 1e-9)
     top = max(top, bottom + 1)
     decades = math.log10(max(most_epochs, 2))
@@ -484,7 +531,7 @@ def curves(
         x = at(10**power, 1)[0]
         parts += [_line(x, y0, x, y1, "grid"), _text(x, y0 + 16, str(10**power), "middle", "small")]
     parts.append(_text(x1, y0 + 34, "epoch →", "end", "soft"))
-    parts.append(_text(x0 + 4, y0 + 34, "↑ training loss, nats", kind="soft"))
+    parts.append(_text(4, 14, "↑ training loss, nats", kind="soft"))
     parts.append('<g class="marks">')
     for i, line in enumerate(lines):
         track = "L".join(
@@ -499,4 +546,4 @@ def curves(
     parts.append("</g>")
     facts = {"x0": x0, "x1": x1, "y0": y0, "y1": y1, "bottom": bottom, "top": top, "decades": decades}
     data = {name: number(value, 6) for name, value in facts.items()}
-    return _chart(ident, (WIDTH, y0 + 50 + 16 * max(min(len(lines), 10), 5)), title, said, parts, data)
+    return _chart(ident, (WIDTH, y0 + 50 + 16 * min(len(lines), 10)), title, said, parts, data)

@@ -53,6 +53,11 @@
     return button;
   }
 
+  const firstLine = (cell) => {
+    const second = cell.querySelector("small")?.textContent ?? "";
+    return second ? cell.textContent.slice(0, -second.length) : cell.textContent;
+  };
+
   // A cell's second line becomes a column of its own.
   function tableText(table) {
     const heads = [...table.tHead.rows[0].cells];
@@ -61,9 +66,8 @@
     for (const row of table.tBodies[0].rows) {
       if (row.hidden) continue;
       lines.push([...row.cells].flatMap((cell, i) => {
-        const second = cell.querySelector("small")?.textContent ?? "";
-        const first = second ? cell.textContent.slice(0, -second.length) : cell.textContent;
-        return heads[i].dataset.second ? [first, second] : [first];
+        const first = firstLine(cell);
+        return heads[i].dataset.second ? [first, cell.querySelector("small")?.textContent ?? ""] : [first];
       }));
     }
     return lines.map((line) => line.map(quoted).join(",")).join("\n") + "\n";
@@ -73,7 +77,7 @@
 
   const worth = (cell, numeric) => {
     if (!numeric) return cell.textContent.toLowerCase();
-    const value = parseFloat(cell.dataset.v ?? cell.textContent);
+    const value = parseFloat(cell.dataset.v ?? firstLine(cell));
     return Number.isNaN(value) ? null : value;
   };
 
@@ -92,33 +96,50 @@
     table.tBodies[0].append(...rows.map(([, , row]) => row));
   }
 
-  function filter(table, input, output) {
+  function filter(table, input, choices, output) {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = [...table.tBodies[0].rows];
     for (const row of rows) {
       row.told ??= [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
-      row.hidden = !words.every((word) => row.told.includes(word));
+      row.hidden = !words.every((word) => row.told.includes(word))
+        || !choices.every(([select, column]) => select.value === "" || firstLine(row.cells[column]) === select.value);
     }
     output.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
   }
 
+  function filters(table, controls) {
+    const label = made("label", {}, "Filter: rows with all of these words");
+    const input = made("input", { type: "search", id: `${table.id}-filter`, autocomplete: "off", spellcheck: "false" });
+    const output = made("output", { for: input.id });
+    const choices = [];
+    const changed = () => filter(table, input, choices, output);
+    input.addEventListener("input", changed);
+    label.append(input);
+    controls.append(label);
+    [...table.tHead.rows[0].cells].forEach((head, column) => {
+      if (!("choice" in head.dataset)) return;
+      const texts = new Set([...table.tBodies[0].rows].map((row) => firstLine(row.cells[column])));
+      const wrap = made("label", {}, head.textContent);
+      const select = made("select");
+      select.append(new Option("all", ""));
+      for (const text of [...texts].filter(Boolean).sort()) select.append(new Option(text, text));
+      select.addEventListener("change", changed);
+      wrap.append(select);
+      controls.append(wrap);
+      choices.push([select, column]);
+    });
+    controls.append(output);
+    changed();
+  }
+
   for (const table of document.querySelectorAll("table.sortable")) {
+    const controls = made("div", { class: "controls" });
+    if (table.classList.contains("filtered")) filters(table, controls);
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       const button = made("button", { type: "button" }, head.textContent);
       button.addEventListener("click", () => sort(table, column, head));
       head.replaceChildren(button);
     });
-    const controls = made("div", { class: "controls" });
-    if (table.classList.contains("filtered")) {
-      const label = made("label", {}, "Filter: rows with all of these words");
-      const input = made("input", { type: "search", id: `${table.id}-filter`, autocomplete: "off", spellcheck: "false" });
-      input.placeholder = "fcn different";
-      const output = made("output", { for: input.id });
-      input.addEventListener("input", () => filter(table, input, output));
-      label.append(input);
-      controls.append(label, output);
-      filter(table, input, output);
-    }
     controls.append(copier(() => tableText(table)));
     table.closest(".box").before(controls);
   }
@@ -212,7 +233,7 @@
     const [x0, x1, y0, y1, bottom, top, decades] = ["x0", "x1", "y0", "y1", "bottom", "top", "decades"]
       .map((key) => Number(svg.dataset[key]));
     const at = (epoch, loss) => {
-      const share = (Math.log10(Math.max(loss, 1e-9)) - bottom) / (top - bottom);
+      const share = (Math.log10(Math.max(loss, 1e-6)) - bottom) / (top - bottom);
       return [x0 + (Math.log10(Math.max(epoch, 1)) / decades) * (x1 - x0), y0 + Math.min(Math.max(share, 0), 1) * (y1 - y0)];
     };
     const shown = data.curves.filter(([d, n]) => d === dataset && n === name);
@@ -237,7 +258,7 @@
       mark(i, x0 + 5, y0 + 50 + 16 * i, 1.2);
       marks.append(drawn("text", { x: px(x0 + 16), y: px(y0 + 54 + 16 * i) }, `seed ${seed}`));
     });
-    const height = y0 + 50 + 16 * Math.max(Math.min(shown.length, 10), 5);
+    const height = y0 + 50 + 16 * Math.min(shown.length, 10);
     svg.setAttribute("viewBox", `0 0 440 ${px(height)}`);
     const title = `Training loss of ${data.names[name]} on ${data.datasets[dataset]}`;
     const said = shown.map(([, , seed, grid, losses, best]) => {
@@ -247,7 +268,7 @@
     }).join(" ");
     byId("c-curves-title").textContent = title;
     byId("c-curves-desc").textContent = said;
-    byId("curves-said").textContent = `${title}. ${said}`;
+    byId("curves-said").textContent = `${title}.`;
     replaceData(svg, csv([
       ["seed", "epoch", "loss"],
       ...shown.flatMap(([, , seed, grid, losses]) => losses.map((loss, k) => [seed, data.epochs[grid][k], loss])),

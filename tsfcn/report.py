@@ -100,8 +100,16 @@ def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
 
 
 def beside(rows: Iterable[Row]) -> list[Column]:
-    """Return the published columns whose figures stand beside rows of an accuracy table."""
-    pairs = {(row["published_source"], row["model"]) for row in rows if row["published_source"]}
+    """Return the published column beside each of ours in an accuracy table: that of its source with most datasets."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        if row["published_source"]:
+            found[row["model"], row["protocol"]].add(row["published_source"])
+    known = published.sources()
+    pairs = {
+        (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
+        for (model, _), sources in found.items()
+    }
     return columns.read(f"{columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
 
@@ -134,6 +142,7 @@ class Cells:
     values: Sequence[float] = ()  # where the text does not begin with its number
     second: str = ""  # title of the second lines
     seconds: Sequence[str] = field(default=())
+    choice: bool = False  # report.js lets one choose among its texts, in a filtered table
 
 
 def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = False) -> str:
@@ -145,6 +154,7 @@ def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = F
     head = "".join(
         f'<th scope="col"{" class=n" if c.number else ""}'
         + (f' data-second="{escaped(c.second)}"' if any(c.seconds) else "")
+        + (" data-choice" if c.choice else "")
         + f">{escaped(c.title)}</th>"
         for c in shown
     )
@@ -154,7 +164,7 @@ def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = F
         for j, c in enumerate(shown):
             value = f' data-v="{c.values[i]:.6g}"' if len(c.values) > 0 and not math.isnan(c.values[i]) else ""
             second = f"<small>{escaped(c.seconds[i])}</small>" if len(c.seconds) > 0 and c.seconds[i] else ""
-            tag = '<th scope="row">' if j == 0 else f"<td{' class=n' if c.number else ''}{value}>"
+            tag = f'<th scope="row"{value}>' if j == 0 else f"<td{' class=n' if c.number else ''}{value}>"
             line.append(f"{tag}{escaped(c.texts[i])}{second}</{'th' if j == 0 else 'td'}>")
         body.append(f"<tr>{''.join(line)}</tr>")
     kind = "sortable filtered" if filtered else "sortable"
@@ -170,7 +180,8 @@ def figure(svg: str, caption: str, data: str, *, kind: str = "") -> str:
     return (
         f'<figure{f" class={kind}" if kind else ""}>\n<div class="box" tabindex="0" role="group" '
         f'aria-label="{escaped(caption)}">\n{svg}\n</div>\n<figcaption>{escaped(caption)}</figcaption>\n'
-        f'<details class="data"><summary>Data as CSV</summary><pre>{escaped(data)}</pre></details>\n</figure>'
+        f'<div class="tools"><details class="data"><summary>Data as CSV</summary><pre>{escaped(data)}</pre></details>'
+        "</div>\n</figure>"
     )
 
 
@@ -341,11 +352,20 @@ def _headline(given: Material) -> str:
         return "" if judged is None else ", ".join(f"{n} {word}" for word, n in judged.counts.items())
 
     cells = [
-        Cells("model", [line["model"] for line in lines]),
-        Cells("protocol", [line["protocol"] for line in lines]),
+        Cells(
+            "model",
+            [line["model"] for line in lines],
+            second="protocol",
+            seconds=[line["protocol"] for line in lines],
+        ),
         Cells("split", ["" if {x["split"] for x in lines} == {"official"} else line["split"] for line in lines]),
-        Cells("datasets", [str(line["n_datasets"]) for line in lines], True),
-        Cells("jobs", [str(line["n_jobs"]) for line in lines], True),
+        Cells(
+            "datasets",
+            [str(line["n_datasets"]) for line in lines],
+            True,
+            second="jobs",
+            seconds=[_count(line["n_jobs"], "job") for line in lines],
+        ),
         Cells(
             "mean accuracy",
             [fraction(line["mean_accuracy"]) for line in lines],
@@ -353,22 +373,12 @@ def _headline(given: Material) -> str:
             second="95 % over datasets",
             seconds=[line["interval"] for line in lines],
         ),
-        Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
-        Cells(
-            "on common datasets",
-            ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
-            True,
-            second="common datasets",
-            seconds=["" if alike or not line["n_common"] else str(line["n_common"]) for line in lines],
-        ),
-        Cells("mean rank", [fraction(line["mean_rank"]) for line in lines], True),
-        Cells("wins", ["" if _missing(line["wins"]) else str(int(line["wins"])) for line in lines], True),
         Cells(
             "published",
             [fraction(line.get("theirs", math.nan)) for line in lines],
             True,
-            second="datasets with a figure",
-            seconds=["" if j is None else f"{len(j.verdicts)} datasets" for j in judgements],
+            second="on",
+            seconds=["" if j is None else _count(len(j.verdicts), "dataset") for j in judgements],
         ),
         Cells(
             "ours minus published",
@@ -385,6 +395,21 @@ def _headline(given: Material) -> str:
         ),
         Cells("verdicts of datasets", [counted(j) for j in judgements]),
         Cells(
+            "on common datasets",
+            ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
+            True,
+            second="on",
+            seconds=["" if alike or not line["n_common"] else _count(line["n_common"], "dataset") for line in lines],
+        ),
+        Cells(
+            "mean rank",
+            [fraction(line["mean_rank"]) for line in lines],
+            True,
+            second="wins",
+            seconds=["" if _missing(line["wins"]) else _count(int(line["wins"]), "win") for line in lines],
+        ),
+        Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
+        Cells(
             "time",
             [render.duration(line["total_seconds"]) for line in lines],
             True,
@@ -398,7 +423,9 @@ def _headline(given: Material) -> str:
         "over other datasets like these; the 90 % interval of a verdict how it would move over other seeds."
     )
     if any(not math.isnan(line["mean_rank"]) for line in lines):
-        words += _paragraphs("Ranks and wins are over the datasets that all rows have. Time is training and testing.")
+        words += _paragraphs(
+            "Ranks and wins are among these rows, over the datasets that all have. Time is training and testing."
+        )
     if given.n_resampled:
         words += _paragraphs(
             f"{_count(given.n_resampled, 'row')} of resampled splits are not listed here; their means over resamples "
@@ -426,8 +453,13 @@ def _datasets(given: Material) -> str:
 
     cells = [
         Cells("dataset", [r["dataset"] for r in rows]),
-        Cells("model", [r["model"] for r in rows]),
-        Cells("protocol", [r["protocol"] for r in rows]),
+        Cells(
+            "model",
+            [r["model"] for r in rows],
+            second="protocol",
+            seconds=[r["protocol"] for r in rows],
+            choice=True,
+        ),
         Cells("split", ["" if {x["split"] for x in rows} == {"official"} else r["split"] for r in rows]),
         Cells(
             "accuracy",
@@ -451,7 +483,13 @@ def _datasets(given: Material) -> str:
             second="90 % over seeds",
             seconds=["" if v is None else _between(v.low, v.high, sign=True) for v in found],
         ),
-        Cells("verdict", ["" if v is None else v.said for v in found]),
+        Cells(
+            "verdict",
+            ["" if v is None else v.word for v in found],
+            second="what is missing",
+            seconds=["" if v is None else v.said.removeprefix(v.word).lstrip(",: ") for v in found],
+            choice=True,
+        ),
         Cells("last weights", [fraction(r["last"]) for r in rows], True),
         Cells("held-out", [fraction(r["selected"]) for r in rows], True),
         Cells(
@@ -487,7 +525,10 @@ def _datasets(given: Material) -> str:
 
 
 def _ranks(given: Material) -> str:
-    left = [f"{name} is left out: {why}." for name, why in given.choice.left_out]
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, why in given.choice.left_out:
+        reasons[why].append(name)
+    left = [f"Left out: {_listed(names)} ({why})." for why, names in reasons.items()]
     made = given.made
     if made is None:
         only = "No column has results" if not given.columns else "There is a single column to rank"
@@ -500,9 +541,11 @@ def _ranks(given: Material) -> str:
     sets.sort(key=lambda members: [order.index(names.index(name)) for name in members])
     together = "; ".join("{" + ", ".join(members) + "}" for members in sets) or "none, every two differ"
     ranked = ", ".join(f"{names[i]} {made.mean_ranks[i]:.3f}" for i in order)
-    said = f"Mean ranks over {_count(len(made.places), 'dataset')}, best first: {ranked}. "
-    said += f"Sets of which no two differ: {together}."
-    svg = figures.critical_difference("c-ranks", names, made.mean_ranks.tolist(), made.cliques, said=said)
+    differ = f"Sets of which no two differ, best first: {together}."
+    said = f"Mean ranks over {_count(len(made.places), 'dataset')}, best first: {ranked}. {differ}"
+    ranks, sets_at = made.mean_ranks.tolist(), made.cliques
+    svg = f'<div class="broad">{figures.critical_difference("c-ranks", names, ranks, sets_at, said=said)}</div>\n'
+    svg += f'<div class="narrow">{figures.rank_rows("c-ranks-narrow", names, ranks, sets_at, said=said)}</div>'
     data = csv_text(
         ["column", "mean_rank", "mean_accuracy", "wins", "sets"],
         [
@@ -522,9 +565,9 @@ def _ranks(given: Material) -> str:
     )
     return "\n".join(
         [
-            _paragraphs(said),
             _items([*_compared(made), *left]),
             figure(svg, caption, data, kind="wide"),
+            _paragraphs(differ),
         ]
     )
 
@@ -551,13 +594,16 @@ def _compared(made: compare.Comparison) -> list[str]:
             f"{_count(len(made.places), 'dataset')} cannot show a difference between {len(made.columns)} columns: "
             f"{enough} are needed. That no two differ says nothing here."
         )
+    noted: dict[tuple[str, str], list[str]] = defaultdict(list)
     for i, column in enumerate(made.columns):
-        noted = defaultdict(list)
+        of: dict[str, list[str]] = defaultdict(list)
         for place, cells in zip(made.places, made.cells, strict=True):
             if cells[i].note:
-                noted[cells[i].note].append(place.dataset)
-        lines += [f"To be read with care: {column.name} on {_listed(d)} ({note})." for note, d in sorted(noted.items())]
+                of[cells[i].note].append(place.dataset)
+        for note, datasets in of.items():
+            noted[note, _listed(datasets)].append(column.name)
         lines += [f"{column.name}: {column.note}."] if column.note else []
+    lines += [f"To be read with care: {_listed(names)} on {d} ({note})." for (note, d), names in sorted(noted.items())]
     return lines
 
 
@@ -592,7 +638,7 @@ def _pairs(given: Material) -> str:
                 *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
             )
         )
-    said = f"Of {_count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 20)}." if found else ".")
+    said = f"Of {_count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 6)}." if found else ".")
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     caption = (
@@ -631,18 +677,17 @@ def _pairs(given: Material) -> str:
 
 
 def _scatter(given: Material) -> str:
-    """Return the scatter of the first of our columns and what it has most datasets in common with."""
+    """Return the scatter of one of ours beside the same model in a paper, or beside what else has most in common."""
     found = given.columns
-    options = [
-        (len(set(found[i].cells) & set(found[j].cells)), i < given.n_ours and j >= given.n_ours, -i, -j)
-        for i in range(len(found))
-        for j in range(i + 1, len(found))
-    ]
-    if not options or max(options)[0] == 0:
+    options = []
+    for i in range(len(found)):
+        for j in range(i + 1, len(found)):
+            n = len(set(found[i].cells) & set(found[j].cells))
+            paper = i < given.n_ours <= j and found[j].name.rpartition("/")[2] == found[i].name.partition(" (")[0]
+            options.append((n > 0, paper, i < given.n_ours <= j, n, -i, -j))
+    if not options or not max(options)[0]:
         return _paragraphs("No two columns have a dataset on the same split in common: nothing to set side by side.")
-    # Ours beside a paper's before two of ours; then what has most in common.
-    _, _, y, x = max(options, key=lambda option: (option[0] > 0, option[1], option[0], option[2], option[3]))
-    y, x = -y, -x
+    y, x = (-i for i in max(options)[-2:])
     places = _shared(found[x], found[y])
     points = [
         figures.Point(
@@ -728,10 +773,8 @@ def _time(given: Material) -> str:
         else "No dataset is common to all, so that there are no means to compare."
     )
     machines = sorted({str(r.get("hardware") or "not recorded") for r in given.done})
-    devices = f"Seconds are wall clock, measured on {_listed(machines, 6)}"
-    devices += (
-        ", and on one that may have been busy with other things." if len(machines) == 1 else "; they compare with care."
-    )
+    devices = f"Seconds are wall clock on {'; '.join(machines[:6])}"
+    devices += ", each a job of several perhaps: compare them with care."
     data = csv_text(
         ["dataset", "model", "protocol", "split", "seconds_a_job", "accuracy"],
         [
@@ -938,10 +981,12 @@ def _curves(given: Material) -> str:
         ["seed", "epoch", "loss"],
         [(t.seed, e, loss) for t in shown for e, loss in zip(t.epochs, t.losses, strict=True)],
     )
-    caption = "A line a seed, a mark where its weights were kept. Both axes are logarithmic and the same for all."
-    return (
-        '<div class="controls" id="curve-controls"></div>\n'
-        f'<p id="curves-said">{escaped(f"{title}. {_told(shown)}")}</p>\n' + figure(svg, caption, data)
+    caption = (
+        "A line a seed, a mark where its weights were kept. Both axes are logarithmic and the same for all choices; a "
+        f"loss below {figures.CURVE_FLOOR:g} is drawn there."
+    )
+    return f'<div class="controls" id="curve-controls"></div>\n<p id="curves-said">{escaped(title)}.</p>\n' + figure(
+        svg, caption, data
     )
 
 
@@ -1053,8 +1098,8 @@ SECTIONS = (
     ("pairs", "Pairs", _pairs),
     ("scatter", "Two columns", _scatter),
     ("time", "Accuracy and time", _time),
-    ("seeds", "Seed noise", _seeds),
     ("selection", "Selection", _selection),
+    ("seeds", "Seed noise", _seeds),
     ("curves", "Learning curves", _curves),
     ("failures", "Failures", _failures),
     ("provenance", "Provenance", _provenance),
