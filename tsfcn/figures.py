@@ -368,6 +368,7 @@ class Cloud:
     centre: tuple[float, float] | None = None
 
 
+_FEW = 3  # ticks, below which there are some between
 _TIMES = (
     (1, "1 s"),
     (10, "10 s"),
@@ -378,6 +379,7 @@ _TIMES = (
     (360_000, "100 h"),
     (3_600_000, "1000 h"),
 )
+_FINE = ((3, "3 s"), (30, "30 s"), (180, "3 min"), (1800, "30 min"), (10_800, "3 h"), (108_000, "30 h"))
 
 
 def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: str) -> str:
@@ -397,10 +399,11 @@ def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: st
     for tick in ticks(low, 1):
         y = at(1, tick)[1]
         parts += [_line(x0, y, x1, y, "grid"), _text(x0 - 6, y + 4, number(tick, 2), "end")]
-    for second, text in _TIMES:
-        if first <= math.log10(second) <= last:
-            x = at(second, low)[0]
-            parts += [_line(x, y0, x, y1, "grid"), _text(x, y0 + 16, text, "middle")]
+    coarse = [(second, text) for second, text in _TIMES if first <= math.log10(second) <= last]
+    fine = [(second, text) for second, text in _FINE if first <= math.log10(second) <= last]
+    for second, text in coarse if len(coarse) >= _FEW else sorted({*coarse, *fine}):
+        x = at(second, low)[0]
+        parts += [_line(x, y0, x, y1, "grid"), _text(x, y0 + 16, text, "middle")]
     parts.append(_text(x1, y0 + 34, "training, seconds a job →", "end", "soft"))
     parts.append(_text(4, 14, "↑ accuracy", kind="soft"))
     for i, cloud in enumerate(clouds):

@@ -692,9 +692,8 @@ def _scatter(given: Material) -> str:
     points = [
         figures.Point(
             _placed(p),
-            *(found[x].cells[p].accuracy, found[y].cells[p].accuracy),
-            found[x].cells[p].std,
-            found[y].cells[p].std,
+            *(round(found[i].cells[p].accuracy, 6) for i in (x, y)),
+            *(None if (std := found[i].cells[p].std) is None else round(std, 6) for i in (x, y)),
         )
         for p in places
     ]
@@ -773,8 +772,7 @@ def _time(given: Material) -> str:
         else "No dataset is common to all, so that there are no means to compare."
     )
     machines = sorted({str(r.get("hardware") or "not recorded") for r in given.done})
-    devices = f"Seconds are wall clock on {'; '.join(machines[:6])}"
-    devices += ", each a job of several perhaps: compare them with care."
+    devices = f"Seconds are wall clock on {'; '.join(machines[:6])}. A job may have shared its processor with others."
     data = csv_text(
         ["dataset", "model", "protocol", "split", "seconds_a_job", "accuracy"],
         [
