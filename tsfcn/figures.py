@@ -2,7 +2,7 @@
 
 Pure functions of what they are given: the same numbers give the same bytes. Nothing is told by colour alone: series
 differ in shape too, and what is significant has a sign. Colours and fonts come from the page's style sheet
-(report.css), so that a chart follows it from light to dark; the classes `s0` to `s5` are its series. Lengths are in
+(page.css), so that a chart follows it from light to dark; the classes `s0` to `s5` are its series. Lengths are in
 pixels of the view box.
 """
 
@@ -315,7 +315,7 @@ def scatter(ident: str, points: Sequence[Point], x_name: str, y_name: str, *, lo
     """Return a scatter of two columns from `low` to 1 on both axes: above the diagonal the one of the y axis is better.
 
     Bars are one standard deviation over runs to either side. The four points farthest from the diagonal are named.
-    report.js draws other points into the same frame, so it takes its geometry from the data attributes.
+    page.js draws other points into the same frame, so it takes its geometry from the data attributes.
     """
     x0, x1, y0, y1 = 46.0, WIDTH - 10.0, WIDTH - 36.0, 26.0
 
@@ -513,7 +513,7 @@ def curves(
 ) -> str:
     """Return learning curves, both axes logarithmic; a mark where the weights were kept.
 
-    most_epochs, least, most: the axes' ends, whatever is drawn. report.js draws other curves into the same frame, so it
+    most_epochs, least, most: the axes' ends, whatever is drawn. page.js draws other curves into the same frame, so it
     takes its geometry from the data attributes.
     """
     x0, x1, y0, y1 = 46.0, WIDTH - 12.0, 286.0, 28.0

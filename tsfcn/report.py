@@ -11,16 +11,11 @@ time of its making and no path. docs/report.md says how to read it.
 from __future__ import annotations
 
 import argparse
-import base64
-import csv
-import hashlib
-import io
-import json
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,190 +25,15 @@ from tsfcn import columns, compare, figures, published, render, stats, store, ta
 from tsfcn.columns import Column, Place
 from tsfcn.errors import UserError
 from tsfcn.figures import escaped
+from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed, trained
+from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
 from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, signed
-
-FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"
-CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold
-ALPHA = 0.05
-
-Record = Mapping[str, Any]
-Row = Mapping[Any, Any]  # of an accuracy table
-Name = tuple[str, str, str]  # model, protocol, split: what one line of a chart stands for
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
     "accuracy_selected": "held-out cases",
     "accuracy_test_oracle": f"oracle ({TEST_SELECTED})",
 }
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is compared
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which columns are ranked, and why the others are not."""
-
-    ranked: tuple[Column, ...]
-    left_out: tuple[tuple[str, str], ...]  # name, why
-
-
-def needed(n_columns: int, alpha: float = ALPHA) -> int:
-    """Return the fewest datasets with which two of so many columns could be shown to differ (signed ranks, Holm).
-
-    The least p of m datasets is 2^(1 - m), and the first step of Holm multiplies it by the number of pairs.
-
-    >>> needed(2), needed(3), needed(6)
-    (6, 7, 10)
-    """
-    m = 1
-    while 2.0 ** (1 - m) * n_columns * (n_columns - 1) / 2 >= alpha:
-        m += 1
-    return m
-
-
-def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
-    """Return the columns that are ranked together: ours before others, those with many datasets before those with few.
-
-    A column is taken if the datasets that all have in common do not become fewer, or stay enough to show a difference
-    (`needed`). Columns that were selected on the test set are never ranked.
-    """
-    taken: list[Column] = []
-    common: set[Place] = set()
-    left_out = []
-    for column in [c for group in (ours, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
-        if TEST_SELECTED in column.marks:
-            left_out.append((column.name, f"{TEST_SELECTED}: it would win by that"))
-            continue
-        shared = common & set(column.cells) if taken else set(column.cells)
-        enough = needed(len(taken) + 1) if taken else 1
-        if taken and len(shared) < min(enough, len(common)):
-            left = _count(len(shared), "dataset") if shared else "no dataset"
-            left_out.append((column.name, f"it would leave {left} in common, {enough} are needed to show a difference"))
-            continue
-        if shared:
-            taken.append(column)
-            common = shared
-    order = {column.name: i for i, column in enumerate([*ours, *others])}
-    return Choice(tuple(sorted(taken, key=lambda c: order[c.name])), tuple(left_out))
-
-
-def beside(rows: Iterable[Row]) -> list[Column]:
-    """Return the published column beside each of ours in an accuracy table: that of its source with most datasets."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        if row["published_source"]:
-            found[row["model"], row["protocol"]].add(row["published_source"])
-    known = published.sources()
-    pairs = {
-        (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
-        for (model, _), sources in found.items()
-    }
-    return columns.read(f"{columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
-
-
-def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
-    """Return the other columns, with the name of their file before their own where ours has the same; no paths."""
-    known = {column.name for column in ours}
-    made = []
-    for column in others:
-        name = column.name.removeprefix(f"{column.origin}:")
-        if name in known:
-            name = f"{Path(column.origin).name or 'other'}: {name}"
-        if name in known:
-            raise UserError(f"column '{name}' is named twice: name each once")
-        known.add(name)
-        made.append(replace(column, name=name))
-    return made
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Pieces of HTML
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A column of a table: what is shown, the value that it sorts by, and a second line."""
-
-    title: str
-    texts: Sequence[str]
-    number: bool = False
-    values: Sequence[float] = ()  # where the text does not begin with its number
-    second: str = ""  # title of the second lines
-    seconds: Sequence[str] = field(default=())
-    choice: bool = False  # report.js lets one choose among its texts, in a filtered table
-
-
-def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = False) -> str:
-    """Return a table; columns with nothing in them are left out. The first column names the row.
-
-    report.js makes the headers sort, and for a filtered one a field that keeps the rows with all words typed.
-    """
-    shown = [column for column in cells if any(column.texts) or any(column.seconds)]
-    head = "".join(
-        f'<th scope="col"{" class=n" if c.number else ""}'
-        + (f' data-second="{escaped(c.second)}"' if any(c.seconds) else "")
-        + (" data-choice" if c.choice else "")
-        + f">{escaped(c.title)}</th>"
-        for c in shown
-    )
-    body = []
-    for i in range(len(shown[0].texts) if shown else 0):
-        line = []
-        for j, c in enumerate(shown):
-            value = f' data-v="{c.values[i]:.6g}"' if len(c.values) > 0 and not math.isnan(c.values[i]) else ""
-            second = f"<small>{escaped(c.seconds[i])}</small>" if len(c.seconds) > 0 and c.seconds[i] else ""
-            tag = f'<th scope="row"{value}>' if j == 0 else f"<td{' class=n' if c.number else ''}{value}>"
-            line.append(f"{tag}{escaped(c.texts[i])}{second}</{'th' if j == 0 else 'td'}>")
-        body.append(f"<tr>{''.join(line)}</tr>")
-    kind = "sortable filtered" if filtered else "sortable"
-    return (
-        f'<div class="box" tabindex="0" role="region" aria-label="{escaped(caption)}">\n'
-        f'<table id="{ident}" class="{kind}">\n<caption>{escaped(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>\n</div>"
-    )
-
-
-def figure(svg: str, caption: str, data: str, *, kind: str = "") -> str:
-    """Return a chart with its caption and its data as CSV, which report.js lets one copy."""
-    return (
-        f'<figure{f" class={kind}" if kind else ""}>\n<div class="box" tabindex="0" role="group" '
-        f'aria-label="{escaped(caption)}">\n{svg}\n</div>\n<figcaption>{escaped(caption)}</figcaption>\n'
-        f'<div class="tools"><details class="data"><summary>Data as CSV</summary><pre>{escaped(data)}</pre></details>'
-        "</div>\n</figure>"
-    )
-
-
-def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV; None and NaN become nothing."""
-
-    def cell(value: object) -> object:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        return f"{value:.6g}" if isinstance(value, float) else figures.cleaned(value)
-
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([header, *([cell(value) for value in row] for row in rows)])
-    return out.getvalue()
-
-
-def embedded(data: object) -> str:
-    """Return data as JSON that may stand in a script element: no sign of it can end the element or begin a comment."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 is escaped as well
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _paragraphs(*texts: str) -> str:
-    return "\n".join(f"<p>{escaped(text)}</p>" for text in texts if text)
-
-
-def _items(texts: Iterable[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escaped(text)}</li>" for text in texts) + "\n</ul>"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _p(value: float) -> str:
@@ -226,86 +46,8 @@ def _between(low: float, high: float, *, sign: bool = False) -> str:
     return f"{signed(low)} to {signed(high)}" if sign else f"{fraction(low)} to {fraction(high)}"
 
 
-def _called(name: Name) -> str:
-    model, protocol, split = name
-    return f"{model} ({protocol})" + ("" if split == "official" else f", {split}")
-
-
 def _listed(names: Sequence[str], n: int = 14) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What a page is made of
-
-
-@dataclass(frozen=True)
-class Material:
-    """The records, and everything that was made of them once and is shown in several places."""
-
-    done: tuple[Record, ...]  # the ok records on given splits (all, where there are only resamples), by name and seed
-    rows: tuple[Row, ...]  # their accuracy table
-    n_resampled: int  # rows of resampled splits, which are in the compared columns only
-    summary: tuple[Row, ...]
-    failures: tuple[Row, ...]
-    judged: Mapping[tuple[str, str], verdict.Judgement]
-    columns: tuple[Column, ...]  # ours, then others
-    n_ours: int
-    choice: Choice
-    made: compare.Comparison | None
-    commands: tuple[str, ...]
-
-    @property
-    def names(self) -> list[Name]:
-        """The lines of the charts, in the order of the tables."""
-        return sorted(
-            {(r["model"], r["protocol"], r["split"]) for r in self.rows}, key=lambda n: (n[2] != "official", n)
-        )
-
-    def of(self, name: Name) -> list[Row]:
-        """Return the rows of one line."""
-        return [row for row in self.rows if (row["model"], row["protocol"], row["split"]) == name]
-
-    def verdicts(self) -> dict[tuple[str, str, str], verdict.Verdict]:
-        """Return the verdict of each (model, protocol, dataset) that has a published figure."""
-        return {(*pair, v.dataset): v for pair, judged in self.judged.items() for v in judged.verdicts}
-
-
-def gather(
-    records: Sequence[Record], ours: Sequence[Column], others: Sequence[Column] | None, commands: Sequence[str] = ()
-) -> Material:
-    """Return what a page is made of.
-
-    records: of a results folder (`store.read`); ours: its columns; others: what to compare with, or None for the
-    published columns that stand beside ours.
-    """
-    frame = table.accuracy(records).to_dict("records")
-    rows = [row for row in frame if "resample" not in row["split"]] or frame
-    kept = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
-    done = [r for r in table.in_order(records) if r.get("status") == "ok" and table.row_of(r) in kept]
-    pairs = sorted({(row["model"], row["protocol"]) for row in rows})
-    judged = {}
-    for pair in pairs:
-        given = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
-        if given:
-            judged[pair] = verdict.judge(given)
-    others = named_apart(ours, beside(rows) if others is None else others)
-    choice = choose(ours, others)
-    summary = table.summary(records).to_dict("records")
-    splits = {row["split"] for row in rows}
-    return Material(
-        done=tuple(done),
-        rows=tuple(rows),
-        n_resampled=len(frame) - len(rows),
-        summary=tuple(row for row in summary if row["split"] in splits),
-        failures=tuple(table.status(records).to_dict("records")),
-        judged=judged,
-        columns=(*ours, *others),
-        n_ours=len(ours),
-        choice=choice,
-        made=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
-        commands=tuple(commands),
-    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -314,7 +56,7 @@ def gather(
 
 def _headline(given: Material) -> str:
     if not given.rows:
-        return _paragraphs("No job is ok yet: nothing to show.")
+        return paragraphs("No job is ok yet: nothing to show.")
     lines: list[dict[str, Any]] = []
     said = []
     seen = set()
@@ -327,7 +69,7 @@ def _headline(given: Material) -> str:
         judged = given.judged.get(pair) if pair not in seen else None
         seen.add(pair)
         text = (
-            f"{_called(name)}: mean accuracy {fraction(row['mean_accuracy'])} on {_count(row['n_datasets'], 'dataset')}"
+            f"{called(name)}: mean accuracy {fraction(row['mean_accuracy'])} on {count(row['n_datasets'], 'dataset')}"
         )
         text += f", 95 % interval over datasets {_between(low, high)}" if not math.isnan(low) else ""
         if judged is not None:
@@ -364,7 +106,7 @@ def _headline(given: Material) -> str:
             [str(line["n_datasets"]) for line in lines],
             True,
             second="jobs",
-            seconds=[_count(line["n_jobs"], "job") for line in lines],
+            seconds=[count(line["n_jobs"], "job") for line in lines],
         ),
         Cells(
             "mean accuracy",
@@ -378,7 +120,7 @@ def _headline(given: Material) -> str:
             [fraction(line.get("theirs", math.nan)) for line in lines],
             True,
             second="on",
-            seconds=["" if j is None else _count(len(j.verdicts), "dataset") for j in judgements],
+            seconds=["" if j is None else count(len(j.verdicts), "dataset") for j in judgements],
         ),
         Cells(
             "ours minus published",
@@ -399,14 +141,14 @@ def _headline(given: Material) -> str:
             ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
             True,
             second="on",
-            seconds=["" if alike or not line["n_common"] else _count(line["n_common"], "dataset") for line in lines],
+            seconds=["" if alike or not line["n_common"] else count(line["n_common"], "dataset") for line in lines],
         ),
         Cells(
             "mean rank",
             [fraction(line["mean_rank"]) for line in lines],
             True,
             second="wins",
-            seconds=["" if _missing(line["wins"]) else _count(int(line["wins"]), "win") for line in lines],
+            seconds=["" if _missing(line["wins"]) else count(int(line["wins"]), "win") for line in lines],
         ),
         Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
         Cells(
@@ -417,21 +159,21 @@ def _headline(given: Material) -> str:
         ),
         Cells("marks", [line["marks"] for line in lines]),
     ]
-    words = _paragraphs(
+    words = paragraphs(
         "Mean accuracy and MPCE (mean over datasets of error / classes) are over each row's own datasets: compare two "
         "rows by them only where the datasets are the same. The 95 % intervals (bootstrap) say how a mean would move "
         "over other datasets like these; the 90 % interval of a verdict how it would move over other seeds."
     )
     if any(not math.isnan(line["mean_rank"]) for line in lines):
-        words += _paragraphs(
+        words += paragraphs(
             "Ranks and wins are among these rows, over the datasets that all have. Time is training and testing."
         )
     if given.n_resampled:
-        words += _paragraphs(
-            f"{_count(given.n_resampled, 'row')} of resampled splits are not listed here; their means over resamples "
+        words += paragraphs(
+            f"{count(given.n_resampled, 'row')} of resampled splits are not listed here; their means over resamples "
             "are among the columns below."
         )
-    return _items(said) + "\n" + grid("t-headline", "Models and protocols", cells) + "\n" + words
+    return items(said) + "\n" + grid("t-headline", "Models and protocols", cells) + "\n" + words
 
 
 def _missing(value: object) -> bool:
@@ -521,7 +263,7 @@ def _datasets(given: Material) -> str:
             "so), different, undecided (so many more seeds would decide), undecidable (the published runs are too "
             "few); beside a single published run inside or outside of what our seeds predict."
         )
-    return grid("t-datasets", "Datasets, published figures and verdicts", cells, filtered=True) + _items(words)
+    return grid("t-datasets", "Datasets, published figures and verdicts", cells, filtered=True) + items(words)
 
 
 def _ranks(given: Material) -> str:
@@ -532,8 +274,8 @@ def _ranks(given: Material) -> str:
     made = given.made
     if made is None:
         only = "No column has results" if not given.columns else "There is a single column to rank"
-        return _paragraphs(f"{only}: two are needed. Name others to compare with: tsfcn report RESULTS COLUMN ...") + (
-            _items(left) if left else ""
+        return paragraphs(f"{only}: two are needed. Name others to compare with: tsfcn report RESULTS COLUMN ...") + (
+            items(left) if left else ""
         )
     names = [column.name for column in made.columns]
     order = sorted(range(len(names)), key=lambda i: (made.mean_ranks[i], i))
@@ -542,7 +284,7 @@ def _ranks(given: Material) -> str:
     together = "; ".join("{" + ", ".join(members) + "}" for members in sets) or "none, every two differ"
     ranked = ", ".join(f"{names[i]} {made.mean_ranks[i]:.3f}" for i in order)
     differ = f"Sets of which no two differ, best first: {together}."
-    said = f"Mean ranks over {_count(len(made.places), 'dataset')}, best first: {ranked}. {differ}"
+    said = f"Mean ranks over {count(len(made.places), 'dataset')}, best first: {ranked}. {differ}"
     ranks, sets_at = made.mean_ranks.tolist(), made.cliques
     svg = f'<div class="broad">{figures.critical_difference("c-ranks", names, ranks, sets_at, said=said)}</div>\n'
     svg += f'<div class="narrow">{figures.rank_rows("c-ranks-narrow", names, ranks, sets_at, said=said)}</div>'
@@ -565,9 +307,9 @@ def _ranks(given: Material) -> str:
     )
     return "\n".join(
         [
-            _items([*_compared(made), *left]),
+            items([*_compared(made), *left]),
             figure(svg, caption, data, kind="wide"),
-            _paragraphs(differ),
+            paragraphs(differ),
         ]
     )
 
@@ -578,7 +320,7 @@ def _compared(made: compare.Comparison) -> list[str]:
     where = (
         ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
     )
-    lines = [f"{_count(len(made.places), 'dataset')} that all have on the same split ({where})."]
+    lines = [f"{count(len(made.places), 'dataset')} that all have on the same split ({where})."]
     if made.friedman is not None:
         lines.append(
             f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
@@ -591,7 +333,7 @@ def _compared(made: compare.Comparison) -> list[str]:
     enough = needed(len(made.columns), made.alpha)
     if len(made.places) < enough:
         lines.append(
-            f"{_count(len(made.places), 'dataset')} cannot show a difference between {len(made.columns)} columns: "
+            f"{count(len(made.places), 'dataset')} cannot show a difference between {len(made.columns)} columns: "
             f"{enough} are needed. That no two differ says nothing here."
         )
     noted: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -638,7 +380,7 @@ def _pairs(given: Material) -> str:
                 *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
             )
         )
-    said = f"Of {_count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 6)}." if found else ".")
+    said = f"Of {count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 6)}." if found else ".")
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     caption = (
@@ -669,11 +411,11 @@ def _pairs(given: Material) -> str:
         cells[2] = replace(cells[2], title="second")
     table_html = ""
     if far:
-        table_html = grid("t-farthest", "Datasets that differ most", cells) + _paragraphs(
+        table_html = grid("t-farthest", "Datasets that differ most", cells) + paragraphs(
             "Seed noise: whether the runs behind the two accuracies explain their difference (95 %, each dataset by "
             "itself); not known where both are single runs."
         )
-    return "\n".join([_paragraphs(said), figure(svg, caption, csv_text(header, data), kind="wide"), table_html])
+    return "\n".join([paragraphs(said), figure(svg, caption, csv_text(header, data), kind="wide"), table_html])
 
 
 def _scatter(given: Material) -> str:
@@ -686,7 +428,7 @@ def _scatter(given: Material) -> str:
             paper = i < given.n_ours <= j and found[j].name.rpartition("/")[2] == found[i].name.partition(" (")[0]
             options.append((n > 0, paper, i < given.n_ours <= j, n, -i, -j))
     if not options or not max(options)[0]:
-        return _paragraphs("No two columns have a dataset on the same split in common: nothing to set side by side.")
+        return paragraphs("No two columns have a dataset on the same split in common: nothing to set side by side.")
     y, x = (-i for i in max(options)[-2:])
     places = _shared(found[x], found[y])
     points = [
@@ -743,7 +485,7 @@ def _side_by_side(x: Column, y: Column) -> str:
     won, equal, lost = stats.wins(ours, theirs)
     return (
         f"{_marked(y)} is better than {_marked(x)} on {won}, equal on {equal}, worse on {lost} of "
-        f"{_count(len(places), 'dataset')}; mean accuracy {fraction(ours.mean())} beside {fraction(theirs.mean())}."
+        f"{count(len(places), 'dataset')}; mean accuracy {fraction(ours.mean())} beside {fraction(theirs.mean())}."
     )
 
 
@@ -764,10 +506,10 @@ def _time(given: Material) -> str:
         centre = None
         if common:
             centre = tuple(float(np.mean([found[d][i] for d in common])) for i in (0, 1))
-            said.append(f"{_called(name)}: {render.duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
-        clouds.append(figures.Cloud(_called(name), points, (centre[0], centre[1]) if centre else None))
+            said.append(f"{called(name)}: {render.duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
+        clouds.append(figures.Cloud(called(name), points, (centre[0], centre[1]) if centre else None))
     text = (
-        f"Means over the {_count(len(common), 'dataset')} that all have: {'; '.join(said)}."
+        f"Means over the {count(len(common), 'dataset')} that all have: {'; '.join(said)}."
         if common
         else "No dataset is common to all, so that there are no means to compare."
     )
@@ -782,7 +524,7 @@ def _time(given: Material) -> str:
     )
     svg = figures.against_seconds("c-time", clouds, title="Accuracy against seconds of training", said=text)
     caption = "A small mark a dataset, mean over seeds; the large ones are the means over the datasets that all have."
-    return _paragraphs(text, devices) + "\n" + figure(svg, caption, data)
+    return paragraphs(text, devices) + "\n" + figure(svg, caption, data)
 
 
 def _seeds(given: Material) -> str:
@@ -796,7 +538,7 @@ def _seeds(given: Material) -> str:
         rows = {row["dataset"]: row for row in given.of(name)}
         several = sorted((d for d in of if len(of[d]) > 1), key=lambda d: (-round(rows[d]["std"], 10), d))
         if not several:
-            single.append(_called(name))
+            single.append(called(name))
             continue
         strips, data = [], []
         for dataset in several:
@@ -807,12 +549,12 @@ def _seeds(given: Material) -> str:
             data += [(dataset, r["seed"], float(r["accuracy"])) for r in of[dataset]]
         stds = np.array([rows[d]["std"] for d in several])
         said = (
-            f"{_called(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
-            f"{_count(len(several), 'dataset')} with several seeds, and {stds.max():.4f} at most ({several[0]})."
+            f"{called(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
+            f"{count(len(several), 'dataset')} with several seeds, and {stds.max():.4f} at most ({several[0]})."
         )
         if len(several) < len(of):
-            said += f" {_count(len(of) - len(several), 'dataset')} with a single seed: their noise is not known."
-        svg = figures.strips(f"c-seeds-{n}", strips, title=f"Seed noise of {_called(name)}", said=said)
+            said += f" {count(len(of) - len(several), 'dataset')} with a single seed: their noise is not known."
+        svg = figures.strips(f"c-seeds-{n}", strips, title=f"Seed noise of {called(name)}", said=said)
         chart = figure(
             svg,
             "Accuracy of each seed minus the mean of the seeds, the noisiest dataset first.",
@@ -822,7 +564,7 @@ def _seeds(given: Material) -> str:
         parts.append(f'<details class="more"{state}><summary>{escaped(said)}</summary>\n{chart}\n</details>')
     if single:
         parts.append(
-            _paragraphs(f"A single seed a dataset, so that nothing is known of the noise: {'; '.join(single)}.")
+            paragraphs(f"A single seed a dataset, so that nothing is known of the noise: {'; '.join(single)}.")
         )
     return "\n".join(parts)
 
@@ -834,7 +576,7 @@ def _selection(given: Material) -> str:
         for record in given.done:
             if table.row_of(record)[1:] == name:
                 of[record["dataset"]].append(record)
-        for rule, called in _RULES.items():
+        for rule, words in _RULES.items():
             both = [
                 d
                 for d, records in sorted(of.items())
@@ -846,25 +588,23 @@ def _selection(given: Material) -> str:
                 np.array([np.mean([r[of_rule] for r in of[d]]) for d in both])
                 for of_rule in ("accuracy_least_train_loss", rule)
             )
-            rows.append((n, name, called, both, least, other))
+            rows.append((n, name, words, both, least, other))
             tests.append(stats.wilcoxon(other - least))
-            data += [(d, *name, called, float(a), float(b)) for d, a, b in zip(both, least, other, strict=True)]
+            data += [(d, *name, words, float(a), float(b)) for d, a, b in zip(both, least, other, strict=True)]
     if not rows:
-        return _paragraphs("The records hold no accuracy by several rules of selection.")
+        return paragraphs("The records hold no accuracy by several rules of selection.")
     adjusted = stats.holm([test.p for test in tests])
     ranges, said, lines = [], [], []
-    for (n, name, called, both, least, other), p in zip(rows, adjusted, strict=True):
+    for (n, name, words, both, least, other), p in zip(rows, adjusted, strict=True):
         difference = float((other - least).mean())
         low, high = stats.bootstrap(other - least)
         won, equal, lost = stats.wins(other, least)
-        ranges.append(
-            figures.Range(f"{_called(name)}: {called}", difference, low, high, f"{won} / {equal} / {lost}", n)
-        )
+        ranges.append(figures.Range(f"{called(name)}: {words}", difference, low, high, f"{won} / {equal} / {lost}", n))
         lines.append(
-            (name, called, len(both), least.mean(), other.mean(), difference, (low, high), (won, equal, lost), p)
+            (name, words, len(both), least.mean(), other.mean(), difference, (low, high), (won, equal, lost), p)
         )
         if p < ALPHA:
-            said.append(f"{_called(name)}, {called} ({signed(difference)}, p = {_p(p)})")
+            said.append(f"{called(name)}, {words} ({signed(difference)}, p = {_p(p)})")
     told = "Beside the weights with the least training loss, "
     told += (
         f"these differ (signed ranks, Holm): {'; '.join(said)}."
@@ -900,10 +640,10 @@ def _selection(given: Material) -> str:
         "Mean difference over datasets with its 95 % bootstrap interval; at the right the datasets on which the rule "
         "is better / equal / worse than the least training loss."
     )
-    oracle = any(TEST_SELECTED in called for _, _, called, *_ in rows)
+    oracle = any(TEST_SELECTED in words for _, _, words, *_ in rows)
     return "\n".join(
         [
-            _paragraphs(told, f"The oracle is {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}." if oracle else ""),
+            paragraphs(told, f"The oracle is {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}." if oracle else ""),
             figure(
                 svg,
                 caption,
@@ -914,58 +654,14 @@ def _selection(given: Material) -> str:
     )
 
 
-@dataclass(frozen=True)
-class Trained:
-    """One job's learning curve as the page holds it."""
-
-    dataset: str
-    name: Name
-    seed: int
-    epochs: tuple[int, ...]
-    losses: tuple[float, ...]
-    best: tuple[int, float] | None
-
-
-def trained(records: Sequence[Record]) -> list[Trained]:
-    """Return the learning curves of records, each of so few of its epochs that all fit into CURVE_POINTS.
-
-    The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
-    kept is beside them.
-    """
-    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
-    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
-    found = []
-    for record in with_curve:
-        best = record.get("best_epoch")
-        pairs = [
-            (int(epoch), float(loss))
-            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
-            if isinstance(loss, (int, float)) and math.isfinite(loss)
-        ]
-        kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
-        # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
-        even = (
-            [pair for pair in pairs if pair != kept] if len(pairs) > 2 and kept not in (pairs[0], pairs[-1]) else pairs
-        )
-        places = sorted({round(i) for i in np.linspace(0, len(even) - 1, min(n_points, len(even)))})
-        if not places:
-            continue
-        epochs, losses = zip(*(even[i] for i in places), strict=True)
-        dataset, model, protocol, split = table.row_of(record)
-        short = tuple(float(f"{loss:.3g}") for loss in losses)
-        mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
-        found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
-    return found
-
-
 def _curves(given: Material) -> str:
     found = trained(given.done)
     if not found:
-        return _paragraphs("The records hold no learning curves.")
+        return paragraphs("The records hold no learning curves.")
     first = found[0]
     shown = [t for t in found if (t.dataset, t.name) == (first.dataset, first.name)]
     lines = [figures.Curve(f"seed {t.seed}", t.epochs, t.losses, t.best) for t in shown]
-    title = f"Training loss of {_called(first.name)} on {first.dataset}"
+    title = f"Training loss of {called(first.name)} on {first.dataset}"
     svg = figures.curves(
         "c-curves",
         lines,
@@ -990,7 +686,7 @@ def _curves(given: Material) -> str:
 
 def _told(shown: Sequence[Trained]) -> str:
     return " ".join(
-        f"Seed {t.seed}: from {t.losses[0]:g} to {t.losses[-1]:g} in {_count(t.epochs[-1], 'epoch')}"
+        f"Seed {t.seed}: from {t.losses[0]:g} to {t.losses[-1]:g} in {count(t.epochs[-1], 'epoch')}"
         + (f", kept from epoch {t.best[0]}." if t.best else ".")
         for t in shown
     )
@@ -999,7 +695,7 @@ def _told(shown: Sequence[Trained]) -> str:
 def _failures(given: Material) -> str:
     rows = given.failures
     if not rows:
-        return _paragraphs("Nothing failed and nothing was skipped.")
+        return paragraphs("Nothing failed and nothing was skipped.")
     counts = Counter(row["status"] for row in rows)
     cells = [
         Cells("dataset", [r["dataset"] for r in rows]),
@@ -1012,7 +708,7 @@ def _failures(given: Material) -> str:
         Cells("key", [r["key"] for r in rows]),
     ]
     said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-    return _paragraphs(f"{said}. None of them is in any average.") + grid("t-failures", "Failed and skipped", cells)
+    return paragraphs(f"{said}. None of them is in any average.") + grid("t-failures", "Failed and skipped", cells)
 
 
 def _provenance(given: Material) -> str:
@@ -1037,7 +733,7 @@ def _provenance(given: Material) -> str:
     if sources:
         parts.append("<h3>Published figures</h3>")
         parts.append(
-            _items(
+            items(
                 f"{name}: {known[name].paper}, {known[name].where}; split {known[name].split}, weights selected by "
                 f"{known[name].selected_by}. {known[name].note}"
                 for name in sorted(sources)
@@ -1054,7 +750,7 @@ def _provenance(given: Material) -> str:
 
 
 def _data(given: Material) -> dict[str, Any]:
-    """Return what report.js draws from when another pair or another curve is chosen."""
+    """Return what page.js draws from when another pair or another curve is chosen."""
     places = sorted({place for column in given.columns for place in column.cells})
     number = {place: i for i, place in enumerate(places)}
 
@@ -1081,7 +777,7 @@ def _data(given: Material) -> dict[str, Any]:
             if x != y
         },
         "datasets": [figures.cleaned(dataset) for dataset in datasets],
-        "names": [figures.cleaned(_called(name)) for name in names],
+        "names": [figures.cleaned(called(name)) for name in names],
         "epochs": grids,
         "curves": [
             [datasets.index(t.dataset), names.index(t.name), t.seed, at[t.epochs], t.losses, t.best] for t in found
@@ -1105,55 +801,15 @@ SECTIONS = (
 
 
 def page(given: Material) -> str:
-    """Return the page as HTML: one file, which the browser lets load nothing and run nothing but its own script."""
-    here = Path(__file__).parent
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-
-    def allowed(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    policy = f"default-src 'none'; style-src {allowed(style)}; script-src {allowed(script)}"
-    made = {ident: (title, section(given)) for ident, title, section in SECTIONS}
+    """Return the page as HTML."""
     counts = Counter(row["status"] for row in given.failures)
     seconds = math.fsum(record.get("train_seconds") or 0.0 for record in given.done)
-    summed = (
-        f"{_count(len(given.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
-        f"{_count(len({row['dataset'] for row in given.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
+    said = (
+        f"{count(len(given.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
+        f"{count(len({row['dataset'] for row in given.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
     )
-    links = "\n".join(f'<li><a href="#{i}">{escaped(title)}</a></li>' for i, (title, text) in made.items() if text)
-    sections = "\n".join(
-        f'<section id="{i}">\n<h2>{escaped(title)}</h2>\n{text}\n</section>'
-        for i, (title, text) in made.items()
-        if text
-    )
-    return f"""{FIRST_LINE}
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>tsfcn report</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>tsfcn report</h1>
-<p>{escaped(summed)} Every number comes from the records. Accuracies are fractions; the test set is looked at once,
-after training, unless a row is marked.</p>
-<nav aria-label="Contents"><ul>
-{links}
-</ul></nav>
-</header>
-<main>
-{sections}
-</main>
-<p id="live" class="hidden" role="status" aria-live="polite"></p>
-<script type="application/json" id="data">{embedded(_data(given))}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+    made = [(ident, title, section(given)) for ident, title, section in SECTIONS]
+    return document(said, [(ident, title, text) for ident, title, text in made if text], _data(given))
 
 
 def report(results: Path, words: Sequence[str] = ()) -> str:

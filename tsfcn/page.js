@@ -138,7 +138,8 @@
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       const button = made("button", { type: "button" }, head.textContent);
       button.addEventListener("click", () => sort(table, column, head));
-      head.replaceChildren(button);
+      // A browser prints the repeated head of a table without its buttons.
+      head.replaceChildren(button, made("span", { class: "printed", "aria-hidden": "true" }, button.textContent));
     });
     controls.append(copier(() => tableText(table)));
     table.closest(".box").before(controls);
