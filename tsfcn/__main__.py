@@ -15,6 +15,7 @@ VERBS = {
     "results": "look after a results folder: status, why, compact, merge, gc",
     "watch": "see the runs that are at work in a results folder",
     "compare": "compare tables, results folders and published figures over datasets",
+    "report": "write one HTML page of a results folder: tables, tests, charts",
     "convert": "write results in the forms of other tools, and theirs in ours",
     "published": "show the published figures and where they come from",
 }

@@ -150,8 +150,9 @@ def bars(positions: Sequence[float], sets: Iterable[Sequence[int]], *, gap: floa
             skipped = sorted({p for i, p in enumerate(positions) if i not in members and start <= p <= end})
             if skipped and end - start < gap + 4:
                 continue
+            left, right = start + gap / 2 + 2, end - gap / 2 - 2
             for p in skipped:
-                middle = min(max(p, start + gap / 2 + 2), end - gap / 2 - 2)  # at a member's stop it would be hidden
+                middle = min(max(p, left), right)  # at a member's stop it would be hidden
                 pieces.append((start, middle - gap / 2))
                 start = middle + gap / 2
             pieces.append((start, end))

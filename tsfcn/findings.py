@@ -84,9 +84,12 @@ def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
             continue
         shared = common & set(column.cells) if taken else set(column.cells)
         enough = needed(len(taken) + 1) if taken else 1
-        if taken and len(shared) < min(enough, len(common)):
-            left = count(len(shared), "dataset") if shared else "no dataset"
-            left_out.append((column.name, f"it would leave {left} in common, {enough} are needed to show a difference"))
+        left = len({place.dataset for place in shared})
+        if taken and left < min(enough, len({place.dataset for place in common})):
+            found = count(left, "dataset") if left else "no dataset"
+            left_out.append(
+                (column.name, f"it would leave {found} in common, {enough} are needed to show a difference")
+            )
             continue
         if shared:
             taken.append(column)

@@ -822,7 +822,7 @@ def report(results: Path, words: Sequence[str] = ()) -> str:
     ours = columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
     others = columns.read(words) if words else None
     path = results / "commands.txt"
-    commands = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    commands = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     return page(gather(records, ours, others, [line.strip() for line in commands if line.strip()]))
 
 

@@ -1,4 +1,4 @@
-"""`tsfcn compare`, `published` and `convert` as a user calls them: quick, without torch, and right from anywhere."""
+"""`tsfcn compare`, `published`, `convert` and `report` as a user calls them: quick, without torch, right from anywhere."""
 
 from __future__ import annotations
 
@@ -51,3 +51,17 @@ def test_output_may_be_cut_off(tmp_path: Path) -> None:
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.startswith("85 datasets in common") and done.stderr == ""
+
+
+def test_report_of_the_committed_results(tmp_path: Path) -> None:
+    words = ("-m", "tsfcn", "report", str(ROOT / "results"), "published:bakeoff2023/HC2", "--out", "page.html")
+    start = time.perf_counter()
+    done = python(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
+    assert time.perf_counter() - start < 30
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "bakeoff2023/HC2" in text and text.endswith("</html>\n")
+    said = python("-X", "importtime", *words, cwd=tmp_path).stderr
+    assert not {"torch", "sktime", "matplotlib", "hydra"} & {
+        line.rpartition("|")[2].strip() for line in said.splitlines()
+    }

@@ -1,0 +1,346 @@
+"""The report: one page, the same bytes for the same records, nothing loaded, and every number where it belongs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.records import record, save, some_records, whole_archive
+from tsfcn import columns, compare, store, table, verdict
+from tsfcn.page import FIRST_LINE
+from tsfcn.report import SECTIONS, main, report
+
+COMMITTED = Path(__file__).parents[2] / "results"
+VOID = {"meta", "br", "input", "link", "hr", "img"}
+HOSTILE = "</script><script>alert(1)</script><img src=x onload=alert(1)>\x00\u202e"
+
+
+class Page(HTMLParser):
+    """A page as its elements, checked to be closed in their order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text, self.open = text, [""]
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.scripts: list[str] = []
+        self.table = ""
+        self.feed(text)
+        assert self.open == [""], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag == "table":
+            self.table = str(dict(attributes)["id"])
+            self.tables[self.table] = []
+        if tag == "tr":
+            self.tables[self.table].append([])
+        if tag in ("td", "th"):
+            self.tables[self.table][-1].append("")
+        if tag == "small":
+            self.tables[self.table][-1][-1] += " | "
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1] in ("td", "th", "small"):
+            self.tables[self.table][-1][-1] += data
+        if self.open[-1] == "script":
+            self.scripts.append(data)
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.scripts[0])
+
+    def rows(self, ident: str) -> list[dict[str, str]]:
+        head, *body = self.tables[ident]
+        return [dict(zip(head, row, strict=True)) for row in body]
+
+    def csv_of(self, chart: str) -> list[dict[str, str]]:
+        after = self.text[self.text.index(f'id="{chart}"') :]
+        (found,) = re.findall(r"<pre>(.*?)</pre>", after, flags=re.DOTALL)[:1]
+        import html
+
+        return list(csv.DictReader(io.StringIO(html.unescape(found))))
+
+
+def charts(text: str) -> list[ET.Element]:
+    return [ET.fromstring(svg) for svg in re.findall(r"<svg .*?</svg>", text, flags=re.DOTALL)]
+
+
+def check(text: str) -> Page:
+    """Return a page after all that holds for every page."""
+    page = Page(text)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.elements:
+        assert not {"src", "srcset", "style", "background", "action"} & set(attributes), (tag, attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+        assert str(attributes.get("href", "#")).startswith("#")
+        assert tag not in ("img", "link", "iframe", "object", "embed", "base", "form", "image", "use")
+    links = [str(attributes["href"])[1:] for tag, attributes in page.elements if tag == "a"]
+    assert links and set(links) <= set(ids), "the contents lead to sections that are there"
+    assert "url(" not in text and "@import" not in text
+    assert sum(tag == "script" for tag, _ in page.elements) == 2
+    for svg in charts(text):
+        assert svg[0].tag == "title" and svg[1].tag == "desc" and svg[0].text and svg[1].text
+        assert svg.get("role") == "img" and svg.get("aria-labelledby") == f"{svg[0].get('id')} {svg[1].get('id')}"
+    assert page.data["columns"] is not None
+    return page
+
+
+@pytest.fixture(scope="module")
+def committed() -> str:
+    return report(COMMITTED)
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("big")
+    records = whole_archive(n_epochs=30)
+    assert len(records) == 128 * 6 * 5
+    save(folder, *records)
+    assert main([str(folder)]) == 0
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The committed results
+
+
+def test_committed_results(committed: str) -> None:
+    page = check(committed)
+    assert committed.startswith(FIRST_LINE)
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    assert sections == [ident for ident, _, _ in SECTIONS]
+    names = {str(svg.get("id")) for svg in charts(committed)}
+    assert names >= {"c-ranks", "c-ranks-narrow", "c-pairs", "c-scatter", "c-time", "c-selection", "c-curves"}
+
+
+def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> None:
+    rows = Page(committed).rows("t-datasets")
+    expected = table.accuracy(store.read(COMMITTED)).to_dict("records")
+    assert len(rows) == len(expected)
+    judged: dict[tuple[str, str, str], verdict.Verdict] = {}
+    for pair in {(r["model"], r["protocol"]) for r in expected}:
+        given = verdict.given(r for r in expected if (r["model"], r["protocol"]) == pair)
+        judged |= {(*pair, v.dataset): v for v in verdict.judge(given).verdicts}
+    for row, want in zip(rows, expected, strict=True):
+        assert (row["dataset"], row["model"]) == (want["dataset"], f"{want['model']} | {want['protocol']}")
+        assert row["accuracy"].partition(" | ")[0] == f"{want['mean']:.4f}"
+        found = judged.get((want["model"], want["protocol"], want["dataset"]))
+        assert row["verdict"].partition(" | ")[0] == ("" if found is None else found.word)
+        assert (row["published"] == "") == (found is None)
+
+
+def test_ranks_are_those_of_compare(committed: str) -> None:
+    page = Page(committed)
+    words = [str(COMMITTED), "published:fawaz2019_ucr128/fcn"]
+    made = compare.compare(columns.read(words))
+    ranks = {column.name: rank for column, rank in zip(made.columns, made.mean_ranks, strict=True)}
+    shown = {row["column"]: float(row["mean_rank"]) for row in page.csv_of("c-ranks")}
+    assert shown == pytest.approx(ranks, rel=1e-5)
+    pairs = page.csv_of("c-pairs")
+    assert [float(row["p_holm"]) for row in pairs] == pytest.approx([p.p_holm for p in made.pairs], rel=1e-5)
+    # What was left out is named with its reason.
+    assert "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (it would leave 7 datasets in common" in committed
+
+
+def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
+    (row,) = [r for r in Page(committed).rows("t-headline") if r["model"] == "fcn | fawaz2019"]
+    expected = table.accuracy(store.read(COMMITTED)).to_dict("records")
+    judged = verdict.judge(verdict.given(r for r in expected if r["model"] == "fcn"))
+    assert row["verdict on the mean"].partition(" | ")[0] == judged.archive.said
+    assert row["verdicts of datasets"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
+    assert re.fullmatch(r"0\.\d{4} \| 0\.\d{4} to 0\.\d{4}", row["mean accuracy"])
+
+
+def test_script_draws_from_the_same_numbers(committed: str) -> None:
+    page = Page(committed)
+    data = page.data
+    names = [column["name"] for column in data["columns"]]
+    (controls,) = [attributes for _, attributes in page.elements if attributes.get("id") == "scatter-controls"]
+    x, y = int(str(controls["data-x"])), int(str(controls["data-y"]))
+    assert (names[x], names[y]) == ("fawaz2019_ucr128/fcn", "fcn (fawaz2019)")
+    assert data["said"][f"{x},{y}"] in committed
+    shown = {
+        data["places"][int(place)][0]: (data["columns"][x]["cells"][place][0], cell[0])
+        for place, cell in data["columns"][y]["cells"].items()
+    }
+    assert len(shown) == 30
+    for row in page.csv_of("c-scatter"):
+        assert shown[row["dataset"]] == pytest.approx((float(row["x"]), float(row["y"])), abs=1e-6)
+    n_jobs = sum(record["status"] == "ok" for record in store.read(COMMITTED))
+    assert len(data["curves"]) == n_jobs
+    assert all(len(losses) == len(data["epochs"][grid]) for _, _, _, grid, losses, _ in data["curves"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The same bytes
+
+
+def test_same_records_same_bytes_in_any_order_from_anywhere(
+    committed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = tmp_path / "elsewhere"
+    (copied / "records").mkdir(parents=True)
+    shutil.copy(COMMITTED / "commands.txt", copied)
+    lines = [line for path in sorted((COMMITTED / "records").glob("*.jsonl")) for line in path.open()]
+    for i, line in enumerate(reversed(lines)):  # other files, in another order
+        with (copied / "records" / f"{(i * 7) % 5}.jsonl").open("a") as file:
+            file.write(line)
+    monkeypatch.chdir(tmp_path)
+    assert report(Path("elsewhere")) == committed
+    assert str(tmp_path) not in committed and str(COMMITTED.parent) not in committed
+
+
+def test_other_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_text("dataset,Net,fcn (fawaz2019)\n" + "".join(f"{d},0.5,0.6\n" for d in ("GunPoint", "ECG200")))
+    results = save(tmp_path / "mine", record("GunPoint"), record("ECG200", accuracy=0.8))
+    text = report(results, [str(theirs), "published:rocket2020"])
+    names = [column["name"] for column in check(text).data["columns"]]
+    assert names == ["fcn (fawaz2019)", "Net", "theirs.csv: fcn (fawaz2019)", "rocket2020/ROCKET"]
+    assert str(tmp_path) not in text
+    monkeypatch.chdir(tmp_path)
+    assert report(Path("mine"), ["theirs.csv", "published:rocket2020"]) == text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Large, small and hostile
+
+
+def test_whole_archive(big: str) -> None:
+    page = check(big)
+    assert len(big.encode()) < 3_000_000
+    assert len(page.rows("t-datasets")) == 128 * 6
+    assert len(page.data["curves"]) == 128 * 6 * 5
+    assert len([svg for svg in charts(big) if str(svg.get("id")).startswith("c-seeds")]) == 6
+    assert {row["verdict on the mean"].partition(" | ")[0] for row in page.rows("t-headline")} >= {"equivalent"}
+    assert "71 datasets that all have on the same split" in big
+
+
+def test_three_datasets(tmp_path: Path) -> None:
+    results = save(
+        tmp_path, *(record(d, accuracy=a) for d, a in (("GunPoint", 1.0), ("ArrowHead", 0.83), ("Beef", 0.7)))
+    )
+    page = check(report(results))
+    assert "3 datasets cannot show a difference between 2 columns: 6 are needed." in page.text
+    assert "A single seed a dataset" in page.text and "Nothing failed" in page.text
+
+
+def test_one_dataset_without_a_published_figure(tmp_path: Path) -> None:
+    results = save(tmp_path, record("Mine", passport={"archive": "own"}))
+    page = check(report(results))
+    assert "There is a single column to rank" in page.text
+    assert "No two columns have a dataset on the same split in common" in page.text
+
+
+def test_failures_alone(tmp_path: Path) -> None:
+    results = save(tmp_path, record(status="failed", reason="loss is nan"), record("Beef", status="skipped"))
+    page = check(report(results))
+    assert [row["status"] for row in page.rows("t-failures")] == ["failed", "skipped"]
+    assert "No job is ok yet" in page.text
+
+
+def test_marks_failures_and_resamples(tmp_path: Path) -> None:
+    oracle: dict[str, Any] = {"protocol": "fawaz2019[select=test_oracle]", "test_selected": True, "off_paper": True}
+    both: dict[str, Any] = {"accuracy_least_train_loss": 0.9, "accuracy_last": 0.8, "accuracy_test_oracle": 0.95}
+    results = save(
+        tmp_path,
+        *some_records(),
+        *(record(d, accuracy=0.95, **oracle, **both) for d in ("GunPoint", "Coffee", "Beef")),
+        *(record("GunPoint", resample=i, seed=i) for i in range(3)),
+    )
+    page = check(report(results))
+    assert "Left out: fcn (fawaz2019[select=test_oracle]) (TEST-SELECTED: it would win by that)." in page.text
+    assert "fcn (fawaz2019[select=test_oracle])" not in [row["column"] for row in page.csv_of("c-ranks")]
+    assert "oracle (TEST-SELECTED)" in [row["rule"] for row in page.csv_of("c-selection")]
+    assert {row["status"] for row in page.rows("t-failures")} == {"failed", "skipped"}
+    assert "rows of resampled splits are not listed here" in page.text
+    marked = [row for row in page.rows("t-datasets") if "TEST-SELECTED" in row["marks"]]
+    assert len(marked) == 3
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    results = save(
+        tmp_path,
+        record("Coffee", model=HOSTILE, protocol=HOSTILE, curve={"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}),
+        record(HOSTILE, commit=HOSTILE, hardware=HOSTILE, versions={HOSTILE: HOSTILE}, seed=1),
+        record(HOSTILE, seed=2, accuracy=0.5),
+        record("Beef", status="failed", reason=HOSTILE + "\ud800"),
+    )
+    (results / "commands.txt").write_bytes(b"</pre><script>alert(2)</script>\xff\n")
+    (tmp_path / "x.csv").write_text(f'dataset,"{HOSTILE[:-2]}"\nCoffee,0.5\n', encoding="utf-8")
+    out = tmp_path / "page.html"
+    assert main([str(results), str(tmp_path / "x.csv"), "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    page = check(text)
+    assert "alert(1)" in text and "<script>alert" not in text and "<img" not in text
+    assert not re.search("[\x00\u202e]", text)
+    assert all("alert(1)" in column["name"] for column in page.data["columns"][-1:])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def test_command_writes_beside_the_records_and_disturbs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tsfcn import results as folder
+
+    results = save(tmp_path / "r", record("Coffee"))
+    assert main([str(results)]) == 0
+    path = results / "report.html"
+    assert capsys.readouterr().out == f"{path}\n"
+    before = path.read_bytes()
+    table.write(results)
+    assert "report.html" in (results / "README.md").read_text()
+    assert folder.gc(results, False) == f"{results}: removed nothing"
+    assert [c.name for c in columns.read([str(results)])] == ["fcn (fawaz2019)"]
+    assert main([str(results)]) == 0, "its own page is replaced"
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in results.iterdir()) == ["README.md", "records", "report.html", "tables"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "results folder 'nowhere' is not a folder"),
+        (["r", "published:nobody"], "published source 'nobody' is not there"),
+        (["r", "--out", "mine.html"], "'mine.html' is not a report of tsfcn's and would be replaced"),
+        (["r", "--out", "r"], "'r' is a folder: name a file to write"),
+        (["r", "--out", "/proc/none/x.html"], "file '/proc/none/x.html' is not writable"),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "r", record("Coffee"))
+    (tmp_path / "mine.html").write_text("<!doctype html><p>mine</p>")
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.err.startswith("error: ") and message in captured.err
+    assert (tmp_path / "mine.html").read_text() == "<!doctype html><p>mine</p>"
