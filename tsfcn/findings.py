@@ -128,6 +128,54 @@ def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Learning curves
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One job's learning curve as the page holds it."""
+
+    dataset: str
+    name: Name
+    seed: int
+    epochs: tuple[int, ...]
+    losses: tuple[float, ...]
+    best: tuple[int, float] | None
+
+
+def trained(records: Sequence[Record]) -> list[Trained]:
+    """Return the learning curves of records, each of so few of its epochs that all fit into CURVE_POINTS.
+
+    The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
+    kept is beside them.
+    """
+    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
+    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
+    found = []
+    for record in with_curve:
+        best = record.get("best_epoch")
+        pairs = [
+            (int(epoch), float(loss))
+            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
+            if isinstance(loss, (int, float)) and math.isfinite(loss)
+        ]
+        kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
+        # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
+        even = (
+            [pair for pair in pairs if pair != kept] if len(pairs) > 2 and kept not in (pairs[0], pairs[-1]) else pairs
+        )
+        places = sorted({round(i) for i in np.linspace(0, len(even) - 1, min(n_points, len(even)))})
+        if not places:
+            continue
+        epochs, losses = zip(*(even[i] for i in places), strict=True)
+        dataset, model, protocol, split = table.row_of(record)
+        short = tuple(float(f"{loss:.3g}") for loss in losses)
+        mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
+        found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # What a page shows
 
 
@@ -145,6 +193,7 @@ class Material:
     n_ours: int
     choice: Choice
     made: compare.Comparison | None
+    curves: tuple[Trained, ...]
     commands: tuple[str, ...]
 
     @property
@@ -196,53 +245,6 @@ def gather(
         n_ours=len(ours),
         choice=choice,
         made=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
+        curves=tuple(trained(done)),
         commands=tuple(commands),
     )
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Learning curves
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One job's learning curve as the page holds it."""
-
-    dataset: str
-    name: Name
-    seed: int
-    epochs: tuple[int, ...]
-    losses: tuple[float, ...]
-    best: tuple[int, float] | None
-
-
-def trained(records: Sequence[Record]) -> list[Trained]:
-    """Return the learning curves of records, each of so few of its epochs that all fit into CURVE_POINTS.
-
-    The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
-    kept is beside them.
-    """
-    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
-    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
-    found = []
-    for record in with_curve:
-        best = record.get("best_epoch")
-        pairs = [
-            (int(epoch), float(loss))
-            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
-            if isinstance(loss, (int, float)) and math.isfinite(loss)
-        ]
-        kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
-        # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
-        even = (
-            [pair for pair in pairs if pair != kept] if len(pairs) > 2 and kept not in (pairs[0], pairs[-1]) else pairs
-        )
-        places = sorted({round(i) for i in np.linspace(0, len(even) - 1, min(n_points, len(even)))})
-        if not places:
-            continue
-        epochs, losses = zip(*(even[i] for i in places), strict=True)
-        dataset, model, protocol, split = table.row_of(record)
-        short = tuple(float(f"{loss:.3g}") for loss in losses)
-        mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
-        found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
-    return found

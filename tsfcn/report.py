@@ -25,7 +25,7 @@ from tsfcn import columns, compare, figures, published, render, stats, store, ta
 from tsfcn.columns import Column, Place
 from tsfcn.errors import UserError
 from tsfcn.figures import escaped
-from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed, trained
+from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
 from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, signed
 
@@ -655,7 +655,7 @@ def _selection(given: Material) -> str:
 
 
 def _curves(given: Material) -> str:
-    found = trained(given.done)
+    found = given.curves
     if not found:
         return paragraphs("The records hold no learning curves.")
     first = found[0]
@@ -757,7 +757,7 @@ def _data(given: Material) -> dict[str, Any]:
     def cell(value: columns.Cell) -> list[float]:
         return [round(value.accuracy, 6), *([round(value.std, 6)] if value.std else [])]
 
-    found = trained(given.done)
+    found = given.curves
     grids = list(dict.fromkeys(t.epochs for t in found))
     at = {epochs: i for i, epochs in enumerate(grids)}
     names, datasets = list(dict.fromkeys(t.name for t in found)), sorted({t.dataset for t in found})

@@ -1,4 +1,4 @@
-"""`tsfcn compare`, `published`, `convert` and `report` as a user calls them: quick, without torch, right from anywhere."""
+"""`tsfcn compare`, `published`, `convert` and `report` as a user calls them: quick, without torch, from anywhere."""
 
 from __future__ import annotations
 
