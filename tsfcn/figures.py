@@ -168,10 +168,12 @@ def bars(positions: Sequence[float], sets: Iterable[Sequence[int]], *, gap: floa
     return sorted(made, key=lambda bar: (bar.stops[0], bar.stops[-1], bar.members))
 
 
-def _rank_axis(ranks: Sequence[float]) -> tuple[int, int]:
-    """Return the whole ranks between which all of the mean ranks lie."""
+def _rank_axis(ranks: Sequence[float], length: float) -> range:
+    """Return the whole ranks on an axis of that length, from below all mean ranks to above, as many as fit."""
     low, high = math.floor(min(ranks)), math.ceil(max(ranks))
-    return low, max(high, low + 1)
+    step = max(math.ceil((high - low) * 22 / length), 1)
+    n = max(math.ceil((high - low) / step), 1)
+    return range(low, low + n * step + 1, step)
 
 
 def _stops(places: Iterable[tuple[float, float]]) -> list[str]:
@@ -195,15 +197,15 @@ def critical_difference(
     sides = [max((len(labels[i]) for i in side), default=0) * LETTER + 16 for side in (order[:n_left], order[n_left:])]
     left = sides[0]
     right = left + max(360.0, 900 - sum(sides))
-    low, high = _rank_axis(ranks)
-    scale = (right - left) / (high - low)
+    whole = _rank_axis(ranks, right - left)
+    low, scale = whole[0], (right - left) / (whole[-1] - whole[0])
     at = [left + (rank - low) * scale for rank in ranks]
     found = bars(at, sets)
     axis, first = 34.0, 50.0
     below = first + 11 * len(found) + 10
     parts = [_text((left + right) / 2, 12, "mean rank, 1 is best", "middle", "soft")]
     parts.append(_line(left, axis, right, axis, "axis"))
-    for rank in range(low, high + 1):
+    for rank in whole:
         x = left + (rank - low) * scale
         parts += [_line(x, axis - 5, x, axis, "axis"), _text(x, axis - 9, str(rank), "middle")]
     for side, members in (("end", order[:n_left]), ("start", order[: n_left - 1 : -1])):
@@ -232,9 +234,10 @@ def rank_rows(
         height[i] = top + high * row + 22
     found = bars(height, sets)
     x0, x1 = 12.0, max(WIDTH - 18.0 - 12 * len(found), 200.0)
-    least, most = _rank_axis(ranks)
+    whole = _rank_axis(ranks, x1 - x0)
+    least, most = whole[0], whole[-1]
     parts = []
-    for rank in range(least, most + 1):
+    for rank in whole:
         x = x0 + (rank - least) / (most - least) * (x1 - x0)
         parts += [_line(x, top, x, top + high * k, "grid"), _text(x, top - 6, str(rank), "middle", "small")]
     for i in order:
@@ -404,7 +407,8 @@ def against_seconds(ident: str, clouds: Sequence[Cloud], *, title: str, said: st
     fine = [(second, text) for second, text in _FINE if first <= math.log10(second) <= last]
     for second, text in coarse if len(coarse) >= _FEW else sorted({*coarse, *fine}):
         x = at(second, low)[0]
-        parts += [_line(x, y0, x, y1, "grid"), _text(x, y0 + 16, text, "middle")]
+        side = "end" if x > x1 - 18 else "middle"
+        parts += [_line(x, y0, x, y1, "grid"), _text(min(x + 12, x1 + 12) if side == "end" else x, y0 + 16, text, side)]
     parts.append(_text(x1, y0 + 34, "training, seconds a job →", "end", "soft"))
     parts.append(_text(4, 14, "↑ accuracy", kind="soft"))
     for i, cloud in enumerate(clouds):

@@ -123,21 +123,21 @@ def _headline(given: Material) -> str:
             seconds=["" if j is None else count(len(j.verdicts), "dataset") for j in judgements],
         ),
         Cells(
-            "ours minus published",
+            "difference",
             [signed(line.get("apart", math.nan)) for line in lines],
             True,
             second="95 % over datasets",
             seconds=[line.get("apart_interval", "") for line in lines],
         ),
         Cells(
-            "verdict on the mean",
+            "verdict",
             ["" if j is None else j.archive.said for j in judgements],
             second="90 % over seeds",
             seconds=["" if j is None else _between(j.archive.low, j.archive.high, sign=True) for j in judgements],
         ),
-        Cells("verdicts of datasets", [counted(j) for j in judgements]),
+        Cells("datasets by verdict", [counted(j) for j in judgements]),
         Cells(
-            "on common datasets",
+            "on common",
             ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
             True,
             second="on",
@@ -380,7 +380,7 @@ def _pairs(given: Material) -> str:
                 *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
             )
         )
-    said = f"Of {count(len(made.pairs), 'pair')} {len(found)} differ" + (f": {_listed(found, 6)}." if found else ".")
+    said = f"Pairs that differ: {len(found)} of {len(made.pairs)}" + (f", {_listed(found, 6)}." if found else ".")
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     caption = (
@@ -459,8 +459,9 @@ def _scatter(given: Material) -> str:
 
 
 def _least(found: Sequence[Column]) -> float:
-    """Return the lower end of the scatter's axes, below every accuracy, so that no choice of columns moves them."""
-    least = min(cell.accuracy for column in found for cell in column.cells.values())
+    """Return the lower end of the scatter's axes, below all that can be drawn: no choice of columns moves them."""
+    times = Counter(place for column in found for place in column.cells)
+    least = min(cell.accuracy for column in found for place, cell in column.cells.items() if times[place] > 1)
     return max(0.0, math.floor(least * 10 - 1e-9) / 10)
 
 

@@ -165,8 +165,8 @@ def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
     (row,) = [r for r in Page(committed).rows("t-headline") if r["model"] == "fcn | fawaz2019"]
     expected = table.accuracy(store.read(COMMITTED)).to_dict("records")
     judged = verdict.judge(verdict.given(r for r in expected if r["model"] == "fcn"))
-    assert row["verdict on the mean"].partition(" | ")[0] == judged.archive.said
-    assert row["verdicts of datasets"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
+    assert row["verdict"].partition(" | ")[0] == judged.archive.said
+    assert row["datasets by verdict"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
     assert re.fullmatch(r"0\.\d{4} \| 0\.\d{4} to 0\.\d{4}", row["mean accuracy"])
 
 
@@ -231,7 +231,7 @@ def test_whole_archive(big: str) -> None:
     assert len(page.rows("t-datasets")) == 128 * 6
     assert len(page.data["curves"]) == 128 * 6 * 5
     assert len([svg for svg in charts(big) if str(svg.get("id")).startswith("c-seeds")]) == 6
-    assert {row["verdict on the mean"].partition(" | ")[0] for row in page.rows("t-headline")} >= {"equivalent"}
+    assert {row["verdict"].partition(" | ")[0] for row in page.rows("t-headline")} >= {"equivalent"}
     assert "71 datasets that all have on the same split" in big
 
 
