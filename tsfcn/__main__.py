@@ -10,6 +10,7 @@ import sys
 
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
+    "reproduce": "train what a paper trained, and say whether its numbers come out",
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
     "results": "look after a results folder: status, why, compact, merge, gc",
