@@ -111,10 +111,12 @@ def execute_run(
     unchanged: config.ProtocolConfig,
     command: str,
     show: Callable[[list[store.Record]], str] | None = None,
+    more: Iterable[tuple[config.RunConfig, config.ProtocolConfig]] = (),
 ) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan.
 
-    show: what is printed of the records of these jobs in the end; None: their accuracy table.
+    show: what is printed of the records of these jobs in the end; None: their accuracy table. more: runs that differ in
+    model, protocol, data and seeds alone, whose jobs are done beside these.
     """
     results = Path(run.results)
     budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
@@ -124,6 +126,9 @@ def execute_run(
 
     def plan_now() -> tuple[list[plan.Job], Unusable]:
         jobs, unusable = planned(run, unchanged)
+        for further in more:
+            jobs_too, unusable_too = planned(*further)
+            jobs, unusable = jobs + jobs_too, unusable | unusable_too
         check_results(jobs, records, results)
         jobs = known_passports(jobs, unusable, records)
         without = {job.dataset for job in jobs if not job.passport}
