@@ -2,35 +2,37 @@
 
     tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
     tsfcn.run(dataset="Coffee", model="fcn")    # a DataFrame: the accuracy table of what was run
+    tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: whether it is the paper's number
 
-Importing tsfcn loads neither torch nor pandas: both names are looked up when they are first used.
+Importing tsfcn loads neither torch nor pandas: these names are looked up when they are first used.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["__version__", "load", "run"]
+__all__ = ["__version__", "load", "reproduce", "run"]
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tsfcn.archive import load as load
+    from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
 else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
 
     def __getattr__(name: str) -> object:
-        """Return `load` or `run`, imported now. Raises AttributeError for any other name, as a module must."""
+        """Return a name of __all__, imported now. Raises AttributeError for any other name, as a module must."""
         if name == "load":
             from tsfcn.archive import load
 
             return load
-        if name == "run":
+        if name in ("run", "reproduce"):
             # `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
-            # under this name for good. So the module itself is what we return: it can be called, see its last lines.
+            # under this name for good. So the module itself is what we return: it can be called (run.make_callable).
             import importlib
 
-            return importlib.import_module("tsfcn.run")
+            return importlib.import_module(f"tsfcn.{name}")
         raise AttributeError(f"module 'tsfcn' has no attribute {name!r}")
 
 

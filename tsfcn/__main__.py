@@ -1,7 +1,7 @@
 """`tsfcn VERB ...` is `python -m tsfcn.VERB ...`.
 
-A verb is a module of this package whose `main(argv)` takes the words after the verb and returns the exit code. Nothing
-is imported before the verb is known, so that help comes at once.
+A verb is a module of this package (`-` for `_`) whose `main(argv)` takes the words after the verb and returns the exit
+code. Nothing is imported before the verb is known, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import sys
 
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
+    "reproduce": "train what a paper trained, and say whether its numbers come out",
+    "knobs": "which disputed setting moves the number of a dataset, one at a time",
+    "explain-gap": "the same for every dataset whose number is not the paper's",
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
     "results": "look after a results folder: status, why, compact, merge, gc",
@@ -62,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     import importlib
 
-    code: int = importlib.import_module(f"tsfcn.{verb}").main(rest)
+    code: int = importlib.import_module(f"tsfcn.{verb.replace('-', '_')}").main(rest)
     return code
 
 

@@ -212,14 +212,6 @@ def noise(first: Cell, second: Cell, place: Place) -> str:
 # Text
 
 
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
-
-
-def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"{render.signed(low)} to {render.signed(high)}"
-
-
 def _count(n: int) -> str:
     return "1 dataset" if n == 1 else f"{n} datasets"
 
@@ -311,21 +303,27 @@ def _one_pair(made: Comparison) -> list[str]:
     first, second = (made.columns[i].name for i in (pair.first, pair.second))
     lines = [
         f"{first} minus {second}: {render.signed(pair.difference)} on average"
-        + (f", {LEVEL:.0%} bootstrap over datasets {_interval(pair.low, pair.high)}." if len(made.places) > 1 else "."),
+        + (
+            f", {LEVEL:.0%} bootstrap over datasets {render.interval(pair.low, pair.high)}."
+            if len(made.places) > 1
+            else "."
+        ),
         f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}.",
-        f"Wilcoxon signed ranks, two-sided: p = {_p(pair.test.p)} ({_test(pair.test)}): "
+        f"Wilcoxon signed ranks, two-sided: p = {render.p_value(pair.test.p)} ({_test(pair.test)}): "
         + (f"they differ at {made.alpha:g}." if pair.p_holm < made.alpha else "no difference shown."),
         (
             f"Bayesian signed ranks, region of equivalence ±{pair.bayes.rope:g}: "
-            f"{first} better {_p(pair.bayes.first)}, equivalent {_p(pair.bayes.equivalent)}, "
-            f"{second} better {_p(pair.bayes.second)}."
+            f"{first} better {render.p_value(pair.bayes.first)}, equivalent {render.p_value(pair.bayes.equivalent)}, "
+            f"{second} better {render.p_value(pair.bayes.second)}."
         ),
     ]
     least = 2.0 ** (1 - (pair.test.n - pair.test.n_zeros))
     if pair.ties == len(made.places):
         lines.append("The two columns are identical.")
     elif least >= made.alpha:
-        lines.append(f"{_count(len(made.places))} cannot show a difference: the least p possible is {_p(least)}.")
+        lines.append(
+            f"{_count(len(made.places))} cannot show a difference: the least p possible is {render.p_value(least)}."
+        )
     return lines
 
 
@@ -334,7 +332,10 @@ def _together(made: Comparison) -> list[str]:
     assert made.friedman is not None
     best = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
     lines = [
-        f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, p = {_p(made.friedman.p)}."
+        (
+            f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
+            f"p = {render.p_value(made.friedman.p)}."
+        )
     ]
     groups = [[made.columns[i].name for i in best if i in clique] for clique in made.cliques]
     groups.sort(key=lambda group: [[made.columns[i].name for i in best].index(name) for name in group])
@@ -355,10 +356,10 @@ def _pair_table(made: Comparison, *, markdown: bool) -> str:
             ("first", "<", [names[pair.first] for pair in shown]),
             ("second", "<", [names[pair.second] for pair in shown]),
             ("difference", ">", [render.signed(pair.difference) for pair in shown]),
-            (f"{LEVEL:.0%} bootstrap", ">", [_interval(pair.low, pair.high) for pair in shown]),
+            (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in shown]),
             ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in shown]),
-            ("p", ">", [_p(pair.test.p) for pair in shown]),
-            ("p, Holm", ">", [_p(pair.p_holm) for pair in shown]),
+            ("p", ">", [render.p_value(pair.test.p) for pair in shown]),
+            ("p, Holm", ">", [render.p_value(pair.p_holm) for pair in shown]),
             (
                 "better/equivalent/worse",
                 ">",

@@ -176,11 +176,11 @@ def register_schema() -> None:
     ConfigStore.instance().store(name="schema", node=config.RunConfig)
 
 
-def command_line(overrides: Sequence[str]) -> str:
+def command_line(overrides: Sequence[str], verb: str = "run") -> str:
     """Return the command of a run as one would type it, without what is particular to a machine."""
     local = ("archive.", "results=", "executor", "checkpoint.", "max_attempts", "budget", "dry_run", "hydra.")
     kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
-    return " ".join(["python -m tsfcn.run", *kept])
+    return " ".join([f"python -m tsfcn.{verb}", *kept])
 
 
 def override(name: str, value: object) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tsfcn import published
@@ -172,6 +171,68 @@ def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     )
 
 
+def interval(low: Any, high: Any) -> str:
+    """Return an interval of differences of fractions, nothing for a missing one."""
+    return "" if pd.isna(low) else f"{signed(low)} to {signed(high)}"
+
+
+def p_value(value: Any) -> str:
+    """Return a p with three digits, nothing for a missing one."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
+
+
+def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return `verdicts` as aligned text or Markdown: for each model and protocol its datasets, then their mean."""
+    if frame.empty:
+        return "No published figure stands beside any row: there is nothing to judge."
+    parts = []
+    for (model, protocol), part in frame.groupby(["model", "protocol"], sort=True):
+        *rows, total = part.to_dict("records")
+        grid_text = grid(
+            [
+                ("dataset", "<", [row["dataset"] for row in rows]),
+                ("seeds", ">", [str(row["n_seeds"]) for row in rows]),
+                ("accuracy", "<", [_with_std(row["mean"], row["std"]) for row in rows]),
+                ("published", "<", [_with_std(row["published"], row["published_std"]) for row in rows]),
+                ("difference", ">", [signed(row["difference"]) for row in rows]),
+                ("90 % interval", ">", [interval(row["low"], row["high"]) for row in rows]),
+                ("p, Holm", ">", [p_value(row["p_holm"]) for row in rows]),
+                ("verdict", "<", [row["verdict"] for row in rows]),
+            ],
+            markdown=markdown,
+        )
+        lines = [_mean_verdict(total), _counted(rows)]
+        parts += [
+            f"{model} ({protocol}) beside {total['published_source']}",
+            grid_text,
+            "\n".join(f"- {escaped(line)}" for line in lines) if markdown else "\n".join(lines),
+        ]
+    return "\n\n".join(parts)
+
+
+def _mean_verdict(total: Mapping[Any, Any]) -> str:
+    """Return the line on the mean over datasets."""
+    said = f"{total['dataset'][0].upper()}{total['dataset'][1:]}: {fraction(total['mean'])}, "
+    said += f"published {fraction(total['published'])}, difference {signed(total['difference'])}"
+    known = not pd.isna(total["low"])
+    return said + (f" (90 % {interval(total['low'], total['high'])})" if known else "") + f": {total['verdict']}."
+
+
+def _counted(rows: Sequence[Mapping[Any, Any]]) -> str:
+    """Return how many datasets have each verdict."""
+    counts = Counter(row["word"] for row in rows)
+    said = ", ".join(f"{n} {word}" for word, n in counts.most_common())
+    n_bh = sum(row["p_bh"] < 0.05 and abs(row["difference"]) > row["margin"] for row in rows)
+    n_holm = counts["different"] + counts["outside"]
+    return f"{_count(len(rows), 'dataset')}: {said}" + (
+        f"; {n_bh} differ where false discoveries are controlled instead (Benjamini-Hochberg)."
+        if n_bh > n_holm
+        else "."
+    )
+
+
 def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     """Return the table of `status` as aligned text or Markdown; a line that says so if nothing failed."""
     if frame.empty:
@@ -214,7 +275,7 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
     ]
     if len(shown) < len(rows):
         parts.append(f"{_count(len(rows) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
-    parts += ["" if rows.empty else _ACCURACY_WORDS, *_papers(rows)]
+    parts += ["" if rows.empty else _ACCURACY_WORDS, *_papers(rows, tables["verdicts"])]
     marks = [f"- `{mark}`: {text}." for mark, text in MEANINGS.items()]
     marks.append(f"- `[...]`: {escaped(CHANGED)}.")
     marks.append(
@@ -245,7 +306,8 @@ is marked, the test set is looked at once, after training. `tables/accuracy.csv`
 accuracy over seeds, and that of the last weights."""
 _PAPERS_WORDS = """\
 Over the datasets where a published figure stands beside ours: only those where the paper had the same split. A figure
-with a note (\\*) counts as it was published."""
+with a note (\\*) counts as it was published. The verdicts' rules and error rates: `docs/verdict.md` of tsfcn; the
+intervals and p of each dataset: `tables/verdicts.csv`."""
 
 
 def _count(n: int, noun: str) -> str:
@@ -256,39 +318,42 @@ def _hours(records: Iterable[Record]) -> str:
     return f"{math.fsum(record.get('train_seconds') or 0.0 for record in records) / 3600:.2f} hours"
 
 
-def _papers(rows: pd.DataFrame) -> list[str]:
+def _papers(rows: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
     """Return the README's section on ours beside the papers' figures; nothing where no figure stands beside."""
-    beside = rows[rows["published_source"] != ""]
-    if beside.empty:
+    if judged.empty:
         return []
-    parts: dict[tuple[str, str, str], list[dict[Any, Any]]] = defaultdict(list)
-    for row in beside.to_dict("records"):
-        parts[row["model"], row["protocol"], row["published_source"]].append(row)
-    ours = {names: [row["mean"] for row in rows] for names, rows in parts.items()}
-    theirs = {names: [row["published"] for row in rows] for names, rows in parts.items()}
-    apart = {names: [row["difference"] for row in rows] for names, rows in parts.items()}
+    grouped = judged.groupby(["model", "protocol"], sort=True)
+    parts = {(str(model), str(protocol)): part.to_dict("records") for (model, protocol), part in grouped}
+    totals = {names: rows.pop() for names, rows in parts.items()}
     largest = {names: max(rows, key=lambda row: abs(row["difference"])) for names, rows in parts.items()}
-    order = sorted(parts)
     grid_text = grid(
         [
-            ("model", "<", [model for model, _, _ in order]),
-            ("protocol", "<", [protocol for _, protocol, _ in order]),
-            ("source", "<", [source for _, _, source in order]),
-            ("datasets", ">", [str(len(parts[names])) for names in order]),
-            ("mean, ours", ">", [fraction(np.mean(ours[names])) for names in order]),
-            ("mean, theirs", ">", [fraction(np.mean(theirs[names])) for names in order]),
-            ("mean difference", ">", [signed(np.mean(apart[names])) for names in order]),
-            ("median difference", ">", [signed(np.median(apart[names])) for names in order]),
+            ("model", "<", [model for model, _ in parts]),
+            ("protocol", "<", [protocol for _, protocol in parts]),
+            ("source", "<", [totals[names]["published_source"] for names in parts]),
+            ("datasets", ">", [str(len(parts[names])) for names in parts]),
+            ("mean, ours", ">", [fraction(totals[names]["mean"]) for names in parts]),
+            ("mean, theirs", ">", [fraction(totals[names]["published"]) for names in parts]),
+            ("mean difference", ">", [signed(totals[names]["difference"]) for names in parts]),
+            ("90 % interval", ">", [interval(totals[names]["low"], totals[names]["high"]) for names in parts]),
+            ("verdict", "<", [totals[names]["verdict"] for names in parts]),
             (
                 "largest difference",
                 "<",
-                [f"{signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in order],
+                [f"{signed(largest[n]['difference'])} ({largest[n]['dataset']})" for n in parts],
             ),
         ],
         markdown=True,
     )
-    sources = _sources(sorted({source for _, _, source in order}))
-    return ["## Beside the papers", grid_text, _PAPERS_WORDS, "\n".join(sources)]
+    lines = []
+    for names, judgements in parts.items():
+        words: dict[str, list[str]] = defaultdict(list)
+        for row in judgements:
+            words[row["word"]].append(row["dataset"])
+        said = "; ".join(f"{len(d)} {word} ({', '.join(d)})" for word, d in sorted(words.items()))
+        lines.append(f"- {escaped(names[0])} ({escaped(names[1])}): {said}.")
+    sources = _sources(sorted(set(rows["published_source"]) - {""}))
+    return ["## Beside the papers", grid_text, _PAPERS_WORDS, "\n".join(lines), "\n".join(sources)]
 
 
 def _sources(names: Iterable[str]) -> list[str]:
@@ -388,6 +453,7 @@ def _files(results: Path) -> list[str]:
         "weights/": "the trained networks, by the record's key",
         "tables/accuracy.csv": "a row for each dataset x model x protocol x split",
         "tables/accuracy_wide.csv": "the same means, a column for each model (protocol)",
+        "tables/verdicts.csv": "ours against the published figures, dataset by dataset, with intervals and p",
         "tables/summary.csv": "the summary above",
         "tables/status.csv": "what failed or was skipped, and why",
         "report.html": "these results as one page with charts, by `tsfcn report`",

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +106,18 @@ def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Recor
     ]
 
 
-def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command: str) -> tuple[int, list[plan.Job]]:
-    """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan."""
+def execute_run(
+    run: config.RunConfig,
+    unchanged: config.ProtocolConfig,
+    command: str,
+    show: Callable[[list[store.Record]], str] | None = None,
+    more: Iterable[tuple[config.RunConfig, config.ProtocolConfig]] = (),
+) -> tuple[int, list[plan.Job]]:
+    """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan.
+
+    show: what is printed of the records of these jobs in the end; None: their accuracy table. more: runs that differ in
+    model, protocol, data and seeds alone, whose jobs are done beside these.
+    """
     results = Path(run.results)
     budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
     reader = store.Reader(results)
@@ -116,6 +126,9 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
 
     def plan_now() -> tuple[list[plan.Job], Unusable]:
         jobs, unusable = planned(run, unchanged)
+        for further in more:
+            jobs_too, unusable_too = planned(*further)
+            jobs, unusable = jobs + jobs_too, unusable | unusable_too
         check_results(jobs, records, results)
         jobs = known_passports(jobs, unusable, records)
         without = {job.dataset for job in jobs if not job.passport}
@@ -171,7 +184,7 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
         writer.write(record)
     record_unusable(jobs, unusable, by_job, results)
     if not pending:
-        return summarise(jobs, results), jobs
+        return summarise(jobs, results, show), jobs
 
     path = store.write_plan(results, command, jobs)
     with lease.Runner(results) as runner:
@@ -202,7 +215,7 @@ def execute_run(run: config.RunConfig, unchanged: config.ProtocolConfig, command
     left = [job for job in pending if job.key not in {record["key"] for record in records}]
     if not left:
         store.remove_plan(path)
-    code = summarise(jobs, results)
+    code = summarise(jobs, results, show)
     if left:
         rest = sum(monitor.cost.get(job.key, 0.0) for job in left) / n_workers
         print(
@@ -288,14 +301,21 @@ def of_jobs(jobs: list[plan.Job], results: Path) -> list[store.Record]:
     return [record for record in store.read(results) if store.identity(record) in asked]
 
 
-def summarise(jobs: list[plan.Job], results: Path) -> int:
-    """Write the tables of the results folder, print that of these jobs, and return the exit code."""
+def accuracies(records: list[store.Record]) -> str:
+    """Return the accuracy table of records as text."""
     from tsfcn import render, table
+
+    return render.table(table.accuracy(records))
+
+
+def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Record]], str] | None) -> int:
+    """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code."""
+    from tsfcn import table
 
     table.write(results)
     records = of_jobs(jobs, results)
     statuses = [record["status"] for record in records]
-    print(render.table(table.accuracy(records)))
+    print((show or accuracies)(records))
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
         print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")
@@ -375,13 +395,22 @@ def run(
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: Hydra overrides and flags, without the program's name."""
     argv = sys.argv[1:] if argv is None else argv
-    flags = [word for word in argv if word.startswith("-")]
-    try:
+
+    def go() -> int:
+        flags = [word for word in argv if word.startswith("-")]
         if flags:
             return informed(argv, flags)
         chosen, unchanged = compose(argv)
-        signal.signal(signal.SIGTERM, stop)
         return execute_run(chosen, unchanged, command_line(argv))[0]
+
+    return answered(go)
+
+
+def answered(go: Callable[[], int]) -> int:
+    """Return the exit code of what a command does; a mistake, a full disk and Ctrl-C become one line each."""
+    try:
+        signal.signal(signal.SIGTERM, stop)
+        return go()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -433,14 +462,17 @@ def informed(argv: list[str], flags: list[str]) -> int:
     return OK
 
 
-class _Callable(types.ModuleType):
-    """The module tsfcn.run, which can also be called: `import tsfcn; tsfcn.run("Coffee")` in any order of imports."""
+def make_callable(module: str, function: Callable[..., Any]) -> None:
+    """Let a module be called as its function: `import tsfcn; tsfcn.run("Coffee")` works in any order of imports."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
-        return run(*args, **kwargs)
+    class Called(types.ModuleType):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+    sys.modules[module].__class__ = Called
 
 
-sys.modules[__name__].__class__ = _Callable
+make_callable(__name__, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Records become tables: accuracy, ranks, failures, and the page that explains them.
+"""Records become tables: accuracy, verdicts, ranks, failures, and the page that explains them.
 
     tsfcn table [RESULTS] [--metric accuracy|balanced_accuracy|f1|auroc|nll] [--markdown]
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn import published, render, store
+from tsfcn import published, render, store, verdict
 from tsfcn.errors import UserError
 from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 
@@ -51,6 +51,27 @@ COLUMNS = {
     "published_source": "str",
     "published_note": "str",  # why that figure is to be read with care, or ''
     "difference": "float64",  # mean - published
+}
+VERDICT_COLUMNS = {
+    "model": "str",
+    "protocol": "str",
+    "dataset": "str",
+    "n_seeds": "int64",
+    "mean": "float64",
+    "std": "float64",
+    "published": "float64",
+    "published_std": "float64",
+    "published_runs": "Int64",
+    "published_source": "str",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "margin": "float64",
+    "p": "float64",
+    "p_holm": "float64",
+    "p_bh": "float64",
+    "word": "str",
+    "verdict": "str",
 }
 
 # The smallest positive float16: a probability that is stored as zero was below half of it.
@@ -163,7 +184,7 @@ def _marks(records: Iterable[Record]) -> str:
     return ", ".join(mark for mark, carries in carried.items() if carries)
 
 
-def _figure(name: Name, record: Record) -> published.Figure | None:
+def _figure(name: Name, record: Record, source: str | None) -> published.Figure | None:
     """Return the paper's accuracy for this row, or None unless data, split and every setting are the paper's."""
     dataset, model, protocol, (_, resample) = name
     passport = record.get("passport") or {}
@@ -172,7 +193,7 @@ def _figure(name: Name, record: Record) -> published.Figure | None:
     changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
     if resample != 0 or changed or not same_data or _marks([record]):
         return None
-    return published.beside(protocol, model, dataset, split)
+    return published.beside(protocol, model, dataset, split, source)
 
 
 def _mean_of(records: Sequence[Record], field: str) -> float:
@@ -180,13 +201,15 @@ def _mean_of(records: Sequence[Record], field: str) -> float:
     return float(np.mean(values)) if len(values) == len(records) else math.nan
 
 
-def _rows(records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool) -> pd.DataFrame:
+def _rows(
+    records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool, source: str | None = None
+) -> pd.DataFrame:
     rows = []
     for name, members in _ok(records).items():
         dataset, model, protocol, split = name
         values = [value(record) for record in members]
         mean = float(np.mean(values))
-        figure = _figure(name, members[0]) if is_accuracy else None
+        figure = _figure(name, members[0], source) if is_accuracy else None
         rows.append(
             {
                 "dataset": dataset,
@@ -213,7 +236,7 @@ def _rows(records: Iterable[Record], value: Callable[[Record], float], *, is_acc
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def accuracy(records: Iterable[Record]) -> pd.DataFrame:
+def accuracy(records: Iterable[Record], source: str | None = None) -> pd.DataFrame:
     """Return the accuracy table: a row for each dataset x model x protocol x split, columns as in COLUMNS.
 
     records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
@@ -221,10 +244,10 @@ def accuracy(records: Iterable[Record]) -> pd.DataFrame:
     for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
     paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights), 'early-files' (an early revision of
     the archive) and 'unknown-files' (not the content on record). The published figure stands beside ours only where the
-    row has no mark, no setting was changed, and the paper's split is the same.
-    Raises UserError if one row would average records of different meaning, naming the fields that differ.
+    row has no mark, no setting was changed, and the paper's split is the same; source: only those of this source of
+    published figures. Raises UserError if one row would average records of different meaning, naming where they differ.
     """
-    return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True)
+    return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True, source=source)
 
 
 def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFrame:
@@ -248,6 +271,33 @@ def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFram
         return math.nan if stored is None else score(metric, *stored)
 
     return _rows(records, value, is_accuracy=False)
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdict of each row of an accuracy table beside which a published figure stands; see tsfcn.verdict.
+
+    Columns: model, protocol, dataset, n_seeds, mean, std, published, published_std, published_runs, published_source,
+    difference (ours minus theirs), low and high (its 90 % interval), margin, p, p_holm, p_bh (adjusted over the
+    datasets of a model and protocol), verdict, in words, and word, the first of them. The last row of each model
+    and protocol is of the mean over its datasets; its p is not adjusted.
+    """
+    rows: list[dict[str, Any]] = []
+    for (model, protocol), part in table.groupby(["model", "protocol"], sort=True):
+        beside = [row for row in part.to_dict("records") if row["published_source"]]
+        if not beside:
+            continue
+        made = verdict.judge(verdict.given(beside))
+        total: dict[Any, Any] = {
+            "n_seeds": sum(row["n_seeds"] for row in beside),
+            "mean": float(np.mean([row["mean"] for row in beside])),
+            "published": float(np.mean([row["published"] for row in beside])),
+            "published_source": ", ".join(dict.fromkeys(row["published_source"] for row in beside)),
+        }
+        for row, said in zip([*beside, total], [*made.verdicts, made.archive], strict=True):
+            copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
+            judged = {name: getattr(said, name) for name in VERDICT_COLUMNS if hasattr(said, name)}
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.said})
+    return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -464,14 +514,15 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def write(results: Path) -> None:
-    """Write results/tables/{accuracy,accuracy_wide,summary,status}.csv and results/README.md from results/records.
+    """Write the CSV files of results/tables and results/README.md from results/records.
 
     Each file is replaced at once; the same records and commands.txt give the same bytes. Raises UserError if there are
     no records, if they mix experiments under one name (before anything is written), or if a file cannot be written.
     """
     records = read(results)
     table = accuracy(records)
-    tables = {"accuracy": table, "accuracy_wide": wide(table), "summary": summary(records), "status": status(records)}
+    tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table)}
+    tables |= {"summary": summary(records), "status": status(records)}
     check_page(results)
     done = in_order(record for record in records if record["status"] == "ok")
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}

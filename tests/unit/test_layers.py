@@ -19,8 +19,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("archive", "models", "plan", "published"),
     ("unpack", "store"),
     ("fetch",),
-    ("render", "cost", "lease", "checkpoint", "page"),
-    ("train", "table", "verdict"),
+    ("render", "cost", "lease", "checkpoint", "page", "verdict"),
+    ("train", "table"),
     ("columns",),
     ("compare", "convert"),
     ("engine", "explain", "findings"),
@@ -29,11 +29,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("execute",),
     ("monitor",),
     ("compose",),
-    ("run", "data", "reproduce", "results", "watch"),
+    ("run", "data", "results", "watch"),
+    ("reproduce", "knobs"),
+    ("explain_gap",),
     ("__init__", "__main__"),
 )
 LAYER = {module: number for number, layer in enumerate(LAYERS) for module in layer}
-COMMANDS = set(LAYERS[-2]) | {"compose"}
+COMMANDS = set().union(*LAYERS[-5:-1])
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
@@ -179,8 +181,18 @@ def test_needs_the_standard_library_alone(module: str) -> None:
     [
         name
         for name in (
-            *("plan", "store", "archive", "table", "run", "compare", "convert", "verdict", "results", "watch"),
-            *("report",),
+            "plan",
+            "store",
+            "archive",
+            "table",
+            "run",
+            "compare",
+            "convert",
+            "verdict",
+            "results",
+            "watch",
+            "reproduce",
+            "report",
         )
         if name in sources()
     ],

@@ -16,7 +16,7 @@ import pytest
 import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
-from tsfcn import published, store, table
+from tsfcn import published, store, table, verdict
 from tsfcn.errors import UserError
 
 
@@ -253,6 +253,27 @@ def test_no_published_figure_beside_another_experiment(change: dict[str, Any]) -
 
 
 # --- wide
+
+
+def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
+    italy = [record("ItalyPowerDemand", seed=seed, accuracy=0.96 + 0.002 * seed) for seed in range(3)]
+    coffee = [record("Coffee", seed=seed, accuracy=0.5) for seed in range(3)]
+    other = [record("ItalyPowerDemand", model="mlp", accuracy=0.95), record("PLAID", accuracy=0.5)]  # PLAID: no figure
+    rows = table.accuracy([*italy, *coffee, *other])
+    made = table.verdicts(rows)
+    assert list(zip(made["model"], made["dataset"], strict=True)) == [
+        ("fcn", "Coffee"),
+        ("fcn", "ItalyPowerDemand"),
+        ("fcn", "mean of 2 datasets"),
+        ("mlp", "ItalyPowerDemand"),
+        ("mlp", "mean of 1 dataset"),
+    ]
+    judged = verdict.judge(verdict.given([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2]))
+    assert list(made["verdict"][:3]) == [v.said for v in (*judged.verdicts, judged.archive)]
+    assert list(made["p_holm"][:2]) == [v.p_holm for v in judged.verdicts]
+    assert list(made["word"]) == ["different", "equivalent", "different", "undecided", "undecided"]
+    assert made["n_seeds"][2] == 6 and made["mean"][2] == pytest.approx((0.5 + 0.962) / 2)
+    assert table.verdicts(table.accuracy([record("PLAID", accuracy=0.5)])).empty
 
 
 def test_wide_has_datasets_and_splits_in_rows_and_models_in_columns() -> None:
@@ -554,6 +575,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
         "tables/accuracy_wide.csv",
         "tables/status.csv",
         "tables/summary.csv",
+        "tables/verdicts.csv",
     ]  # and no temporary file
     before = {name: (one / name).read_bytes() for name in names}
     assert before == {name: (two / name).read_bytes() for name in names}

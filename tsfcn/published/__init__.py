@@ -147,18 +147,33 @@ def same_split(figure: Figure, split: str = "ucr2018") -> bool:
     return measured_on(figure.dataset, figure.split) == measured_on(figure.dataset, split)
 
 
-def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018") -> Figure | None:
+def protocol_of(words: str) -> tuple[str, str]:
+    """The source that `words` name, and the protocol that reproduces it; UserError for one that none does, and why."""
+    source, model = _find(words)
+    if model is not None:
+        raise UserError(f"paper '{words}' is one model of a source: write paper={source} model=NAME")
+    for protocol, given in _BESIDE.items():
+        if source in given:
+            return source, protocol
+    can = ", ".join(name for given in _BESIDE.values() for name in given)
+    on_test = _source(source).selected_by == "TEST SET"
+    why = "its weights were selected on the test set" if on_test else "no protocol here is that of its runs"
+    raise UserError(f"paper '{source}' is not to be reproduced, {why}: use one of {can}")
+
+
+def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", source: str | None = None) -> Figure | None:
     """The accuracy that the protocol's paper reports for a model on a dataset, if ours may stand beside it; else None.
 
-    split: the files that ours were trained on. None where the figure is of another one, and for the datasets of unequal
-    length or with missing values in Fawaz et al. 2019: which variant of those files they ran is not stated. Names must
-    match exactly, so that a changed protocol or model (`fawaz2019[epochs=3]`) finds nothing.
+    split: the files that ours were trained on; source: only this one of the paper's sources. None where the figure is
+    of another split, and for the datasets of unequal length or with missing values in Fawaz et al. 2019: which variant
+    of those files they ran is not stated. Names must match exactly, so that a changed protocol or model
+    (`fawaz2019[epochs=3]`) finds nothing.
     """
     facts = CATALOGUE.get(dataset)
     if facts is None or (protocol == "fawaz2019" and (facts.missing or facts.unequal)):
         return None
-    for source in _BESIDE.get(protocol, ()):
-        figure = _accuracies(source).get((model, dataset))
+    for each in _BESIDE.get(protocol, ()):
+        figure = _accuracies(each).get((model, dataset)) if source in (None, each) else None
         if figure is not None:
             return figure if same_split(figure, split) else None
     return None

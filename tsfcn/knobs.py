@@ -1,0 +1,360 @@
+"""`python -m tsfcn.knobs dataset=NAME model=fcn`: which disputed setting moves the number, one at a time.
+
+    tsfcn knobs dataset=DiatomSizeReduction model=fcn protocol=fawaz2019 seeds=3
+    tsfcn knobs dataset=Fungi knobs=[batch,normalisation] dry_run=true
+
+Papers disagree, or do not say, how they normalised, batched, initialised, scheduled and selected (docs/protocols.md).
+Each knob changes one of these to what another paper, or the same paper elsewhere, has; all else stays as it is. The
+page says by how much each moves the accuracy and how sure that is, by the rules of docs/verdict.md with Holm over the
+knobs, and where each stands beside the published figure.
+
+knobs: all, or a list of them; everything else is as for `tsfcn run`, which does the work. Seeds are three unless said.
+Records and pages go to results/knobs unless `results=` names another folder; a results folder above lends it what is
+finished there. `tsfcn explain-gap RESULTS` does this for every dataset whose verdict is `different` or `outside`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tsfcn import config, plan, published, render, stats, store, verdict
+from tsfcn.catalogue import CATALOGUE
+from tsfcn.compose import command_line, compose, override
+from tsfcn.errors import UserError
+from tsfcn.run import OK, answered, dataset_names, execute_run, planned
+
+SEEDS = 3
+RESULTS = "results/knobs"
+KNOBS = (
+    "normalisation",
+    "batch",
+    "initialiser",
+    "schedule",
+    "epsilon",
+    "weights",
+    "shuffle",
+    "gates",
+    "selection",
+    "split",
+)
+LSTM = ("lstm_fcn", "alstm_fcn")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One setting changed."""
+
+    knob: str
+    said: str  # what it is changed to, in words
+    words: tuple[str, ...]  # the overrides that do so; () for the base, and for what the base's own records tell
+    field: str = "accuracy"  # of the record: whose accuracy it is
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a variant does to the number: ours with it minus ours without."""
+
+    variant: Variant
+    accuracies: tuple[float, ...]  # a seed each, fractions
+    difference: float
+    low: float  # its 90 % interval; NaN with a single seed
+    high: float
+    p_holm: float  # adjusted over the knobs
+    word: str  # 'moves it', 'does not matter' or 'not shown'
+    published: verdict.Verdict | None  # its verdict beside the published figure of the base
+
+    @property
+    def mean(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(self.accuracies))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is changed
+
+
+def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]:
+    """Return the knobs of a run of one model on one dataset: what the papers dispute and this run does not have yet.
+
+    n_train: the cases of its training set.
+    """
+    ((model, chosen),) = run.model.chosen().items()
+    now = config.settings(run.protocol, model, chosen)
+    facts = CATALOGUE.get(dataset)
+    made: list[Variant] = []
+
+    def add(knob: str, said: str, *words: str) -> None:
+        made.append(Variant(knob, said, words))
+
+    normalisations = {
+        "none": "the file as it is",
+        "series": "each series to mean 0, deviation 1 (Fawaz, Karim)",
+        "train": "mean and deviation of the training set (Wang)",
+    }
+    for value, said in normalisations.items():
+        if value != now.normalisation:
+            add("normalisation", said, f"protocol.normalisation={value}")
+    for said, size, divisor in (
+        ("min(n / 10, 16) (Wang, Fawaz)", 16, 10),
+        ("16 whatever the dataset", 16, 0),
+        ("128 (Karim)", 128, 0),
+    ):
+        resized = config.Settings(**{**vars(now), "batch_size": size, "batch_divisor": divisor})
+        cases = [min(s.batch(n_train), n_train) for s in (now, resized)]
+        if cases[0] != cases[1]:
+            words = (f"protocol.batch_size={size}", f"protocol.batch_divisor={divisor}")
+            add("batch", f"{said}: {cases[1]} instead of {cases[0]}", *words)
+    initialisers = {"glorot_uniform": "Glorot uniform (Wang, Fawaz)", "he_uniform": "He uniform (Karim)"}
+    for value, said in initialisers.items():
+        if value != now.initialiser:
+            add("initialiser", said, f"protocol.initialiser={value}")
+    schedules = {
+        "the learning rate stays": (now.plateau_factor, 0, now.plateau_min_lr),
+        "halved after 50 epochs without gain (Wang, Fawaz)": (0.5, 50, 0.0001),
+        "divided by the cube root of 2 after 100 (Karim)": (0.7937005259840998, 100, 0.0001),
+    }
+    if now.optimiser == "adam":
+        for said, (factor, patience, least) in schedules.items():
+            if (patience, factor if patience else 0) != (now.plateau_patience, now.plateau_factor if patience else 0):
+                words = (f"protocol.plateau_factor={factor!r}", f"protocol.plateau_patience={patience}")
+                add("schedule", said, *words, f"protocol.plateau_min_lr={least!r}")
+        for eps, said in ((1e-8, "1e-8 (Wang)"), (1e-7, "1e-7 (Fawaz, Karim)")):
+            if eps != now.eps:
+                add("epsilon", said, f"protocol.eps={eps!r}")
+    if model in LSTM:
+        if now.class_weights == "none":
+            add("weights", "classes balanced (meant by Karim's code)", "protocol.class_weights=balanced")
+        assert isinstance(chosen, config.LSTMFCNConfig)
+        if chosen.shuffle:
+            add("shuffle", "no dimension shuffle: a step a timepoint (most libraries)", f"model.{model}.shuffle=false")
+        if chosen.gates == "hard_sigmoid":
+            add("gates", "sigmoid (later Keras)", f"model.{model}.gates=sigmoid")
+    if now.select == "least_train_loss":
+        made.append(Variant("selection", "the last weights", (), "accuracy_last"))
+        add("selection", "by held-out cases, a fifth", "protocol.validation=0.2", "protocol.select=validation")
+        add("selection", "BY THE TEST SET: no estimate of accuracy", "protocol.select=test_oracle")
+    if facts is not None and facts.split_swapped_in_2015:
+        other = "ucr2015" if run.archive.split == "ucr2018" else "ucr2018"
+        add("split", f"train and test of {other[3:]}, which are the reverse", f"archive.split={other}")
+    return made
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it does
+
+
+def judged(
+    base: Sequence[store.Record], changed: Sequence[tuple[Variant, Sequence[float]]], figure: published.Figure | None
+) -> list[Moved]:
+    """Return the base and then what each variant does, in order; a variant without any accuracy is left out.
+
+    base: its ok records; changed: a variant and its accuracies, a seed each.
+    """
+    ours = [record["accuracy"] for record in base]
+    n_test = base[0]["n_test"]
+    rows = [(Variant("", "as the protocol has it", ()), ours)] + [(v, list(a)) for v, a in changed if len(a) > 0]
+    verdicts = _beside([a for _, a in rows], n_test, figure)
+    margin = float(verdict.margins(np.asarray(n_test)))
+    tested = [_interval(ours, accuracies, n_test) for _, accuracies in rows[1:]]
+    known = [i for i, (_, _, p) in enumerate(tested) if not np.isnan(p)]
+    p_holm = np.full(len(tested), np.nan)
+    p_holm[known] = stats.holm([tested[i][2] for i in known])
+    nan = float("nan")
+    made = [Moved(rows[0][0], tuple(ours), 0.0, nan, nan, nan, "", verdicts[0])]
+    for (variant, accuracies), (low, high, _), p, said in zip(rows[1:], tested, p_holm, verdicts[1:], strict=True):
+        d = float(np.mean(accuracies) - np.mean(ours))
+        if not np.isnan(p) and verdict.is_different(np.asarray(d), np.asarray(p), margin):
+            word = "moves it"
+        elif not np.isnan(low) and verdict.is_equivalent(np.asarray(low), np.asarray(high), margin):
+            word = "does not matter"
+        else:
+            word = "not shown"
+        made.append(Moved(variant, tuple(accuracies), d, low, high, float(p), word, said))
+    return made
+
+
+def _deviation(accuracies: Sequence[float], n_test: int) -> np.ndarray:
+    return verdict.floored(np.asarray(np.std(accuracies, ddof=1)), np.asarray(n_test))
+
+
+def _interval(ours: Sequence[float], others: Sequence[float], n_test: int) -> tuple[float, float, float]:
+    """Return (low, high, p) of others minus ours; NaN where either has a single seed."""
+    if min(len(ours), len(others)) < 2:
+        return float("nan"), float("nan"), float("nan")
+    d = np.asarray(np.mean(others) - np.mean(ours))
+    found = verdict.interval(d, _deviation(others, n_test), len(others), _deviation(ours, n_test), len(ours))
+    low, high, p = (float(value) for value in found)
+    return low, high, p
+
+
+def _beside(
+    accuracies: Sequence[Sequence[float]], n_test: int, figure: published.Figure | None
+) -> Sequence[verdict.Verdict | None]:
+    """Return the verdict of each set of runs beside one published figure; Holm over them."""
+    if figure is None:
+        return [None] * len(accuracies)
+    rows = [
+        verdict.Given(
+            figure.dataset,
+            n_test,
+            float(np.mean(each)),
+            float(np.std(each, ddof=1)) if len(each) > 1 else None,
+            len(each),
+            figure.mean,
+            figure.std,
+            figure.n_runs,
+        )
+        for each in accuracies
+    ]
+    return verdict.judge(rows).verdicts
+
+
+def page(title: str, moved: Sequence[Moved], figure: published.Figure | None, base: store.Record, command: str) -> str:
+    """Return the page of one dataset as Markdown, which reads as text too."""
+    first, *others = moved
+    order = sorted(others, key=lambda m: (-abs(round(m.difference, 9)), m.variant.knob, m.variant.said))
+    said = f"{render.fraction(first.mean)}" + (
+        f" ± {np.std(first.accuracies, ddof=1):.4f}" if len(first.accuracies) > 1 else ""
+    )
+    n_seeds = len(first.accuracies)
+    sizes = f"batches of {base['batch']} of {base['n_train']} training cases, {base['n_test']} test cases"
+    lines = [f"As the protocol has it: {said} over {n_seeds} seed{'' if n_seeds == 1 else 's'}, {sizes}."]
+    if figure is not None and first.published is not None:
+        std = "" if figure.std is None else f" ± {figure.std:.4f}"
+        runs = "a single run" if figure.n_runs == 1 else f"{figure.n_runs} runs"
+        lines.append(f"Published: {figure.mean:.4f}{std} ({figure.source}, {runs}): {first.published.said}.")
+    else:
+        lines.append("No published figure stands beside it.")
+    words: dict[str, list[str]] = {"moves it": [], "not shown": [], "does not matter": []}
+    for m in order:
+        words[m.word].append(f"{m.variant.knob} ({m.variant.said}, {render.signed(m.difference)})")
+    named = {"moves it": "Moves the number", "not shown": "Not shown either way", "does not matter": "Does not matter"}
+    lines += [f"{named[word]}: {'; '.join(knobs)}." for word, knobs in words.items() if knobs]
+
+    def beside(m: Moved) -> str:
+        return "" if m.published is None else f"{render.signed(m.published.difference)}, {m.published.word}"
+
+    grid = render.grid(
+        [
+            ("knob", "<", [m.variant.knob or "-" for m in [first, *order]]),
+            ("changed to", "<", [m.variant.said for m in [first, *order]]),
+            ("seeds", ">", [str(len(m.accuracies)) for m in [first, *order]]),
+            ("accuracy", ">", [render.fraction(m.mean) for m in [first, *order]]),
+            ("change", ">", ["", *(render.signed(m.difference) for m in order)]),
+            ("90 % interval", ">", ["", *(render.interval(m.low, m.high) for m in order)]),
+            ("p, Holm", ">", ["", *(render.p_value(m.p_holm) for m in order)]),
+            ("verdict", "<", ["", *(m.word for m in order)]),
+            ("beside the published", "<", [beside(m) for m in [first, *order]]),
+        ],
+        markdown=True,
+    )
+    notes = (
+        "One setting is changed at a time. `moves it`: the change is beyond the margin (0.02, or one test case) and "
+        "its p, adjusted by Holm over these knobs, is below 0.05; `does not matter`: its 90 % interval lies inside the "
+        "margin. Rules and error rates: docs/verdict.md."
+    )
+    body = "\n".join(f"- {render.escaped(line)}" for line in lines)
+    return f"# {title}\n\n{body}\n\n{grid}\n\n{notes}\n\n```sh\n{command}\n```\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def parsed(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the overrides of the base run and the knobs that `knobs=` names."""
+    named = [word for word in words if word.startswith("knobs=")]
+    rest = [word for word in words if word not in named]
+    asked = [part.strip() for word in named for part in word.removeprefix("knobs=").strip("[]'\" ").split(",")]
+    for knob in asked:
+        if knob != "all":
+            config.one_of("knobs", knob, ("all", *KNOBS))
+    keys = {word.partition("=")[0] for word in rest}
+    if "dataset" not in keys:
+        raise UserError("dataset= is not there: name one, as dataset=DiatomSizeReduction")
+    rest += [f"seeds={SEEDS}"] if "seeds" not in keys else []
+    rest += [f"results={RESULTS}"] if "results" not in keys else []
+    return rest, KNOBS if not asked or "all" in asked else tuple(asked)
+
+
+def lend(jobs: Iterable[plan.Job], results: Path) -> None:
+    """Copy the finished records of these jobs from a results folder above this one, where there is one."""
+    above = results.parent
+    if not (above / "records").is_dir():
+        return
+    wanted = {job.key for job in jobs} - {record["key"] for record in store.read(results)}
+    writer = store.Writer(results)
+    for record in store.read(above):
+        if record["key"] in wanted and record["status"] == "ok":
+            writer.write({name: value for name, value in record.items() if name != "schema"})
+
+
+def turn(words: Sequence[str], wanted: Sequence[str]) -> int:
+    """Run the base and every knob of each dataset, print a page a dataset and write it. Returns the exit code."""
+    run, _ = compose(words)
+    if len(run.model.chosen()) != 1:
+        raise UserError(f"model={list(run.model.chosen())} is more than one: turn the knobs of one model at a time")
+    code = OK
+    for dataset in dataset_names(run):
+        code = max(code, _turn(dataset, [*words, override("dataset", dataset)], wanted))
+    return code
+
+
+def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
+    run, unchanged = compose(words)
+    results = Path(run.results)
+    base, unusable = planned(run, unchanged)
+    if dataset in unusable:
+        raise UserError(unusable[dataset][1])
+    turned = [v for v in variants(run, dataset, base[0].passport["n_train"]) if v.knob in wanted]
+    composed = {v: compose([*words, *v.words]) for v in turned if v.words}
+    if not run.dry_run:
+        lend(base, results)
+    command = command_line([*words, f"knobs=[{','.join(wanted)}]"] if set(wanted) != set(KNOBS) else words, "knobs")
+    title = f"{dataset}, {base[0].model}, {base[0].protocol}: which setting moves the number"
+
+    def text(records: Sequence[store.Record]) -> str:
+        from tsfcn import table
+
+        by_key = {record["key"]: record for record in records if record["status"] == "ok"}
+        ours = [by_key[job.key] for job in base if job.key in by_key]
+        if not ours:
+            return f"{title}: no job is ok as the protocol has it, so there is nothing to compare with."
+        changed: list[tuple[Variant, Sequence[float]]] = []
+        for variant in turned:
+            if not variant.words:
+                changed.append((variant, [record[variant.field] for record in ours]))
+                continue
+            jobs, _ = planned(*composed[variant])
+            changed.append((variant, [by_key[job.key]["accuracy"] for job in jobs if job.key in by_key]))
+        one = ours[0]
+        (row,) = table.accuracy(ours).to_dict("records")
+        figure = None
+        if row["published_source"]:
+            figure = published.beside(
+                one["protocol"], one["model"], dataset, one["passport"]["split"], row["published_source"]
+            )
+        made = page(title, judged(ours, changed, figure), figure, one, command)
+        path = results / "pages" / f"{dataset}_{base[0].model}_{base[0].protocol}.md"
+        store.replace(path, lambda file: file.write(made.encode()))
+        return made
+
+    return execute_run(run, unchanged, command, text, composed.values())[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code. argv: knobs=... and Hydra overrides."""
+    words = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(words):
+        print(__doc__.strip())
+        return OK
+    return answered(lambda: turn(*parsed(words)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

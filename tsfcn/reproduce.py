@@ -1,0 +1,108 @@
+"""`python -m tsfcn.reproduce paper=SOURCE model=fcn dataset=small`: train what is missing, and judge it by the paper.
+
+    tsfcn reproduce paper=fawaz2019_ucr128 model=fcn dataset=small seeds=3
+    tsfcn reproduce paper=karim2019 model=lstm_fcn dataset=ucr85 dry_run=true
+
+paper names a source of published figures (`tsfcn published list`); its protocol and its split follow. Everything else
+is as for `tsfcn run`, which does the work: what is in the results folder already is not trained again. Seeds are
+three unless said, since a single one cannot be judged. The verdicts are those of docs/verdict.md, over the datasets
+that were asked for. Exit codes as for `tsfcn run`; a verdict is no failure, whatever it says.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsfcn import config, published, store
+from tsfcn.compose import command_line, compose, override
+from tsfcn.errors import UserError
+from tsfcn.run import OK, answered, execute_run, make_callable, of_jobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEEDS = 3
+
+
+def overrides(words: list[str]) -> tuple[str, list[str]]:
+    """Return the source that `paper=` names and the overrides of the run that reproduces it."""
+    said = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+    papers = [word for word in words if word.startswith("paper=")]
+    if len(papers) != 1 or not said["paper"]:
+        raise UserError("paper= is not there once: name a source of `tsfcn published list`, as paper=fawaz2019_ucr128")
+    source, protocol = published.protocol_of(said["paper"].strip("'\""))
+    rest = [word for word in words if word not in papers]
+    if said.get("protocol", protocol) != protocol:
+        raise UserError(f"protocol={said['protocol']} is not that of paper={source}: leave it out, it is {protocol}")
+    known = published.models(source)
+    for model in said.get("model", "fcn").strip("'\"[] ").split(","):
+        if model.strip() not in known:
+            ours = ", ".join(name for name in known if name in config.MODELS)
+            raise UserError(f"model '{model.strip()}' is not in {source}: use one of {ours}")
+    added = [f"protocol={protocol}"] if "protocol" not in said else []
+    added += [f"seeds={SEEDS}"] if "seeds" not in said else []
+    added += [f"archive.split={published.sources()[source].split}"] if "archive.split" not in said else []
+    return source, [*added, *rest]
+
+
+def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
+    """Return the verdicts of records on the figures of one source; see tsfcn.table.verdicts."""
+    from tsfcn import table
+
+    return table.verdicts(table.accuracy(records, source))
+
+
+def shown(records: list[store.Record], source: str) -> str:
+    """Return the verdicts of records as text, and which of their datasets have none, and why."""
+    from tsfcn import render, table
+
+    rows = table.accuracy(records, source)
+    parts = [render.verdicts(table.verdicts(rows))]
+    without = list(dict.fromkeys(rows["dataset"][rows["published_source"] == ""]))
+    if without:
+        why = f"{source} has no figure of the same data, split and settings"
+        parts.append(f"No verdict on {len(without)} ({', '.join(without)}): {why}.")
+    noted: dict[str, list[str]] = {}
+    for row in rows.to_dict("records"):
+        if row["published_note"] and row["dataset"] not in noted.setdefault(row["published_note"], []):
+            noted[row["published_note"]].append(row["dataset"])
+    parts += [f"To be read with care: {', '.join(d)} ({note})." for note, d in noted.items()]
+    if not rows.empty:
+        parts.append("Rules and error rates of the verdicts: docs/verdict.md.")
+    return "\n\n".join(parts)
+
+
+def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:
+    """Train what is missing and return the verdicts (tsfcn.table.verdicts): a row a dataset, and one of their mean.
+
+    paper: a source of published figures; settings: as for tsfcn.run, seeds=3 by default. Raises UserError as it does.
+    """
+    named: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
+    words = [override(name, value) for name, value in named.items()]
+    source, rest = overrides(words)
+    chosen, unchanged = compose(rest)
+    _, jobs = execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
+    return verdicts(of_jobs(jobs, Path(chosen.results)), source)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code. argv: paper=SOURCE and Hydra overrides."""
+    words = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(words):
+        print(__doc__.strip())
+        return OK
+
+    def go() -> int:
+        source, rest = overrides(words)
+        chosen, unchanged = compose(rest)
+        return execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))[0]
+
+    return answered(go)
+
+
+make_callable(__name__, reproduce)
+
+if __name__ == "__main__":
+    sys.exit(main())
