@@ -157,12 +157,14 @@ def _left_out(found: Sequence[Column], compared: set[str]) -> dict[str, tuple[st
     for dataset in sorted(set(splits) - compared, key=_catalogue_order):
         absent = [column.name for column, has in zip(found, splits[dataset], strict=True) if not has]
         if absent:
-            reason = f"not in {_some(absent, 3)}"
+            reason = f"not in {render.listed(absent, 3)}"
         else:
             on: dict[str, list[str]] = {}
             for column, has in zip(found, splits[dataset], strict=True):
                 on.setdefault(" and ".join(sorted(has)), []).append(column.name)
-            reason = f"on another split ({'; '.join(f'{split}: {_some(on[split], 3)}' for split in sorted(on))})"
+            reason = (
+                f"on another split ({'; '.join(f'{split}: {render.listed(on[split], 3)}' for split in sorted(on))})"
+            )
         reasons.setdefault(reason, []).append(dataset)
     return {reason: tuple(datasets) for reason, datasets in reasons.items()}
 
@@ -241,11 +243,11 @@ def _data(made: Comparison, *, markdown: bool) -> str:
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
     lines = [f"{_count(len(made.places))} in common ({where})."]
     for reason, datasets in made.left_out.items():
-        lines.append(f"Left out: {len(datasets)} {reason}: {_some(datasets)}.")
+        lines.append(f"Left out: {len(datasets)} {reason}: {render.listed(datasets)}.")
     if made.across:
         lines.append(
             f"ACROSS SPLITS: {_count(len(made.across))} differ in their train and test cases and count all the same, "
-            f"which is no fair comparison: {_some(made.across)}."
+            f"which is no fair comparison: {render.listed(made.across)}."
         )
     elif any("ucr2015" in reason for reason in made.left_out):
         lines.append(
@@ -257,14 +259,10 @@ def _data(made: Comparison, *, markdown: bool) -> str:
             note = row[made.columns.index(column)].note
             if note:
                 noted.setdefault(note, []).append(place.dataset)
-        lines += [f"To be read with care: {column.name} on {_some(d)} ({note})." for note, d in noted.items()]
+        lines += [f"To be read with care: {column.name} on {render.listed(d)} ({note})." for note, d in noted.items()]
         if "TEST-SELECTED" in column.marks:
             lines.append(f"TEST-SELECTED: {column.name} was selected on the test set: no estimate of accuracy.")
     return _bulleted(lines, markdown=markdown)
-
-
-def _some(names: Sequence[str], n: int = 14) -> str:
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 def _summary(made: Comparison, *, markdown: bool) -> str:

@@ -66,6 +66,11 @@ def signed(value: Any) -> str:
     return "" if pd.isna(value) else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: no '-0.0000'
 
 
+def listed(names: Sequence[str], n: int = 14) -> str:
+    """Return the first n names, and how many more there are."""
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
 def _with_std(mean: Any, std: Any) -> str:
     return fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
 

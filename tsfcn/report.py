@@ -27,7 +27,7 @@ from tsfcn.errors import UserError
 from tsfcn.figures import escaped
 from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
-from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, signed
+from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, listed, p_value, signed
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
@@ -36,18 +36,10 @@ _RULES = {  # of selection; each beside the weights with the least training loss
 }
 
 
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 or value == 0 else f"{value:.1e}"
-
-
 def _between(low: float, high: float, *, sign: bool = False) -> str:
     if math.isnan(low):
         return ""
     return f"{signed(low)} to {signed(high)}" if sign else f"{fraction(low)} to {fraction(high)}"
-
-
-def _listed(names: Sequence[str], n: int = 14) -> str:
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -253,7 +245,7 @@ def _datasets(given: Material) -> str:
         f"({sources[source].paper}). Difference: ours minus theirs."
         for source, n in used
     ]
-    words += [f"*: published figure of {_listed(noted[note])} ({note})." for note in sorted(noted)]
+    words += [f"*: published figure of {listed(noted[note])} ({note})." for note in sorted(noted)]
     words += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
         words.append(f"[...]: {CHANGED}.")
@@ -270,7 +262,7 @@ def _ranks(given: Material) -> str:
     reasons: dict[str, list[str]] = defaultdict(list)
     for name, why in given.choice.left_out:
         reasons[why].append(name)
-    left = [f"Left out: {_listed(names)} ({why})." for why, names in reasons.items()]
+    left = [f"Left out: {listed(names)} ({why})." for why, names in reasons.items()]
     made = given.made
     if made is None:
         only = "No column has results" if not given.columns else "There is a single column to rank"
@@ -324,7 +316,7 @@ def _compared(made: compare.Comparison) -> list[str]:
     if made.friedman is not None:
         lines.append(
             f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
-            f"p = {_p(made.friedman.p)}."
+            f"p = {p_value(made.friedman.p)}."
         )
     lines.append(
         f"Two differ if the signed-rank test (two-sided, zeros by Pratt) is below {made.alpha:g} after Holm's "
@@ -343,9 +335,9 @@ def _compared(made: compare.Comparison) -> list[str]:
             if cells[i].note:
                 of[cells[i].note].append(place.dataset)
         for note, datasets in of.items():
-            noted[note, _listed(datasets)].append(column.name)
+            noted[note, listed(datasets)].append(column.name)
         lines += [f"{column.name}: {column.note}."] if column.note else []
-    lines += [f"To be read with care: {_listed(names)} on {d} ({note})." for (note, d), names in sorted(noted.items())]
+    lines += [f"To be read with care: {listed(names)} on {d} ({note})." for (note, d), names in sorted(noted.items())]
     return lines
 
 
@@ -366,13 +358,13 @@ def _pairs(given: Material) -> str:
             lines = (
                 f"{signed(sign * pair.difference)}{' *' if strong else ''}",
                 f"{won} / {pair.ties} / {lost}",
-                f"p {_p(pair.p_holm)}",
+                f"p {p_value(pair.p_holm)}",
             )
             entries[at[i], at[j]] = figures.Entry(sign * pair.difference, lines, strong)
         first, second = made.columns[pair.first].name, made.columns[pair.second].name
         if strong:
             better, worse = (first, second) if pair.test.positive > pair.test.negative else (second, first)
-            found.append(f"{better} over {worse} (p = {_p(pair.p_holm)})")
+            found.append(f"{better} over {worse} (p = {p_value(pair.p_holm)})")
         bayes = pair.bayes
         data.append(
             (
@@ -380,7 +372,7 @@ def _pairs(given: Material) -> str:
                 *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
             )
         )
-    said = f"Pairs that differ: {len(found)} of {len(made.pairs)}" + (f", {_listed(found, 6)}." if found else ".")
+    said = f"Pairs that differ: {len(found)} of {len(made.pairs)}" + (f", {listed(found, 6)}." if found else ".")
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     caption = (
@@ -605,7 +597,7 @@ def _selection(given: Material) -> str:
             (name, words, len(both), least.mean(), other.mean(), difference, (low, high), (won, equal, lost), p)
         )
         if p < ALPHA:
-            said.append(f"{called(name)}, {words} ({signed(difference)}, p = {_p(p)})")
+            said.append(f"{called(name)}, {words} ({signed(difference)}, p = {p_value(p)})")
     told = "Beside the weights with the least training loss, "
     told += (
         f"these differ (signed ranks, Holm): {'; '.join(said)}."
@@ -628,7 +620,7 @@ def _selection(given: Material) -> str:
             seconds=[_between(*line[6], sign=True) for line in lines],
         ),
         Cells("better / equal / worse", [" / ".join(map(str, line[7])) for line in lines]),
-        Cells("p, Holm", [_p(line[8]) for line in lines], True),
+        Cells("p, Holm", [p_value(line[8]) for line in lines], True),
     ]
     svg = figures.forest(
         "c-selection",
