@@ -24,7 +24,7 @@ from tsfcn.errors import first_line
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, pickle.PickleError)  # what torch.load raises for a broken file
-LAYOUT = 1  # of the state; raise it when train.fit or train.search put other things in it
+LAYOUT = 2  # of the state; raise it when train or engine put other things in it
 
 
 class Stopped(Exception):
@@ -85,14 +85,13 @@ class Checkpoint:
     def epoch_ended(self, state: Callable[[], State]) -> None:
         """Write the state if it is time to. Raises Stopped, when it is on disk, if the training has to stop.
 
-        A disk that is full costs the checkpoint, not the training.
+        The state's `epoch` counts those that are done. A disk that is full costs the checkpoint, not the training.
         """
         stop = self.stop()
         if not stop and time.monotonic() - self.kept < self.every_seconds:
             return
         now = state()
-        epoch = len(now["fit"]["curve"]["loss"]) + sum(len(done["curve"]["loss"]) for done in now["fits"])
-        about = {"about": self.about, "seconds": self.train_seconds(), "resumed": self.resumed, "epoch": epoch}
+        about = {"about": self.about, "seconds": self.train_seconds(), "resumed": self.resumed}
         whole = {**now, **about, "hardware": [*self.hardware, self.here]}
         try:
             store.replace(self.path, lambda file: torch.save(whole, file))

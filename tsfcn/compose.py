@@ -178,7 +178,17 @@ def register_schema() -> None:
 
 def command_line(overrides: Sequence[str], verb: str = "run") -> str:
     """Return the command of a run as one would type it, without what is particular to a machine."""
-    local = ("archive.", "results=", "executor", "checkpoint.", "max_attempts", "budget", "dry_run", "hydra.")
+    local = (
+        "archive.",
+        "results=",
+        "executor",
+        "engine.name",
+        "checkpoint.",
+        "max_attempts",
+        "budget",
+        "dry_run",
+        "hydra.",
+    )
     kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
     return " ".join([f"python -m tsfcn.{verb}", *kept])
 

@@ -312,6 +312,36 @@ class ArchiveConfig:
         one_of("archive.split", self.split, ("ucr2018", "ucr2015"))
 
 
+ENGINES = ("reference", "fast")
+PRECISIONS = ("float32", "float64", "bfloat16")
+
+
+@dataclass
+class EngineConfig:
+    """How a network is trained: nothing of the name, and all of the precision, is in a job's key."""
+
+    name: str = "reference"  # reference: the loop that defines what a protocol means; fast: the same, sooner
+    precision: str = "float32"  # of the arithmetic
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        one_of("engine.name", self.name, ENGINES)
+        one_of("engine.precision", self.precision, PRECISIONS)
+        if self.precision == "bfloat16" and self.name != "fast":
+            raise UserError("engine.precision=bfloat16 is not for the reference loop: add engine.name=fast")
+
+
+def fast_trains(model: ModelConfig, settings: Settings) -> bool:
+    """Return whether the fast engine is for this network and these settings; the reference loop is for all.
+
+    It is for FCN, and for LSTM-FCN and ALSTM-FCN with the dimension shuffle, by Adam, on whole series, where neither
+    held-out cases nor the test set are looked at while training.
+    """
+    plain = isinstance(model, FCNConfig) and (not isinstance(model, LSTMFCNConfig) or model.shuffle)
+    seen = settings.validation > 0 or settings.select == "test_oracle"
+    return plain and settings.optimiser == "adam" and settings.length != "mask" and not seen
+
+
 @dataclass
 class ExecutorConfig:
     """Where jobs run."""
@@ -349,6 +379,7 @@ class RunConfig:
     seeds: Any = 1  # a count, or the list of seeds
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     results: str = "results"
     save_weights: bool = False

@@ -25,6 +25,7 @@ from torch import Tensor
 
 import tsfcn
 from tsfcn import arrays, cost, models, store, train
+from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
 from tsfcn.errors import UserError, first_line
@@ -45,6 +46,7 @@ def run_job(
     writer: store.Writer,
     *,
     root: str | None = None,
+    engine: str = "reference",
     save_weights: bool = False,
     n_sharing: int = 1,
     memory: float = math.inf,
@@ -66,7 +68,7 @@ def run_job(
     torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
     reset_peak_memory()
     try:
-        terms = Terms(root, save_weights, n_sharing, memory, checkpoint_seconds)
+        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds)
         outcome = measure(job, results, terms, progress, stop)
         status, reason = "ok", ""
     except Stopped:
@@ -109,7 +111,7 @@ def describe(job: Job, status: str, reason: str) -> store.Record:
         "test_selected": job.settings["select"] == "test_oracle",
         "meaning": MEANING,
         "device": "cpu",
-        "engine": "reference",
+        "engine": "",
         "hardware": hardware(),
         "versions": versions(),
         "commit": commit(),
@@ -126,34 +128,37 @@ def measure(
         raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
     settings = job.resolved()
     data = prepare(dataset, job)
-    x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
-    x_test, y_test = torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
+    dtype = torch.float64 if job.precision == "float64" else torch.float32
+    x, y = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.y_train)
+    x_test, y_test = torch.from_numpy(data.x_test).to(dtype), torch.from_numpy(data.y_test)
     lengths = torch.from_numpy(data.test_lengths)
     held_out = settings.validation > 0
     n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
     batch = settings.batch(n_fit)
     check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
 
+    config = job.model_config()
+    name = terms.engine if fast.covers(config, settings, x.shape[1], x.shape[2]) else "reference"
+    if name == "reference" and job.precision == "bfloat16":
+        raise UserError("engine.precision=bfloat16 is for series of one channel: leave it out")
     checkpoint = Checkpoint(
         store.checkpoint_path(results, job.key),
-        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__},
+        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": name},
         terms.checkpoint_seconds,
         hardware(),
         stop,
     )
-    chosen, fits = train.search(
-        job.architecture,
-        job.model_config(),
-        settings,
-        x,
-        y,
-        len(data.classes),
-        job.seed,
-        lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
-        oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    what = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
+    if name == "fast":
+        chosen, fits = fast.search(*what, precision=job.precision, progress=progress, checkpoint=checkpoint)
+    else:
+        chosen, fits = train.search(
+            *what,
+            lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
+            oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
     train_seconds = checkpoint.train_seconds()
 
     start = time.perf_counter()
@@ -206,6 +211,7 @@ def measure(
         "least_train_loss": min(chosen.curve.loss),
         "best_epoch": chosen.best_epoch[settings.select],
         "curve": thin(chosen.curve, chosen.best_epoch[least]),
+        "engine": name,
         "train_seconds": round(train_seconds, 3),
         "test_seconds": round(test_seconds, 4),
         "resumed_epochs": checkpoint.resumed,

@@ -41,6 +41,7 @@ KNOBS = (
     "gates",
     "selection",
     "split",
+    "precision",
 )
 LSTM = ("lstm_fcn", "alstm_fcn")
 
@@ -141,6 +142,8 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
     if facts is not None and facts.split_swapped_in_2015:
         other = "ucr2015" if run.archive.split == "ucr2018" else "ucr2018"
         add("split", f"train and test of {other[3:]}, which are the reverse", f"archive.split={other}")
+    if run.engine.precision == "float32":
+        add("precision", "float64", "engine.precision=float64")
     return made
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tsfcn import config as conf
+from tsfcn.errors import UserError
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.
@@ -88,6 +89,7 @@ class Terms:
     """How jobs are to be run: nothing of it moves their numbers."""
 
     root: str | None = None  # the archive's folder
+    engine: str = "reference"  # one of config.ENGINES
     save_weights: bool = False
     n_sharing: int = 1  # jobs at a time share the memory that is free
     memory: float = math.inf  # bytes that the process may take
@@ -132,11 +134,13 @@ def jobs(
     unchanged: conf.ProtocolConfig,
     seeds: Iterable[int],
     resamples: Iterable[int],
+    precision: str = "float32",
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
-    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed.
-    Raises UserError for a setting out of range.
+    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed; a
+    precision other than float32 is such a change. Raises UserError for a setting out of range, and for a precision
+    that this network cannot be trained in.
     """
     seeds, resamples = list(seeds), list(resamples)
     variants = []
@@ -145,6 +149,12 @@ def jobs(
         changed = conf.changes(settings, conf.settings(unchanged, architecture, CONFIGS[architecture]()))
         model_changed = conf.changes(model, CONFIGS[architecture]())
         model_changed.pop("cells", None)  # stands in the settings
+        if precision == "bfloat16" and not conf.fast_trains(model, settings):
+            raise UserError(
+                f"engine.precision=bfloat16 is not for {architecture} with these settings: leave it out, or the model"
+            )
+        if precision != "float32":
+            changed["precision"] = precision
         described = listed(asdict(model))
         described.pop("cells", None)
         off_paper = bool(changed or model_changed) or architecture not in protocol.paper_models
@@ -159,7 +169,7 @@ def jobs(
             )
         )
     return [
-        Job(dataset, dict(passport), *variant, seed, resample)
+        Job(dataset, dict(passport), *variant, seed, resample, precision)
         for dataset, passport in passports.items()
         for variant in variants
         for resample in resamples

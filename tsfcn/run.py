@@ -55,7 +55,8 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
         except UserError as error:
             unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
             passports[name] = {}
-    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples), unusable
+    models, precision = run.model.chosen(), run.engine.precision
+    return plan.jobs(passports, models, run.protocol, unchanged, seeds, resamples, precision), unusable
 
 
 def dataset_names(run: config.RunConfig) -> list[str]:
@@ -159,7 +160,7 @@ def execute_run(
 
     states = {job.key: state(job) for job in jobs}
     pending = [job for job in jobs if states[job.key] == "pending"]
-    model = cost.Model(records, cost.processor())
+    model = cost.Model(records, cost.processor(), run.engine.name)
     works = {job.key: cost.work(job) for job in pending}
     seconds = model.estimates(pending, works)
     pending.sort(key=lambda job: seconds[job.key], reverse=True)  # so that workers end together
@@ -264,6 +265,7 @@ def events(queue: execute.Queue, run: config.RunConfig, n_workers: int, monitor:
     folder = archive.root_folder(run.archive.root)
     terms = plan.Terms(
         root=None if folder is None else str(folder.resolve()),
+        engine=run.engine.name,
         save_weights=run.save_weights,
         n_sharing=n_workers,
         memory=run.executor.memory * 2**30 or math.inf,

@@ -268,10 +268,17 @@ def fit(
             ended(state)
 
     kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
-    done = Fit(network, kept, best_epoch, curve, cells, math.nan)
-    final = cross_entropy(predict(done.load("least_train_loss"), x, lengths), y)
-    if not math.isfinite(final) or (held is not None and "validation" not in kept):
+    if held is not None and "validation" not in kept:
         raise Diverged(f"predictions are not finite after {settings.epochs} epochs: try a smaller protocol.lr")
+    return finished(Fit(network, kept, best_epoch, curve, cells, math.nan), x, y, lengths)
+
+
+def finished(done: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:
+    """Return a fit with the cross-entropy of its weights of least training loss. Raises Diverged if not finite."""
+    final = cross_entropy(predict(done.load("least_train_loss"), x, lengths), y)
+    if not math.isfinite(final):
+        epochs = len(done.curve.loss)
+        raise Diverged(f"predictions are not finite after {epochs} epochs: try a smaller protocol.lr")
     return replace(done, train_cross_entropy=final)
 
 
@@ -317,9 +324,14 @@ def search(
         if number < len(fits):
             continue
 
-        def ended(state: Callable[[], State]) -> None:
+        def ended(state: Callable[[], State], done: int = number * settings.epochs) -> None:
+            def whole() -> State:
+                now = state()
+                epoch = done + len(now["curve"]["loss"])
+                return {"epoch": epoch, "fits": [packed(earlier) for earlier in fits], "fit": now}
+
             if checkpoint is not None:
-                checkpoint.epoch_ended(lambda: {"fits": [packed(done) for done in fits], "fit": state()})
+                checkpoint.epoch_ended(whole)
 
         def onward(epoch: int, _: int, loss: float, done: int = number * settings.epochs) -> None:
             if progress is not None:

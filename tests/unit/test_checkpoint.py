@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsfcn import config, models, store, train
-from tsfcn.checkpoint import Checkpoint, Stopped
+from tsfcn.checkpoint import LAYOUT, Checkpoint, Stopped
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
 SETTINGS = config.Settings(
@@ -174,7 +174,9 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (touched,)
 
-    torch.save({"about": {"layout": 1, **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path)
+    torch.save(
+        {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path
+    )
     assert Checkpoint(path, ABOUT, 1e9).begin is None
     assert not touched.exists()
     assert "training starts anew" in capsys.readouterr().err

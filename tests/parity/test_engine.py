@@ -1,0 +1,128 @@
+"""The fast engine against the reference loop: the same losses, step by step, as far as rounding lets two ways agree."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from tests.protocols import TRAINING
+from tsfcn import config, engine, train
+from tsfcn.checkpoint import State
+from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig, Settings
+
+N, LENGTH, CLASSES = 22, 30, 3
+MODELS = {
+    "fcn": (FCNConfig(filters=[12, 16, 8]), 0),
+    "lstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8]), 5),
+    "alstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8], gates="sigmoid"), 5),
+}
+
+
+def settings(model: str, **changed: object) -> Settings:
+    """Return settings of few epochs whose learning rate falls after every epoch without a large gain."""
+    protocol = ProtocolConfig(name="tiny", common=TRAINING)
+    made = config.settings(protocol, model, MODELS[model][0])
+    quick = {"epochs": 3, "batch_size": 6, "batch_divisor": 0, "plateau_patience": 1, "plateau_min_delta": 0.2}
+    return replace(made, **{**quick, **changed})  # type: ignore[arg-type]
+
+
+def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cases (N, 1, LENGTH) and classes that can be learned from them."""
+    generator = torch.Generator().manual_seed(7)
+    y = torch.arange(N) % CLASSES
+    x = torch.randn(N, 1, LENGTH, generator=generator, dtype=torch.float64) + y[:, None, None] * torch.linspace(
+        -1, 1, LENGTH, dtype=torch.float64
+    )
+    return x.to(dtype), y
+
+
+def reference(model: str, chosen: Settings, dtype: torch.dtype, seed: int = 3, cells: int | None = None) -> train.Fit:
+    shape, size = MODELS[model]
+    x, y = data(dtype)
+    return train.fit(model, shape, chosen, x, y, CLASSES, seed, cells=size if cells is None else cells)
+
+
+def fast(model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed: int = 3) -> train.Fit:
+    shape, cells = MODELS[model]
+    x, y = data(dtype)
+    (fit,) = engine.fit(model, shape, chosen, x, y, CLASSES, [(seed, cells)], precision=precision)
+    return fit
+
+
+def apart(one: list[float], other: list[float]) -> float:
+    """Return the largest relative difference."""
+    return max(abs(a - b) / abs(b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("class_weights", ["none", "balanced"])
+@pytest.mark.parametrize("model", MODELS)
+def test_float64_losses_are_the_reference_s(model: str, class_weights: str) -> None:
+    """Over 3 epochs with a smaller last batch, and across steps of the plateau."""
+    chosen = settings(model, class_weights=class_weights)
+    there, here = reference(model, chosen, torch.float64), fast(model, chosen, torch.float64, "float64")
+    assert apart(here.curve.loss, there.curve.loss) < 1e-9
+    assert here.curve.lr == there.curve.lr and len(set(here.curve.lr)) == 2
+    assert here.best_epoch == there.best_epoch
+    assert here.train_cross_entropy == pytest.approx(there.train_cross_entropy, rel=1e-9)
+    x, _ = data(torch.float64)
+    for selection in ("least_train_loss", "last"):
+        ours, theirs = (train.predict(fit.load(selection), x) for fit in (here, there))
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+    assert set(here.weights["last"]) == set(there.weights["last"])
+
+
+@pytest.mark.parametrize(("precision", "limit"), [("float32", 1e-4), ("bfloat16", 0.02)])
+@pytest.mark.parametrize("model", MODELS)
+def test_twenty_steps_are_as_near_as_the_precision(model: str, precision: str, limit: float) -> None:
+    """Epochs of one step each."""
+    chosen = settings(model, epochs=20, batch_size=N, plateau_min_delta=0.0)
+    there = reference(model, chosen, torch.float32)
+    assert apart(fast(model, chosen, torch.float32, precision).curve.loss, there.curve.loss) < limit
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_of_a_stack_is_what_it_is_alone(model: str) -> None:
+    """Seeds and, where there is an LSTM, sizes side by side, in float64."""
+    shape, cells = MODELS[model]
+    trainings = [(3, cells), (4, cells), (3, cells and cells + 4)]
+    chosen, (x, y) = settings(model, epochs=4), data(torch.float64)
+    stacked = engine.fit(model, shape, chosen, x, y, CLASSES, trainings, precision="float64")
+    for (seed, size), fit in zip(trainings, stacked, strict=True):
+        alone = reference(model, chosen, torch.float64, seed, size)
+        assert apart(fit.curve.loss, alone.curve.loss) < 1e-9
+        assert {name: value.shape for name, value in fit.weights["last"].items()} == {
+            name: value.shape for name, value in alone.weights["last"].items()
+        }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", MODELS)
+def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str) -> None:
+    shape, cells = MODELS[model]
+    x, y = data(torch.float32)
+    states: list[State] = []
+
+    def keep(state: Callable[[], State]) -> None:
+        states.append(copy.deepcopy(state()))
+
+    arguments = (model, shape, settings(model, epochs=5), x, y, CLASSES, [(3, cells), (4, cells)])
+    whole = engine.fit(*arguments, precision=precision, ended=keep)
+    again = engine.fit(*arguments, precision=precision, begin=states[1])
+    for one, other in zip(whole, again, strict=True):
+        assert asdict(one.curve) == asdict(other.curve)
+        assert one.train_cross_entropy == other.train_cross_entropy
+
+
+def test_what_it_covers() -> None:
+    fcn, lstm = FCNConfig(), LSTMFCNConfig(shuffle=False)
+    chosen = settings("fcn")
+    assert engine.covers(fcn, chosen, 1, 24)
+    assert not engine.covers(fcn, chosen, 2, 24)
+    for change in ({"length": "mask"}, {"optimiser": "adadelta"}, {"validation": 0.2}, {"select": "test_oracle"}):
+        assert not engine.covers(fcn, replace(chosen, **change), 1, 24)
+    assert not engine.covers(lstm, chosen, 1, 24)
+    assert not engine.covers(config.MLPConfig(), chosen, 1, 24)
