@@ -238,6 +238,7 @@ def test_a_refused_dataset_leaves_nothing(tmp_path: Path, root: Path) -> None:
         (zipped({"a/b.ZIP": b""}), "'{path}' holds another zip, 'a/b.ZIP', and no NAME_TRAIN and NAME_TEST files "),
         (zipped({"a": bytes(100)})[:-30], "'{path}' is cut short or damaged: download it again, or from elsewhere"),
     ],
+    ids=["empty", "text", "page", "no dataset", "zip in zip", "cut"],  # a zip holds the time: no name for a test
 )
 def test_what_is_no_archive(data: bytes, message: str, tmp_path: Path, root: Path) -> None:
     path = write(tmp_path / "x.zip", data)
