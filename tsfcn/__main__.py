@@ -33,7 +33,7 @@ def usage() -> str:
         "       tsfcn VERB --help\n"
         "       tsfcn --version\n\n"
         f"verbs:\n{verbs}\n\n"
-        "tsfcn VERB is the same as python -m tsfcn.VERB"
+        "tsfcn VERB is the same as python -m tsfcn.VERB, with _ for -"
     )
 
 

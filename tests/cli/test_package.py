@@ -111,7 +111,7 @@ def test_no_verb_shows_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_is_a_command(verb: str, tmp_path: Path) -> None:
-    for words in (("-m", "tsfcn", verb), ("-m", f"tsfcn.{verb}")):
+    for words in (("-m", "tsfcn", verb), ("-m", f"tsfcn.{verb.replace('-', '_')}")):
         done = python(*words, "--help", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout != ""

@@ -162,7 +162,7 @@ def test_a_run_leaves_records_predictions_and_tables(first: Run) -> None:
     assert sorted(set(found) - {lines}) == sorted(
         ["README.md", "commands.txt"]
         + [f"predictions/{record['key']}.npz" for record in records]
-        + [f"tables/{name}.csv" for name in ("accuracy", "accuracy_wide", "status", "summary")]
+        + [f"tables/{name}.csv" for name in ("accuracy", "accuracy_wide", "status", "summary", "verdicts")]
     )
     command = (results / "commands.txt").read_text()
     assert command == (
