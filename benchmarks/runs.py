@@ -11,7 +11,7 @@ WHAT is one of
     startup    seconds until `tsfcn --help` and `tsfcn results status` have answered
     memory     peak memory of the jobs with the most test cases and the longest series
     predict    the time of `dataset=small` with FCN as estimated without records, and from records of 1 % of its epochs,
-               against the times that the records in --actual FOLDER tell
+               against the times that the records in --actual FOLDER tell (those that finished after --since)
 
 Each prints a line of Markdown for RUNS.md and fails where it does not keep what is promised there.
 """
@@ -243,7 +243,7 @@ def memory(work: Path) -> str:
     return f"peak memory of a job with its evaluation | {', '.join(said)}"
 
 
-def predict(work: Path, actual: Path) -> str:
+def predict(work: Path, actual: Path, since: str) -> str:
     """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
     from tsfcn import cost
     from tsfcn.plan import Job
@@ -256,6 +256,8 @@ def predict(work: Path, actual: Path) -> str:
     for record in store.read(actual):
         full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
         if record["status"] != "ok" or not full or not record["hardware"].startswith(cost.processor()):
+            continue
+        if record["finished"] < since:
             continue
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
         estimate = model.seconds(job)
@@ -275,11 +277,14 @@ def main() -> None:
     """Measure what is asked for and print it."""
     every: dict[str, Callable[[Path], str]]
     every = {each.__name__: each for each in (chaos, two, overhead, planning, startup, memory)}
-    every["predict"] = lambda work: predict(work, options.actual)
+    every["predict"] = lambda work: predict(work, options.actual, options.since)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=every, nargs="+")
     parser.add_argument("--work", type=Path, default=Path("benchmarks_work"), help="folder for the runs; emptied")
     parser.add_argument("--actual", type=Path, default=Path("results"), help="folder with full jobs, for predict")
+    parser.add_argument(
+        "--since", default="", metavar="TIME", help="of the full jobs, as 2026-11-25T11:20, for predict"
+    )
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for what in options.what:

@@ -35,6 +35,11 @@ STILLBORN = 3  # workers in a row that end before they are ready
 PROGRESS_SECONDS = 0.5
 LOOK_SECONDS = 1.0  # between two looks at jobs that other runners have
 STOP_SECONDS = 20.0  # for a worker to finish its epoch; managers of machines kill after 30 seconds or so
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# glibc raises the size from which a block has pages of its own, and is given back, to that of the blocks that it sees.
+# So a worker grew with its jobs, to 1 GB after 30 small ones; with fixed sizes it stays at what its largest job takes.
+# Keeping freed memory, up to a size, spares the training its page faults (15 % of its time).
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 
 
 @dataclass(frozen=True)
@@ -285,7 +290,7 @@ class Worker:
     """A worker process and the job that it has in hand."""
 
     def __init__(self, results: Path, number: int) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {**MALLOC, **os.environ, **dict.fromkeys(THREADS, "1")}
         here = str(Path(__file__).parents[1])  # a checkout need not be installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
         self.number = number

@@ -140,9 +140,15 @@ def test_an_outlier_does_not_bend_the_rates() -> None:
         assert model.seconds(job) == pytest.approx(seconds(job), rel=0.1)
 
 
-# When they were made, the machine did nothing else than to train them. The others shared their cores with other work:
-# GunPoint took 781 and 1,079 seconds, Beef 1,144 and BeetleFly, as large, 252.
-UNDISTURBED = ("2026-11-25T05:15", "2026-11-25T06:30")
+# When they were made, the machine did nothing else than to train them. The others shared their cores with other work
+# or were held for a while: GunPoint took 781 and 1,079 seconds, Beef 1,144 and BeetleFly, as large, 252.
+UNDISTURBED = (("2026-11-25T05:15", "2026-11-25T06:30"), ("2026-11-25T11:20", "2026-11-25T12:14"))
+# Made by workers that kept more of what earlier jobs had taken with every job: their peaks are not one job's.
+GROWN = ("2026-11-25T11:00", "2026-11-25T12:14")
+
+
+def undisturbed(record: store.Record) -> bool:
+    return any(begin < record["finished"] < end for begin, end in UNDISTURBED)
 
 
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
@@ -153,11 +159,15 @@ def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None
         for each in [r for r in records if r["architecture"] == architecture]:
             others = [r for r in records if r["dataset"] != each["dataset"]]
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
-            off.append(abs(math.log(Model(others, each["hardware"]).seconds(job) / each["train_seconds"])))
-            if UNDISTURBED[0] < each["finished"] < UNDISTURBED[1]:
-                alone.append(off[-1])
+
+            def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
+                return abs(math.log(Model(teachers, each["hardware"]).seconds(job) / each["train_seconds"]))
+
+            off.append(apart(others))
+            if undisturbed(each):
+                alone.append(apart([r for r in others if undisturbed(r)]))
         assert np.median(off) < 0.25, architecture
-        assert architecture != "fcn" or (len(alone) > 12 and max(alone) < 0.2)
+        assert architecture != "fcn" or (len(alone) > 40 and max(alone) < 0.2)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -210,7 +220,8 @@ def test_memory_of_the_committed_records_is_about_what_they_took() -> None:
     for each in store.read(RESULTS):
         if each["status"] == "ok":
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
-            assert 0.6 < memory(job) / each["peak_memory_bytes"] < 1.7, each["dataset"]
+            share = memory(job) / each["peak_memory_bytes"]
+            assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
 
 
 @pytest.mark.parametrize("model", config.MODELS)

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from tests.protocols import TRAINING
-from tsfcn import archive, execute, lease, store
+from tsfcn import archive, cost, execute, lease, store
 from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig
 from tsfcn.errors import UserError
 from tsfcn.execute import Event, Queue
@@ -184,6 +184,23 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
     path = store.predictions_path(tmp_path / "local", record["key"])
     assert path.read_bytes() == store.predictions_path(tmp_path / "inline", record["key"]).read_bytes()
     assert not (tmp_path / "local" / "checkpoints").exists()  # it goes when the job is done
+
+
+@linux
+def test_a_worker_does_not_grow_with_its_jobs(tmp_path: Path, archive_root: Path) -> None:
+    names = ["Coffee", "Symbols", "FreezerSmallTrain", "CBF", "TwoLeadECG", "Coffee"]
+    changed = replace(PROTOCOL, epochs=1)
+    planned = [
+        jobs({name: dict(archive.passport(name, archive_root))}, {"fcn": FCNConfig()}, changed, PROTOCOL, [seed], [0])[
+            0
+        ]
+        for seed, name in enumerate(names)
+    ]
+    terms = Terms(root=str(archive_root), checkpoint_seconds=1e9)
+    ends = [event.record for event in local(planned, tmp_path, 1, terms) if event.kind == "end"]
+    assert [record["dataset"] for record in ends] == names
+    largest = max(cost.memory(job) for job in planned)
+    assert max(record["peak_memory_bytes"] for record in ends) < 1.3 * largest  # 1.8, where the allocator has its way
 
 
 @linux
