@@ -100,16 +100,18 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
     for value, said in normalisations.items():
         if value != now.normalisation:
             add("normalisation", said, f"protocol.normalisation={value}")
+    sizes = [min(now.batch(n_train), n_train)]  # in cases; rules that come to the same are one
     for said, size, divisor in (
         ("min(n / 10, 16) (Wang, Fawaz)", 16, 10),
         ("16 whatever the dataset", 16, 0),
         ("128 (Karim)", 128, 0),
     ):
         resized = config.Settings(**{**vars(now), "batch_size": size, "batch_divisor": divisor})
-        cases = [min(s.batch(n_train), n_train) for s in (now, resized)]
-        if cases[0] != cases[1]:
+        cases = min(resized.batch(n_train), n_train)
+        if cases not in sizes:
             words = (f"protocol.batch_size={size}", f"protocol.batch_divisor={divisor}")
-            add("batch", f"{said}: {cases[1]} instead of {cases[0]}", *words)
+            add("batch", f"{said}: {cases} instead of {sizes[0]}", *words)
+            sizes.append(cases)
     initialisers = {"glorot_uniform": "Glorot uniform (Wang, Fawaz)", "he_uniform": "He uniform (Karim)"}
     for value, said in initialisers.items():
         if value != now.initialiser:
@@ -304,7 +306,8 @@ def turn(words: Sequence[str], wanted: Sequence[str]) -> int:
         raise UserError(f"model={list(run.model.chosen())} is more than one: turn the knobs of one model at a time")
     code = OK
     for dataset in dataset_names(run):
-        code = max(code, _turn(dataset, [*words, override("dataset", dataset)], wanted))
+        others = [word for word in words if not word.startswith("dataset=")]
+        code = max(code, _turn(dataset, [override("dataset", dataset), *others], wanted))
     return code
 
 

@@ -65,6 +65,8 @@ def test_a_network_with_an_lstm_has_its_own_and_a_swapped_dataset_its_split() ->
 def test_a_batch_rule_that_changes_nothing_is_no_knob() -> None:
     """Of 500 cases min(n / 10, 16) is 16, and of 100 a batch of 128 is all of them whatever the rule says."""
     assert [v.words[0] for v in variants(n_train=500) if v.knob == "batch"] == ["protocol.batch_size=128"]
+    of_16 = [v.said for v in variants(n_train=16) if v.knob == "batch"]  # all 16 cases by either rule
+    assert of_16 == ["16 whatever the dataset: 16 instead of 1"]
     karim = variants("protocol=karim2019", "model=lstm_fcn", n_train=10)
     assert [v.said for v in karim if v.knob == "batch"] == ["min(n / 10, 16) (Wang, Fawaz): 1 instead of 10"]
 
