@@ -559,15 +559,19 @@ def _stamp(files: _Files, facts: catalogue.Facts | None) -> str:
     return json.dumps([READER, files.source, unequal, files.stamp()])
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be made again, $TSFCN_CACHE or ~/.cache/tsfcn. Raises OSError without a home."""
+    folder = os.environ.get("TSFCN_CACHE")
+    try:
+        return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tsfcn"
+    except RuntimeError as error:
+        raise OSError("no folder for the cache") from error
+
+
 def _cache_file(name: str, stamp: str) -> Path:
     """Return the one file that a dataset of these paths is kept in: newer content replaces older."""
-    folder = os.environ.get("TSFCN_CACHE")
     paths = json.dumps([path for path, _, _ in json.loads(stamp)[3]])
-    try:
-        base = Path(folder).expanduser() if folder else Path.home() / ".cache" / "tsfcn"
-    except RuntimeError as error:  # no home folder
-        raise OSError("no folder for the cache") from error
-    return base / f"{name}-{hashlib.sha256(paths.encode()).hexdigest()[:16]}.npz"
+    return cache_folder() / f"{name}-{hashlib.sha256(paths.encode()).hexdigest()[:16]}.npz"
 
 
 def _from_cache(name: str, stamp: str, *, only_passport: bool = False) -> Dataset | None:

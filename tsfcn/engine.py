@@ -6,14 +6,14 @@
 
 What it does otherwise than the reference loop, and what stays the same up to rounding:
 
-- Convolutions are matrix products: the timepoints that a kernel sees lie side by side (`unfolded`), channels last.
-  Those of the input are laid out once for all epochs.
-- Forward and backward passes are written out, so no graph is built; gradients go into one vector a training, and
-  the optimiser sees that vector alone.
-- Trainings that differ in seed and LSTM size are stacked: every product and every elementwise step is of all of them.
+- Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last. Those of the
+  input are laid out once for all epochs.
+- Forward and backward passes are written out, so no graph is built; what lies between the products is done in few
+  passes over memory (kernels.py). All that a step needs is allocated once.
+- Trainings that differ in seed and LSTM size are stacked: everything but the products is done for all of them at once.
   Smaller LSTMs are filled up with cells whose weights are zero and stay so.
 - With precision 'bfloat16' the operands of the convolutions' products and the activations are bfloat16; sums, batch
-  statistics, weights, optimiser, LSTM, softmax and loss are float32.
+  statistics, weights, optimiser, the first convolution, LSTM, softmax and loss are float32.
 - A bias before batch norm is taken off again by the batch's mean. Its gradient is zero but for rounding, which Adam
   would turn into steps; here it stays at its initial zero.
 
@@ -31,12 +31,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import models, train
+from tsfcn import kernels, models, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings, fast_trains
 from tsfcn.train import Curve, Diverged, Fit, Plateau, Weights
 
-aten = torch.ops.aten
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
@@ -74,153 +73,208 @@ class Shape:
 
 
 class Stack:
-    """Weights, gradients and batch statistics of several trainings, and their way into networks and back."""
+    """Weights, gradients, moments and batch statistics of several trainings, and their way into networks and back.
 
-    def __init__(self, shape: Shape, networks: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> None:
-        self.shape, self.n = shape, len(networks)
+    operands: the dtype of the kernels of all blocks but the first, as products take them, and of their gradients.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        networks: Sequence[nn.Module],
+        dtype: torch.dtype,
+        operands: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.shape, self.n, self.steps = shape, len(networks), 0
         sizes = {name: math.prod(part) for name, part in shape.parts().items()}
         self.weights = torch.zeros(self.n, sum(sizes.values()), dtype=dtype, device=device)
-        self.rounded = self.weights.bfloat16()
         self.gradients = torch.zeros_like(self.weights)
+        self.first, self.second = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # Adam's moments
         self.part, self.gradient = self._views(self.weights), self._views(self.gradients)
-        self.rounded_part = self._views(self.rounded)
+        self.rounded: Tensor | None = None  # the weights as operands, where those are of another dtype
+        self.rounded_gradients = self.gradients
+        self.operand, self.operand_gradient = dict(self.part), dict(self.gradient)
+        if operands != dtype:
+            self.rounded, self.rounded_gradients = (torch.zeros_like(self.weights, dtype=operands) for _ in range(2))
+            for b in range(1, len(shape.kernels)):
+                name = f"conv{b}"
+                self.operand[name] = self._views(self.rounded)[name]
+                self.operand_gradient[name] = self._views(self.rounded_gradients)[name]
+        self.stretches: list[tuple[int, int, bool]] = []  # of the vectors: start, end, whether rounded
+        start = 0
+        for name, size in sizes.items():
+            rounded = self.operand[name].dtype != dtype
+            if self.stretches and self.stretches[-1][2] == rounded:
+                self.stretches[-1] = (self.stretches[-1][0], start + size, rounded)
+            else:
+                self.stretches.append((start, start + size, rounded))
+            start += size
         blocks = range(len(shape.kernels))
         self.mean = [torch.zeros(self.n, shape.filters[i + 1], dtype=dtype, device=device) for i in blocks]
         self.variance = [torch.ones_like(mean) for mean in self.mean]
         self.others: list[Weights] = []  # what is not trained: attention scores, counts, biases before batch norm
         for i, network in enumerate(networks):
-            self.others.append(train.snapshot(network))
-            self.read(i, network.state_dict())
+            weights = train.snapshot(network)
+            self.others.append(weights)
+            for ours, theirs in self._pairs(self.values(i), weights):
+                ours.copy_(theirs)
+        self.round()
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
         found, start = {}, 0
         for name, part in self.shape.parts().items():
-            found[name] = flat[:, start : start + math.prod(part)].view(self.n, *part)
+            found[name] = flat[:, start : start + math.prod(part)].view(len(flat), *part)
             start += math.prod(part)
         return found
 
-    def _pairs(self, i: int, weights: Weights) -> list[tuple[Tensor, Tensor]]:
+    def values(self, i: int) -> list[Tensor]:
+        """Return what training i is made of: its weights as one vector, running means, running variances."""
+        return [self.weights[i], *(mean[i] for mean in self.mean), *(variance[i] for variance in self.variance)]
+
+    def _pairs(self, values: list[Tensor], weights: Weights) -> list[tuple[Tensor, Tensor]]:
         """Return (ours, the network's) of everything that is trained or a statistic, of the same shape each."""
         shape, found = self.shape, []
+        part = {name: view[0] for name, view in self._views(values[0].unsqueeze(0)).items()}
+        blocks = len(shape.kernels)
         for b, (n_in, n_out, k) in enumerate(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False)):
             name = f"blocks.{b}"
             found += [
-                (self.part[f"conv{b}"][i].view(k, n_in, n_out), weights[f"{name}.conv.weight"].permute(2, 1, 0)),
-                (self.part[f"scale{b}"][i], weights[f"{name}.norm.weight"]),
-                (self.part[f"shift{b}"][i], weights[f"{name}.norm.bias"]),
-                (self.mean[b][i], weights[f"{name}.norm.running_mean"]),
-                (self.variance[b][i], weights[f"{name}.norm.running_var"]),
+                (part[f"conv{b}"].view(k, n_in, n_out), weights[f"{name}.conv.weight"].permute(2, 1, 0)),
+                (part[f"scale{b}"], weights[f"{name}.norm.weight"]),
+                (part[f"shift{b}"], weights[f"{name}.norm.bias"]),
+                (values[1 + b], weights[f"{name}.norm.running_mean"]),
+                (values[1 + blocks + b], weights[f"{name}.norm.running_var"]),
             ]
         cells = 0
         if shape.cells:
             cells = weights["lstm.recurrent"].shape[0]
             for ours, theirs in (("lstm", "kernel"), ("lstm_bias", "bias"), ("context", "context")):
-                if ours in self.part:
-                    whole, own = self.part[ours][i], weights[f"lstm.{theirs}"]
+                if ours in part:
+                    whole, own = part[ours], weights[f"lstm.{theirs}"]
                     gates = whole.view(*whole.shape[:-1], 4, shape.cells)[..., :cells]
                     found.append((gates, own.view(*own.shape[:-1], 4, cells)))
-            found.append((self.part["head"][i][:cells], weights["head.weight"][:, :cells].T))
-        found.append((self.part["head"][i][shape.cells :], weights["head.weight"][:, cells:].T))
-        return [*found, (self.part["head_bias"][i], weights["head.bias"])]
+            found.append((part["head"][:cells], weights["head.weight"][:, :cells].T))
+        found.append((part["head"][shape.cells :], weights["head.weight"][:, cells:].T))
+        return [*found, (part["head_bias"], weights["head.bias"])]
 
-    def kernels(self, dtype: torch.dtype) -> list[Tensor]:
-        """Return the blocks' kernels, (n, kernel * c_in, c_out): the first as it is, others in bfloat16 if asked."""
-        parts = self.part
-        if dtype == torch.bfloat16:
-            self.rounded.copy_(self.weights)
-            parts = self.rounded_part
-        return [self.part["conv0"], *(parts[f"conv{b}"] for b in range(1, len(self.shape.kernels)))]
-
-    def read(self, i: int, weights: Weights) -> None:
-        """Take the weights of training i from those of a network."""
-        for ours, theirs in self._pairs(i, weights):
-            ours.copy_(theirs)
-
-    def write(self, i: int, steps: int) -> Weights:
-        """Return the weights of training i as those of a network that has taken so many steps."""
+    def network(self, i: int, values: list[Tensor], steps: int) -> Weights:
+        """Return such values of training i as the weights of a network that has taken so many steps."""
         weights = {name: value.clone() for name, value in self.others[i].items()}
-        for ours, theirs in self._pairs(i, weights):
+        for ours, theirs in self._pairs(values, weights):
             theirs.copy_(ours)
         for name, value in weights.items():
             if name.endswith("num_batches_tracked"):
                 value.fill_(steps)
         return weights
 
-    def state(self) -> dict[str, object]:
+    def round(self) -> None:
+        """Take the weights as operands."""
+        if self.rounded is not None:
+            self.rounded.copy_(self.weights)
+
+    def step(self, by: kernels.Torch, rates: Sequence[float], betas: tuple[float, float], eps: float) -> None:
+        """Take a step of Adam along the gradients; rates: the learning rate of each training."""
+        self.steps += 1
+        for start, end, rounded in self.stretches:
+            by.adam(
+                *(whole[:, start:end] for whole in (self.weights, self.first, self.second)),
+                (self.rounded_gradients if rounded else self.gradients)[:, start:end],
+                self.rounded[:, start:end] if rounded and self.rounded is not None else None,
+                *(rates, betas, self.steps, eps),
+            )
+
+    def state(self) -> State:
         """Return what changes while training."""
-        return {"weights": self.weights, "mean": self.mean, "variance": self.variance}
+        return {
+            "weights": self.weights,
+            "moments": (self.first, self.second),
+            "steps": self.steps,
+            "mean": self.mean,
+            "variance": self.variance,
+        }
 
     def load(self, state: State) -> None:
         """Take up such a state."""
-        self.weights.copy_(state["weights"])
-        for ours, theirs in zip([*self.mean, *self.variance], [*state["mean"], *state["variance"]], strict=True):
-            ours.copy_(theirs)
+        self.steps = state["steps"]
+        ours = [self.weights, self.first, self.second, *self.mean, *self.variance]
+        for here, there in zip(
+            ours, [state["weights"], *state["moments"], *state["mean"], *state["variance"]], strict=True
+        ):
+            here.copy_(there)
+        self.round()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # One step
 
 
-def unfolded(padded: Tensor, kernel: int, out: Tensor) -> Tensor:
-    """Lay the timepoints that a kernel sees side by side. (n, t + kernel - 1, c) -> (n, t, kernel * c), into out."""
-    n, length, c = padded.shape
-    return out.copy_(padded.as_strided((n, length - kernel + 1, kernel * c), (length * c, c, 1)))
-
-
 class Step:
     """Forward and backward pass of a batch of one size, with the room that they need.
 
-    dtype: of activations and of the operands of products; the stack's own is that of everything else.
+    dtype: of activations and of the operands of products, but in the first block; all else is of the stack's.
     """
 
-    def __init__(self, stack: Stack, config: FCNConfig, n_cases: int, dtype: torch.dtype) -> None:
+    def __init__(self, stack: Stack, config: FCNConfig, n_cases: int, dtype: torch.dtype, by: kernels.Torch) -> None:
         shape = stack.shape
-        self.stack, self.config, self.n_cases, self.dtype = stack, config, n_cases, dtype
-        self.momentum, self.eps = 1 - config.bn_momentum, config.bn_eps
-        rows, length, device = stack.n * n_cases, shape.n_timepoints, stack.weights.device
+        self.stack, self.config, self.n_cases, self.by = stack, config, n_cases, by
+        n, length, own, device = stack.n, shape.n_timepoints, stack.weights.dtype, stack.weights.device
+        blocks = list(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False))
 
-        # Of every block but the first: its input between zeros, the same unfolded, and the gradients of its output,
-        # between zeros again, and of its input.
-        self.inputs, self.seen, self.slopes, self.back = [], [], [], []
-        for n_in, n_out, k in list(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False))[1:]:
-            self.inputs.append(torch.zeros(rows, length + k - 1, n_in, dtype=dtype, device=device))
-            self.seen.append(torch.zeros(rows, length, k * n_in, dtype=dtype, device=device))
-            self.slopes.append(torch.zeros(rows, length + k - 1, n_out, dtype=dtype, device=device))
-            self.back.append(torch.zeros(stack.n, n_cases * (length + k - 1) + k - 1, n_in, dtype=dtype, device=device))
+        def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
+            return torch.zeros(n, n_cases, length, *sizes, dtype=dtype, device=device)
 
-    def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the matrix product of each training. (n, r, k) x (n, k, m) -> (n, r, m)."""
-        return torch.mm(a[0], b[0]).unsqueeze(0) if self.stack.n == 1 else torch.bmm(a, b)
+        # Of each block: what its kernel sees, its output before batch norm, and the gradients of both; the latter share
+        # their room, since the way back goes through one block at a time.
+        types = [own] + [dtype] * (len(blocks) - 1)
+        self.seen = [room(k, n_in, dtype=of) for (n_in, _, k), of in zip(blocks, types, strict=True)]
+        self.convolved = [room(n_out, dtype=of) for (_, n_out, _), of in zip(blocks, types, strict=True)]
+        slopes = {of: room(max(n_out for _, n_out, _ in blocks), dtype=of).flatten() for of in set(types)}
+        self.slope = [slopes[of][: y.numel()].view(y.shape) for y, of in zip(self.convolved, types, strict=True)]
+        back = torch.zeros(max((seen.numel() for seen in self.seen[1:]), default=0), dtype=dtype, device=device)
+        self.back = [back[: seen.numel()].view(seen.shape) for seen in self.seen[1:]]
+        self.pooled = torch.zeros(n, n_cases, shape.filters[-1], dtype=own, device=device)
+        self.norms = [
+            kernels.Norm(
+                *(stack.part[f"scale{b}"], stack.part[f"shift{b}"], stack.mean[b], stack.variance[b]),
+                *(torch.zeros_like(stack.mean[b]) for _ in range(2)),
+                *(1 - config.bn_momentum, config.bn_eps),
+            )
+            for b in range(len(blocks))
+        ]
+        self.left = [models.same_padding(k)[0] for k in shape.kernels]
 
-    def __call__(self, seen: Tensor, x: Tensor, y: Tensor, weight: Tensor | None, masks: Tensor | None) -> Tensor:
+        # The products of each block, (a, b, out): forward, to the kernel's gradient, and to that of what it saw.
+        Products = list[tuple[Tensor, Tensor, Tensor]]
+        self.forward: list[Products] = []
+        self.to_kernel: list[Products] = []
+        self.to_seen: list[Products] = []
+        for b in range(len(blocks)):
+            seen, y, slope = (each[b].flatten(1, 2).flatten(2) for each in (self.seen, self.convolved, self.slope))
+            kernel, gradient = stack.operand[f"conv{b}"], stack.operand_gradient[f"conv{b}"]
+            self.forward.append([(seen[i], kernel[i], y[i]) for i in range(n)])
+            self.to_kernel.append([(seen[i].T, slope[i], gradient[i]) for i in range(n)])
+            if b > 0:
+                out = self.back[b - 1].flatten(1, 2).flatten(2)
+                self.to_seen.append([(slope[i], kernel[i].T, out[i]) for i in range(n)])
+
+    def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None, masks: Tensor | None) -> Tensor:
         """Fill the stack's gradients and return the loss of each case, (n, n_cases).
 
-        seen: the input unfolded, (n, n_cases, t, kernel); x: the series (n, n_cases, t), for an LSTM; y: int64
+        What the first kernel sees is to lie in seen[0]. x: the series (n, n_cases, t), for an LSTM; y: int64
         (n, n_cases); weight: of the cases' losses, likewise; masks: of the LSTM's outputs (n, n_cases, cells),
         scaled, or None.
         """
-        stack, shape = self.stack, self.stack.shape
-        n, cases, length = stack.n, self.n_cases, shape.n_timepoints
-        kernels = stack.kernels(self.dtype)
+        stack, shape, by = self.stack, self.stack.shape, self.by
         last = len(shape.kernels) - 1
-        operand = seen.reshape(n, cases * length, -1)
-        operands, convolved, statistics = [], [], []
-        normal = operand  # of the block before, normalised
         for b in range(last + 1):
-            if b > 0:
-                left = models.same_padding(shape.kernels[b])[0]
-                inside = self.inputs[b - 1][:, left : left + length]
-                torch.clamp_min(normal.view(n * cases, length, -1), 0, out=inside)
-                unfolded(self.inputs[b - 1], shape.kernels[b], self.seen[b - 1])
-                operand = self.seen[b - 1].view(n, cases * length, -1)
-            y_b = self.product(operand, kernels[b]).to(self.dtype)
-            normal, found = self.normalised(b, y_b)
-            operands.append(operand)
-            convolved.append(y_b)
-            statistics.append(found)
-        out = torch.relu_(normal)
-        features = out.view(n, cases, length, -1).mean(2, dtype=stack.weights.dtype)  # (n, n_cases, filters)
-        branch = None
+            for one, other, out in self.forward[b]:
+                torch.mm(one, other, out=out)
+            if b < last:
+                by.rectified(self.convolved[b], self.norms[b], self.seen[b + 1], self.left[b + 1], None)
+            else:
+                by.rectified(self.convolved[b], self.norms[b], None, 0, self.pooled)
+        features, branch = self.pooled, None
         if shape.cells:
             branch = self.lstm(x)
             hidden = branch[0] if masks is None else branch[0] * masks
@@ -233,7 +287,7 @@ class Step:
         if weight is not None:
             losses = losses * weight
             slope *= weight.unsqueeze(2)
-        slope /= cases
+        slope /= self.n_cases
 
         # The way back.
         gradient = stack.gradient
@@ -242,66 +296,19 @@ class Step:
         slope = torch.bmm(slope, stack.part["head"].transpose(1, 2))
         if branch is not None:
             self.lstm_back(x, branch, slope[:, :, : shape.cells] * (1 if masks is None else masks))
-            slope = slope[:, :, shape.cells :]
-        slope = (slope / length).to(self.dtype).unsqueeze(2).expand(n, cases, length, -1).reshape(n, cases * length, -1)
-        slope = aten.threshold_backward(slope, out, 0)
+            slope = slope[:, :, shape.cells :].contiguous()
         for b in range(last, -1, -1):
-            slope = self.normalised_back(b, slope, convolved[b], statistics[b])
-            operand = operands[b].to(self.dtype)
-            gradient[f"conv{b}"].copy_(self.product(operand.transpose(1, 2), slope))
-            if b > 0:
-                left = models.same_padding(shape.kernels[b])[0]
-                inside = self.inputs[b - 1][:, left : left + length]
-                inside = inside.unflatten(0, (n, cases))
-                slope = aten.threshold_backward(self.sent_back(b, slope, kernels[b]), inside, 0)
-                slope = slope.reshape(n, cases * length, -1)
+            of_norm = gradient[f"scale{b}"], gradient[f"shift{b}"]
+            if b < last:
+                where = (self.back[b], self.left[b + 1], None)
+            else:
+                where = (None, 0, slope)
+            by.sent_back(self.convolved[b], self.norms[b], *where, self.slope[b], *of_norm)
+            for one, other, out in self.to_kernel[b]:
+                torch.mm(one, other, out=out)
+            for one, other, out in self.to_seen[b - 1] if b > 0 else ():
+                torch.mm(one, other, out=out)
         return losses
-
-    def sent_back(self, b: int, slope: Tensor, kernel: Tensor) -> Tensor:
-        """Return the gradient of a block's input, (n, n_cases, t, c_in), from that of its convolution.
-
-        Every tap sends the gradients back to where it saw its input. The cases lie end to end with zeros between them,
-        so that what leaves a case falls into the zeros around it.
-        """
-        shape, n = self.stack.shape, self.stack.n
-        k, n_in, length = shape.kernels[b], shape.filters[b], shape.n_timepoints
-        self.slopes[b - 1][:, :length].copy_(slope.view(n * self.n_cases, length, -1))
-        flat, back = self.slopes[b - 1].view(n, self.n_cases * (length + k - 1), -1), self.back[b - 1].zero_()
-        taps = kernel.view(n, k, n_in, -1).transpose(2, 3)
-        rows = flat.shape[1]
-        for tap in range(k):
-            for i in range(n):
-                back[i, tap : tap + rows].addmm_(flat[i], taps[i, tap])
-        left = models.same_padding(k)[0]
-        cases: Tensor = back[:, :rows].unflatten(1, (self.n_cases, -1))
-        return cases[:, :, left : left + length]
-
-    def normalised(self, b: int, y: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Return batch norm of each training over its rows, (n, r, c), and what the way back needs."""
-        stack, parts, found = self.stack, [], []
-        for i in range(stack.n):
-            part = (
-                y[i],
-                stack.part[f"scale{b}"][i],
-                stack.part[f"shift{b}"][i],
-                stack.mean[b][i],
-                stack.variance[b][i],
-            )
-            out, mean, inverse = torch.native_batch_norm(*part, True, self.momentum, self.eps)
-            parts.append(out)
-            found.append((mean, inverse))
-        return parts[0].unsqueeze(0) if stack.n == 1 else torch.stack(parts), found
-
-    def normalised_back(self, b: int, slope: Tensor, y: Tensor, found: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Return the gradient before batch norm from that behind it, (n, r, c), and keep those of its weights."""
-        stack, parts = self.stack, []
-        for i, (mean, inverse) in enumerate(found):
-            part = (stack.part[f"scale{b}"][i], stack.mean[b][i], stack.variance[b][i], mean, inverse)
-            before, scale, shift = aten.native_batch_norm_backward(slope[i], y[i], *part, True, self.eps, [True] * 3)
-            stack.gradient[f"scale{b}"][i].copy_(scale)
-            stack.gradient[f"shift{b}"][i].copy_(shift)
-            parts.append(before)
-        return parts[0].unsqueeze(0) if stack.n == 1 else torch.stack(parts)
 
     def lstm(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the LSTM's output after its one step, (n, n_cases, cells), and what the way back needs."""
@@ -353,12 +360,14 @@ class Run:
     order: torch.Generator
     masks: torch.Generator
     plateau: Plateau
-    kept: dict[str, Weights]
-    best_epoch: dict[str, int]
-    least: dict[str, float]
+    kept: list[Tensor]  # the values of the epoch with the least training loss, as Stack.values
     curve: Curve
+    least: float = math.inf
+    best_epoch: int = 0
+    steps: int = 0  # taken until the end of that epoch
 
 
+@train.subnormals_flushed()
 def fit(
     model: str,
     config: FCNConfig,
@@ -395,7 +404,7 @@ def fit(
             settings.plateau_min_lr,
             settings.plateau_min_delta,
         )
-        runs.append(Run(seed, cells, order, masks, plateau, {}, {}, {"least_train_loss": math.inf}, Curve([], [])))
+        runs.append(Run(seed, cells, order, masks, plateau, [], Curve([], [])))
     shape = Shape(
         filters=(x.shape[1], *config.filters),
         kernels=tuple(config.kernels),
@@ -404,40 +413,33 @@ def fit(
         n_timepoints=x.shape[2],
         attention=model == "alstm_fcn",
     )
-    stack = Stack(shape, networks, own, x.device)
-    rows = [row.requires_grad_(False) for row in stack.weights]
-    for row, gradient in zip(rows, stack.gradients, strict=True):
-        row.grad = gradient
-    optimizer = torch.optim.Adam(
-        [{"params": [row], "lr": settings.lr} for row in rows], betas=settings.betas, eps=settings.eps, fused=True
-    )
+    dtype, by = DTYPES[precision], kernels.best(x.device)
+    stack = Stack(shape, networks, own, dtype, x.device)
+    for i, run in enumerate(runs):
+        run.kept = [torch.zeros_like(value) for value in stack.values(i)]
     weights = train.class_weights(y, n_classes, settings.class_weights)
     case_weights = None if weights is None else weights.to(own)[y]
     padding = models.same_padding(config.kernels[0])
     series = F.pad(x[:, 0], padding)  # (n_cases, t + kernel - 1)
-    seen = series.unfold(1, config.kernels[0], 1).contiguous()  # (n_cases, t, kernel)
+    seen = series.unfold(1, config.kernels[0], 1).flatten(1).contiguous()  # (n_cases, t * kernel)
     batch = settings.batch(len(x))
-    dtype = DTYPES[precision]
-    steps = {size: Step(stack, config, size, dtype) for size in {min(batch, len(x)), len(x) % batch} - {0}}
+    steps = {size: Step(stack, config, size, dtype, by) for size in {min(batch, len(x)), len(x) % batch} - {0}}
     dropout = config.dropout if isinstance(config, LSTMFCNConfig) else 0.0
 
-    first, n_steps = 1, 0
+    first = 1
     if begin is not None:
         stack.load(begin["stack"])
-        optimizer.load_state_dict(begin["optimizer"])
         for run, then in zip(runs, begin["runs"], strict=True):
             run.order.set_state(then["order"])
             run.masks.set_state(then["masks"])
             run.plateau.lr, run.plateau.best, run.plateau.waited = then["plateau"]
-            run.kept, run.best_epoch, run.least = dict(then["kept"]), dict(then["best_epoch"]), dict(then["least"])
+            run.kept, run.least, run.best_epoch, run.steps = then["kept"], *then["best"]
             run.curve = Curve(**then["curve"])
-        first, n_steps = begin["epoch"] + 1, begin["steps"]
+        first = begin["epoch"] + 1
 
     def state() -> State:
         return {
             "stack": stack.state(),
-            "optimizer": optimizer.state_dict(),
-            "steps": n_steps,
             "epoch": len(runs[0].curve.loss),
             "runs": [
                 {
@@ -445,8 +447,7 @@ def fit(
                     "masks": run.masks.get_state(),
                     "plateau": (run.plateau.lr, run.plateau.best, run.plateau.waited),
                     "kept": run.kept,
-                    "best_epoch": run.best_epoch,
-                    "least": run.least,
+                    "best": (run.least, run.best_epoch, run.steps),
                     "curve": asdict(run.curve),
                 }
                 for run in runs
@@ -466,22 +467,25 @@ def fit(
     for epoch in range(first, settings.epochs + 1):
         orders = torch.stack([torch.randperm(len(x), generator=run.order) for run in runs]).to(x.device)
         total = torch.zeros(len(runs), dtype=torch.float64, device=x.device)
+        rates = [run.plateau.lr for run in runs]
         for index in orders.split(batch, dim=1):
             weight = None if case_weights is None else case_weights[index]
             branch = x[index, 0] if shape.cells else x
-            losses = steps[index.shape[1]](seen[index], branch, y[index], weight, drawn(index.shape[1]))
-            optimizer.step()
+            step = steps[index.shape[1]]
+            torch.index_select(seen, 0, index.flatten(), out=step.seen[0].view(index.numel(), -1))
+            losses = step(branch, y[index], weight, drawn(index.shape[1]))
+            stack.step(by, rates, settings.betas, settings.eps)
             total += losses.double().sum(dim=1)
-            n_steps += 1
         for i, (run, loss) in enumerate(zip(runs, (total / len(x)).tolist(), strict=True)):
             if not math.isfinite(loss):
                 raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
             run.curve.loss.append(loss)
             run.curve.lr.append(run.plateau.lr)
-            if loss < run.least["least_train_loss"]:
-                run.least["least_train_loss"], run.best_epoch["least_train_loss"] = loss, epoch
-                run.kept["least_train_loss"] = stack.write(i, n_steps)
-            optimizer.param_groups[i]["lr"] = run.plateau.step(loss)
+            if loss < run.least:
+                run.least, run.best_epoch, run.steps = loss, epoch, stack.steps
+                for kept, value in zip(run.kept, stack.values(i), strict=True):
+                    kept.copy_(value)
+            run.plateau.step(loss)
         if progress is not None:
             progress(epoch, settings.epochs, float(np.mean([run.curve.loss[-1] for run in runs])))
         if ended is not None and epoch < settings.epochs:
@@ -489,8 +493,12 @@ def fit(
 
     fits = []
     for i, (run, network) in enumerate(zip(runs, networks, strict=True)):
-        run.kept["last"], run.best_epoch["last"] = stack.write(i, n_steps), settings.epochs
-        done = Fit(network, run.kept, run.best_epoch, run.curve, run.cells, math.nan)
+        weights = {
+            "least_train_loss": stack.network(i, run.kept, run.steps),
+            "last": stack.network(i, stack.values(i), stack.steps),
+        }
+        best_epoch = {"least_train_loss": run.best_epoch, "last": settings.epochs}
+        done = Fit(network, weights, best_epoch, run.curve, run.cells, math.nan)
         fits.append(train.finished(done, x, y, None))
     return fits
 

@@ -1,0 +1,288 @@
+"""What the fast engine does between matrix products, twice: in C for one processor core, in torch for any device.
+
+    rectified   a convolution's output -> what the next convolution sees, or the mean over time: batch norm and ReLU
+    sent_back   the way back through that
+    adam        a step of the optimiser
+
+`Native` calls kernels.c, which is compiled for this processor at first use (about two seconds) and kept in the cache.
+`Torch` does the same by torch's own operations, up to rounding. `best` returns the one to take.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tsfcn.archive import cache_folder
+from tsfcn.cost import processor
+
+SOURCE = Path(__file__).with_name("kernels.c")
+FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
+COMPILE_SECONDS = 120
+
+aten = torch.ops.aten
+
+
+class Norm(NamedTuple):
+    """The batch norm of a block: weights, running statistics and those of the batch, (n, c) each."""
+
+    scale: Tensor
+    shift: Tensor
+    running_mean: Tensor
+    running_variance: Tensor
+    mean: Tensor
+    inverse: Tensor  # 1 / sqrt(variance + eps)
+    momentum: float  # the share that is taken
+    eps: float
+
+
+class Torch:
+    """By torch's operations, on any device."""
+
+    name = "fast_torch"
+
+    def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
+        """Fill `seen` or `pooled`, the statistics of the batch, and move the running ones.
+
+        y: (n, n_cases, t, c). seen: (n, n_cases, t, kernel, c), the timepoints that the next kernel sees, `left` of
+        them before its own; those outside a case are zero and stay so. pooled: (n, n_cases, c), the mean over time.
+        """
+        n, cases, length, c = y.shape
+        for i in range(n):
+            out, mean, inverse = torch.native_batch_norm(
+                y[i].view(-1, c),
+                norm.scale[i],
+                norm.shift[i],
+                norm.running_mean[i],
+                norm.running_variance[i],
+                True,
+                norm.momentum,
+                norm.eps,
+            )
+            norm.mean[i].copy_(mean)
+            norm.inverse[i].copy_(inverse)
+            out = torch.relu_(out).view(cases, length, c)
+            if seen is not None:
+                kernel = seen.shape[3]
+                padded = F.pad(out, (0, 0, left, kernel - 1 - left)).contiguous()
+                windows = padded.as_strided(seen.shape[1:], ((length + kernel - 1) * c, c, c, 1))
+                seen[i].copy_(windows)
+            if pooled is not None:
+                pooled[i].copy_(out.mean(1, dtype=pooled.dtype))
+
+    def sent_back(
+        self,
+        y: Tensor,
+        norm: Norm,
+        from_seen: Tensor | None,
+        left: int,
+        from_pooled: Tensor | None,
+        slope: Tensor,
+        of_scale: Tensor,
+        of_shift: Tensor,
+    ) -> None:
+        """Fill the gradients of y, `slope`, and of scale and shift (n, c) from that of `seen` or of `pooled`."""
+        n, cases, length, c = y.shape
+        for i in range(n):
+            if from_seen is not None:
+                kernel = from_seen.shape[3]
+                spread = torch.zeros(cases, length + kernel - 1, c, dtype=norm.mean.dtype, device=y.device)
+                for tap in range(kernel):
+                    spread[:, tap : tap + length] += from_seen[i, :, :, tap]
+                back = spread[:, left : left + length]
+            else:
+                assert from_pooled is not None
+                back = (from_pooled[i] / length).unsqueeze(1).expand(cases, length, c)
+            factor = norm.scale[i] * norm.inverse[i]
+            passed = y[i] * factor + (norm.shift[i] - norm.mean[i] * factor) > 0
+            found = aten.native_batch_norm_backward(
+                (back * passed).to(y.dtype).view(-1, c),
+                y[i].view(-1, c),
+                norm.scale[i],
+                norm.running_mean[i],
+                norm.running_variance[i],
+                norm.mean[i],
+                norm.inverse[i],
+                True,
+                norm.eps,
+                [True] * 3,
+            )
+            slope[i].copy_(found[0].view(cases, length, c))
+            of_scale[i].copy_(found[1])
+            of_shift[i].copy_(found[2])
+
+    def adam(
+        self,
+        weights: Tensor,
+        first: Tensor,
+        second: Tensor,
+        gradient: Tensor,
+        rounded: Tensor | None,
+        rates: Sequence[float],
+        betas: tuple[float, float],
+        steps: int,
+        eps: float,
+    ) -> None:
+        """Move weights (n, count) by a step of Adam, the `steps`-th, with moments `first` and `second` of that shape.
+
+        gradient and rounded, the weights in bfloat16 where wanted, are of that shape too, and all rows are as far
+        apart. rates: the learning rate of each training.
+        """
+        slope = gradient.to(weights.dtype)
+        first.lerp_(slope, 1 - betas[0])
+        second.mul_(betas[1]).addcmul_(slope, slope, value=1 - betas[1])
+        spread = second.sqrt().div_(math.sqrt(1 - betas[1] ** steps)).add_(eps)
+        rate = torch.tensor(rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / (1 - betas[0] ** steps)
+        weights.sub_(rate * first / spread)
+        if rounded is not None:
+            rounded.copy_(weights)
+
+
+class Native(Torch):
+    """By the functions of kernels.c, in this process's memory, on one core."""
+
+    name = "fast"
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+        for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
+            self.function("rectified", kinds).argtypes = [integer] * 7 + [pointer] * 9 + [real] * 2
+            self.function("sent_back", kinds).argtypes = [integer] * 7 + [pointer] * 10
+            self.function("adam", kinds).argtypes = [integer] * 3 + [pointer] * 6 + [real] * 4
+
+    def function(self, name: str, kinds: str) -> ctypes._CFuncPtr:
+        """Return a function for these types."""
+        found: ctypes._CFuncPtr = getattr(self.library, f"{name}_{kinds}")
+        return found
+
+    def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
+        """Do as Torch does."""
+        short = self.function("rectified", kinds(y, seen))(
+            *(*y.shape, 0 if seen is None else seen.shape[3], left, norm.scale.stride(0), y.data_ptr()),
+            *(part.data_ptr() for part in norm[:6]),
+            *(None if to is None else to.data_ptr() for to in (seen, pooled)),
+            *(norm.momentum, norm.eps),
+        )
+        if short:
+            raise MemoryError
+
+    def sent_back(
+        self,
+        y: Tensor,
+        norm: Norm,
+        from_seen: Tensor | None,
+        left: int,
+        from_pooled: Tensor | None,
+        slope: Tensor,
+        of_scale: Tensor,
+        of_shift: Tensor,
+    ) -> None:
+        """Do as Torch does."""
+        kernel = 0 if from_seen is None else from_seen.shape[3]
+        short = self.function("sent_back", kinds(y, from_seen))(
+            *(*y.shape, kernel, left, norm.scale.stride(0), y.data_ptr()),
+            *(part.data_ptr() for part in (norm.scale, norm.shift, norm.mean, norm.inverse)),
+            *(None if of is None else of.data_ptr() for of in (from_seen, from_pooled)),
+            *(slope.data_ptr(), of_scale.data_ptr(), of_shift.data_ptr()),
+        )
+        if short:
+            raise MemoryError
+
+    def adam(
+        self,
+        weights: Tensor,
+        first: Tensor,
+        second: Tensor,
+        gradient: Tensor,
+        rounded: Tensor | None,
+        rates: Sequence[float],
+        betas: tuple[float, float],
+        steps: int,
+        eps: float,
+    ) -> None:
+        """Do as Torch does."""
+        corrected = (ctypes.c_double * len(rates))(*(rate / (1 - betas[0] ** steps) for rate in rates))
+        self.function("adam", kinds(gradient))(
+            *(*weights.shape, weights.stride(0)),
+            *(each.data_ptr() for each in (weights, first, second, gradient)),
+            *(None if rounded is None else rounded.data_ptr(), ctypes.addressof(corrected)),
+            *(*betas, math.sqrt(1 - betas[1] ** steps), eps),
+        )
+
+
+def kinds(one: Tensor, other: Tensor | None = None) -> str:
+    """Return the ending of the functions for these types."""
+    names = [str(each.dtype).removeprefix("torch.") for each in (one, other) if each is not None]
+    return "_".join(dict.fromkeys(names))
+
+
+def best(device: torch.device | str = "cpu") -> Torch:
+    """Return Native on a processor where a C compiler is found, otherwise Torch."""
+    library = native() if torch.device(device).type == "cpu" else None
+    return Torch() if library is None else Native(library)
+
+
+@functools.cache
+def native() -> ctypes.CDLL | None:
+    """Return kernels.c compiled for this processor, or None without a C compiler (CC, cc, gcc or clang)."""
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
+    if compiler is None:
+        return None
+    content = SOURCE.read_bytes()
+    about = f"{processor()} {flags_of_processor()} {compiler} {Path(compiler).stat().st_mtime_ns} {FLAGS}"
+    name = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}.so"
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).is_file():
+            compiled(compiler, folder / name)
+        return ctypes.CDLL(str(folder / name))
+    except OSError:  # no cache to write to, or not one to run code from
+        pass
+    except subprocess.SubprocessError:
+        return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="tsfcn-") as elsewhere:
+            compiled(compiler, Path(elsewhere) / name)
+            return ctypes.CDLL(str(Path(elsewhere) / name))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def compiled(compiler: str, target: Path) -> None:
+    """Compile kernels.c to a shared library, whole or not at all. Raises OSError or SubprocessError."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".kernels-", suffix=".tmp")
+    os.close(handle)
+    try:
+        for flags in (FLAGS, FLAGS[:2] + FLAGS[3:], FLAGS[:1]):  # not every compiler knows all of them
+            command = [compiler, *flags, "-shared", "-fPIC", "-o", temporary, str(SOURCE), "-lm"]
+            done = subprocess.run(command, capture_output=True, timeout=COMPILE_SECONDS)
+            if done.returncode == 0:
+                break
+        done.check_returncode()
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def flags_of_processor() -> str:
+    """Return what the processor says it can do; '' where the system does not tell."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return ""
