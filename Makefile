@@ -1,6 +1,7 @@
 # make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
 # make lint   ruff and mypy
+# make bench  tsfcn's engines beside other libraries, under 15 minutes; bench-quick: a part of it, under 2
 # make clean  remove the environment and every cache; results stay
 #
 # Everything is installed into .venv, at the versions of constraints.txt. Another interpreter: make run PYTHON=python3.12
@@ -12,7 +13,7 @@ FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-.PHONY: run test lint clean
+.PHONY: run test lint bench bench-quick clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -25,6 +26,9 @@ lint: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench bench-quick: .venv/.run
+	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

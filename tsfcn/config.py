@@ -312,7 +312,7 @@ class ArchiveConfig:
         one_of("archive.split", self.split, ("ucr2018", "ucr2015"))
 
 
-ENGINES = ("reference", "fast")
+ENGINES = ("auto", "reference", "fast")
 PRECISIONS = ("float32", "float64", "bfloat16")
 
 
@@ -320,15 +320,15 @@ PRECISIONS = ("float32", "float64", "bfloat16")
 class EngineConfig:
     """How a network is trained: nothing of the name, and all of the precision, is in a job's key."""
 
-    name: str = "reference"  # reference: the loop that defines what a protocol means; fast: the same, sooner
+    name: str = "auto"  # reference: the loop that defines what a protocol means; fast: the same, sooner; auto: either
     precision: str = "float32"  # of the arithmetic
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         one_of("engine.name", self.name, ENGINES)
         one_of("engine.precision", self.precision, PRECISIONS)
-        if self.precision == "bfloat16" and self.name != "fast":
-            raise UserError("engine.precision=bfloat16 is not for the reference loop: add engine.name=fast")
+        if self.precision == "bfloat16" and self.name == "reference":
+            raise UserError("engine.precision=bfloat16 is not for the reference loop: leave out engine.name=reference")
 
 
 def fast_trains(model: ModelConfig, settings: Settings) -> bool:

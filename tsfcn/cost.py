@@ -1,9 +1,9 @@
 """What a job will take: its time, from a count of its work and what earlier jobs took, and its memory.
 
 A job's time is a sum of few terms, each a count (`work`) times a rate. Before there are records the rates are those of
-one core of 2021 (`PRIOR`). Records of the same hardware, engine and network correct them (`Model`), the rates of other
-networks on that hardware are the next best guess. Good for a plan, an order and an estimate of what is left; nothing
-that is trained depends on it.
+one core of a few years ago (`PRIORS`). Records of the same hardware, engine, precision and network correct them
+(`Model`), the rates of other networks on that hardware are the next best guess. Good for a plan, an order and an
+estimate of what is left; nothing that is trained depends on it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from typing import Any
 import numpy as np
 
 from tsfcn import config as conf
+from tsfcn import native
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.errors import UserError
 from tsfcn.plan import Job
 
 TERMS = ("flop", "traffic", "steps", "lstm_steps", "epochs", "jobs")
 PRIOR = np.array([1 / 5.5e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
+PRIORS = {  # of engine and precision; PRIOR is that of any other
+    ("fast", "float32"): np.array([1 / 9e10, 1 / 5e8, 3e-4, 2e-4, 2e-4, 0.6]),
+    ("fast", "bfloat16"): np.array([1 / 4e11, 1 / 5e8, 3e-4, 2e-4, 2e-4, 0.6]),
+}
 
 PRIOR_SPREAD = 0.8  # of the logarithm of a rate: how far we expect the prior to be off
 RECORD_SPREAD = 0.12  # of the logarithm of a job's time around what its work says
@@ -123,11 +128,15 @@ def work(job: Job) -> np.ndarray:
     return np.array([flop, traffic, steps * n_fits, lstm_steps, settings.epochs * n_fits, 1.0])
 
 
-class Model:
-    """Estimates the time of jobs on one hardware and engine from what its records took.
+Way = tuple[str, str]  # engine and precision
 
-    hardware: what the hardware of its records begins with. Rates are learned from the general to the particular: the
-    prior, the records of other hardware, those of this, those of the network; each level starts from the one before and
+
+class Model:
+    """Estimates the time of jobs on one hardware from what its records took.
+
+    hardware: what the hardware of its records begins with. engine: of config.ENGINES, as the run has it. Rates are
+    learned from the general to the particular, for each way to train (engine and precision) by itself: the prior, the
+    records of other hardware, those of this, those of the network; each level starts from the one before and
     multiplies its rates by factors that maximise the likelihood of the logarithms of the times, with PRIOR_SPREAD and
     RECORD_SPREAD. So one record scales all, and many tell the terms apart.
     """
@@ -136,49 +145,61 @@ class Model:
         self, records: Iterable[Mapping[str, Any]] = (), hardware: str = "", engine: str = "reference"
     ) -> None:
         self.hardware, self.engine = hardware, engine
-        self.seen: dict[tuple[bool, str], tuple[list[np.ndarray], list[float]]] = {}  # by hardware (ours?) and network
-        self.rates: dict[str, np.ndarray] = {}
+        # By way, hardware (ours?) and network.
+        self.seen: dict[tuple[Way, bool, str], tuple[list[np.ndarray], list[float]]] = {}
+        self.rates: dict[tuple[Way, str], np.ndarray] = {}
         for record in records:
             self.learn(record)
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take a record into account, if it is an `ok` one of this engine."""
+        """Take a record into account, if it is an `ok` one of a training."""
         taken = record.get("train_seconds")
-        if record.get("status") != "ok" or not isinstance(taken, (int, float)) or taken <= 0:
-            return
-        if record.get("engine") != self.engine:
+        if (
+            record.get("status") != "ok"
+            or not isinstance(taken, (int, float))
+            or taken <= 0
+            or not record.get("engine")
+        ):
             return
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
         ours = str(record.get("hardware", "")).startswith(self.hardware)
-        works, times = self.seen.setdefault((ours, job.architecture), ([], []))
+        way = str(record["engine"]), job.precision
+        works, times = self.seen.setdefault((way, ours, job.architecture), ([], []))
         works.append(work(job))
         times.append(float(taken) + float(record.get("test_seconds") or 0))
         self.rates.clear()
 
-    def known(self, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:
+    def known(self, way: Way, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:
         """Return the work and the times of the latest records of this hardware, or of others, of one network or all."""
-        some = [each for (own, name), each in self.seen.items() if own == ours and architecture in ("", name)]
+        some = [
+            each
+            for (by, own, name), each in self.seen.items()
+            if (by, own) == (way, ours) and architecture in ("", name)
+        ]
         return [w for works, _ in some for w in works[-RECENT:]], [t for _, times in some for t in times[-RECENT:]]
 
-    def rate(self, architecture: str) -> np.ndarray:
-        """Return the seconds for one of each of TERMS, for a network."""
-        if not self.rates:
-            self.rates[""] = fitted(*self.known(True), fitted(*self.known(False), PRIOR))
-        if architecture not in self.rates:
-            self.rates[architecture] = fitted(*self.known(True, architecture), self.rates[""])
-        return self.rates[architecture]
+    def rate(self, way: Way, architecture: str) -> np.ndarray:
+        """Return the seconds for one of each of TERMS, for a way to train and a network."""
+        if (way, "") not in self.rates:
+            others = fitted(*self.known(way, False), PRIORS.get(way, PRIOR))
+            self.rates[way, ""] = fitted(*self.known(way, True), others)
+        if (way, architecture) not in self.rates:
+            self.rates[way, architecture] = fitted(*self.known(way, True, architecture), self.rates[way, ""])
+        return self.rates[way, architecture]
 
-    def seconds(self, job: Job) -> float:
-        """Return the estimated time of a job on one core."""
-        return float(work(job) @ self.rate(job.architecture))
+    def way(self, job: Job) -> Way:
+        """Return how a job will be trained here."""
+        size = sizes(job)
+        compiled = native.compiler() is not None
+        return native.engine(job, self.engine, size.n_channels, size.length, compiled=compiled), job.precision
+
+    def seconds(self, job: Job, counted: np.ndarray | None = None) -> float:
+        """Return the estimated time of a job on one core. counted: its work, where it is known already."""
+        return float((work(job) if counted is None else counted) @ self.rate(self.way(job), job.architecture))
 
     def estimates(self, jobs: Iterable[Job], works: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
         """Return the estimated seconds of many jobs by their keys. works: theirs, where they are known already."""
-        works = {} if works is None else works
-        return {
-            job.key: float((works[job.key] if job.key in works else work(job)) @ self.rate(job.architecture))
-            for job in jobs
-        }
+        return {job.key: self.seconds(job, None if works is None else works.get(job.key)) for job in jobs}
 
 
 def makespan(seconds: Iterable[float], n_workers: int) -> float:

@@ -1,10 +1,10 @@
 """The fast way to train what the reference loop (`train.fit`) trains: the same numbers, sooner.
 
-    covers   whether this engine can train a network under these settings
     fit      several trainings of one architecture on the same cases, as one program
     search   all LSTM sizes of a protocol -> the fit with the least training cross-entropy
 
-What it does otherwise than the reference loop, and what stays the same up to rounding:
+It trains what config.fast_trains says, on series of one channel and more than one timepoint. What it does otherwise
+than the reference loop, and what stays the same up to rounding:
 
 - Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last. Those of the
   input are laid out once for all epochs.
@@ -33,15 +33,10 @@ from torch import Tensor, nn
 
 from tsfcn import kernels, models, train
 from tsfcn.checkpoint import Checkpoint, State
-from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings, fast_trains
+from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
 from tsfcn.train import Curve, Diverged, Fit, Plateau, Weights
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
-
-
-def covers(config: ModelConfig, settings: Settings, n_channels: int, n_timepoints: int) -> bool:
-    """Return whether `fit` trains this: what config.fast_trains says, on one channel and more than one timepoint."""
-    return fast_trains(config, settings) and n_channels == 1 and n_timepoints > 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -178,10 +173,15 @@ class Stack:
         self.steps += 1
         for start, end, rounded in self.stretches:
             by.adam(
-                *(whole[:, start:end] for whole in (self.weights, self.first, self.second)),
+                self.weights[:, start:end],
+                self.first[:, start:end],
+                self.second[:, start:end],
                 (self.rounded_gradients if rounded else self.gradients)[:, start:end],
                 self.rounded[:, start:end] if rounded and self.rounded is not None else None,
-                *(rates, betas, self.steps, eps),
+                rates,
+                betas,
+                self.steps,
+                eps,
             )
 
     def state(self) -> State:
@@ -236,9 +236,14 @@ class Step:
         self.pooled = torch.zeros(n, n_cases, shape.filters[-1], dtype=own, device=device)
         self.norms = [
             kernels.Norm(
-                *(stack.part[f"scale{b}"], stack.part[f"shift{b}"], stack.mean[b], stack.variance[b]),
-                *(torch.zeros_like(stack.mean[b]) for _ in range(2)),
-                *(1 - config.bn_momentum, config.bn_eps),
+                scale=stack.part[f"scale{b}"],
+                shift=stack.part[f"shift{b}"],
+                running_mean=stack.mean[b],
+                running_variance=stack.variance[b],
+                mean=torch.zeros_like(stack.mean[b]),
+                inverse=torch.zeros_like(stack.mean[b]),
+                momentum=1 - config.bn_momentum,
+                eps=config.bn_eps,
             )
             for b in range(len(blocks))
         ]
@@ -299,11 +304,8 @@ class Step:
             slope = slope[:, :, shape.cells :].contiguous()
         for b in range(last, -1, -1):
             of_norm = gradient[f"scale{b}"], gradient[f"shift{b}"]
-            if b < last:
-                where = (self.back[b], self.left[b + 1], None)
-            else:
-                where = (None, 0, slope)
-            by.sent_back(self.convolved[b], self.norms[b], *where, self.slope[b], *of_norm)
+            from_seen, left = (self.back[b], self.left[b + 1]) if b < last else (None, 0)
+            by.sent_back(self.convolved[b], self.norms[b], from_seen, left, slope, self.slope[b], *of_norm)
             for one, other, out in self.to_kernel[b]:
                 torch.mm(one, other, out=out)
             for one, other, out in self.to_seen[b - 1] if b > 0 else ():
@@ -423,7 +425,7 @@ def fit(
     series = F.pad(x[:, 0], padding)  # (n_cases, t + kernel - 1)
     seen = series.unfold(1, config.kernels[0], 1).flatten(1).contiguous()  # (n_cases, t * kernel)
     batch = settings.batch(len(x))
-    steps = {size: Step(stack, config, size, dtype, by) for size in {min(batch, len(x)), len(x) % batch} - {0}}
+    rooms = {size: Step(stack, config, size, dtype, by) for size in {min(batch, len(x)), len(x) % batch} - {0}}
     dropout = config.dropout if isinstance(config, LSTMFCNConfig) else 0.0
 
     first = 1
@@ -433,7 +435,8 @@ def fit(
             run.order.set_state(then["order"])
             run.masks.set_state(then["masks"])
             run.plateau.lr, run.plateau.best, run.plateau.waited = then["plateau"]
-            run.kept, run.least, run.best_epoch, run.steps = then["kept"], *then["best"]
+            run.kept = then["kept"]
+            run.least, run.best_epoch, run.steps = then["best"]
             run.curve = Curve(**then["curve"])
         first = begin["epoch"] + 1
 
@@ -460,8 +463,8 @@ def fit(
             return None
         masks = torch.zeros(len(runs), n_cases, shape.cells, dtype=own)
         for i, run in enumerate(runs):
-            kept = torch.rand((n_cases, run.cells), generator=run.masks, dtype=own) >= dropout
-            masks[i, :, : run.cells] = kept / (1 - dropout)
+            left = torch.rand((n_cases, run.cells), generator=run.masks, dtype=own) >= dropout
+            masks[i, :, : run.cells] = left / (1 - dropout)
         return masks.to(x.device)
 
     for epoch in range(first, settings.epochs + 1):
@@ -471,7 +474,7 @@ def fit(
         for index in orders.split(batch, dim=1):
             weight = None if case_weights is None else case_weights[index]
             branch = x[index, 0] if shape.cells else x
-            step = steps[index.shape[1]]
+            step = rooms[index.shape[1]]
             torch.index_select(seen, 0, index.flatten(), out=step.seen[0].view(index.numel(), -1))
             losses = step(branch, y[index], weight, drawn(index.shape[1]))
             stack.step(by, rates, settings.betas, settings.eps)
@@ -483,8 +486,8 @@ def fit(
             run.curve.lr.append(run.plateau.lr)
             if loss < run.least:
                 run.least, run.best_epoch, run.steps = loss, epoch, stack.steps
-                for kept, value in zip(run.kept, stack.values(i), strict=True):
-                    kept.copy_(value)
+                for best, value in zip(run.kept, stack.values(i), strict=True):
+                    best.copy_(value)
             run.plateau.step(loss)
         if progress is not None:
             progress(epoch, settings.epochs, float(np.mean([run.curve.loss[-1] for run in runs])))
@@ -493,12 +496,12 @@ def fit(
 
     fits = []
     for i, (run, network) in enumerate(zip(runs, networks, strict=True)):
-        weights = {
+        kept = {
             "least_train_loss": stack.network(i, run.kept, run.steps),
             "last": stack.network(i, stack.values(i), stack.steps),
         }
         best_epoch = {"least_train_loss": run.best_epoch, "last": settings.epochs}
-        done = Fit(network, weights, best_epoch, run.curve, run.cells, math.nan)
+        done = Fit(network, kept, best_epoch, run.curve, run.cells, math.nan)
         fits.append(train.finished(done, x, y, None))
     return fits
 

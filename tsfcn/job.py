@@ -24,7 +24,7 @@ import torch._dynamo  # torch's optimisers load it at their first use: seconds t
 from torch import Tensor
 
 import tsfcn
-from tsfcn import arrays, cost, models, store, train
+from tsfcn import arrays, cost, models, native, store, train
 from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
@@ -46,7 +46,7 @@ def run_job(
     writer: store.Writer,
     *,
     root: str | None = None,
-    engine: str = "reference",
+    engine: str = "auto",
     save_weights: bool = False,
     n_sharing: int = 1,
     memory: float = math.inf,
@@ -138,7 +138,7 @@ def measure(
     check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
 
     config = job.model_config()
-    name = terms.engine if fast.covers(config, settings, x.shape[1], x.shape[2]) else "reference"
+    name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=native.library() is not None)
     if name == "reference" and job.precision == "bfloat16":
         raise UserError("engine.precision=bfloat16 is for series of one channel: leave it out")
     checkpoint = Checkpoint(
@@ -149,7 +149,7 @@ def measure(
         stop,
     )
     what = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
-    if name == "fast":
+    if name != "reference":
         chosen, fits = fast.search(*what, precision=job.precision, progress=progress, checkpoint=checkpoint)
     else:
         chosen, fits = train.search(

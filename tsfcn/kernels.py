@@ -4,36 +4,22 @@
     sent_back   the way back through that
     adam        a step of the optimiser
 
-`Native` calls kernels.c, which is compiled for this processor at first use (about two seconds) and kept in the cache.
-`Torch` does the same by torch's own operations, up to rounding. `best` returns the one to take.
+`Native` calls kernels.c (native.py compiles it), `Torch` does the same by torch's own operations, up to rounding.
+`best` returns the one to take.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import hashlib
 import math
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tsfcn.archive import cache_folder
-from tsfcn.cost import processor
-
-SOURCE = Path(__file__).with_name("kernels.c")
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
-COMPILE_SECONDS = 120
-
-aten = torch.ops.aten
+from tsfcn import native
 
 
 class Norm(NamedTuple):
@@ -94,7 +80,10 @@ class Torch:
         of_scale: Tensor,
         of_shift: Tensor,
     ) -> None:
-        """Fill the gradients of y, `slope`, and of scale and shift (n, c) from that of `seen` or of `pooled`."""
+        """Fill the gradients of y, `slope`, and of scale and shift (n, c) from that of `seen` or of `pooled`.
+
+        from_seen: None where `pooled` was filled; then from_pooled counts.
+        """
         n, cases, length, c = y.shape
         for i in range(n):
             if from_seen is not None:
@@ -108,7 +97,7 @@ class Torch:
                 back = (from_pooled[i] / length).unsqueeze(1).expand(cases, length, c)
             factor = norm.scale[i] * norm.inverse[i]
             passed = y[i] * factor + (norm.shift[i] - norm.mean[i] * factor) > 0
-            found = aten.native_batch_norm_backward(
+            found = torch.ops.aten.native_batch_norm_backward(
                 (back * passed).to(y.dtype).view(-1, c),
                 y[i].view(-1, c),
                 norm.scale[i],
@@ -159,19 +148,24 @@ class Native(Torch):
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
         pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-        for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
-            self.function("rectified", kinds).argtypes = [integer] * 7 + [pointer] * 9 + [real] * 2
-            self.function("sent_back", kinds).argtypes = [integer] * 7 + [pointer] * 10
-            self.function("adam", kinds).argtypes = [integer] * 3 + [pointer] * 6 + [real] * 4
+        arguments = {
+            "rectified": [integer] * 7 + [pointer] * 9 + [real] * 2,
+            "sent_back": [integer] * 7 + [pointer] * 10,
+            "adam": [integer] * 3 + [pointer] * 6 + [real] * 4,
+        }
+        for name, types in arguments.items():
+            for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
+                getattr(library, f"{name}_{kinds}").argtypes = types
 
-    def function(self, name: str, kinds: str) -> ctypes._CFuncPtr:
-        """Return a function for these types."""
-        found: ctypes._CFuncPtr = getattr(self.library, f"{name}_{kinds}")
+    def function(self, name: str, one: Tensor, other: Tensor | None = None) -> Callable[..., int]:
+        """Return a function of kernels.c for these types."""
+        types = [str(each.dtype).removeprefix("torch.") for each in (one, other) if each is not None]
+        found: Callable[..., int] = getattr(self.library, "_".join([name, *dict.fromkeys(types)]))
         return found
 
     def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
         """Do as Torch does."""
-        short = self.function("rectified", kinds(y, seen))(
+        short = self.function("rectified", y, seen)(
             *(*y.shape, 0 if seen is None else seen.shape[3], left, norm.scale.stride(0), y.data_ptr()),
             *(part.data_ptr() for part in norm[:6]),
             *(None if to is None else to.data_ptr() for to in (seen, pooled)),
@@ -193,7 +187,7 @@ class Native(Torch):
     ) -> None:
         """Do as Torch does."""
         kernel = 0 if from_seen is None else from_seen.shape[3]
-        short = self.function("sent_back", kinds(y, from_seen))(
+        short = self.function("sent_back", y, from_seen)(
             *(*y.shape, kernel, left, norm.scale.stride(0), y.data_ptr()),
             *(part.data_ptr() for part in (norm.scale, norm.shift, norm.mean, norm.inverse)),
             *(None if of is None else of.data_ptr() for of in (from_seen, from_pooled)),
@@ -216,7 +210,7 @@ class Native(Torch):
     ) -> None:
         """Do as Torch does."""
         corrected = (ctypes.c_double * len(rates))(*(rate / (1 - betas[0] ** steps) for rate in rates))
-        self.function("adam", kinds(gradient))(
+        self.function("adam", gradient)(
             *(*weights.shape, weights.stride(0)),
             *(each.data_ptr() for each in (weights, first, second, gradient)),
             *(None if rounded is None else rounded.data_ptr(), ctypes.addressof(corrected)),
@@ -224,65 +218,7 @@ class Native(Torch):
         )
 
 
-def kinds(one: Tensor, other: Tensor | None = None) -> str:
-    """Return the ending of the functions for these types."""
-    names = [str(each.dtype).removeprefix("torch.") for each in (one, other) if each is not None]
-    return "_".join(dict.fromkeys(names))
-
-
 def best(device: torch.device | str = "cpu") -> Torch:
     """Return Native on a processor where a C compiler is found, otherwise Torch."""
-    library = native() if torch.device(device).type == "cpu" else None
+    library = native.library() if torch.device(device).type == "cpu" else None
     return Torch() if library is None else Native(library)
-
-
-@functools.cache
-def native() -> ctypes.CDLL | None:
-    """Return kernels.c compiled for this processor, or None without a C compiler (CC, cc, gcc or clang)."""
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
-    if compiler is None:
-        return None
-    content = SOURCE.read_bytes()
-    about = f"{processor()} {flags_of_processor()} {compiler} {Path(compiler).stat().st_mtime_ns} {FLAGS}"
-    name = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}.so"
-    try:
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / name).is_file():
-            compiled(compiler, folder / name)
-        return ctypes.CDLL(str(folder / name))
-    except OSError:  # no cache to write to, or not one to run code from
-        pass
-    except subprocess.SubprocessError:
-        return None
-    try:
-        with tempfile.TemporaryDirectory(prefix="tsfcn-") as elsewhere:
-            compiled(compiler, Path(elsewhere) / name)
-            return ctypes.CDLL(str(Path(elsewhere) / name))
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def compiled(compiler: str, target: Path) -> None:
-    """Compile kernels.c to a shared library, whole or not at all. Raises OSError or SubprocessError."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".kernels-", suffix=".tmp")
-    os.close(handle)
-    try:
-        for flags in (FLAGS, FLAGS[:2] + FLAGS[3:], FLAGS[:1]):  # not every compiler knows all of them
-            command = [compiler, *flags, "-shared", "-fPIC", "-o", temporary, str(SOURCE), "-lm"]
-            done = subprocess.run(command, capture_output=True, timeout=COMPILE_SECONDS)
-            if done.returncode == 0:
-                break
-        done.check_returncode()
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def flags_of_processor() -> str:
-    """Return what the processor says it can do; '' where the system does not tell."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            return next((line for line in file if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        return ""

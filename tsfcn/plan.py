@@ -89,7 +89,7 @@ class Terms:
     """How jobs are to be run: nothing of it moves their numbers."""
 
     root: str | None = None  # the archive's folder
-    engine: str = "reference"  # one of config.ENGINES
+    engine: str = "auto"  # one of config.ENGINES
     save_weights: bool = False
     n_sharing: int = 1  # jobs at a time share the memory that is free
     memory: float = math.inf  # bytes that the process may take

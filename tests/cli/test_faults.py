@@ -151,7 +151,7 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signals, start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=2", "protocol.epochs=3000", "executor.workers=2")
+    words = (*TINY, "seeds=2", "protocol.epochs=3000", "executor.workers=2", "engine.name=reference")
     run = start("run", *words)
     results = tmp_path / "results"
     until(lambda: n_training(results) == 2, run)
@@ -185,7 +185,7 @@ def test_two_runs_started_at_once_train_no_job_twice(start: Any, tmp_path: Path)
 @linux
 @pytest.mark.slow
 def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=4", "protocol.epochs=2000", "executor.workers=1")
+    words = (*TINY, "seeds=4", "protocol.epochs=2000", "executor.workers=1", "engine.name=reference")
     first = start("run", *words)
     until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), first)
     second = start("run", *words)
@@ -238,7 +238,8 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     start: Any, tmp_path: Path
 ) -> None:
     own_dataset(tmp_path / "own" / "ItalyPowerDemand")
-    words = (*TINY, f"archive.root={tmp_path / 'own'}", "seeds=4", "protocol.epochs=1500", "executor.workers=1")
+    slow = ("protocol.epochs=1500", "executor.workers=1", "engine.name=reference")
+    words = (*TINY, f"archive.root={tmp_path / 'own'}", "seeds=4", *slow)
     run = start("run", *words)
     until(lambda: len(lines(tmp_path / "results")) == 1, run)
     until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)
@@ -283,7 +284,7 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
 @linux
 @pytest.mark.slow
 def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> None:
-    run = start("run", *TINY, "seeds=2", "protocol.epochs=2500", "executor.workers=1")
+    run = start("run", *TINY, "seeds=2", "protocol.epochs=2500", "executor.workers=1", "engine.name=reference")
     until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)
     watching = start("watch")
     for _ in range(100):

@@ -115,14 +115,3 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str) 
     for one, other in zip(whole, again, strict=True):
         assert asdict(one.curve) == asdict(other.curve)
         assert one.train_cross_entropy == other.train_cross_entropy
-
-
-def test_what_it_covers() -> None:
-    fcn, lstm = FCNConfig(), LSTMFCNConfig(shuffle=False)
-    chosen = settings("fcn")
-    assert engine.covers(fcn, chosen, 1, 24)
-    assert not engine.covers(fcn, chosen, 2, 24)
-    for change in ({"length": "mask"}, {"optimiser": "adadelta"}, {"validation": 0.2}, {"select": "test_oracle"}):
-        assert not engine.covers(fcn, replace(chosen, **change), 1, 24)
-    assert not engine.covers(lstm, chosen, 1, 24)
-    assert not engine.covers(config.MLPConfig(), chosen, 1, 24)

@@ -131,6 +131,18 @@ def test_other_hardware_teaches_less_than_this_one_and_failures_and_engines_noth
         assert Model([record(job, 5 * seconds(job), **other)], "A").seconds(job) == seconds(job)
 
 
+def test_each_engine_and_precision_learns_from_its_own_records() -> None:
+    job = make()
+    half = replace(job, precision="bfloat16")
+    records = [record(job, 40.0), record(job, 20.0, engine="fast"), record(half, 5.0, engine="fast")]
+    assert Model(records, "A", "reference").seconds(job) == pytest.approx(40, rel=0.05)
+    assert Model(records, "A", "auto").seconds(job) == pytest.approx(20, rel=0.05)
+    assert Model(records, "A", "auto").seconds(half) == pytest.approx(5, rel=0.05)
+    masked = replace(job, settings={**job.settings, "length": "mask"})  # for the reference loop
+    assert Model(records, "A", "auto").seconds(masked) == pytest.approx(40, rel=0.05)
+    assert Model(engine="fast").seconds(half) < Model(engine="fast").seconds(job) < Model().seconds(job)
+
+
 def test_an_outlier_does_not_bend_the_rates() -> None:
     made = variants()
     records = [record(job, seconds(job)) for job in made]
@@ -154,20 +166,23 @@ def undisturbed(record: store.Record) -> bool:
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
     records = [r for r in store.read(RESULTS) if r["status"] == "ok" and r["train_seconds"] > 5]
     assert len(records) > 20
-    for architecture in {r["architecture"] for r in records}:
+    ways = {(r["architecture"], r["engine"], r["precision"]) for r in records}
+    assert len(ways) >= 3
+    for way in ways:
         off, alone = [], []
-        for each in [r for r in records if r["architecture"] == architecture]:
+        for each in [r for r in records if (r["architecture"], r["engine"], r["precision"]) == way]:
             others = [r for r in records if r["dataset"] != each["dataset"]]
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
 
             def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
-                return abs(math.log(Model(teachers, each["hardware"]).seconds(job) / each["train_seconds"]))
+                model = Model(teachers, each["hardware"], each["engine"])
+                return abs(math.log(model.seconds(job) / each["train_seconds"]))
 
             off.append(apart(others))
             if undisturbed(each):
                 alone.append(apart([r for r in others if undisturbed(r)]))
-        assert np.median(off) < 0.25, architecture
-        assert architecture != "fcn" or (len(alone) > 40 and max(alone) < 0.2)
+        assert np.median(off) < 0.25, way
+        assert way[:2] != ("fcn", "reference") or (len(alone) > 40 and max(alone) < 0.2)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.unit.test_job import planned, protocol, run, small
-from tsfcn import plan, store
+from tsfcn import native, plan, store
 from tsfcn.checkpoint import Stopped
 from tsfcn.compose import command_line, compose
 from tsfcn.errors import UserError
@@ -23,7 +23,7 @@ def bundled_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("model", ["fcn", "lstm_fcn", "alstm_fcn"])
 def test_the_fast_engine_does_the_same_job(model: str, tmp_path: Path) -> None:
     made = planned(model, epochs=4)
-    here, there = run(made, tmp_path / "here", engine="fast"), run(made, tmp_path / "there")
+    here, there = run(made, tmp_path / "here"), run(made, tmp_path / "there", engine="reference")
     assert (here["engine"], there["engine"]) == ("fast", "reference")
     assert here["key"] == there["key"] and here["chosen_cells"] == there["chosen_cells"]
     np.testing.assert_allclose(here["curve"]["loss"], there["curve"]["loss"], rtol=1e-4)
@@ -40,7 +40,7 @@ def test_what_it_does_not_train_the_reference_loop_does_with_the_same_bits(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
     made = planned(**changes)  # type: ignore[arg-type]
-    here, there = run(made, tmp_path / "here", engine="fast"), run(made, tmp_path / "there")
+    here, there = run(made, tmp_path / "here", engine="fast"), run(made, tmp_path / "there", engine="reference")
     assert here["engine"] == "reference" and here["curve"] == there["curve"]
 
 
@@ -50,7 +50,7 @@ def test_a_precision_is_another_experiment(precision: str, tmp_path: Path) -> No
     (made,) = plan.jobs(passports, {"fcn": small("fcn")}, how, how, [0], [0], precision)
     assert made.protocol == f"smoke[precision={precision}]" and made.off_paper
     assert made.key != planned().key
-    record = run(made, tmp_path, engine="fast")
+    record = run(made, tmp_path)
     assert (record["status"], record["precision"], record["engine"]) == ("ok", precision, "fast")
     (kept,) = store.read(tmp_path)
     assert kept["precision"] == precision
@@ -63,8 +63,8 @@ def test_bfloat16_is_refused_where_only_the_reference_loop_trains() -> None:
     how = protocol()
     with pytest.raises(UserError, match=r"^engine\.precision=bfloat16 is not for resnet with these settings: leave"):
         plan.jobs({}, {"resnet": small("resnet")}, how, how, [0], [0], "bfloat16")
-    with pytest.raises(UserError, match=r"=bfloat16 is not for the reference loop: add engine\.name=fast"):
-        compose(["engine.precision=bfloat16"])
+    with pytest.raises(UserError, match=r"=bfloat16 is not for the reference loop: leave out engine\.name"):
+        compose(["engine.precision=bfloat16", "engine.name=reference"])
     with pytest.raises(UserError, match=r"engine\.name=quick is not known"):
         compose(["engine.name=quick"])
     assert command_line(["engine.name=fast", "engine.precision=float64"]).endswith("engine.precision=float64")
@@ -77,4 +77,49 @@ def test_a_state_of_one_engine_is_not_taken_up_by_the_other(tmp_path: Path) -> N
     with pytest.raises(Stopped):
         run(made, tmp_path, engine="fast", checkpoint_seconds=0.0, stop=lambda: next(asked, True))
     assert store.checkpoint_path(tmp_path, made.key).is_file()
-    assert run(made, tmp_path)["resumed_epochs"] == []
+    assert run(made, tmp_path, engine="reference")["resumed_epochs"] == []
+
+
+def test_which_engine_trains_what() -> None:
+    def of(chosen: str, changes: dict[str, object], shape: tuple[int, int] = (1, 24), compiled: bool = True) -> str:
+        return native.engine(planned(**changes), chosen, *shape, compiled=compiled)  # type: ignore[arg-type]
+
+    assert of("auto", {}) == of("fast", {}) == "fast" and of("reference", {}) == "reference"
+    assert of("fast", {}, (2, 24)) == of("fast", {}, (1, 1)) == "reference"
+    changed: list[dict[str, object]] = [
+        {"length": "mask"},
+        {"optimiser": "adadelta"},
+        {"validation": 0.2},
+        {"model": "mlp"},
+    ]
+    assert {of("fast", changes) for changes in changed} == {"reference"}
+    assert of("auto", {}, compiled=False) == "reference" and of("fast", {}, compiled=False) == "fast_torch"
+
+
+def test_a_compiler_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job is trained all the same, and its record says how."""
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    native.compiler.cache_clear()
+    native.library.cache_clear()
+    try:
+        assert native.compiler() == str(broken) and native.library() is None
+        assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
+        record = run(planned(epochs=2), tmp_path / "fast", engine="fast")
+        assert (record["status"], record["engine"]) == ("ok", "fast_torch")
+    finally:
+        monkeypatch.undo()
+        native.compiler.cache_clear()
+        native.library.cache_clear()
+
+
+def test_what_is_compiled_is_kept_in_the_cache(tmp_path: Path) -> None:
+    native.library.cache_clear()
+    assert native.library() is not None
+    (kept,) = (tmp_path / "cache").iterdir()
+    made = kept.stat().st_mtime_ns
+    native.library.cache_clear()
+    assert native.library() is not None and kept.stat().st_mtime_ns == made
+    native.library.cache_clear()

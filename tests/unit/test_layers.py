@@ -17,10 +17,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "readers", "picture", "stats", "figures"),
     ("archive", "models", "plan", "published"),
-    ("unpack", "store"),
+    ("unpack", "store", "native"),
     ("fetch",),
     ("render", "cost", "lease", "checkpoint", "page", "verdict"),
-    ("train", "table"),
+    ("train", "table", "kernels"),
     ("columns",),
     ("compare", "convert"),
     ("engine", "explain", "findings"),
@@ -39,7 +39,7 @@ COMMANDS = set().union(*LAYERS[-5:-1])
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
-    "torch": {"models", "checkpoint", "train", "engine", "explain", "job", "estimator", "execute"},
+    "torch": {"models", "checkpoint", "train", "kernels", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "report", "compare"},
     "scipy": {"stats"},
     "sklearn": {"estimator"},
