@@ -38,8 +38,7 @@ from tsfcn.job import commit
 HERE = Path(__file__).parent
 WARM = 2  # as in contestant.py
 FLOP = 6 * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)  # a timepoint of the FCN, forward and backward
-TURN_SECONDS = 0.4  # about, of the reference loop; more where steps are so short that a training can get somewhere
-LONG_TURN_SECONDS = 1.5
+TURN_SECONDS = 0.4  # about, of the reference loop
 PEERS = ["aeon==1.5.0", "tensorflow-cpu==2.21.0"]  # in an environment of their own
 
 FCN = (
@@ -318,8 +317,7 @@ def measure(cases: Sequence[Case], turns: int, python_of: dict[str, str]) -> tup
             all_found = []
             for case in cases:
                 step = 2e-3 + FLOP * case.batch * case.length / 1e11
-                seconds = LONG_TURN_SECONDS if step < 0.02 and cases is CASES else TURN_SECONDS
-                turn = max(1, round(seconds / (step * case.steps)))
+                turn = max(1, round(TURN_SECONDS / (step * case.steps)))
                 message = {
                     "case": str(series(case, Path(folder))),
                     "batch": case.batch,
@@ -348,7 +346,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="renew RESULTS.md and results.csv")
     parser.add_argument("--aeon", type=Path, default=Path("benchmarks_work/aeon"), help="folder of aeon's environment")
     options = parser.parse_args()
-    cases, turns = (QUICK, 3) if options.quick else (CASES, 7)
+    cases, turns = (QUICK, 3) if options.quick else (CASES, 5)
     python_of = dict.fromkeys((*FCN, *LSTM_FCN), sys.executable)
     aeon = environment(options.aeon.resolve())
     if aeon is None:

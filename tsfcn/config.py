@@ -313,7 +313,7 @@ class ArchiveConfig:
 
 
 ENGINES = ("auto", "reference", "fast")
-PRECISIONS = ("float32", "float64", "bfloat16")
+PRECISIONS = ("auto", "float32", "float64", "bfloat16")
 
 
 @dataclass

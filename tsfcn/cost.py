@@ -292,7 +292,12 @@ def memory(job: Job, size: Sizes | None = None) -> float:
     width = sum(n_in + 2 * n_out for n_in, n_out, _ in convolutions) + max(
         (4 * n for _, n, _ in convolutions), default=0
     )
-    step = 4.0 * batch * size.length * width
+    # The fast engine keeps what each kernel sees, k times its input, and the gradients of the widest of that.
+    seen = [n_in * kernel for n_in, _, kernel in convolutions]
+    if conf.fast_trains(model, settings):
+        width = max(width, sum(seen) + max(seen[1:], default=0) + sum(2 * n_out for _, n_out, _ in convolutions))
+        batch += n_fit % batch  # the last one has room of its own
+    step = (8.0 if job.precision == "float64" else 4.0) * batch * size.length * width
     widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
     predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest
     n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
 from tsfcn.train import Curve, Diverged, Fit, Plateau, Weights
 
+STACK_ROWS = 500  # cases times timepoints of a batch: above, several LSTM sizes at once are no faster than one by one
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
@@ -519,14 +521,21 @@ def search(
     progress: train.Progress | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Fit, list[Fit]]:
-    """Train every LSTM size that is asked for as one stack; returns and chooses as `train.search` does.
+    """Train every LSTM size that is asked for; returns and chooses as `train.search` does.
 
-    progress counts the epochs of the stack.
+    As one stack where steps are small, and progress counts the epochs of the stack; otherwise one after another.
     """
     assert isinstance(config, FCNConfig)
-    trainings = [(seed, cells) for cells in settings.cells or (0,)]
+    what = (model, config, settings, x, y, n_classes)
+
+    def alone(*_: object, cells: int, lengths: None, oracle: None, **how: Any) -> Fit:
+        return fit(*what, [(seed, cells)], precision=precision, **how)[0]
+
+    if len(settings.cells) < 2 or min(settings.batch(len(x)), len(x)) * x.shape[2] > STACK_ROWS:
+        return train.search(*what, seed, progress=progress, checkpoint=checkpoint, by=alone)
     fits = fit(
-        *(model, config, settings, x, y, n_classes, trainings),
+        *what,
+        [(seed, cells) for cells in settings.cells],
         precision=precision,
         progress=progress,
         begin=None if checkpoint is None else checkpoint.begin,

@@ -1,8 +1,9 @@
 """kernels.c, compiled for the processor at hand: about two seconds at first use, then kept in the cache.
 
-    compiler   the C compiler, if there is one
-    engine     which engine trains a job, given that
-    library    the functions of kernels.c, if they can be had
+    compiler       the C compiler, if there is one
+    engine         which engine trains a job, given that
+    has_bfloat16   whether the processor is made for bfloat16
+    library        the functions of kernels.c, if they can be had
 
 No torch here: a plan asks which engine will train a job.
 """
@@ -15,6 +16,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -47,6 +49,12 @@ def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compile
     if compiled:
         return "fast"
     return "fast_torch" if chosen == "fast" or job.precision == "bfloat16" else "reference"
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Return whether this processor multiplies in bfloat16."""
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", abilities()))
 
 
 @functools.cache

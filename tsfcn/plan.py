@@ -135,43 +135,60 @@ def jobs(
     seeds: Iterable[int],
     resamples: Iterable[int],
     precision: str = "float32",
+    *,
+    if_possible: bool = False,
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
     unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed; a
     precision other than float32 is such a change. Raises UserError for a setting out of range, and for a precision
-    that this network cannot be trained in.
+    that this network cannot be trained in, which with `if_possible` is float32 then.
     """
     seeds, resamples = list(seeds), list(resamples)
-    variants = []
+    variants = {}
     for architecture, model in models.items():
         settings = conf.settings(protocol, architecture, model)
-        changed = conf.changes(settings, conf.settings(unchanged, architecture, CONFIGS[architecture]()))
-        model_changed = conf.changes(model, CONFIGS[architecture]())
-        model_changed.pop("cells", None)  # stands in the settings
-        if precision == "bfloat16" and not conf.fast_trains(model, settings):
+        possible = precision != "bfloat16" or conf.fast_trains(model, settings)
+        if not possible and not if_possible:
             raise UserError(
                 f"engine.precision=bfloat16 is not for {architecture} with these settings: leave it out, or the model"
             )
-        if precision != "float32":
-            changed["precision"] = precision
-        described = listed(asdict(model))
-        described.pop("cells", None)
-        off_paper = bool(changed or model_changed) or architecture not in protocol.paper_models
-        variants.append(
-            (
-                architecture,
-                label(architecture, model_changed),
-                described,
-                label(protocol.name, changed),
-                listed(asdict(settings)),
-                off_paper,
-            )
-        )
+        for n_channels in {int(passport.get("n_channels", 1)) for passport in passports.values()}:
+            own = "float32" if if_possible and (not possible or n_channels > 1) else precision
+            variants[architecture, n_channels] = variant(architecture, model, protocol, unchanged, settings, own)
     return [
-        Job(dataset, dict(passport), *variant, seed, resample, precision)
+        Job(
+            dataset, dict(passport), **variants[architecture, int(passport.get("n_channels", 1))], seed=seed, resample=r
+        )
         for dataset, passport in passports.items()
-        for variant in variants
-        for resample in resamples
+        for architecture in models
+        for r in resamples
         for seed in seeds
     ]
+
+
+def variant(
+    architecture: str,
+    model: conf.ModelConfig,
+    protocol: conf.ProtocolConfig,
+    unchanged: conf.ProtocolConfig,
+    settings: conf.Settings,
+    precision: str,
+) -> dict[str, Any]:
+    """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
+    changed = conf.changes(settings, conf.settings(unchanged, architecture, CONFIGS[architecture]()))
+    if precision != "float32":
+        changed["precision"] = precision
+    model_changed = conf.changes(model, CONFIGS[architecture]())
+    model_changed.pop("cells", None)  # stands in the settings
+    described = listed(asdict(model))
+    described.pop("cells", None)
+    return {
+        "architecture": architecture,
+        "model": label(architecture, model_changed),
+        "model_settings": described,
+        "protocol": label(protocol.name, changed),
+        "settings": listed(asdict(settings)),
+        "off_paper": bool(changed or model_changed) or architecture not in protocol.paper_models,
+        "precision": precision,
+    }

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, plan, store, unpack
+from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, native, plan, store, unpack
 from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
@@ -55,8 +55,11 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
         except UserError as error:
             unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
             passports[name] = {}
-    models, precision = run.model.chosen(), run.engine.precision
-    return plan.jobs(passports, models, run.protocol, unchanged, seeds, resamples, precision), unusable
+    auto, precision = run.engine.precision == "auto", run.engine.precision
+    if auto:
+        precision = "bfloat16" if native.has_bfloat16() and run.engine.name != "reference" else "float32"
+    what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
+    return plan.jobs(*what, precision, if_possible=auto), unusable
 
 
 def dataset_names(run: config.RunConfig) -> list[str]:

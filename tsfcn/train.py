@@ -224,6 +224,7 @@ def fit(
 
     def state() -> State:
         return {
+            "epoch": len(curve.loss),
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
             "order": order.get_state(),
@@ -306,12 +307,14 @@ def search(
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
+    by: Callable[..., Fit] = fit,
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size that is asked for, and return the fit to keep and all of them.
 
     Kept is the one whose weights of least training loss have the least cross-entropy over the training cases in
     inference mode (Karim et al. 2019, hyperparameter_search.py); the first of equals. Networks without an LSTM are
-    trained once. Arguments and errors as for `fit`; checkpoint: where the training goes on, and what keeps its state.
+    trained once. Arguments and errors as for `fit`; checkpoint: where the training goes on, and what keeps its state;
+    by: what trains one size.
     """
     sizes = settings.cells or (0,)
     epochs = settings.epochs * len(sizes)
@@ -327,8 +330,7 @@ def search(
         def ended(state: Callable[[], State], done: int = number * settings.epochs) -> None:
             def whole() -> State:
                 now = state()
-                epoch = done + len(now["curve"]["loss"])
-                return {"epoch": epoch, "fits": [packed(earlier) for earlier in fits], "fit": now}
+                return {"epoch": done + now["epoch"], "fits": [packed(earlier) for earlier in fits], "fit": now}
 
             if checkpoint is not None:
                 checkpoint.epoch_ended(whole)
@@ -338,7 +340,7 @@ def search(
                 progress(done + epoch, epochs, loss)
 
         fits.append(
-            fit(
+            by(
                 *(model, config, settings, x, y, n_classes, seed),
                 lengths=lengths,
                 cells=cells,

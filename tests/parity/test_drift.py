@@ -1,0 +1,71 @@
+"""Later on: the fast engine strays from the reference loop no further than the reference loop from itself.
+
+Training is chaotic, so that two ways to round part company after some epochs. How far is measured against reference
+runs whose initial weights differ by 1e-7 of their size.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import tsfcn
+from tests.protocols import TRAINING
+from tsfcn import config, engine, models, train
+from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig
+
+SEEDS = range(4)
+EPOCHS, LATER = 40, 20
+MODELS = {"fcn": (FCNConfig(filters=[16, 24, 16]), 0), "lstm_fcn": (LSTMFCNConfig(filters=[16, 24, 16]), 8)}
+
+
+def gunpoint() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the training cases of GunPoint, z-normalised as they come, and their classes."""
+    data = tsfcn.load("GunPoint")
+    classes = sorted(set(data.y_train))
+    return torch.from_numpy(data.x_train).float(), torch.tensor([classes.index(label) for label in data.y_train])
+
+
+def apart(one: list[float], other: list[float]) -> float:
+    """Return the mean difference of the logarithms of the losses of later epochs."""
+    return statistics.mean(abs(math.log(a / b)) for a, b in zip(one[LATER:], other[LATER:], strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_it_strays_no_further_than_a_tiny_change_of_the_initial_weights(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, cells = MODELS[model]
+    made = config.settings(ProtocolConfig(name="tiny", common=TRAINING), model, shape)
+    chosen = replace(made, epochs=EPOCHS, batch_size=5, batch_divisor=0)
+    x, y = gunpoint()
+
+    def reference(seed: int) -> list[float]:
+        return train.fit(model, shape, chosen, x, y, 2, seed, cells=cells).curve.loss
+
+    there = [reference(seed) for seed in SEEDS]
+    alone = [engine.fit(model, shape, chosen, x, y, 2, [(seed, cells)])[0].curve.loss for seed in SEEDS]
+    stacked = [fit.curve.loss for fit in engine.fit(model, shape, chosen, x, y, 2, [(s, cells) for s in SEEDS])]
+    whole: Callable[..., None] = models.initialise
+
+    def nudged(network: nn.Module, rule: str, generator: torch.Generator) -> None:
+        whole(network, rule, generator)
+        noise = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=noise))
+
+    monkeypatch.setattr(models, "initialise", nudged)
+    elsewhere = [reference(seed) for seed in SEEDS]
+    usual = statistics.median(apart(*pair) for pair in zip(elsewhere, there, strict=True))
+    assert usual > 1e-6  # they do part company
+    for name, ours in (("alone", alone), ("stacked", stacked)):
+        assert statistics.median(apart(*pair) for pair in zip(ours, there, strict=True)) < 2 * usual, name
+    assert statistics.median(apart(*pair) for pair in zip(stacked, alone, strict=True)) < 2 * usual
