@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import importlib
 import json
 import math
 import platform
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo  # torch's optimisers load it at their first use: seconds that are no part of the first job
 from torch import Tensor
 
 import tsfcn
@@ -141,6 +141,8 @@ def measure(
     name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=native.library() is not None)
     if name == "reference" and job.precision == "bfloat16":
         raise UserError("engine.precision=bfloat16 is for series of one channel: leave it out")
+    if name == "reference":
+        importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
     checkpoint = Checkpoint(
         store.checkpoint_path(results, job.key),
         {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": name},

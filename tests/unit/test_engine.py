@@ -12,6 +12,7 @@ from tsfcn import native, plan, store
 from tsfcn.checkpoint import Stopped
 from tsfcn.compose import command_line, compose
 from tsfcn.errors import UserError
+from tsfcn.run import planned as planned_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +124,24 @@ def test_what_is_compiled_is_kept_in_the_cache(tmp_path: Path) -> None:
     native.library.cache_clear()
     assert native.library() is not None and kept.stat().st_mtime_ns == made
     native.library.cache_clear()
+
+
+def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None:
+    how = protocol()
+    passports = {"ItalyPowerDemand": planned().passport, "Mine": {**planned().passport, "n_channels": 2}}
+    models = {"fcn": small("fcn"), "mlp": small("mlp")}
+    jobs = plan.jobs(passports, models, how, how, [0], [0], "bfloat16", if_possible=True)
+    found = {(job.dataset, job.architecture): (job.precision, job.protocol) for job in jobs}
+    assert found["ItalyPowerDemand", "fcn"] == ("bfloat16", "smoke[precision=bfloat16]")
+    assert {found[key] for key in found if key != ("ItalyPowerDemand", "fcn")} == {("float32", "smoke")}
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_automatic_precision_is_the_processor_s(has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "has_bfloat16", lambda: has_it)
+    words = ["dataset=ItalyPowerDemand", "engine.precision=auto"]
+    composed = compose(words)
+    (job,), _ = planned_jobs(*composed)
+    assert job.precision == ("bfloat16" if has_it else "float32")
+    (job,), _ = planned_jobs(*compose([*words, "engine.name=reference"]))
+    assert job.precision == "float32"
