@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 import torch
 
 from tests.protocols import TRAINING
-from tsfcn import config, engine, train
+from tsfcn import config, engine, kernels, train
 from tsfcn.checkpoint import State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig, Settings
 
@@ -115,3 +117,26 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str) 
     for one, other in zip(whole, again, strict=True):
         assert asdict(one.curve) == asdict(other.curve)
         assert one.train_cross_entropy == other.train_cross_entropy
+
+
+def test_networks_and_series_of_odd_shapes() -> None:
+    """Kernels longer than the series, one filter, one block or four, batches of one: both kinds of kernels, float64."""
+    draw = random.Random(0)
+    for seed in range(20):
+        model = draw.choice(list(MODELS))
+        blocks = draw.randint(1, 4)
+        sizes: dict[str, Any] = {
+            "filters": [draw.choice([1, 3, 8, 17]) for _ in range(blocks)],
+            "kernels": [draw.choice([1, 2, 3, 5, 8, 9]) for _ in range(blocks)],
+        }
+        shape = FCNConfig(**sizes) if model == "fcn" else LSTMFCNConfig(**sizes, dropout=draw.choice([0.0, 0.8]))
+        chosen = settings(model, batch_size=draw.choice([1, 2, 5, 128]), plateau_patience=0)
+        n, length, cells = draw.choice([2, 3, 7]), draw.choice([2, 3, 24]), 0 if model == "fcn" else draw.choice([1, 8])
+        x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
+        there = train.fit(*what, seed, cells=cells)
+        for by in (kernels.best(), kernels.Torch()):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(kernels, "best", lambda device, by=by: by)
+                here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]
+            assert apart(here.curve.loss, there.curve.loss) < 1e-9, (model, sizes, n, length)
