@@ -250,14 +250,15 @@ def predict(work: Path, actual: Path, since: str) -> str:
 
     short = work / "short"
     assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0
-    model, prior = cost.Model(lines(short), cost.processor()), cost.Model()
+    model, prior = cost.Model(lines(short), cost.processor(), "auto"), cost.Model(engine="auto")
+    engines = {record["engine"] for record in lines(short)}
     took, learned, guessed, off = 0.0, 0.0, 0.0, []
     names = {record["dataset"] for record in lines(short)}
     for record in store.read(actual):
         full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
         if record["status"] != "ok" or not full or not record["hardware"].startswith(cost.processor()):
             continue
-        if record["finished"] < since:
+        if record["finished"] < since or record["engine"] not in engines:
             continue
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
         estimate = model.seconds(job)

@@ -60,7 +60,7 @@ class Shape:
         """Return the shape of each part of the vector of weights, by its name."""
         found: dict[str, tuple[int, ...]] = {}
         for i, (n_in, n_out, k) in enumerate(zip(self.filters, self.filters[1:], self.kernels, strict=False)):
-            found |= {f"conv{i}": (k * n_in, n_out), f"scale{i}": (n_out,), f"shift{i}": (n_out,)}
+            found |= {f"conv{i}": (n_out, k * n_in), f"scale{i}": (n_out,), f"shift{i}": (n_out,)}
         if self.cells:
             found["lstm"] = (self.n_timepoints, 4 * self.cells)
             found |= {"context": (self.n_timepoints, 4 * self.cells)} if self.attention else {}
@@ -137,7 +137,7 @@ class Stack:
         for b, (n_in, n_out, k) in enumerate(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False)):
             name = f"blocks.{b}"
             found += [
-                (part[f"conv{b}"].view(k, n_in, n_out), weights[f"{name}.conv.weight"].permute(2, 1, 0)),
+                (part[f"conv{b}"].view(n_out, k, n_in), weights[f"{name}.conv.weight"].transpose(1, 2)),
                 (part[f"scale{b}"], weights[f"{name}.norm.weight"]),
                 (part[f"shift{b}"], weights[f"{name}.norm.bias"]),
                 (values[1 + b], weights[f"{name}.norm.running_mean"]),
@@ -259,11 +259,11 @@ class Step:
         for b in range(len(blocks)):
             seen, y, slope = (each[b].flatten(1, 2).flatten(2) for each in (self.seen, self.convolved, self.slope))
             kernel, gradient = stack.operand[f"conv{b}"], stack.operand_gradient[f"conv{b}"]
-            self.forward.append([(seen[i], kernel[i], y[i]) for i in range(n)])
-            self.to_kernel.append([(seen[i].T, slope[i], gradient[i]) for i in range(n)])
+            self.forward.append([(seen[i], kernel[i].T, y[i]) for i in range(n)])
+            self.to_kernel.append([(slope[i].T, seen[i], gradient[i]) for i in range(n)])
             if b > 0:
                 out = self.back[b - 1].flatten(1, 2).flatten(2)
-                self.to_seen.append([(slope[i], kernel[i].T, out[i]) for i in range(n)])
+                self.to_seen.append([(slope[i], kernel[i], out[i]) for i in range(n)])
 
     def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None, masks: Tensor | None) -> Tensor:
         """Fill the stack's gradients and return the loss of each case, (n, n_cases).
