@@ -350,7 +350,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="renew RESULTS.md and results.csv")
     parser.add_argument("--aeon", type=Path, default=Path("benchmarks_work/aeon"), help="folder of aeon's environment")
     options = parser.parse_args()
-    cases, turns = (QUICK, 3) if options.quick else (CASES, 5)
+    cases, turns = (QUICK, 2) if options.quick else (CASES, 5)
     python_of = dict.fromkeys((*FCN, *LSTM_FCN), sys.executable)
     aeon = environment(options.aeon.resolve())
     if aeon is None:
@@ -361,7 +361,7 @@ def main() -> None:
     text, rows = measure(cases, turns, python_of)
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "sktime", "numpy"))
     head = (
-        f"# tsfcn beside its peers\n\n`python benchmarks/peers.py{' --quick' if options.quick else ''} --write` "
+        f"# tsfcn beside its peers\n\n`python benchmarks/peers.py{' --quick' if options.quick else ''}` "
         f"on {datetime.now(UTC):%Y-%m-%d}: {processor()}, {platform.system()}, Python {platform.python_version()}, "
         f"{versions}, {', '.join(PEERS)}; tsfcn at commit {commit()[:12]}; "
         f"{time.monotonic() - since:.0f} s. What is measured and how stands in `benchmarks/peers.py`.\n\n"
