@@ -1,5 +1,7 @@
 """Whether bfloat16 trains to float32's accuracies: `python benchmarks/precision.py [RESULTS]`, from records.
 
+Those of float32 lie in RESULTS, those of bfloat16 in RESULTS/bfloat16.
+
 For every dataset with jobs of FCN under fawaz2019 in both precisions, the verdict of docs/verdict.md on their mean
 accuracies over seeds, and the one of the mean over datasets. A difference is bfloat16 minus float32. Prints Markdown.
 """
@@ -17,10 +19,15 @@ from tsfcn import store, verdict
 PROTOCOLS = {"float32": "fawaz2019", "bfloat16": "fawaz2019[precision=bfloat16]"}
 
 
+def records(results: Path) -> list[store.Record]:
+    """Return the records of both precisions."""
+    return [*store.read(results), *store.read(results / "bfloat16")]
+
+
 def accuracies(results: Path) -> dict[str, dict[str, dict[int, float]]]:
     """Return the accuracy of each seed, by dataset and precision."""
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    for record in store.read(results):
+    for record in records(results):
         if record["status"] != "ok" or record["model"] != "fcn" or record["resample"] != 0:
             continue
         for precision, protocol in PROTOCOLS.items():
@@ -34,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
     options = parser.parse_args()
-    sizes = {record["dataset"]: record["n_test"] for record in store.read(options.results) if record["status"] == "ok"}
+    sizes = {record["dataset"]: record["n_test"] for record in records(options.results) if record["status"] == "ok"}
     rows = []
     for name, each in accuracies(options.results).items():
         half, whole = (list(each[precision].values()) for precision in ("bfloat16", "float32"))
