@@ -159,10 +159,6 @@ UNDISTURBED = (("2026-11-25T05:15", "2026-11-25T06:30"), ("2026-11-25T11:20", "2
 GROWN = ("2026-11-25T11:00", "2026-11-25T12:14")
 
 
-# Made when the batches of inference were eight times as large as now.
-LARGE_INFERENCE = "2026-11-25T16:15"
-
-
 def undisturbed(record: store.Record) -> bool:
     return any(begin < record["finished"] < end for begin, end in UNDISTURBED)
 
@@ -235,11 +231,9 @@ def test_no_time_at_all() -> None:
 # Memory
 
 
-def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = cost.PREDICT_TIMEPOINTS
+def test_memory_of_the_committed_records_is_about_what_they_took() -> None:
     for each in store.read(RESULTS):
         if each["status"] == "ok":
-            monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 8 * now if each["finished"] < LARGE_INFERENCE else now)
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
             share = memory(job) / each["peak_memory_bytes"]
             assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
