@@ -22,6 +22,7 @@ Initial weights, orders and masks come from the same generators, in the same ord
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -90,23 +91,28 @@ class Stack:
         self.first, self.second = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # Adam's moments
         self.part, self.gradient = self._views(self.weights), self._views(self.gradients)
         self.rounded: Tensor | None = None  # the weights as operands, where those are of another dtype
-        self.rounded_gradients = self.gradients
         self.operand, self.operand_gradient = dict(self.part), dict(self.gradient)
+        rounded_gradients = self.gradients
         if operands != dtype:
-            self.rounded, self.rounded_gradients = (torch.zeros_like(self.weights, dtype=operands) for _ in range(2))
+            self.rounded, rounded_gradients = (torch.zeros_like(self.weights, dtype=operands) for _ in range(2))
             for b in range(1, len(shape.kernels)):
                 name = f"conv{b}"
                 self.operand[name] = self._views(self.rounded)[name]
-                self.operand_gradient[name] = self._views(self.rounded_gradients)[name]
-        self.stretches: list[tuple[int, int, bool]] = []  # of the vectors: start, end, whether rounded
+                self.operand_gradient[name] = self._views(rounded_gradients)[name]
+        self.stretches: list[kernels.Trained] = []  # the vectors, cut where operands of another dtype begin and end
         start = 0
-        for name, size in sizes.items():
-            rounded = self.operand[name].dtype != dtype
-            if self.stretches and self.stretches[-1][2] == rounded:
-                self.stretches[-1] = (self.stretches[-1][0], start + size, rounded)
-            else:
-                self.stretches.append((start, start + size, rounded))
-            start += size
+        for rounded, names in itertools.groupby(sizes, lambda name: self.operand[name].dtype != dtype):
+            end = start + sum(sizes[name] for name in names)
+            self.stretches.append(
+                kernels.Trained(
+                    weights=self.weights[:, start:end],
+                    first=self.first[:, start:end],
+                    second=self.second[:, start:end],
+                    gradient=(rounded_gradients if rounded else self.gradients)[:, start:end],
+                    rounded=self.rounded[:, start:end] if rounded and self.rounded is not None else None,
+                )
+            )
+            start = end
         blocks = range(len(shape.kernels))
         self.mean = [torch.zeros(self.n, shape.filters[i + 1], dtype=dtype, device=device) for i in blocks]
         self.variance = [torch.ones_like(mean) for mean in self.mean]
@@ -173,18 +179,9 @@ class Stack:
     def step(self, by: kernels.Torch, rates: Sequence[float], betas: tuple[float, float], eps: float) -> None:
         """Take a step of Adam along the gradients; rates: the learning rate of each training."""
         self.steps += 1
-        for start, end, rounded in self.stretches:
-            by.adam(
-                self.weights[:, start:end],
-                self.first[:, start:end],
-                self.second[:, start:end],
-                (self.rounded_gradients if rounded else self.gradients)[:, start:end],
-                self.rounded[:, start:end] if rounded and self.rounded is not None else None,
-                rates,
-                betas,
-                self.steps,
-                eps,
-            )
+        rule = kernels.Rule(rates, betas, self.steps, eps)
+        for stretch in self.stretches:
+            by.adam(stretch, rule)
 
     def state(self) -> State:
         """Return what changes while training."""
@@ -401,14 +398,7 @@ def fit(
         network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
         models.initialise(network, settings.initialiser, init)
         networks.append(network.to(dtype=own, device=x.device))
-        plateau = Plateau(
-            settings.lr,
-            settings.plateau_factor,
-            settings.plateau_patience,
-            settings.plateau_min_lr,
-            settings.plateau_min_delta,
-        )
-        runs.append(Run(seed, cells, order, masks, plateau, [], Curve([], [])))
+        runs.append(Run(seed, cells, order, masks, Plateau.of(settings), [], Curve([], [])))
     shape = Shape(
         filters=(x.shape[1], *config.filters),
         kernels=tuple(config.kernels),
@@ -541,4 +531,4 @@ def search(
         begin=None if checkpoint is None else checkpoint.begin,
         ended=None if checkpoint is None else checkpoint.epoch_ended,
     )
-    return min(fits, key=lambda done: done.train_cross_entropy), fits
+    return train.chosen(fits), fits

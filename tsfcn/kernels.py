@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -35,10 +35,32 @@ class Norm(NamedTuple):
     eps: float
 
 
+class Trained(NamedTuple):
+    """A stretch of the vectors of weights and of what moves them, (n, count) each, all rows as far apart."""
+
+    weights: Tensor
+    first: Tensor  # moments of Adam
+    second: Tensor
+    gradient: Tensor
+    rounded: Tensor | None  # the weights in bfloat16 too, where wanted
+
+
+class Rule(NamedTuple):
+    """A step of Adam, the `steps`-th."""
+
+    rates: Sequence[float]  # the learning rate of each training
+    betas: tuple[float, float]
+    steps: int
+    eps: float
+
+    @property
+    def corrections(self) -> tuple[float, float]:
+        """What the bias of the first moment and of the root of the second is divided by."""
+        return 1 - self.betas[0] ** self.steps, math.sqrt(1 - self.betas[1] ** self.steps)
+
+
 class Torch:
     """By torch's operations, on any device."""
-
-    name = "fast_torch"
 
     def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
         """Fill `seen` or `pooled`, the statistics of the batch, and move the running ones.
@@ -113,37 +135,21 @@ class Torch:
             of_scale[i].copy_(found[1])
             of_shift[i].copy_(found[2])
 
-    def adam(
-        self,
-        weights: Tensor,
-        first: Tensor,
-        second: Tensor,
-        gradient: Tensor,
-        rounded: Tensor | None,
-        rates: Sequence[float],
-        betas: tuple[float, float],
-        steps: int,
-        eps: float,
-    ) -> None:
-        """Move weights (n, count) by a step of Adam, the `steps`-th, with moments `first` and `second` of that shape.
-
-        gradient and rounded, the weights in bfloat16 where wanted, are of that shape too, and all rows are as far
-        apart. rates: the learning rate of each training.
-        """
-        slope = gradient.to(weights.dtype)
-        first.lerp_(slope, 1 - betas[0])
-        second.mul_(betas[1]).addcmul_(slope, slope, value=1 - betas[1])
-        spread = second.sqrt().div_(math.sqrt(1 - betas[1] ** steps)).add_(eps)
-        rate = torch.tensor(rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / (1 - betas[0] ** steps)
+    def adam(self, trained: Trained, rule: Rule) -> None:
+        """Take a step."""
+        weights, first, second = trained[:3]
+        slope, corrections = trained.gradient.to(weights.dtype), rule.corrections
+        first.lerp_(slope, 1 - rule.betas[0])
+        second.mul_(rule.betas[1]).addcmul_(slope, slope, value=1 - rule.betas[1])
+        spread = second.sqrt().div_(corrections[1]).add_(rule.eps)
+        rate = torch.tensor(rule.rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / corrections[0]
         weights.sub_(rate * first / spread)
-        if rounded is not None:
-            rounded.copy_(weights)
+        if trained.rounded is not None:
+            trained.rounded.copy_(weights)
 
 
 class Native(Torch):
     """By the functions of kernels.c, in this process's memory, on one core."""
-
-    name = "fast"
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
@@ -157,22 +163,29 @@ class Native(Torch):
             for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
                 getattr(library, f"{name}_{kinds}").argtypes = types
 
-    def function(self, name: str, one: Tensor, other: Tensor | None = None) -> Callable[..., int]:
-        """Return a function of kernels.c for these types."""
+    def call(self, name: str, one: Tensor, other: Tensor | None, *arguments: float | None) -> None:
+        """Call a function for the types of one and other. Raises MemoryError where it has too little."""
         types = [str(each.dtype).removeprefix("torch.") for each in (one, other) if each is not None]
-        found: Callable[..., int] = getattr(self.library, "_".join([name, *dict.fromkeys(types)]))
-        return found
+        if getattr(self.library, "_".join([name, *dict.fromkeys(types)]))(*arguments):
+            raise MemoryError
 
     def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
         """Do as Torch does."""
-        short = self.function("rectified", y, seen)(
-            *(*y.shape, 0 if seen is None else seen.shape[3], left, norm.scale.stride(0), y.data_ptr()),
+        self.call(
+            *(
+                "rectified",
+                y,
+                seen,
+                *y.shape,
+                0 if seen is None else seen.shape[3],
+                left,
+                norm.scale.stride(0),
+                y.data_ptr(),
+            ),
             *(part.data_ptr() for part in norm[:6]),
             *(None if to is None else to.data_ptr() for to in (seen, pooled)),
             *(norm.momentum, norm.eps),
         )
-        if short:
-            raise MemoryError
 
     def sent_back(
         self,
@@ -187,34 +200,21 @@ class Native(Torch):
     ) -> None:
         """Do as Torch does."""
         kernel = 0 if from_seen is None else from_seen.shape[3]
-        short = self.function("sent_back", y, from_seen)(
-            *(*y.shape, kernel, left, norm.scale.stride(0), y.data_ptr()),
+        self.call(
+            *("sent_back", y, from_seen, *y.shape, kernel, left, norm.scale.stride(0), y.data_ptr()),
             *(part.data_ptr() for part in (norm.scale, norm.shift, norm.mean, norm.inverse)),
             *(None if of is None else of.data_ptr() for of in (from_seen, from_pooled)),
             *(slope.data_ptr(), of_scale.data_ptr(), of_shift.data_ptr()),
         )
-        if short:
-            raise MemoryError
 
-    def adam(
-        self,
-        weights: Tensor,
-        first: Tensor,
-        second: Tensor,
-        gradient: Tensor,
-        rounded: Tensor | None,
-        rates: Sequence[float],
-        betas: tuple[float, float],
-        steps: int,
-        eps: float,
-    ) -> None:
+    def adam(self, trained: Trained, rule: Rule) -> None:
         """Do as Torch does."""
-        corrected = (ctypes.c_double * len(rates))(*(rate / (1 - betas[0] ** steps) for rate in rates))
-        self.function("adam", gradient)(
-            *(*weights.shape, weights.stride(0)),
-            *(each.data_ptr() for each in (weights, first, second, gradient)),
-            *(None if rounded is None else rounded.data_ptr(), ctypes.addressof(corrected)),
-            *(*betas, math.sqrt(1 - betas[1] ** steps), eps),
+        corrections = rule.corrections
+        rates = (ctypes.c_double * len(rule.rates))(*(rate / corrections[0] for rate in rule.rates))
+        self.call(
+            *("adam", trained.gradient, None, *trained.weights.shape, trained.weights.stride(0)),
+            *(None if each is None else each.data_ptr() for each in trained),
+            *(ctypes.addressof(rates), *rule.betas, corrections[1], rule.eps),
         )
 
 

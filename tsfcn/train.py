@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -48,6 +48,17 @@ class Plateau:
         self.lr, self.factor, self.patience, self.min_lr, self.min_delta = lr, factor, patience, min_lr, min_delta
         self.best = math.inf
         self.waited = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Plateau:
+        """Return the one of the settings, before the first epoch."""
+        return cls(
+            settings.lr,
+            settings.plateau_factor,
+            settings.plateau_patience,
+            settings.plateau_min_lr,
+            settings.plateau_min_delta,
+        )
 
     def step(self, loss: float) -> float:
         """Take the loss of the epoch that ended and return the learning rate of the next one."""
@@ -199,13 +210,7 @@ def fit(
     weights = class_weights(y, n_classes, settings.class_weights)
     case_weights = None if weights is None else weights.to(x.dtype)[y]
     optimizer = make_optimizer(network, settings)
-    plateau = Plateau(
-        settings.lr,
-        settings.plateau_factor,
-        settings.plateau_patience,
-        settings.plateau_min_lr,
-        settings.plateau_min_delta,
-    )
+    plateau = Plateau.of(settings)
     batch = settings.batch(len(x))
     kept: dict[str, Weights] = {}
     best_epoch: dict[str, int] = {}
@@ -283,6 +288,11 @@ def finished(done: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:
     return replace(done, train_cross_entropy=final)
 
 
+def chosen(fits: Sequence[Fit]) -> Fit:
+    """Return the fit that a search keeps: with the least training cross-entropy, the first of equals."""
+    return min(fits, key=lambda done: done.train_cross_entropy)
+
+
 def packed(fit: Fit) -> State:
     """Return what a fit is made from again, beside its network, whose weights are among them."""
     return {
@@ -350,4 +360,4 @@ def search(
                 ended=ended,
             )
         )
-    return min(fits, key=lambda done: done.train_cross_entropy), fits
+    return chosen(fits), fits

@@ -82,8 +82,8 @@ def test_steps_of_adam(gradient_type: torch.dtype, compiled: kernels.Torch) -> N
         whole, rounded = start.clone(), torch.zeros(3, 50, dtype=torch.bfloat16)
         first, second = torch.zeros_like(whole), torch.zeros_like(whole)
         for step, gradient in enumerate(gradients, start=1):
-            w, m, v, g, r = (each[:, 7:40] for each in (whole, first, second, gradient, rounded))
-            by.adam(w, m, v, g, r, [1e-3, 1e-2, 0.0], (0.9, 0.999), step, 1e-7)
+            parts = kernels.Trained(*(each[:, 7:40] for each in (whole, first, second, gradient, rounded)))
+            by.adam(parts, kernels.Rule([1e-3, 1e-2, 0.0], (0.9, 0.999), step, 1e-7))
         assert torch.equal(whole[:, :7], start[:, :7]) and torch.equal(whole[2], start[2])
         assert torch.equal(rounded[:, 7:40], whole[:, 7:40].bfloat16())
         found.append([whole, first, second])
