@@ -6,12 +6,11 @@
 It trains what config.fast_trains says, on series of one channel and more than one timepoint. What it does otherwise
 than the reference loop, and what stays the same up to rounding:
 
-- Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last. Those of the
-  input are laid out once for all epochs.
-- Forward and backward passes are written out, so no graph is built; what lies between the products is done in few
-  passes over memory (kernels.py). All that a step needs is allocated once.
-- Trainings that differ in seed and LSTM size are stacked: everything but the products is done for all of them at once.
-  Smaller LSTMs are filled up with cells whose weights are zero and stay so.
+- Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last.
+- Forward and backward passes are written out, so no graph is built; of what they consist is in kernels.py. All that a
+  step needs is allocated once.
+- Trainings that differ in seed and LSTM size are stacked: one program takes all their steps. Smaller LSTMs are filled
+  up with cells whose weights are zero and stay so.
 - With precision 'bfloat16' the operands of the convolutions' products and the activations are bfloat16; sums, batch
   statistics, weights, optimiser, the first convolution, LSTM, softmax and loss are float32.
 - A bias before batch norm is taken off again by the batch's mean. Its gradient is zero but for rounding, which Adam
@@ -22,7 +21,6 @@ Initial weights, orders and masks come from the same generators, in the same ord
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -71,48 +69,15 @@ class Shape:
 
 
 class Stack:
-    """Weights, gradients, moments and batch statistics of several trainings, and their way into networks and back.
+    """Weights, gradients, moments and batch statistics of several trainings, and their way into networks and back."""
 
-    operands: the dtype of the kernels of all blocks but the first, as products take them, and of their gradients.
-    """
-
-    def __init__(
-        self,
-        shape: Shape,
-        networks: Sequence[nn.Module],
-        dtype: torch.dtype,
-        operands: torch.dtype,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, shape: Shape, networks: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> None:
         self.shape, self.n, self.steps = shape, len(networks), 0
         sizes = {name: math.prod(part) for name, part in shape.parts().items()}
         self.weights = torch.zeros(self.n, sum(sizes.values()), dtype=dtype, device=device)
         self.gradients = torch.zeros_like(self.weights)
         self.first, self.second = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # Adam's moments
         self.part, self.gradient = self._views(self.weights), self._views(self.gradients)
-        self.rounded: Tensor | None = None  # the weights as operands, where those are of another dtype
-        self.operand, self.operand_gradient = dict(self.part), dict(self.gradient)
-        rounded_gradients = self.gradients
-        if operands != dtype:
-            self.rounded, rounded_gradients = (torch.zeros_like(self.weights, dtype=operands) for _ in range(2))
-            for b in range(1, len(shape.kernels)):
-                name = f"conv{b}"
-                self.operand[name] = self._views(self.rounded)[name]
-                self.operand_gradient[name] = self._views(rounded_gradients)[name]
-        self.stretches: list[kernels.Trained] = []  # the vectors, cut where operands of another dtype begin and end
-        start = 0
-        for rounded, names in itertools.groupby(sizes, lambda name: self.operand[name].dtype != dtype):
-            end = start + sum(sizes[name] for name in names)
-            self.stretches.append(
-                kernels.Trained(
-                    weights=self.weights[:, start:end],
-                    first=self.first[:, start:end],
-                    second=self.second[:, start:end],
-                    gradient=(rounded_gradients if rounded else self.gradients)[:, start:end],
-                    rounded=self.rounded[:, start:end] if rounded and self.rounded is not None else None,
-                )
-            )
-            start = end
         blocks = range(len(shape.kernels))
         self.mean = [torch.zeros(self.n, shape.filters[i + 1], dtype=dtype, device=device) for i in blocks]
         self.variance = [torch.ones_like(mean) for mean in self.mean]
@@ -122,7 +87,6 @@ class Stack:
             self.others.append(weights)
             for ours, theirs in self._pairs(self.values(i), weights):
                 ours.copy_(theirs)
-        self.round()
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
         found, start = {}, 0
@@ -171,17 +135,11 @@ class Stack:
                 value.fill_(steps)
         return weights
 
-    def round(self) -> None:
-        """Take the weights as operands."""
-        if self.rounded is not None:
-            self.rounded.copy_(self.weights)
-
     def step(self, by: kernels.Torch, rates: Sequence[float], betas: tuple[float, float], eps: float) -> None:
         """Take a step of Adam along the gradients; rates: the learning rate of each training."""
         self.steps += 1
         rule = kernels.Rule(rates, betas, self.steps, eps)
-        for stretch in self.stretches:
-            by.adam(stretch, rule)
+        by.adam(self.weights, self.first, self.second, self.gradients, rule)
 
     def state(self) -> State:
         """Return what changes while training."""
@@ -201,7 +159,6 @@ class Stack:
             ours, [state["weights"], *state["moments"], *state["mean"], *state["variance"]], strict=True
         ):
             here.copy_(there)
-        self.round()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -215,69 +172,69 @@ class Step:
     """
 
     def __init__(self, stack: Stack, config: FCNConfig, n_cases: int, dtype: torch.dtype, by: kernels.Torch) -> None:
-        shape = stack.shape
-        self.stack, self.config, self.n_cases, self.by = stack, config, n_cases, by
-        n, length, own, device = stack.n, shape.n_timepoints, stack.weights.dtype, stack.weights.device
-        blocks = list(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False))
+        shape, n, own = stack.shape, stack.n, stack.weights.dtype
+        self.stack, self.config, self.n_cases = stack, config, n_cases
 
         def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
-            return torch.zeros(n, n_cases, length, *sizes, dtype=dtype, device=device)
+            return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
 
-        # Of each block: what its kernel sees, its output before batch norm, and the gradients of both; the latter share
-        # their room, since the way back goes through one block at a time.
+        # The way back goes through one block at a time: gradients of all blocks share their room.
+        blocks = list(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False))
         types = [own] + [dtype] * (len(blocks) - 1)
-        self.seen = [room(k, n_in, dtype=of) for (n_in, _, k), of in zip(blocks, types, strict=True)]
-        self.convolved = [room(n_out, dtype=of) for (_, n_out, _), of in zip(blocks, types, strict=True)]
-        slopes = {of: room(max(n_out for _, n_out, _ in blocks), dtype=of).flatten() for of in set(types)}
-        self.slope = [slopes[of][: y.numel()].view(y.shape) for y, of in zip(self.convolved, types, strict=True)]
-        back = torch.zeros(max((seen.numel() for seen in self.seen[1:]), default=0), dtype=dtype, device=device)
-        self.back = [back[: seen.numel()].view(seen.shape) for seen in self.seen[1:]]
-        self.pooled = torch.zeros(n, n_cases, shape.filters[-1], dtype=own, device=device)
-        self.norms = [
-            kernels.Norm(
-                scale=stack.part[f"scale{b}"],
-                shift=stack.part[f"shift{b}"],
-                running_mean=stack.mean[b],
-                running_variance=stack.variance[b],
-                mean=torch.zeros_like(stack.mean[b]),
-                inverse=torch.zeros_like(stack.mean[b]),
-                momentum=1 - config.bn_momentum,
-                eps=config.bn_eps,
+        rows = [n_cases * (shape.n_timepoints + k - 1) for _, _, k in blocks]
+        inputs = [n * r * n_in for r, (n_in, _, _) in zip(rows, blocks, strict=True)]
+        outputs = [n * r * n_out for r, (_, n_out, _) in zip(rows, blocks, strict=True)]
+        slopes = {
+            of: room(max(each for each, its in zip(outputs, types, strict=True) if its == of), dtype=of)
+            for of in set(types)
+        }
+        back = room(max(inputs[1:], default=0), dtype=dtype)
+        self.pooled, self.of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
+        self.blocks: list[kernels.Block] = []
+        for b, ((n_in, n_out, kernel), of) in enumerate(zip(blocks, types, strict=True)):
+            padded, y = (n, n_cases, shape.n_timepoints + kernel - 1, n_in), (n, n_cases, -1, n_out)
+            self.blocks.append(
+                kernels.Block(
+                    length=shape.n_timepoints,
+                    kernel=kernel,
+                    left=models.same_padding(kernel)[0],
+                    padded=room(*padded, dtype=of),
+                    weights=stack.part[f"conv{b}"],
+                    of_weights=stack.gradient[f"conv{b}"],
+                    y=room(outputs[b], dtype=of).view(y),
+                    slope=slopes[of][: outputs[b]].view(y),
+                    back=back[: inputs[b]].view(padded) if b > 0 else room(0),
+                    scale=stack.part[f"scale{b}"],
+                    shift=stack.part[f"shift{b}"],
+                    of_scale=stack.gradient[f"scale{b}"],
+                    of_shift=stack.gradient[f"shift{b}"],
+                    running_mean=stack.mean[b],
+                    running_variance=stack.variance[b],
+                    mean=torch.zeros_like(stack.mean[b]),
+                    inverse=torch.zeros_like(stack.mean[b]),
+                    momentum=1 - config.bn_momentum,
+                    eps=config.bn_eps,
+                )
             )
-            for b in range(len(blocks))
-        ]
-        self.left = [models.same_padding(k)[0] for k in shape.kernels]
-
-        # The products of each block, (a, b, out): forward, to the kernel's gradient, and to that of what it saw.
-        Products = list[tuple[Tensor, Tensor, Tensor]]
-        self.forward: list[Products] = []
-        self.to_kernel: list[Products] = []
-        self.to_seen: list[Products] = []
-        for b in range(len(blocks)):
-            seen, y, slope = (each[b].flatten(1, 2).flatten(2) for each in (self.seen, self.convolved, self.slope))
-            kernel, gradient = stack.operand[f"conv{b}"], stack.operand_gradient[f"conv{b}"]
-            self.forward.append([(seen[i], kernel[i].T, y[i]) for i in range(n)])
-            self.to_kernel.append([(slope[i].T, seen[i], gradient[i]) for i in range(n)])
-            if b > 0:
-                out = self.back[b - 1].flatten(1, 2).flatten(2)
-                self.to_seen.append([(slope[i], kernel[i], out[i]) for i in range(n)])
+        self.forward: list[kernels.Operation] = []
+        self.backward: list[kernels.Operation] = []
+        for b, block in enumerate(self.blocks):
+            last = b == len(blocks) - 1
+            to = None if last else self.blocks[b + 1]
+            self.forward += [by.convolve(block), by.rectify(block, to, self.pooled if last else None)]
+            back_through = [by.send_back(block, to, self.of_pooled if last else None), by.to_weights(block)]
+            self.backward = back_through + ([by.to_input(block)] if b > 0 else []) + self.backward
 
     def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None, masks: Tensor | None) -> Tensor:
         """Fill the stack's gradients and return the loss of each case, (n, n_cases).
 
-        What the first kernel sees is to lie in seen[0]. x: the series (n, n_cases, t), for an LSTM; y: int64
+        The padded series are to lie in blocks[0].padded. x: the series (n, n_cases, t), for an LSTM; y: int64
         (n, n_cases); weight: of the cases' losses, likewise; masks: of the LSTM's outputs (n, n_cases, cells),
         scaled, or None.
         """
-        stack, shape, by = self.stack, self.stack.shape, self.by
-        last = len(shape.kernels) - 1
-        for b in range(last + 1):
-            for one, other, out in self.forward[b]:
-                torch.mm(one, other, out=out)
-            if b < last:
-                by.rectified(self.convolved[b], self.norms[b], self.seen[b + 1], self.left[b + 1], None)
-            else:
-                by.rectified(self.convolved[b], self.norms[b], None, 0, self.pooled)
+        stack, shape = self.stack, self.stack.shape
+        for operation in self.forward:
+            operation()
         features, branch = self.pooled, None
         if shape.cells:
             branch = self.lstm(x)
@@ -297,18 +254,12 @@ class Step:
         gradient = stack.gradient
         torch.bmm(features.transpose(1, 2), slope, out=gradient["head"])
         torch.sum(slope, dim=1, out=gradient["head_bias"])
-        slope = torch.bmm(slope, stack.part["head"].transpose(1, 2))
         if branch is not None:
-            self.lstm_back(x, branch, slope[:, :, : shape.cells] * (1 if masks is None else masks))
-            slope = slope[:, :, shape.cells :].contiguous()
-        for b in range(last, -1, -1):
-            of_norm = gradient[f"scale{b}"], gradient[f"shift{b}"]
-            from_seen, left = (self.back[b], self.left[b + 1]) if b < last else (None, 0)
-            by.sent_back(self.convolved[b], self.norms[b], from_seen, left, slope, self.slope[b], *of_norm)
-            for one, other, out in self.to_kernel[b]:
-                torch.mm(one, other, out=out)
-            for one, other, out in self.to_seen[b - 1] if b > 0 else ():
-                torch.mm(one, other, out=out)
+            of_hidden = torch.bmm(slope, stack.part["head"][:, : shape.cells].transpose(1, 2))
+            self.lstm_back(x, branch, of_hidden if masks is None else of_hidden * masks)
+        torch.bmm(slope, stack.part["head"][:, shape.cells :].transpose(1, 2), out=self.of_pooled)
+        for operation in self.backward:
+            operation()
         return losses
 
     def lstm(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -408,14 +359,12 @@ def fit(
         attention=model == "alstm_fcn",
     )
     dtype, by = DTYPES[precision], kernels.best(x.device)
-    stack = Stack(shape, networks, own, dtype, x.device)
+    stack = Stack(shape, networks, own, x.device)
     for i, run in enumerate(runs):
         run.kept = [torch.zeros_like(value) for value in stack.values(i)]
     weights = train.class_weights(y, n_classes, settings.class_weights)
     case_weights = None if weights is None else weights.to(own)[y]
-    padding = models.same_padding(config.kernels[0])
-    series = F.pad(x[:, 0], padding)  # (n_cases, t + kernel - 1)
-    seen = series.unfold(1, config.kernels[0], 1).flatten(1).contiguous()  # (n_cases, t * kernel)
+    series = F.pad(x[:, 0], models.same_padding(config.kernels[0]))  # (n_cases, t + kernel - 1)
     batch = settings.batch(len(x))
     rooms = {size: Step(stack, config, size, dtype, by) for size in {min(batch, len(x)), len(x) % batch} - {0}}
     dropout = config.dropout if isinstance(config, LSTMFCNConfig) else 0.0
@@ -467,7 +416,7 @@ def fit(
             weight = None if case_weights is None else case_weights[index]
             branch = x[index, 0] if shape.cells else x
             step = rooms[index.shape[1]]
-            torch.index_select(seen, 0, index.flatten(), out=step.seen[0].view(index.numel(), -1))
+            torch.index_select(series, 0, index.flatten(), out=step.blocks[0].padded.view(index.numel(), -1))
             losses = step(branch, y[index], weight, drawn(index.shape[1]))
             stack.step(by, rates, settings.betas, settings.eps)
             total += losses.double().sum(dim=1)

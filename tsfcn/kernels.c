@@ -1,12 +1,14 @@
-/* What lies between the matrix products of a training step, each as one pass over memory: see kernels.py.
+/* What a training step does, for one processor core: see kernels.py. Matrix products are in products.c, what lies
+   between them is here, in few passes over memory.
 
    Compiled for the processor at hand. This file includes itself once for each combination of types:
 
      Y   of a convolution's output and of its gradient
-     S   of what the next convolution sees, and of the gradient of that
+     S   of the next convolution's input and of the gradient of that
      A   of sums, statistics, weights and everything else
 
-   Arrays are contiguous, channels last. Weights and their gradients lie `stride` values apart from one training to the
+   Arrays are contiguous, channels last. A convolution's input is padded; its output and the gradients have as many rows
+   for each case, `length` of which count. Weights and their gradients lie `stride` values apart from one training to the
    next. Loops over channels are innermost and independent, so that compilers make vector instructions of them. */
 
 #ifndef NAME
@@ -40,7 +42,11 @@ static inline bfloat16 round_bfloat16(float value)
 #define AS_IS(value) (value)
 #define CHUNK 128 /* rows that are added up before they go to the total, so that rounding errors stay small */
 
+#include "products.c"
+
 #define NAME(function) function##_float32
+#define PAIR 1
+#define UNIT_BITS 32
 #define Y float
 #define LOAD_Y AS_IS
 #define STORE_Y AS_IS
@@ -52,6 +58,8 @@ static inline bfloat16 round_bfloat16(float value)
 #include "kernels.c"
 
 #define NAME(function) function##_float64
+#define PAIR 1
+#define UNIT_BITS 64
 #define Y double
 #define LOAD_Y AS_IS
 #define STORE_Y AS_IS
@@ -63,6 +71,8 @@ static inline bfloat16 round_bfloat16(float value)
 #include "kernels.c"
 
 #define NAME(function) function##_bfloat16
+#define PAIR 2
+#define UNIT_BITS 32
 #define Y bfloat16
 #define LOAD_Y load_bfloat16
 #define STORE_Y round_bfloat16
@@ -86,47 +96,52 @@ static inline bfloat16 round_bfloat16(float value)
 
 #else
 
-/* Batch norm with the statistics of the batch, and ReLU. For each of n trainings, y: (cases, length, channels).
+#ifdef PAIR
+#include "products.c"
+#endif
+
+/* Batch norm with the statistics of the batch, and ReLU. For each of n trainings, y: (cases, y_rows, channels), of which
+   the first `length` rows of a case count.
 
    Moves the running statistics, and leaves the batch's mean and 1 / sqrt(variance + eps), (n, channels) each. The
-   outcome goes to `seen`, (cases, length, kernel, channels): the timepoints that a kernel of the next convolution
-   sees, `left` of them before its own; those outside a case are not touched. Without a next convolution, seen is NULL
-   and the mean over the timepoints goes to `pooled`, (cases, channels). Returns 0, or 1 where memory is short. */
-int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t kernel, int64_t left,
-                    int64_t stride, const Y *y, const A *scale, const A *shift, A *running_mean, A *running_variance,
-                    A *mean, A *inverse, S *seen, A *pooled, double momentum, double eps)
+   outcome goes to `padded`, (cases, padded_rows, channels), from row `left` of each case on; the others are not touched.
+   Without a next convolution, padded is NULL and the mean over the timepoints goes to `pooled`, (cases, channels).
+   Returns 0, or 1 where memory is short. */
+int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t padded_rows,
+                    int64_t left, int64_t stride, const Y *y, const A *scale, const A *shift, A *running_mean,
+                    A *running_variance, A *mean, A *inverse, S *padded, A *pooled, double momentum, double eps)
 {
     int64_t rows = cases * length;
-    A *restrict sum = malloc(channels * (3 * sizeof(A) + sizeof(S) + sizeof(double)));
+    A *restrict sum = scratch(channels * (3 * sizeof(A) + sizeof(double)));
     if (!sum)
         return 1;
     A *restrict factor = sum + channels, *restrict offset = factor + channels;
     double *total = (double *)(offset + channels);
-    S *restrict row = (S *)(total + channels);
     for (int64_t i = 0; i < n; i++) {
-        const Y *restrict values = y + i * rows * channels;
+        const Y *restrict values = y + i * cases * y_rows * channels;
         A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
         for (int pass = 0; pass < 2; pass++) { /* the mean, then the variance around it */
             for (int64_t c = 0; c < channels; c++)
                 total[c] = 0;
-            for (int64_t start = 0; start < rows; start += CHUNK) {
-                int64_t end = start + CHUNK < rows ? start + CHUNK : rows;
-                for (int64_t c = 0; c < channels; c++)
-                    sum[c] = 0;
-                for (int64_t r = start; r < end; r++) {
-                    const Y *restrict at = values + r * channels;
-                    if (pass == 0)
-                        for (int64_t c = 0; c < channels; c++)
-                            sum[c] += LOAD_Y(at[c]);
-                    else
-                        for (int64_t c = 0; c < channels; c++) {
-                            A off = LOAD_Y(at[c]) - m[c];
-                            sum[c] += off * off;
-                        }
+            for (int64_t b = 0; b < cases; b++)
+                for (int64_t start = 0; start < length; start += CHUNK) {
+                    int64_t end = start + CHUNK < length ? start + CHUNK : length;
+                    for (int64_t c = 0; c < channels; c++)
+                        sum[c] = 0;
+                    for (int64_t t = start; t < end; t++) {
+                        const Y *restrict at = values + (b * y_rows + t) * channels;
+                        if (pass == 0)
+                            for (int64_t c = 0; c < channels; c++)
+                                sum[c] += LOAD_Y(at[c]);
+                        else
+                            for (int64_t c = 0; c < channels; c++) {
+                                A off = LOAD_Y(at[c]) - m[c];
+                                sum[c] += off * off;
+                            }
+                    }
+                    for (int64_t c = 0; c < channels; c++)
+                        total[c] += sum[c];
                 }
-                for (int64_t c = 0; c < channels; c++)
-                    total[c] += sum[c];
-            }
             for (int64_t c = 0; c < channels; c++) {
                 A *running = (pass == 0 ? running_mean : running_variance) + i * channels + c;
                 double found = total[c] / rows;
@@ -142,20 +157,14 @@ int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
             offset[c] = shift[i * stride + c] - m[c] * factor[c];
         }
         for (int64_t b = 0; b < cases; b++) {
-            const Y *restrict from = values + b * length * channels;
-            if (seen) {
-                S *to = seen + (i * cases + b) * length * kernel * channels;
-                for (int64_t t = 0; t < length; t++) {
+            const Y *restrict from = values + b * y_rows * channels;
+            if (padded) {
+                S *restrict to = padded + ((i * cases + b) * padded_rows + left) * channels;
+                for (int64_t t = 0; t < length; t++)
                     for (int64_t c = 0; c < channels; c++) {
                         A value = LOAD_Y(from[t * channels + c]) * factor[c] + offset[c];
-                        row[c] = STORE_S(value < 0 ? 0 : value);
+                        to[t * channels + c] = STORE_S(value < 0 ? 0 : value);
                     }
-                    int64_t first = t + left - length + 1, last = t + left; /* taps of kernels inside the case */
-                    first = first < 0 ? 0 : first;
-                    last = last < kernel - 1 ? last : kernel - 1;
-                    for (int64_t tap = first; tap <= last; tap++)
-                        memcpy(to + ((t + left - tap) * kernel + tap) * channels, row, channels * sizeof(S));
-                }
             } else {
                 A *restrict to = pooled + (i * cases + b) * channels;
                 for (int64_t c = 0; c < channels; c++)
@@ -170,119 +179,128 @@ int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
             }
         }
     }
-    free(sum);
     return 0;
+}
+
+/* Rows of that: the gradient passes where the outcome is positive; adds it up, and times y around its mean.
+
+   A row's gradient is `constant` where back is NULL. */
+static void NAME(passed)(int64_t rows, int64_t channels, const Y *restrict y, const S *restrict back,
+                         const A *restrict constant, const A *restrict factor, const A *restrict offset,
+                         const A *restrict mean, A *restrict sum, A *restrict product, Y *restrict to)
+{
+    for (int64_t t = 0; t < rows; t++, y += channels, to += channels) {
+        if (back)
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_Y(y[c]), slope = LOAD_S(back[t * channels + c]);
+                slope = v * factor[c] + offset[c] > 0 ? slope : 0;
+                sum[c] += slope;
+                product[c] += slope * (v - mean[c]);
+                to[c] = STORE_Y(slope);
+            }
+        else
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_Y(y[c]), slope = v * factor[c] + offset[c] > 0 ? constant[c] : 0;
+                sum[c] += slope;
+                product[c] += slope * (v - mean[c]);
+                to[c] = STORE_Y(slope);
+            }
+    }
+}
+
+/* The way back through batch norm from there, in place. */
+static void NAME(normed_back)(int64_t rows, int64_t channels, const Y *restrict y, const A *restrict factor,
+                              const A *restrict mean, const A *restrict at_mean, const A *restrict along,
+                              Y *restrict slope)
+{
+    for (int64_t t = 0; t < rows; t++, y += channels, slope += channels)
+        for (int64_t c = 0; c < channels; c++) {
+            A centred = LOAD_Y(y[c]) - mean[c];
+            slope[c] = STORE_Y(factor[c] * (LOAD_Y(slope[c]) - at_mean[c] - centred * along[c]));
+        }
 }
 
 /* The way back through that: from the gradient of what it left to that of y, and to those of scale and shift.
 
-   from_seen: (cases, length, kernel, channels), or NULL; from_pooled: (cases, channels). slope: as y. */
-int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t kernel, int64_t left,
-                    int64_t stride, const Y *y, const A *scale, const A *shift, const A *mean, const A *inverse,
-                    const S *from_seen, const A *from_pooled, Y *slope, A *of_scale, A *of_shift)
+   back: (cases, padded_rows, channels), of which the first `length` rows of a case count, or NULL; from_pooled: (cases,
+   channels). slope: (cases, y_rows, channels), from row `lead` of each case on, zero before and behind. */
+int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t padded_rows,
+                    int64_t lead, int64_t stride, const Y *y, const A *scale, const A *shift, const A *mean,
+                    const A *inverse, const S *back, const A *from_pooled, Y *slope, A *of_scale, A *of_shift)
 {
     int64_t rows = cases * length;
-    A *restrict sum = malloc(channels * (6 * sizeof(A) + 2 * sizeof(double)));
+    A *restrict sum = scratch(channels * (7 * sizeof(A) + 2 * sizeof(double)));
     if (!sum)
         return 1;
     A *restrict product = sum + channels, *restrict factor = sum + 2 * channels, *restrict offset = sum + 3 * channels;
-    A *restrict at_mean = sum + 4 * channels, *restrict along = sum + 5 * channels;
-    double *total = (double *)(sum + 6 * channels), *products = total + channels;
+    A *restrict at_mean = sum + 4 * channels, *restrict along = sum + 5 * channels, *restrict g = sum + 6 * channels;
+    double *total = (double *)(sum + 7 * channels), *products = total + channels;
     for (int64_t i = 0; i < n; i++) {
-        const Y *restrict values = y + i * rows * channels;
-        Y *restrict out = slope + i * rows * channels;
         const A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
         for (int64_t c = 0; c < channels; c++) {
             factor[c] = scale[i * stride + c] * s[c];
             offset[c] = shift[i * stride + c] - m[c] * factor[c];
             total[c] = products[c] = 0;
         }
-        for (int64_t b = 0; b < cases; b++)
+        for (int64_t b = 0; b < cases; b++) {
+            const Y *restrict values = y + (i * cases + b) * y_rows * channels;
+            Y *restrict out = slope + (i * cases + b) * y_rows * channels;
+            memset(out, 0, lead * channels * sizeof(Y));
+            memset(out + (lead + length) * channels, 0, (y_rows - length - lead) * channels * sizeof(Y));
+            if (!back)
+                for (int64_t c = 0; c < channels; c++)
+                    g[c] = from_pooled[(i * cases + b) * channels + c] / length;
             for (int64_t start = 0; start < length; start += CHUNK) {
                 int64_t end = start + CHUNK < length ? start + CHUNK : length;
                 for (int64_t c = 0; c < channels; c++)
                     sum[c] = product[c] = 0;
-                for (int64_t t = start; t < end; t++) {
-                    const Y *restrict value = values + (b * length + t) * channels;
-                    Y *restrict to = out + (b * length + t) * channels;
-                    A *restrict g = at_mean; /* free until the second pass */
-                    if (from_seen) {
-                        int64_t first = t + left - length + 1, last = t + left;
-                        first = first < 0 ? 0 : first;
-                        last = last < kernel - 1 ? last : kernel - 1;
-                        for (int64_t c = 0; c < channels; c++)
-                            g[c] = 0;
-                        for (int64_t tap = first; tap <= last; tap++) {
-                            const S *restrict from =
-                                from_seen + (((i * cases + b) * length + t + left - tap) * kernel + tap) * channels;
-                            for (int64_t c = 0; c < channels; c++)
-                                g[c] += LOAD_S(from[c]);
-                        }
-                    } else {
-                        const A *restrict from = from_pooled + (i * cases + b) * channels;
-                        for (int64_t c = 0; c < channels; c++)
-                            g[c] = from[c] / length;
-                    }
-                    for (int64_t c = 0; c < channels; c++) {
-                        A v = LOAD_Y(value[c]);
-                        A passed = v * factor[c] + offset[c] > 0 ? g[c] : 0;
-                        sum[c] += passed;
-                        product[c] += passed * (v - m[c]);
-                        to[c] = STORE_Y(passed);
-                    }
-                }
+                const S *from = back ? back + ((i * cases + b) * padded_rows + start) * channels : NULL;
+                NAME(passed)(end - start, channels, values + start * channels, from, g, factor, offset, m, sum, product,
+                             out + (lead + start) * channels);
                 for (int64_t c = 0; c < channels; c++) {
                     total[c] += sum[c];
                     products[c] += product[c];
                 }
             }
+        }
         for (int64_t c = 0; c < channels; c++) {
             of_shift[i * stride + c] = total[c];
             of_scale[i * stride + c] = products[c] * s[c];
             at_mean[c] = total[c] / rows;
             along[c] = products[c] / rows * s[c] * s[c];
         }
-        for (int64_t r = 0; r < rows; r++) {
-            const Y *restrict value = values + r * channels;
-            Y *restrict to = out + r * channels;
-            for (int64_t c = 0; c < channels; c++) {
-                A centred = LOAD_Y(value[c]) - m[c];
-                to[c] = STORE_Y(factor[c] * (LOAD_Y(to[c]) - at_mean[c] - centred * along[c]));
-            }
-        }
+        for (int64_t b = 0; b < cases; b++)
+            NAME(normed_back)(length, channels, y + (i * cases + b) * y_rows * channels, factor, m, at_mean, along,
+                              slope + ((i * cases + b) * y_rows + lead) * channels);
     }
-    free(sum);
     return 0;
 }
 
-/* A step of Adam on `count` weights of each of n trainings, `stride` values apart in all arrays.
+#if PAIR == 1
+/* A step of Adam on the `count` weights of each of n trainings.
 
-   Y is the type of the gradient. rates: of each training, with the correction of the first moment's bias; `second`:
-   the root of that of the second's. rounded: the weights in bfloat16 too, or NULL. */
-int NAME(adam)(int64_t n, int64_t count, int64_t stride, A *weights, A *first, A *second, const Y *gradient,
-               bfloat16 *rounded, const double *rates, double beta1, double beta2, double root, double eps)
+   rates: of each training, with the correction of the first moment's bias; root: the root of that of the second's. */
+int NAME(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const A *gradient, const double *rates,
+               double beta1, double beta2, double root, double eps)
 {
     A keep = beta1, take = 1 - beta1, keep2 = beta2, take2 = 1 - beta2, scale = 1 / root, least = eps;
     for (int64_t i = 0; i < n; i++) {
-        A *restrict w = weights + i * stride, *restrict m = first + i * stride, *restrict v = second + i * stride;
-        const Y *restrict g = gradient + i * stride;
+        A *restrict w = weights + i * count, *restrict m = first + i * count, *restrict v = second + i * count;
+        const A *restrict g = gradient + i * count;
         A rate = rates[i];
         for (int64_t p = 0; p < count; p++) {
-            A slope = LOAD_Y(g[p]);
-            m[p] = keep * m[p] + take * slope;
-            v[p] = keep2 * v[p] + take2 * slope * slope;
+            m[p] = keep * m[p] + take * g[p];
+            v[p] = keep2 * v[p] + take2 * g[p] * g[p];
             w[p] -= rate * m[p] / (ROOT(v[p]) * scale + least);
-        }
-        if (rounded) {
-            bfloat16 *restrict to = rounded + i * stride;
-            for (int64_t p = 0; p < count; p++)
-                to[p] = round_bfloat16(w[p]);
         }
     }
     return 0;
 }
+#endif
 
 #undef NAME
+#undef PAIR
+#undef UNIT_BITS
 #undef Y
 #undef LOAD_Y
 #undef STORE_Y

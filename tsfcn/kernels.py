@@ -1,10 +1,14 @@
-"""What the fast engine does between matrix products, twice: in C for one processor core, in torch for any device.
+"""What a step of the fast engine consists of, twice: in C for one processor core, in torch for any device.
 
-    rectified   a convolution's output -> what the next convolution sees, or the mean over time: batch norm and ReLU
-    sent_back   the way back through that
-    adam        a step of the optimiser
+    convolve      a block's padded input -> what its convolution makes of it
+    rectify       that -> the next block's padded input, or the mean over time: batch norm and ReLU
+    send_back     the way back through batch norm and ReLU
+    to_weights    the gradient of a convolution's weights
+    to_input      the gradient of its input
+    adam          a step of the optimiser
 
-`Native` calls kernels.c (native.py compiles it), `Torch` does the same by torch's own operations, up to rounding.
+All but `adam` return an operation on memory that stays where it is, to be done step after step. `Native` has them in C
+(kernels.c and products.c, which native.py compiles), `Torch` does the same by torch's own operations, up to rounding.
 `best` returns the one to take.
 """
 
@@ -12,37 +16,53 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tsfcn import native
 
+Operation = Callable[[], None]
 
-class Norm(NamedTuple):
-    """The batch norm of a block: weights, running statistics and those of the batch, (n, c) each."""
 
-    scale: Tensor
+class Block(NamedTuple):
+    """A block of n trainings: convolution without bias, batch norm, ReLU; and the memory that a batch needs there.
+
+    Each case has length + kernel - 1 rows: in its padded input, in the convolution's output, and in their gradients.
+    """
+
+    length: int  # timepoints
+    kernel: int
+    left: int  # rows of padding before a case's own
+    padded: Tensor  # (n, n_cases, rows, c_in); zero outside a case
+    weights: Tensor  # (n, c_out, kernel * c_in)
+    of_weights: Tensor  # gradient
+    y: Tensor  # (n, n_cases, rows, c_out); the first `length` rows count
+    slope: Tensor  # gradient of y, from row `lead` on; zero before and behind
+    back: Tensor  # gradient of the input: as padded; the first `length` rows count
+    scale: Tensor  # of batch norm, (n, c_out), as all that follows
     shift: Tensor
+    of_scale: Tensor
+    of_shift: Tensor
     running_mean: Tensor
     running_variance: Tensor
-    mean: Tensor
+    mean: Tensor  # of the batch
     inverse: Tensor  # 1 / sqrt(variance + eps)
-    momentum: float  # the share that is taken
+    momentum: float  # the share of the batch that running statistics take
     eps: float
 
+    @property
+    def lead(self) -> int:
+        """How many rows of zeros come before a case's own in `slope`."""
+        return self.kernel - 1 - self.left
 
-class Trained(NamedTuple):
-    """A stretch of the vectors of weights and of what moves them, (n, count) each, all rows as far apart."""
-
-    weights: Tensor
-    first: Tensor  # moments of Adam
-    second: Tensor
-    gradient: Tensor
-    rounded: Tensor | None  # the weights in bfloat16 too, where wanted
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """n, n_cases, length, c_in, c_out, kernel."""
+        n, n_cases, _, c_in = self.padded.shape
+        return n, n_cases, self.length, c_in, self.y.shape[3], self.kernel
 
 
 class Rule(NamedTuple):
@@ -59,163 +79,200 @@ class Rule(NamedTuple):
         return 1 - self.betas[0] ** self.steps, math.sqrt(1 - self.betas[1] ** self.steps)
 
 
+def windows(rows: Tensor, length: int, kernel: int) -> Tensor:
+    """Return the `kernel` rows that are seen from each of `length` timepoints, (n_cases * length, kernel * c)."""
+    n_cases, _, c = rows.shape
+    return rows.as_strided((n_cases, length, kernel * c), (rows.stride(0), c, 1)).reshape(-1, kernel * c)
+
+
 class Torch:
     """By torch's operations, on any device."""
 
-    def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
-        """Fill `seen` or `pooled`, the statistics of the batch, and move the running ones.
+    def convolve(self, block: Block) -> Operation:
+        """Return what fills y from padded and weights."""
 
-        y: (n, n_cases, t, c). seen: (n, n_cases, t, kernel, c), the timepoints that the next kernel sees, `left` of
-        them before its own; those outside a case are zero and stay so. pooled: (n, n_cases, c), the mean over time.
+        def run() -> None:
+            n, n_cases, length, _, c_out, kernel = block.sizes
+            for i in range(n):
+                weights = block.weights[i].to(block.padded.dtype)
+                y = windows(block.padded[i], length, kernel) @ weights.T
+                block.y[i, :, :length] = y.view(n_cases, length, c_out)
+
+        return run
+
+    def rectify(self, block: Block, to: Block | None, pooled: Tensor | None) -> Operation:
+        """Return what fills mean and inverse, moves the running statistics, and fills the input of block `to`.
+
+        Without such a block it fills pooled, (n, n_cases, c_out), the mean over time.
         """
-        n, cases, length, c = y.shape
-        for i in range(n):
-            out, mean, inverse = torch.native_batch_norm(
-                y[i].view(-1, c),
-                norm.scale[i],
-                norm.shift[i],
-                norm.running_mean[i],
-                norm.running_variance[i],
-                True,
-                norm.momentum,
-                norm.eps,
-            )
-            norm.mean[i].copy_(mean)
-            norm.inverse[i].copy_(inverse)
-            out = torch.relu_(out).view(cases, length, c)
-            if seen is not None:
-                kernel = seen.shape[3]
-                padded = F.pad(out, (0, 0, left, kernel - 1 - left)).contiguous()
-                windows = padded.as_strided(seen.shape[1:], ((length + kernel - 1) * c, c, c, 1))
-                seen[i].copy_(windows)
-            if pooled is not None:
-                pooled[i].copy_(out.mean(1, dtype=pooled.dtype))
 
-    def sent_back(
-        self,
-        y: Tensor,
-        norm: Norm,
-        from_seen: Tensor | None,
-        left: int,
-        from_pooled: Tensor | None,
-        slope: Tensor,
-        of_scale: Tensor,
-        of_shift: Tensor,
-    ) -> None:
-        """Fill the gradients of y, `slope`, and of scale and shift (n, c) from that of `seen` or of `pooled`.
+        def run() -> None:
+            n, n_cases, length, _, c_out, _ = block.sizes
+            for i in range(n):
+                out, mean, inverse = torch.native_batch_norm(
+                    block.y[i, :, :length].reshape(-1, c_out),
+                    block.scale[i],
+                    block.shift[i],
+                    block.running_mean[i],
+                    block.running_variance[i],
+                    True,
+                    block.momentum,
+                    block.eps,
+                )
+                block.mean[i].copy_(mean)
+                block.inverse[i].copy_(inverse)
+                out = torch.relu_(out).view(n_cases, length, c_out)
+                if to is not None:
+                    to.padded[i, :, to.left : to.left + length] = out
+                if pooled is not None:
+                    pooled[i].copy_(out.mean(1, dtype=pooled.dtype))
 
-        from_seen: None where `pooled` was filled; then from_pooled counts.
-        """
-        n, cases, length, c = y.shape
-        for i in range(n):
-            if from_seen is not None:
-                kernel = from_seen.shape[3]
-                spread = torch.zeros(cases, length + kernel - 1, c, dtype=norm.mean.dtype, device=y.device)
-                for tap in range(kernel):
-                    spread[:, tap : tap + length] += from_seen[i, :, :, tap]
-                back = spread[:, left : left + length]
-            else:
-                assert from_pooled is not None
-                back = (from_pooled[i] / length).unsqueeze(1).expand(cases, length, c)
-            factor = norm.scale[i] * norm.inverse[i]
-            passed = y[i] * factor + (norm.shift[i] - norm.mean[i] * factor) > 0
-            found = torch.ops.aten.native_batch_norm_backward(
-                (back * passed).to(y.dtype).view(-1, c),
-                y[i].view(-1, c),
-                norm.scale[i],
-                norm.running_mean[i],
-                norm.running_variance[i],
-                norm.mean[i],
-                norm.inverse[i],
-                True,
-                norm.eps,
-                [True] * 3,
-            )
-            slope[i].copy_(found[0].view(cases, length, c))
-            of_scale[i].copy_(found[1])
-            of_shift[i].copy_(found[2])
+        return run
 
-    def adam(self, trained: Trained, rule: Rule) -> None:
-        """Take a step."""
-        weights, first, second = trained[:3]
-        slope, corrections = trained.gradient.to(weights.dtype), rule.corrections
-        first.lerp_(slope, 1 - rule.betas[0])
-        second.mul_(rule.betas[1]).addcmul_(slope, slope, value=1 - rule.betas[1])
+    def send_back(self, block: Block, to: Block | None, of_pooled: Tensor | None) -> Operation:
+        """Return what fills slope, of_scale and of_shift from the gradient of block `to`'s input, or that of pooled."""
+
+        def run() -> None:
+            n, n_cases, length, _, c_out, _ = block.sizes
+            for i in range(n):
+                if to is not None:
+                    back = to.back[i, :, :length].to(block.mean.dtype)
+                else:
+                    assert of_pooled is not None
+                    back = (of_pooled[i] / length).unsqueeze(1).expand(n_cases, length, c_out)
+                y = block.y[i, :, :length]
+                factor = block.scale[i] * block.inverse[i]
+                passed = y * factor + (block.shift[i] - block.mean[i] * factor) > 0
+                found = torch.ops.aten.native_batch_norm_backward(
+                    (back * passed).to(y.dtype).reshape(-1, c_out),
+                    y.reshape(-1, c_out),
+                    block.scale[i],
+                    block.running_mean[i],
+                    block.running_variance[i],
+                    block.mean[i],
+                    block.inverse[i],
+                    True,
+                    block.eps,
+                    [True] * 3,
+                )
+                block.slope[i] = 0
+                block.slope[i, :, block.lead : block.lead + length] = found[0].view(n_cases, length, c_out)
+                block.of_scale[i].copy_(found[1])
+                block.of_shift[i].copy_(found[2])
+
+        return run
+
+    def to_weights(self, block: Block) -> Operation:
+        """Return what fills of_weights from slope and padded."""
+
+        def run() -> None:
+            n, _, length, _, c_out, kernel = block.sizes
+            for i in range(n):
+                slope = block.slope[i, :, block.lead : block.lead + length].reshape(-1, c_out)
+                block.of_weights[i].copy_(slope.T @ windows(block.padded[i], length, kernel))
+
+        return run
+
+    def to_input(self, block: Block) -> Operation:
+        """Return what fills back from slope and weights."""
+
+        def run() -> None:
+            n, n_cases, length, c_in, c_out, kernel = block.sizes
+            for i in range(n):
+                weights = block.weights[i].to(block.slope.dtype).view(c_out, kernel, c_in)
+                turned = weights.flip(1).transpose(0, 1).reshape(-1, c_in)
+                back = windows(block.slope[i], length, kernel) @ turned
+                block.back[i, :, :length] = back.view(n_cases, length, c_in)
+
+        return run
+
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> None:
+        """Take a step; of n trainings each: weights, both moments and gradient, (n, count)."""
+        corrections = rule.corrections
+        first.lerp_(gradient, 1 - rule.betas[0])
+        second.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
         spread = second.sqrt().div_(corrections[1]).add_(rule.eps)
         rate = torch.tensor(rule.rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / corrections[0]
         weights.sub_(rate * first / spread)
-        if trained.rounded is not None:
-            trained.rounded.copy_(weights)
 
 
 class Native(Torch):
-    """By the functions of kernels.c, in this process's memory, on one core."""
+    """By the functions of kernels.c and products.c, in this process's memory, on one core."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
         pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
         arguments = {
-            "rectified": [integer] * 7 + [pointer] * 9 + [real] * 2,
-            "sent_back": [integer] * 7 + [pointer] * 10,
-            "adam": [integer] * 3 + [pointer] * 6 + [real] * 4,
+            "convolved": [integer] * 7 + [pointer] * 3,
+            "rectified": [integer] * 8 + [pointer] * 9 + [real] * 2,
+            "sent_back": [integer] * 8 + [pointer] * 10,
+            "to_weights": [integer] * 8 + [pointer] * 3,
+            "to_input": [integer] * 7 + [pointer] * 3,
+            "adam": [integer] * 2 + [pointer] * 5 + [real] * 4,
         }
         for name, types in arguments.items():
             for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
-                getattr(library, f"{name}_{kinds}").argtypes = types
+                if hasattr(library, f"{name}_{kinds}"):
+                    getattr(library, f"{name}_{kinds}").argtypes = types
 
-    def call(self, name: str, one: Tensor, other: Tensor | None, *arguments: float | None) -> None:
-        """Call a function for the types of one and other. Raises MemoryError where it has too little."""
-        types = [str(each.dtype).removeprefix("torch.") for each in (one, other) if each is not None]
-        if getattr(self.library, "_".join([name, *dict.fromkeys(types)]))(*arguments):
-            raise MemoryError
+    def operation(self, name: str, kinds: Sequence[Tensor], *arguments: float | Tensor | None) -> Operation:
+        """Return the call of a function for the types of `kinds`, which raises MemoryError where it has too little."""
+        types = dict.fromkeys(str(each.dtype).removeprefix("torch.") for each in kinds)
+        function = getattr(self.library, "_".join([name, *types]))
+        values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
 
-    def rectified(self, y: Tensor, norm: Norm, seen: Tensor | None, left: int, pooled: Tensor | None) -> None:
+        def run(held: Any = arguments) -> None:  # tensors live as long as what is to be done on them
+            if function(*values):
+                raise MemoryError
+
+        return run
+
+    def convolve(self, block: Block) -> Operation:
         """Do as Torch does."""
-        self.call(
-            *(
-                "rectified",
-                y,
-                seen,
-                *y.shape,
-                0 if seen is None else seen.shape[3],
-                left,
-                norm.scale.stride(0),
-                y.data_ptr(),
-            ),
-            *(part.data_ptr() for part in norm[:6]),
-            *(None if to is None else to.data_ptr() for to in (seen, pooled)),
-            *(norm.momentum, norm.eps),
+        sizes = *block.sizes, block.weights.stride(0)
+        return self.operation("convolved", [block.padded], *sizes, block.padded, block.weights, block.y)
+
+    def rectify(self, block: Block, to: Block | None, pooled: Tensor | None) -> Operation:
+        """Do as Torch does."""
+        n, n_cases, length, _, c_out, _ = block.sizes
+        padded, left = (None, 0) if to is None else (to.padded, to.left)
+        rows = block.y.shape[2], 0 if padded is None else padded.shape[2]
+        return self.operation(
+            "rectified",
+            [block.y] if padded is None else [block.y, padded],
+            *(n, n_cases, length, c_out, *rows, left, block.scale.stride(0), block.y, block.scale, block.shift),
+            *(block.running_mean, block.running_variance, block.mean, block.inverse, padded, pooled),
+            *(block.momentum, block.eps),
         )
 
-    def sent_back(
-        self,
-        y: Tensor,
-        norm: Norm,
-        from_seen: Tensor | None,
-        left: int,
-        from_pooled: Tensor | None,
-        slope: Tensor,
-        of_scale: Tensor,
-        of_shift: Tensor,
-    ) -> None:
+    def send_back(self, block: Block, to: Block | None, of_pooled: Tensor | None) -> Operation:
         """Do as Torch does."""
-        kernel = 0 if from_seen is None else from_seen.shape[3]
-        self.call(
-            *("sent_back", y, from_seen, *y.shape, kernel, left, norm.scale.stride(0), y.data_ptr()),
-            *(part.data_ptr() for part in (norm.scale, norm.shift, norm.mean, norm.inverse)),
-            *(None if of is None else of.data_ptr() for of in (from_seen, from_pooled)),
-            *(slope.data_ptr(), of_scale.data_ptr(), of_shift.data_ptr()),
+        n, n_cases, length, _, c_out, _ = block.sizes
+        back = None if to is None else to.back
+        rows = block.y.shape[2], 0 if back is None else back.shape[2]
+        return self.operation(
+            "sent_back",
+            [block.y] if back is None else [block.y, back],
+            *(n, n_cases, length, c_out, *rows, block.lead, block.scale.stride(0), block.y, block.scale, block.shift),
+            *(block.mean, block.inverse, back, of_pooled, block.slope, block.of_scale, block.of_shift),
         )
 
-    def adam(self, trained: Trained, rule: Rule) -> None:
+    def to_weights(self, block: Block) -> Operation:
+        """Do as Torch does."""
+        sizes = *block.sizes, block.lead, block.of_weights.stride(0)
+        return self.operation("to_weights", [block.slope], *sizes, block.slope, block.padded, block.of_weights)
+
+    def to_input(self, block: Block) -> Operation:
+        """Do as Torch does."""
+        sizes = *block.sizes, block.weights.stride(0)
+        return self.operation("to_input", [block.slope], *sizes, block.slope, block.weights, block.back)
+
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> None:
         """Do as Torch does."""
         corrections = rule.corrections
         rates = (ctypes.c_double * len(rule.rates))(*(rate / corrections[0] for rate in rule.rates))
-        self.call(
-            *("adam", trained.gradient, None, *trained.weights.shape, trained.weights.stride(0)),
-            *(None if each is None else each.data_ptr() for each in trained),
-            *(ctypes.addressof(rates), *rule.betas, corrections[1], rule.eps),
-        )
+        vectors = weights, first, second, gradient, ctypes.addressof(rates)
+        self.operation("adam", [weights], *weights.shape, *vectors, *rule.betas, corrections[1], rule.eps)()
 
 
 def best(device: torch.device | str = "cpu") -> Torch:

@@ -1,9 +1,9 @@
-"""kernels.c, compiled for the processor at hand: about two seconds at first use, then kept in the cache.
+"""kernels.c and products.c, compiled for the processor at hand: a few seconds at first use, then kept in the cache.
 
     compiler       the C compiler, if there is one
     engine         which engine trains a job, given that
     has_bfloat16   whether the processor is made for bfloat16
-    library        the functions of kernels.c, if they can be had
+    library        their functions, if they can be had
 
 No torch here: a plan asks which engine will train a job.
 """
@@ -27,6 +27,7 @@ from tsfcn.config import fast_trains
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
+INCLUDED = Path(__file__).with_name("products.c")
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
 COMPILE_SECONDS = 120
 
@@ -63,7 +64,7 @@ def library() -> ctypes.CDLL | None:
     by = compiler()
     if by is None:
         return None
-    content = SOURCE.read_bytes()
+    content = SOURCE.read_bytes() + INCLUDED.read_bytes()
     about = f"{abilities()} {by} {Path(by).stat().st_mtime_ns} {FLAGS}"
     name = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}.so"
     try:

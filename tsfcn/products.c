@@ -1,0 +1,534 @@
+/* The matrix products of a training step, for one processor core: see kernels.py.
+
+   A convolution is a product over the timepoints that a kernel sees. These lie side by side in its padded input already,
+   channels last, so that the rows of the left operand overlap: row r begins at value r * channels. All cases of a batch
+   lie one behind the other, each with its padding, and are one long series; the rows in which a kernel sees two cases
+   are computed too and never looked at.
+
+   The right operand is packed into panels of COLUMNS columns, filled up with zeros. A tile of rows by COLUMNS is added
+   up in registers over the whole depth of a panel. kernels.c includes this file once without types, then once for each:
+
+     S   of the operands, PAIR of which are multiplied and added up by one instruction
+     A   of sums and of weights */
+
+#ifndef NAME
+
+#if defined(__AMX_BF16__) && defined(__linux__)
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define AMX 1
+#elif defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define VECTOR 64 /* bytes */
+#define TILE_ROWS 14
+#elif defined(__AVX__)
+#define VECTOR 32
+#define TILE_ROWS 6
+#else
+#define VECTOR 16
+#define TILE_ROWS 6
+#endif
+
+#define ALWAYS static inline __attribute__((always_inline))
+#define CHUNK_ROWS 512    /* that stay in the cache while all panels pass */
+#define CHUNK_BYTES 512   /* of each column whose gradient is added up at once */
+static const bfloat16 nothing[VECTOR / 2]; /* as many as a panel has columns */
+#define EVEN(count, of) (((count) + (of) - 1) / (of) * (of))
+
+/* Memory of this thread that stays for the next call, for `count` bytes; NULL where there is too little. */
+static void *scratch(size_t count)
+{
+    static _Thread_local void *memory;
+    static _Thread_local size_t size;
+    if (count > size) {
+        free(memory);
+        size = EVEN(count, 1 << 16);
+        memory = aligned_alloc(64, size);
+        size = memory ? size : 0;
+    }
+    return memory;
+}
+
+/* to[c][r] = from[r][c]; next_from and next_to values lie between rows. */
+#define TURN(unit)                                                                                                     \
+    for (int64_t c = 0; c < columns; c += 16)                                                                          \
+        for (int64_t r = 0; r < rows; r += 16) {                                                                       \
+            int64_t last_c = c + 16 < columns ? c + 16 : columns, last_r = r + 16 < rows ? r + 16 : rows;              \
+            TURN_WHOLE                                                                                                 \
+            for (int64_t i = c; i < last_c; i++)                                                                       \
+                for (int64_t j = r; j < last_r; j++)                                                                   \
+                    to[i * next_to + j] = from[j * next_from + i];                                                     \
+        }
+
+static void turn_64(const uint64_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
+                    uint64_t *restrict to, int64_t next_to)
+{
+#define TURN_WHOLE
+    TURN(uint64_t)
+#undef TURN_WHOLE
+}
+
+#ifdef __AVX512F__
+/* 16 rows of 16 columns: pairs of rows, of pairs, and so on change places. */
+static void turn_16(const uint32_t *from, int64_t next_from, uint32_t *to, int64_t next_to)
+{
+    __m512i a[16], b[16];
+    for (int i = 0; i < 16; i++)
+        a[i] = _mm512_loadu_si512(from + i * next_from);
+    for (int i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            a[i + 2 * j] = _mm512_unpacklo_epi64(b[i + j], b[i + 2 + j]);
+            a[i + 2 * j + 1] = _mm512_unpackhi_epi64(b[i + j], b[i + 2 + j]);
+        }
+    for (int i = 0; i < 16; i += 8)
+        for (int j = 0; j < 4; j++) {
+            b[i + j] = _mm512_shuffle_i32x4(a[i + j], a[i + 4 + j], 0x88);
+            b[i + 4 + j] = _mm512_shuffle_i32x4(a[i + j], a[i + 4 + j], 0xdd);
+        }
+    for (int j = 0; j < 8; j++) {
+        _mm512_storeu_si512(to + j * next_to, _mm512_shuffle_i32x4(b[j], b[8 + j], 0x88));
+        _mm512_storeu_si512(to + (8 + j) * next_to, _mm512_shuffle_i32x4(b[j], b[8 + j], 0xdd));
+    }
+}
+#define TURN_WHOLE                                                                                                     \
+    if (last_c - c == 16 && last_r - r == 16) {                                                                        \
+        turn_16(from + r * next_from + c, next_from, to + c * next_to + r, next_to);                                   \
+        continue;                                                                                                      \
+    }
+#else
+#define TURN_WHOLE
+#endif
+
+static void turn_32(const uint32_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
+                    uint32_t *restrict to, int64_t next_to)
+{
+    TURN(uint32_t)
+}
+
+#ifdef AMX
+#define AMX_ROWS 32
+#define AMX_DEPTH 32
+
+/* Whether the system lets us use the tiles. */
+static int may_use_tiles(void)
+{
+    static int allowed = -1;
+    if (allowed < 0)
+        allowed = syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) == 0;
+    return allowed;
+}
+
+static void configure_tiles(void)
+{
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16]; /* of a row */
+        uint8_t rows[16];
+    } settings = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        settings.bytes[i] = 64;
+        settings.rows[i] = 16;
+    }
+    _tile_loadconfig(&settings);
+}
+
+ALWAYS void tile_of_amx(int64_t rows, const bfloat16 *a, int64_t next, const bfloat16 *b, int64_t depth, float *found)
+{
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    if (rows > 16)
+        for (int64_t q = 0; q < depth; q += AMX_DEPTH, b += 32 * AMX_DEPTH) {
+            _tile_loadd(4, a + q, next * 2);
+            _tile_loadd(6, b, 128);
+            _tile_loadd(7, b + 32, 128);
+            _tile_loadd(5, a + 16 * next + q, next * 2);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    else
+        for (int64_t q = 0; q < depth; q += AMX_DEPTH, b += 32 * AMX_DEPTH) {
+            _tile_loadd(4, a + q, next * 2);
+            _tile_loadd(6, b, 128);
+            _tile_loadd(7, b + 32, 128);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+    _tile_stored(0, found, 128);
+    _tile_stored(1, found + 16, 128);
+    _tile_stored(2, found + 16 * 32, 128);
+    _tile_stored(3, found + 16 * 32 + 16, 128);
+}
+#endif
+
+#else
+
+typedef A NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), may_alias));
+#define V NAME(vector)
+#define LANES ((int64_t)(VECTOR / sizeof(A)))
+#define COLUMNS (2 * LANES) /* of a panel */
+#if PAIR == 2 && defined(AMX)
+#define DEPTH AMX_DEPTH /* that panels are filled up to a multiple of */
+#define ROWS AMX_ROWS
+#else
+#define DEPTH PAIR
+#define ROWS TILE_ROWS
+#endif
+#define TO_DEPTH(depth) EVEN((int64_t)(depth), DEPTH)
+#if UNIT_BITS == 64
+#define UNIT uint64_t /* PAIR values */
+#define TURNED turn_64
+#else
+#define UNIT uint32_t
+#define TURNED turn_32
+#endif
+
+/* The first n rows of a tile; n is known when this is compiled. */
+ALWAYS void NAME(rows)(const int n, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+{
+    V sums[TILE_ROWS][2];
+    const S *base[(TILE_ROWS + 2) / 3]; /* every third row: what processors can address from few registers */
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++)
+        sums[i][0] = sums[i][1] = (V){0};
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i += 3)
+        base[i / 3] = a + i * next;
+    for (int64_t q = 0; q < depth; q += PAIR, b += PAIR * COLUMNS) {
+#if PAIR == 1
+        V one = *(const V *)b, other = *(const V *)(b + LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < n; i++) {
+            A value = base[i / 3][i % 3 * next + q];
+            sums[i][0] += value * one;
+            sums[i][1] += value * other;
+        }
+#elif defined(__AVX512BF16__)
+        __m512bh one = (__m512bh)_mm512_loadu_si512(b), other = (__m512bh)_mm512_loadu_si512(b + PAIR * LANES);
+#pragma GCC unroll 16
+        for (int i = 0; i < n; i++) {
+            int32_t pair;
+            memcpy(&pair, base[i / 3] + i % 3 * next + q, sizeof(pair));
+            __m512bh value = (__m512bh)_mm512_set1_epi32(pair);
+            sums[i][0] = (V)_mm512_dpbf16_ps((__m512)sums[i][0], value, one);
+            sums[i][1] = (V)_mm512_dpbf16_ps((__m512)sums[i][1], value, other);
+        }
+#else
+        typedef uint32_t bits __attribute__((vector_size(VECTOR), aligned(4), may_alias));
+        bits one = *(const bits *)b, other = *(const bits *)(b + PAIR * LANES);
+        V one_first = (V)(one << 16), one_second = (V)(one & 0xffff0000);
+        V other_first = (V)(other << 16), other_second = (V)(other & 0xffff0000);
+#pragma GCC unroll 16
+        for (int i = 0; i < n; i++) {
+            const S *at = base[i / 3] + i % 3 * next + q;
+            float first = LOAD_S(at[0]), second = LOAD_S(at[1]);
+            sums[i][0] += first * one_first + second * one_second;
+            sums[i][1] += first * other_first + second * other_second;
+        }
+#endif
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++) {
+        *(V *)(found + i * COLUMNS) = sums[i][0];
+        *(V *)(found + i * COLUMNS + LANES) = sums[i][1];
+    }
+}
+
+/* found (rows, COLUMNS) = `rows` rows of a, `next` values apart, times a panel; rows: TILE_ROWS at most. */
+static void NAME(vector_tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+{
+    switch ((rows + 1) / 2) {
+    case 1:
+        NAME(rows)(2, a, next, b, depth, found);
+        break;
+    case 2:
+        NAME(rows)(4, a, next, b, depth, found);
+        break;
+#if TILE_ROWS > 6
+    case 3:
+        NAME(rows)(6, a, next, b, depth, found);
+        break;
+    case 4:
+        NAME(rows)(8, a, next, b, depth, found);
+        break;
+    case 5:
+        NAME(rows)(10, a, next, b, depth, found);
+        break;
+    case 6:
+        NAME(rows)(12, a, next, b, depth, found);
+        break;
+#endif
+    default:
+        NAME(rows)(TILE_ROWS, a, next, b, depth, found);
+    }
+}
+
+/* The same for ROWS rows at most. */
+ALWAYS void NAME(tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+{
+#if PAIR == 2 && defined(AMX)
+    if (may_use_tiles()) {
+        tile_of_amx(rows, a, next, b, depth, found);
+        return;
+    }
+#endif
+    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+        int64_t some = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+        NAME(vector_tile)(some, a + r * next, next, b, depth, found + r * COLUMNS);
+    }
+}
+
+ALWAYS void NAME(put)(const A *from, int64_t count, S *to)
+{
+#if PAIR == 2 && defined(__AVX512BF16__)
+    for (; count >= 32; count -= 32, from += 32, to += 32)
+        _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + 16), _mm512_loadu_ps(from)));
+#endif
+    for (int64_t j = 0; j < count; j++)
+        to[j] = STORE_S(from[j]);
+}
+
+/* The product of (rows, depth) and (depth, columns), rounded to `out` or added to `sum`, whose rows are next_out apart.
+
+   a: its rows are `next` values apart. panels: as packed, next_panel values apart, zero from `depth` to TO_DEPTH(depth).
+   room: how many values of a may be read; those behind count as zeros. edge: memory for ROWS * next + TO_DEPTH(depth). */
+static void NAME(product)(int64_t rows, int64_t columns, int64_t depth, const S *a, int64_t next, int64_t room,
+                          const S *panels, int64_t next_panel, S *edge, S *out, A *sum, int64_t next_out)
+{
+    A found[ROWS * COLUMNS] __attribute__((aligned(64)));
+    int64_t chunk = EVEN(CHUNK_ROWS, ROWS);
+    depth = TO_DEPTH(depth);
+#if PAIR == 2 && defined(AMX)
+    if (may_use_tiles())
+        configure_tiles();
+#endif
+    for (int64_t start = 0; start < rows; start += chunk) {
+        int64_t end = start + chunk < rows ? start + chunk : rows;
+        for (int64_t p = 0; p < columns; p += COLUMNS) {
+            int64_t width = columns - p < COLUMNS ? columns - p : COLUMNS;
+            for (int64_t r = start; r < end; r += ROWS) {
+                int64_t some = end - r < ROWS ? end - r : ROWS, whole = (ROWS - 1) * next + depth;
+                const S *from = a + r * next;
+                if (r * next + whole > room) {
+                    int64_t left = room - r * next;
+                    memcpy(edge, from, left * sizeof(S));
+                    memset(edge + left, 0, (whole - left) * sizeof(S));
+                    from = edge;
+                }
+                NAME(tile)(some, from, next, panels + p / COLUMNS * next_panel, depth, found);
+                for (int64_t i = 0; i < some; i++) {
+                    const A *restrict row = found + i * COLUMNS;
+                    if (out)
+                        NAME(put)(row, width, out + (r + i) * next_out + p);
+                    else {
+                        A *restrict to = sum + (r + i) * next_out + p;
+                        for (int64_t j = 0; j < width; j++)
+                            to[j] += row[j];
+                    }
+                }
+            }
+        }
+    }
+#if PAIR == 2 && defined(AMX)
+    if (may_use_tiles())
+        _tile_release();
+#endif
+}
+
+/* A (depth, columns) matrix, whose rows are `next` values apart, into panels from their row `start` on; the panels are
+   next_panel values apart. Zeros fill the columns of the last panel and the last pair. */
+static void NAME(packed)(const S *from, int64_t next, int64_t depth, int64_t columns, S *panels, int64_t next_panel,
+                         int64_t start)
+{
+    for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel) {
+        int64_t width = columns - p < COLUMNS ? columns - p : COLUMNS;
+        for (int64_t q = 0; q < depth; q += PAIR) {
+            const S *restrict row = from + q * next + p;
+            S *restrict to = panels + (start + q) * COLUMNS;
+            if (width < COLUMNS)
+                memset(to, 0, PAIR * COLUMNS * sizeof(S));
+#if PAIR == 1
+            for (int64_t j = 0; j < width; j++)
+                to[j] = row[j];
+#else
+            const S *restrict second = q + 1 < depth ? row + next : (const S *)nothing;
+            for (int64_t j = 0; j < width; j++)
+                ((UNIT *)to)[j] = row[j].bits | (UNIT)second[j].bits << 16;
+#endif
+        }
+    }
+}
+
+/* Zeros into the rows of panels from `depth` on. */
+static void NAME(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t next_panel)
+{
+    int64_t start = EVEN(depth, PAIR) * COLUMNS;
+    for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel)
+        memset(panels + start, 0, (next_panel - start) * sizeof(S));
+}
+
+/* to (columns, next) from (rows, columns): a column's values side by side, zeros behind them. pairs: memory for as many
+   values as are turned, where they are turned in pairs. */
+static void NAME(turned)(const S *restrict from, int64_t rows, int64_t columns, S *restrict to, int64_t next,
+                         UNIT *restrict pairs)
+{
+    for (int64_t c = 0; c < columns; c++)
+        memset(to + c * next + rows, 0, (next - rows) * sizeof(S));
+#if PAIR == 1
+    (void)pairs;
+    TURNED((const UNIT *)from, columns, rows, columns, (UNIT *)to, next);
+#else
+    for (int64_t r = 0; r < rows; r += 2) {
+        const S *restrict row = from + r * columns;
+        if (r + 1 < rows)
+            for (int64_t c = 0; c < columns; c++)
+                pairs[r / 2 * columns + c] = row[c].bits | (UNIT)row[columns + c].bits << 16;
+        else
+            for (int64_t c = 0; c < columns; c++)
+                pairs[r / 2 * columns + c] = row[c].bits;
+    }
+    TURNED(pairs, columns, (rows + 1) / 2, columns, (UNIT *)to, next / 2);
+#endif
+}
+
+/* Weights as operands: themselves, or rounded to memory for as many. */
+static const S *NAME(operands)(const A *weights, int64_t count, S *memory)
+{
+#if PAIR == 1
+    (void)count, (void)memory;
+    return weights;
+#else
+    NAME(put)(weights, count, memory);
+    return memory;
+#endif
+}
+
+/* What a layer makes of its padded input: y (cases, length + kernel - 1, c_out), of which the first `length` rows of a
+   case count, from padded (cases, length + kernel - 1, c_in) and weights (c_out, kernel, c_in).
+
+   For each of n trainings, whose weights lie `stride` values apart. Returns 0, or 1 where memory is short. */
+int NAME(convolved)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
+                    int64_t stride, const S *padded, const A *weights, S *y)
+{
+    int64_t rows = cases * (length + kernel - 1), depth = kernel * c_in, next_panel = TO_DEPTH(depth) * COLUMNS;
+    int64_t n_panels = EVEN(c_out, COLUMNS) / COLUMNS * next_panel, n_edge = EVEN(ROWS * c_in + TO_DEPTH(depth), 64);
+    S *panels = scratch((n_panels + n_edge + c_out * (depth + 1)) * sizeof(S));
+    if (!panels)
+        return 1;
+    S *edge = panels + n_panels, *memory = edge + n_edge;
+    for (int64_t i = 0; i < n; i++) {
+        const S *operands = NAME(operands)(weights + i * stride, c_out * depth, memory);
+        if (c_out % COLUMNS || depth % PAIR)
+            memset(panels, 0, n_panels * sizeof(S));
+        for (int64_t p = 0; p < c_out; p += COLUMNS) {
+            int64_t width = c_out - p < COLUMNS ? c_out - p : COLUMNS;
+            S *to = panels + p * TO_DEPTH(depth);
+            const S *from = operands + p * depth;
+            if (depth % PAIR == 0)
+                TURNED((const UNIT *)from, depth / PAIR, width, depth / PAIR, (UNIT *)to, COLUMNS);
+            else
+                for (int64_t j = 0; j < width; j++)
+                    for (int64_t q = 0; q < depth; q++)
+                        to[(q / PAIR * COLUMNS + j) * PAIR + q % PAIR] = from[j * depth + q];
+        }
+        NAME(filled_up)(depth, c_out, panels, next_panel);
+        NAME(product)(rows - kernel + 1, c_out, depth, padded + i * rows * c_in, c_in, rows * c_in, panels, next_panel,
+                      edge, y + i * rows * c_out, NULL, c_out);
+    }
+    return 0;
+}
+
+/* The gradient of a layer's input from that of its output: back (cases, length + kernel - 1, c_in), of which the first
+   `length` rows of a case count, from slope (cases, length + kernel - 1, c_out), which is zero but for `length` rows of
+   each case, as many from its end as the input was padded by at its start. */
+int NAME(to_input)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
+                   int64_t stride, const S *slope, const A *weights, S *back)
+{
+    /* For each timepoint that the kernel sees, from the last to the first, and each channel of the output; two channels
+       more where they would not be a whole pair. */
+    int64_t rows = cases * (length + kernel - 1), depth = kernel * c_out, next_panel = TO_DEPTH(depth) * COLUMNS;
+    int64_t n_panels = EVEN(c_in, COLUMNS) / COLUMNS * next_panel, n_edge = EVEN(ROWS * c_out + TO_DEPTH(depth), 64);
+    S *panels = scratch((n_panels + n_edge + 2 * depth * c_in) * sizeof(S));
+    if (!panels)
+        return 1;
+    S *edge = panels + n_panels, *memory = edge + n_edge, *turned = memory + depth * c_in;
+    for (int64_t i = 0; i < n; i++) {
+        const S *operands = NAME(operands)(weights + i * stride, depth * c_in, memory);
+        int64_t whole = c_out % PAIR == 0;
+        for (int64_t tap = 0; tap < kernel; tap++) {
+            const S *from = operands + (kernel - 1 - tap) * c_in;
+            if (whole)
+                NAME(packed)(from, kernel * c_in, c_out, c_in, panels, next_panel, tap * c_out);
+            else
+                for (int64_t o = 0; o < c_out; o++)
+                    memcpy(turned + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(S));
+        }
+        if (!whole)
+            NAME(packed)(turned, c_in, depth, c_in, panels, next_panel, 0);
+        NAME(filled_up)(depth, c_in, panels, next_panel);
+        NAME(product)(rows - kernel + 1, c_in, depth, slope + i * rows * c_out, c_out, rows * c_out, panels, next_panel,
+                      edge, back + i * rows * c_in, NULL, c_in);
+    }
+    return 0;
+}
+
+/* The gradient of a layer's weights, (c_out, kernel, c_in), from slope, of which the first row that is not zero is the
+   `lead`-th, and padded. */
+int NAME(to_weights)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
+                     int64_t lead, int64_t stride, const S *slope, const S *padded, A *gradient)
+{
+    /* Sums over rows, some at a time: slope lies turned, what the kernel sees in panels. Where that is narrow it is laid
+       out, otherwise each timepoint of the kernel starts at another row. Pairs of rows begin at even and at odd ones. */
+    int64_t rows = cases * (length + kernel - 1), last = rows - kernel + 1;
+    int64_t n_chunks = (last * (int64_t)sizeof(S) + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    int64_t chunk = EVEN((last + n_chunks - 1) / n_chunks, DEPTH), laid_out = kernel * c_in <= COLUMNS;
+    int64_t columns = laid_out ? kernel * c_in : c_in, taps = laid_out ? 1 : kernel;
+    int64_t next = chunk + (chunk * sizeof(S) % 128 ? 0 : 64 / sizeof(S)); /* an odd number of cache lines */
+    int64_t next_panel = (EVEN(chunk + kernel, PAIR) + PAIR) * COLUMNS, n_panels = EVEN(columns, COLUMNS) / COLUMNS * next_panel;
+    int64_t n_turned = EVEN(c_out, ROWS) * next;
+    S *turned = scratch((n_turned + PAIR * n_panels + chunk * c_out) * sizeof(S));
+    if (!turned)
+        return 1;
+    S *panels = turned + n_turned, *pairs = panels + PAIR * n_panels;
+    for (int64_t i = 0; i < n; i++) {
+        A *sum = gradient + i * stride;
+        memset(sum, 0, kernel * c_in * c_out * sizeof(A));
+        for (int64_t start = 0; start < last; start += chunk) {
+            int64_t depth = last - start < chunk ? last - start : chunk;
+            NAME(turned)(slope + (i * rows + start + lead) * c_out, depth, c_out, turned, next, (UNIT *)pairs);
+            const S *seen = padded + (i * rows + start) * c_in;
+            for (int64_t first = 0; first < (taps > 1 ? PAIR : 1); first++) {
+                int64_t some = depth + taps - 1 - first;
+                NAME(packed)(seen + first * c_in, c_in, some, columns, panels + first * n_panels, next_panel, 0);
+                NAME(filled_up)(some, columns, panels + first * n_panels, next_panel);
+            }
+            for (int64_t tap = 0; tap < taps; tap++)
+                NAME(product)(c_out, columns, depth, turned, next, n_turned,
+                              panels + tap % PAIR * n_panels + tap / PAIR * PAIR * COLUMNS, next_panel, turned, NULL,
+                              sum + tap * c_in, kernel * c_in);
+        }
+    }
+    return 0;
+}
+
+#undef V
+#undef LANES
+#undef COLUMNS
+#undef DEPTH
+#undef ROWS
+#undef TO_DEPTH
+#undef UNIT
+#undef TURNED
+
+#endif
