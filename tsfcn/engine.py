@@ -135,12 +135,6 @@ class Stack:
                 value.fill_(steps)
         return weights
 
-    def step(self, by: kernels.Torch, rates: Sequence[float], betas: tuple[float, float], eps: float) -> None:
-        """Take a step of Adam along the gradients; rates: the learning rate of each training."""
-        self.steps += 1
-        rule = kernels.Rule(rates, betas, self.steps, eps)
-        by.adam(self.weights, self.first, self.second, self.gradients, rule)
-
     def state(self) -> State:
         """Return what changes while training."""
         return {
@@ -165,15 +159,34 @@ class Stack:
 # One step
 
 
+@dataclass(frozen=True)
+class Cases:
+    """What a stack is trained on."""
+
+    x: Tensor  # (n_cases, t)
+    y: Tensor  # int64
+    weights: Tensor | None  # of the cases' losses
+
+
 class Step:
     """Forward and backward pass of a batch of one size, with the room that they need.
 
-    dtype: of activations and of the operands of products, but in the first block; all else is of the stack's.
+    dtype: of activations and of the operands of products, but in the first block; all else is of the stack's. total:
+    (n,), float64, to which losses are added.
     """
 
-    def __init__(self, stack: Stack, config: FCNConfig, n_cases: int, dtype: torch.dtype, by: kernels.Torch) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        config: FCNConfig,
+        cases: Cases,
+        n_cases: int,
+        dtype: torch.dtype,
+        by: kernels.Torch,
+        total: Tensor,
+    ) -> None:
         shape, n, own = stack.shape, stack.n, stack.weights.dtype
-        self.stack, self.config, self.n_cases = stack, config, n_cases
+        self.stack, self.config, self.cases = stack, config, cases
 
         def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
             return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
@@ -189,7 +202,7 @@ class Step:
             for of in set(types)
         }
         back = room(max(inputs[1:], default=0), dtype=dtype)
-        self.pooled, self.of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
+        pooled, of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
         self.blocks: list[kernels.Block] = []
         for b, ((n_in, n_out, kernel), of) in enumerate(zip(blocks, types, strict=True)):
             padded, y = (n, n_cases, shape.n_timepoints + kernel - 1, n_in), (n, n_cases, -1, n_out)
@@ -221,46 +234,54 @@ class Step:
         for b, block in enumerate(self.blocks):
             last = b == len(blocks) - 1
             to = None if last else self.blocks[b + 1]
-            self.forward += [by.convolve(block), by.rectify(block, to, self.pooled if last else None)]
-            back_through = [by.send_back(block, to, self.of_pooled if last else None), by.to_weights(block)]
+            self.forward += [by.convolve(block), by.rectify(block, to, pooled if last else None)]
+            back_through = [by.send_back(block, to, of_pooled if last else None), by.to_weights(block)]
             self.backward = back_through + ([by.to_input(block)] if b > 0 else []) + self.backward
 
-    def __call__(self, x: Tensor, y: Tensor, weight: Tensor | None, masks: Tensor | None) -> Tensor:
-        """Fill the stack's gradients and return the loss of each case, (n, n_cases).
+        self.pooled, self.of_pooled, self.features, self.of_features = pooled, of_pooled, pooled, of_pooled
+        if shape.cells:
+            self.features, self.of_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
+        part, gradient = stack.part, stack.gradient
+        self.score = by.score(
+            kernels.Head(
+                features=self.features,
+                of_features=self.of_features,
+                weights=part["head"],
+                of_weights=gradient["head"],
+                bias=part["head_bias"],
+                of_bias=gradient["head_bias"],
+                total=total,
+                y=cases.y,
+                case_weights=cases.weights,
+            )
+        )
+        # The padded series of all cases, and where those of a batch are to lie.
+        self.series = F.pad(cases.x, models.same_padding(shape.kernels[0]))
+        self.batch = self.blocks[0].padded.view(n * n_cases, -1)
 
-        The padded series are to lie in blocks[0].padded. x: the series (n, n_cases, t), for an LSTM; y: int64
-        (n, n_cases); weight: of the cases' losses, likewise; masks: of the LSTM's outputs (n, n_cases, cells),
+    def __call__(self, index: Tensor, masks: Tensor | None) -> None:
+        """Fill the stack's gradients for a batch, and add its losses to the total.
+
+        index: numbers of the cases, int64 (n, n_cases), contiguous; masks: of the LSTM's outputs (n, n_cases, cells),
         scaled, or None.
         """
-        stack, shape = self.stack, self.stack.shape
+        torch.index_select(self.series, 0, index.view(-1), out=self.batch)
         for operation in self.forward:
             operation()
-        features, branch = self.pooled, None
-        if shape.cells:
+        cells = self.stack.shape.cells
+        if not cells:
+            self.score(index)
+        else:
+            x = self.cases.x[index]
             branch = self.lstm(x)
-            hidden = branch[0] if masks is None else branch[0] * masks
-            features = torch.cat([hidden, features], dim=2)
-        logits = torch.baddbmm(stack.part["head_bias"].unsqueeze(1), features, stack.part["head"])
-        logs = torch.log_softmax(logits, dim=2)
-        losses = -logs.gather(2, y.unsqueeze(2)).squeeze(2)
-        slope = logs.exp_()
-        slope.scatter_add_(2, y.unsqueeze(2), torch.full_like(slope[:, :, :1], -1))
-        if weight is not None:
-            losses = losses * weight
-            slope *= weight.unsqueeze(2)
-        slope /= self.n_cases
-
-        # The way back.
-        gradient = stack.gradient
-        torch.bmm(features.transpose(1, 2), slope, out=gradient["head"])
-        torch.sum(slope, dim=1, out=gradient["head_bias"])
-        if branch is not None:
-            of_hidden = torch.bmm(slope, stack.part["head"][:, : shape.cells].transpose(1, 2))
+            self.features[:, :, :cells] = branch[0] if masks is None else branch[0] * masks
+            self.features[:, :, cells:] = self.pooled
+            self.score(index)
+            of_hidden = self.of_features[:, :, :cells]
             self.lstm_back(x, branch, of_hidden if masks is None else of_hidden * masks)
-        torch.bmm(slope, stack.part["head"][:, shape.cells :].transpose(1, 2), out=self.of_pooled)
+            self.of_pooled.copy_(self.of_features[:, :, cells:])
         for operation in self.backward:
             operation()
-        return losses
 
     def lstm(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the LSTM's output after its one step, (n, n_cases, cells), and what the way back needs."""
@@ -363,10 +384,11 @@ def fit(
     for i, run in enumerate(runs):
         run.kept = [torch.zeros_like(value) for value in stack.values(i)]
     weights = train.class_weights(y, n_classes, settings.class_weights)
-    case_weights = None if weights is None else weights.to(own)[y]
-    series = F.pad(x[:, 0], models.same_padding(config.kernels[0]))  # (n_cases, t + kernel - 1)
-    batch = settings.batch(len(x))
-    rooms = {size: Step(stack, config, size, dtype, by) for size in {min(batch, len(x)), len(x) % batch} - {0}}
+    cases = Cases(x[:, 0].contiguous(), y.long().contiguous(), None if weights is None else weights.to(own)[y])
+    batch, total = settings.batch(len(x)), torch.zeros(len(runs), dtype=torch.float64, device=x.device)
+    sizes = {min(batch, len(x)), len(x) % batch} - {0}
+    steps = {size: Step(stack, config, cases, size, dtype, by, total) for size in sizes}
+    adam = by.adam(stack.weights, stack.first, stack.second, stack.gradients)
     dropout = config.dropout if isinstance(config, LSTMFCNConfig) else 0.0
 
     first = 1
@@ -410,16 +432,12 @@ def fit(
 
     for epoch in range(first, settings.epochs + 1):
         orders = torch.stack([torch.randperm(len(x), generator=run.order) for run in runs]).to(x.device)
-        total = torch.zeros(len(runs), dtype=torch.float64, device=x.device)
+        total.zero_()
         rates = [run.plateau.lr for run in runs]
         for index in orders.split(batch, dim=1):
-            weight = None if case_weights is None else case_weights[index]
-            branch = x[index, 0] if shape.cells else x
-            step = rooms[index.shape[1]]
-            torch.index_select(series, 0, index.flatten(), out=step.blocks[0].padded.view(index.numel(), -1))
-            losses = step(branch, y[index], weight, drawn(index.shape[1]))
-            stack.step(by, rates, settings.betas, settings.eps)
-            total += losses.double().sum(dim=1)
+            steps[index.shape[1]](index.contiguous(), drawn(index.shape[1]))
+            stack.steps += 1
+            adam(kernels.Rule(rates, settings.betas, stack.steps, settings.eps))
         for i, (run, loss) in enumerate(zip(runs, (total / len(x)).tolist(), strict=True)):
             if not math.isfinite(loss):
                 raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")

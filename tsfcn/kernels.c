@@ -55,6 +55,7 @@ static inline bfloat16 round_bfloat16(float value)
 #define STORE_S AS_IS
 #define A float
 #define ROOT sqrtf
+#define POWER expf
 #include "kernels.c"
 
 #define NAME(function) function##_float64
@@ -68,6 +69,7 @@ static inline bfloat16 round_bfloat16(float value)
 #define STORE_S AS_IS
 #define A double
 #define ROOT sqrt
+#define POWER exp
 #include "kernels.c"
 
 #define NAME(function) function##_bfloat16
@@ -81,6 +83,7 @@ static inline bfloat16 round_bfloat16(float value)
 #define STORE_S round_bfloat16
 #define A float
 #define ROOT sqrtf
+#define POWER expf
 #include "kernels.c"
 
 #define NAME(function) function##_float32_bfloat16
@@ -92,6 +95,7 @@ static inline bfloat16 round_bfloat16(float value)
 #define STORE_S round_bfloat16
 #define A float
 #define ROOT sqrtf
+#define POWER expf
 #include "kernels.c"
 
 #else
@@ -277,6 +281,52 @@ int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
 }
 
 #if PAIR == 1
+/* Softmax, cross-entropy and the way back. For each of n trainings, features: (cases, width); head: (width, classes) and
+   bias: (classes), whose gradients go to of_head and of_bias, that of the features to of_features.
+
+   index: of each case of each training among all, (n, cases), whose classes are y and whose losses are multiplied by
+   `weight`, or are not where that is NULL. The losses are added to total, (n). Returns 0, or 1 where memory is short. */
+int NAME(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64_t stride, const A *features,
+                 const A *head, const A *bias, const int64_t *y, const A *weight, A *of_features, A *of_head, A *of_bias,
+                 double *total, const int64_t *index)
+{
+    A *restrict slope = scratch(classes * sizeof(A));
+    if (!slope)
+        return 1;
+    for (int64_t i = 0; i < n; i++, head += stride, bias += stride, of_head += stride, of_bias += stride) {
+        memset(of_head, 0, width * classes * sizeof(A));
+        memset(of_bias, 0, classes * sizeof(A));
+        for (int64_t b = 0; b < cases; b++, index++, features += width, of_features += width) {
+            for (int64_t k = 0; k < classes; k++)
+                slope[k] = bias[k];
+            for (int64_t f = 0; f < width; f++)
+                for (int64_t k = 0; k < classes; k++)
+                    slope[k] += features[f] * head[f * classes + k];
+            A most = slope[0], right = slope[y[*index]], sum = 0, share = weight ? weight[*index] : 1;
+            for (int64_t k = 1; k < classes; k++)
+                most = slope[k] > most ? slope[k] : most;
+            for (int64_t k = 0; k < classes; k++) {
+                slope[k] = POWER(slope[k] - most);
+                sum += slope[k];
+            }
+            total[i] += share * (A)(log(sum) + most - right);
+            for (int64_t k = 0; k < classes; k++)
+                slope[k] = (slope[k] / sum - (k == y[*index])) * share / cases;
+            for (int64_t k = 0; k < classes; k++)
+                of_bias[k] += slope[k];
+            for (int64_t f = 0; f < width; f++) {
+                A of_feature = 0;
+                for (int64_t k = 0; k < classes; k++) {
+                    of_head[f * classes + k] += features[f] * slope[k];
+                    of_feature += slope[k] * head[f * classes + k];
+                }
+                of_features[f] = of_feature;
+            }
+        }
+    }
+    return 0;
+}
+
 /* A step of Adam on the `count` weights of each of n trainings.
 
    rates: of each training, with the correction of the first moment's bias; root: the root of that of the second's. */
@@ -309,5 +359,6 @@ int NAME(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const 
 #undef STORE_S
 #undef A
 #undef ROOT
+#undef POWER
 
 #endif

@@ -2,12 +2,13 @@
 
     convolve      a block's padded input -> what its convolution makes of it
     rectify       that -> the next block's padded input, or the mean over time: batch norm and ReLU
+    score         features -> the loss, and its gradients as far as the features
     send_back     the way back through batch norm and ReLU
     to_weights    the gradient of a convolution's weights
     to_input      the gradient of its input
     adam          a step of the optimiser
 
-All but `adam` return an operation on memory that stays where it is, to be done step after step. `Native` has them in C
+Each returns an operation on memory that stays where it is, to be done step after step. `Native` has them in C
 (kernels.c and products.c, which native.py compiles), `Torch` does the same by torch's own operations, up to rounding.
 `best` returns the one to take.
 """
@@ -25,6 +26,7 @@ from torch import Tensor
 from tsfcn import native
 
 Operation = Callable[[], None]
+Score = Callable[[Tensor], None]  # of the cases' numbers among all, int64 (n, n_cases)
 
 
 class Block(NamedTuple):
@@ -63,6 +65,20 @@ class Block(NamedTuple):
         """n, n_cases, length, c_in, c_out, kernel."""
         n, n_cases, _, c_in = self.padded.shape
         return n, n_cases, self.length, c_in, self.y.shape[3], self.kernel
+
+
+class Head(NamedTuple):
+    """The last layer of n trainings, and the memory that a batch needs there."""
+
+    features: Tensor  # (n, n_cases, width)
+    of_features: Tensor  # gradient
+    weights: Tensor  # (n, width, n_classes)
+    of_weights: Tensor
+    bias: Tensor  # (n, n_classes)
+    of_bias: Tensor
+    total: Tensor  # float64, (n,): losses are added to it
+    y: Tensor  # int64, of all cases
+    case_weights: Tensor | None  # that their losses are multiplied by
 
 
 class Rule(NamedTuple):
@@ -129,6 +145,26 @@ class Torch:
 
         return run
 
+    def score(self, head: Head) -> Score:
+        """Return what adds the cross-entropies of cases to total, and fills the gradients of their mean."""
+
+        def run(index: Tensor) -> None:
+            y = head.y[index].unsqueeze(2)
+            logits = torch.baddbmm(head.bias.unsqueeze(1), head.features, head.weights)
+            slope = torch.softmax(logits, dim=2)
+            losses = -torch.log_softmax(logits, dim=2).gather(2, y).squeeze(2)
+            slope.scatter_add_(2, y, torch.full_like(slope[:, :, :1], -1))
+            if head.case_weights is not None:
+                weight = head.case_weights[index]
+                losses, slope = losses * weight, slope * weight.unsqueeze(2)
+            slope /= index.shape[1]
+            head.total.add_(losses.double().sum(dim=1))
+            torch.bmm(head.features.transpose(1, 2), slope, out=head.of_weights)
+            torch.sum(slope, dim=1, out=head.of_bias)
+            torch.bmm(slope, head.weights.transpose(1, 2), out=head.of_features)
+
+        return run
+
     def send_back(self, block: Block, to: Block | None, of_pooled: Tensor | None) -> Operation:
         """Return what fills slope, of_scale and of_shift from the gradient of block `to`'s input, or that of pooled."""
 
@@ -186,14 +222,18 @@ class Torch:
 
         return run
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> None:
-        """Take a step; of n trainings each: weights, both moments and gradient, (n, count)."""
-        corrections = rule.corrections
-        first.lerp_(gradient, 1 - rule.betas[0])
-        second.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
-        spread = second.sqrt().div_(corrections[1]).add_(rule.eps)
-        rate = torch.tensor(rule.rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / corrections[0]
-        weights.sub_(rate * first / spread)
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor) -> Callable[[Rule], None]:
+        """Return what takes a step; of n trainings each: weights, both moments and gradient, (n, count)."""
+
+        def run(rule: Rule) -> None:
+            corrections = rule.corrections
+            first.lerp_(gradient, 1 - rule.betas[0])
+            second.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
+            spread = second.sqrt().div_(corrections[1]).add_(rule.eps)
+            rate = torch.tensor(rule.rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / corrections[0]
+            weights.sub_(rate * first / spread)
+
+        return run
 
 
 class Native(Torch):
@@ -208,6 +248,7 @@ class Native(Torch):
             "sent_back": [integer] * 8 + [pointer] * 10,
             "to_weights": [integer] * 8 + [pointer] * 3,
             "to_input": [integer] * 7 + [pointer] * 3,
+            "scored": [integer] * 5 + [pointer] * 10,
             "adam": [integer] * 2 + [pointer] * 5 + [real] * 4,
         }
         for name, types in arguments.items():
@@ -215,14 +256,17 @@ class Native(Torch):
                 if hasattr(library, f"{name}_{kinds}"):
                     getattr(library, f"{name}_{kinds}").argtypes = types
 
-    def operation(self, name: str, kinds: Sequence[Tensor], *arguments: float | Tensor | None) -> Operation:
-        """Return the call of a function for the types of `kinds`, which raises MemoryError where it has too little."""
+    def call(self, name: str, kinds: Sequence[Tensor], *arguments: float | Tensor | None) -> Callable[..., None]:
+        """Return the call of a function for the types of `kinds`; it takes the arguments that are missing here.
+
+        It raises MemoryError where the function has too little.
+        """
         types = dict.fromkeys(str(each.dtype).removeprefix("torch.") for each in kinds)
         function = getattr(self.library, "_".join([name, *types]))
         values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
 
-        def run(held: Any = arguments) -> None:  # tensors live as long as what is to be done on them
-            if function(*values):
+        def run(*others: float, _held: Any = arguments) -> None:  # tensors live as long as what is to be done on them
+            if function(*values, *others):
                 raise MemoryError
 
         return run
@@ -230,14 +274,14 @@ class Native(Torch):
     def convolve(self, block: Block) -> Operation:
         """Do as Torch does."""
         sizes = *block.sizes, block.weights.stride(0)
-        return self.operation("convolved", [block.padded], *sizes, block.padded, block.weights, block.y)
+        return self.call("convolved", [block.padded], *sizes, block.padded, block.weights, block.y)
 
     def rectify(self, block: Block, to: Block | None, pooled: Tensor | None) -> Operation:
         """Do as Torch does."""
         n, n_cases, length, _, c_out, _ = block.sizes
         padded, left = (None, 0) if to is None else (to.padded, to.left)
         rows = block.y.shape[2], 0 if padded is None else padded.shape[2]
-        return self.operation(
+        return self.call(
             "rectified",
             [block.y] if padded is None else [block.y, padded],
             *(n, n_cases, length, c_out, *rows, left, block.scale.stride(0), block.y, block.scale, block.shift),
@@ -250,7 +294,7 @@ class Native(Torch):
         n, n_cases, length, _, c_out, _ = block.sizes
         back = None if to is None else to.back
         rows = block.y.shape[2], 0 if back is None else back.shape[2]
-        return self.operation(
+        return self.call(
             "sent_back",
             [block.y] if back is None else [block.y, back],
             *(n, n_cases, length, c_out, *rows, block.lead, block.scale.stride(0), block.y, block.scale, block.shift),
@@ -260,19 +304,36 @@ class Native(Torch):
     def to_weights(self, block: Block) -> Operation:
         """Do as Torch does."""
         sizes = *block.sizes, block.lead, block.of_weights.stride(0)
-        return self.operation("to_weights", [block.slope], *sizes, block.slope, block.padded, block.of_weights)
+        return self.call("to_weights", [block.slope], *sizes, block.slope, block.padded, block.of_weights)
 
     def to_input(self, block: Block) -> Operation:
         """Do as Torch does."""
         sizes = *block.sizes, block.weights.stride(0)
-        return self.operation("to_input", [block.slope], *sizes, block.slope, block.weights, block.back)
+        return self.call("to_input", [block.slope], *sizes, block.slope, block.weights, block.back)
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> None:
+    def score(self, head: Head) -> Score:
         """Do as Torch does."""
-        corrections = rule.corrections
-        rates = (ctypes.c_double * len(rule.rates))(*(rate / corrections[0] for rate in rule.rates))
-        vectors = weights, first, second, gradient, ctypes.addressof(rates)
-        self.operation("adam", [weights], *weights.shape, *vectors, *rule.betas, corrections[1], rule.eps)()
+        n, n_cases, width = head.features.shape
+        n_classes, total = head.bias.shape[1], head.total
+        add = self.call(
+            *("scored", [head.features], n, n_cases, width, n_classes, head.bias.stride(0)),
+            *(head.features, head.weights, head.bias, head.y, head.case_weights),
+            *(head.of_features, head.of_weights, head.of_bias, total),
+        )
+        return lambda index: add(index.data_ptr())
+
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor) -> Callable[[Rule], None]:
+        """Do as Torch does."""
+        rates = (ctypes.c_double * len(weights))()
+        pointer = ctypes.addressof(rates)
+        step = self.call("adam", [weights], *weights.shape, weights, first, second, gradient, pointer)
+
+        def run(rule: Rule) -> None:
+            corrections = rule.corrections
+            rates[:] = [rate / corrections[0] for rate in rule.rates]
+            step(*rule.betas, corrections[1], rule.eps)
+
+        return run
 
 
 def best(device: torch.device | str = "cpu") -> Torch:

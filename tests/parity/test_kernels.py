@@ -134,6 +134,41 @@ def test_a_step_through_a_block(types: str, sizes: Sizes, compiled: kernels.Torc
         near(value, theirs[name], TYPES[types][3])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("own", [torch.float64, torch.float32])
+def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: kernels.Torch) -> None:
+    """And against autograd, which knows neither."""
+    generator = torch.Generator().manual_seed(0)
+    n, n_cases, width, n_classes, n_all = 3, 5, 20, 4, 12
+    features = 3 * torch.randn(n, n_cases, width, generator=generator, dtype=torch.float64).to(own)
+    wide = torch.randn(n, width * n_classes + n_classes + 3, generator=generator, dtype=torch.float64).to(own)
+    y = torch.randint(n_classes, (n_all,), generator=generator)
+    case_weights = torch.rand(n_all, generator=generator, dtype=torch.float64).to(own) if weighted else None
+    index = torch.randint(n_all, (n, n_cases), generator=generator)
+
+    def parts(flat: Tensor) -> tuple[Tensor, Tensor]:
+        return flat[:, : width * n_classes].view(n, width, n_classes), flat[:, width * n_classes : -3]
+
+    found = []
+    for by in (compiled, kernels.Torch()):
+        gradients, of_features = torch.zeros_like(wide), torch.zeros_like(features)
+        total = torch.ones(n, dtype=torch.float64)
+        (weights, bias), (of_weights, of_bias) = parts(wide), parts(gradients)
+        by.score(kernels.Head(features, of_features, weights, of_weights, bias, of_bias, total, y, case_weights))(index)
+        found.append([total, of_features, gradients])
+    own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
+    weights, bias = parts(own_wide)
+    logits = own_features @ weights + bias.unsqueeze(1)
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y[index].flatten(), reduction="none").view(n, -1)
+    losses = losses if case_weights is None else losses * case_weights[index]
+    losses.mean(dim=1).sum().backward()
+    assert own_features.grad is not None and own_wide.grad is not None
+    known = [1 + losses.detach().sum(dim=1), own_features.grad, own_wide.grad]
+    for ours, theirs, truth in zip(*found, known, strict=True):
+        near(ours, truth, 1e-12 if own == torch.float64 else 1e-5)
+        near(theirs, truth, 1e-12 if own == torch.float64 else 1e-5)
+
+
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
 def test_steps_of_adam(own: torch.dtype, compiled: kernels.Torch) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -142,8 +177,11 @@ def test_steps_of_adam(own: torch.dtype, compiled: kernels.Torch) -> None:
     found = []
     for by in (compiled, kernels.Torch()):
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
-        for count, gradient in enumerate(gradients, start=1):
-            by.adam(weights, first, second, gradient, kernels.Rule([1e-3, 1e-2, 0.0], (0.9, 0.999), count, 1e-7))
+        gradient = torch.zeros_like(start)
+        step = by.adam(weights, first, second, gradient)
+        for count, new in enumerate(gradients, start=1):
+            gradient.copy_(new)
+            step(kernels.Rule([1e-3, 1e-2, 0.0], (0.9, 0.999), count, 1e-7))
         assert torch.equal(weights[2], start[2])
         found.append([weights, first, second])
     for ours, theirs in zip(*found, strict=True):
