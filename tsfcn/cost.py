@@ -30,9 +30,10 @@ from tsfcn.plan import Job
 
 TERMS = ("flop", "traffic", "steps", "lstm_steps", "epochs", "jobs")
 PRIOR = np.array([1 / 5.5e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
-PRIORS = {  # of engine and precision; PRIOR is that of any other
-    ("fast", "float32"): np.array([1 / 9e10, 1 / 5e8, 3e-4, 2e-4, 2e-4, 0.6]),
-    ("fast", "bfloat16"): np.array([1 / 4e11, 1 / 5e8, 3e-4, 2e-4, 2e-4, 0.6]),
+PRIORS = {  # of engine and precision, as they are to each other on one core; PRIOR is that of any other
+    ("reference", "float32"): PRIOR,
+    ("fast", "float32"): np.array([1 / 1e11, 1 / 3e8, 2e-4, 2e-4, 2e-4, 0.6]),
+    ("fast", "bfloat16"): np.array([1 / 7.5e11, 1 / 4e8, 2e-4, 2e-4, 2e-4, 0.6]),
 }
 
 PRIOR_SPREAD = 0.8  # of the logarithm of a rate: how far we expect the prior to be off
@@ -138,7 +139,8 @@ class Model:
     learned from the general to the particular, for each way to train (engine and precision) by itself: the prior, the
     records of other hardware, those of this, those of the network; each level starts from the one before and
     multiplies its rates by factors that maximise the likelihood of the logarithms of the times, with PRIOR_SPREAD and
-    RECORD_SPREAD. So one record scales all, and many tell the terms apart.
+    RECORD_SPREAD. So one record scales all, and many tell the terms apart. The prior of a way without records is as
+    many times too slow or too fast as this hardware's records show those of other ways to be.
     """
 
     def __init__(
@@ -178,10 +180,22 @@ class Model:
         ]
         return [w for works, _ in some for w in works[-RECENT:]], [t for _, times in some for t in times[-RECENT:]]
 
+    def prior(self, way: Way) -> np.ndarray:
+        """Return the rates from which those of a way are learned."""
+        prior = PRIORS.get(way, PRIOR)
+        if any(by == way for by, _, _ in self.seen):
+            return prior
+        off = [
+            np.log(times) - np.log(np.array(works) @ PRIORS[by])
+            for by in {by for by, ours, _ in self.seen if ours and by in PRIORS}
+            for works, times in [self.known(by, True)]
+        ]
+        return prior * float(np.exp(np.median(np.concatenate(off)))) if off else prior
+
     def rate(self, way: Way, architecture: str) -> np.ndarray:
         """Return the seconds for one of each of TERMS, for a way to train and a network."""
         if (way, "") not in self.rates:
-            others = fitted(*self.known(way, False), PRIORS.get(way, PRIOR))
+            others = fitted(*self.known(way, False), self.prior(way))
             self.rates[way, ""] = fitted(*self.known(way, True), others)
         if (way, architecture) not in self.rates:
             self.rates[way, architecture] = fitted(*self.known(way, True, architecture), self.rates[way, ""])
@@ -292,11 +306,8 @@ def memory(job: Job, size: Sizes | None = None) -> float:
     width = sum(n_in + 2 * n_out for n_in, n_out, _ in convolutions) + max(
         (4 * n for _, n, _ in convolutions), default=0
     )
-    # The fast engine keeps what each kernel sees, k times its input, and the gradients of the widest of that.
-    seen = [n_in * kernel for n_in, _, kernel in convolutions]
     if conf.fast_trains(model, settings):
-        width = max(width, sum(seen) + max(seen[1:], default=0) + sum(2 * n_out for _, n_out, _ in convolutions))
-        batch += n_fit % batch  # the last one has room of its own
+        batch += n_fit % batch  # in the fast engine the last one has room of its own
     step = (8.0 if job.precision == "float64" else 4.0) * batch * size.length * width
     widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
     predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest

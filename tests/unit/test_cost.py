@@ -143,6 +143,17 @@ def test_each_engine_and_precision_learns_from_its_own_records() -> None:
     assert Model(engine="fast").seconds(half) < Model(engine="fast").seconds(job) < Model().seconds(job)
 
 
+def test_a_way_without_records_is_as_far_off_as_others_are_on_this_hardware() -> None:
+    job = make()
+    half, slow = replace(job, precision="bfloat16"), [record(job, 3 * seconds(job))]
+    for engine, of in (("auto", job), ("auto", half)):
+        before = Model(engine=engine).seconds(of)
+        assert Model(slow, "A", engine).seconds(of) == pytest.approx(3 * before)
+        assert Model(slow, "C", engine).seconds(of) == before  # other hardware
+        known = [*slow, record(of, before, engine="fast")]
+        assert Model(known, "A", engine).seconds(of) == pytest.approx(before)  # what is known counts alone
+
+
 def test_an_outlier_does_not_bend_the_rates() -> None:
     made = variants()
     records = [record(job, seconds(job)) for job in made]
