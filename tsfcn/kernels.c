@@ -104,6 +104,23 @@ static inline bfloat16 round_bfloat16(float value)
 #include "products.c"
 #endif
 
+/* The mean of some rows of y, and the sum of squares around it. */
+static void NAME(observed)(int64_t rows, int64_t channels, const Y *restrict y, A *restrict mean, A *restrict square)
+{
+    for (int64_t c = 0; c < channels; c++)
+        mean[c] = square[c] = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < channels; c++)
+            mean[c] += LOAD_Y(y[r * channels + c]);
+    for (int64_t c = 0; c < channels; c++)
+        mean[c] /= rows;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < channels; c++) {
+            A off = LOAD_Y(y[r * channels + c]) - mean[c];
+            square[c] += off * off;
+        }
+}
+
 /* Batch norm with the statistics of the batch, and ReLU. For each of n trainings, y: (cases, y_rows, channels), of which
    the first `length` rows of a case count.
 
@@ -115,46 +132,35 @@ int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
                     int64_t left, int64_t stride, const Y *y, const A *scale, const A *shift, A *running_mean,
                     A *running_variance, A *mean, A *inverse, S *padded, A *pooled, double momentum, double eps)
 {
-    int64_t rows = cases * length;
-    A *restrict sum = scratch(channels * (3 * sizeof(A) + sizeof(double)));
+    A *restrict sum = scratch(channels * (4 * sizeof(A) + 2 * sizeof(double)));
     if (!sum)
         return 1;
-    A *restrict factor = sum + channels, *restrict offset = factor + channels;
-    double *total = (double *)(offset + channels);
+    A *restrict square = sum + channels, *restrict factor = sum + 2 * channels, *restrict offset = sum + 3 * channels;
+    double *restrict centre = (double *)(sum + 4 * channels), *restrict squares = centre + channels;
     for (int64_t i = 0; i < n; i++) {
         const Y *restrict values = y + i * cases * y_rows * channels;
         A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
-        for (int pass = 0; pass < 2; pass++) { /* the mean, then the variance around it */
-            for (int64_t c = 0; c < channels; c++)
-                total[c] = 0;
-            for (int64_t b = 0; b < cases; b++)
-                for (int64_t start = 0; start < length; start += CHUNK) {
-                    int64_t end = start + CHUNK < length ? start + CHUNK : length;
-                    for (int64_t c = 0; c < channels; c++)
-                        sum[c] = 0;
-                    for (int64_t t = start; t < end; t++) {
-                        const Y *restrict at = values + (b * y_rows + t) * channels;
-                        if (pass == 0)
-                            for (int64_t c = 0; c < channels; c++)
-                                sum[c] += LOAD_Y(at[c]);
-                        else
-                            for (int64_t c = 0; c < channels; c++) {
-                                A off = LOAD_Y(at[c]) - m[c];
-                                sum[c] += off * off;
-                            }
-                    }
-                    for (int64_t c = 0; c < channels; c++)
-                        total[c] += sum[c];
+        for (int64_t c = 0; c < channels; c++)
+            centre[c] = squares[c] = 0;
+        double seen = 0; /* rows; those to come join them as in Chan, Golub and LeVeque 1983 */
+        for (int64_t b = 0; b < cases; b++)
+            for (int64_t start = 0; start < length; start += CHUNK) {
+                int64_t some = length - start < CHUNK ? length - start : CHUNK;
+                NAME(observed)(some, channels, values + (b * y_rows + start) * channels, sum, square);
+                double share = some / (seen + some);
+                for (int64_t c = 0; c < channels; c++) {
+                    double off = sum[c] - centre[c];
+                    centre[c] += off * share;
+                    squares[c] += square[c] + off * off * seen * share;
                 }
-            for (int64_t c = 0; c < channels; c++) {
-                A *running = (pass == 0 ? running_mean : running_variance) + i * channels + c;
-                double found = total[c] / rows;
-                if (pass == 0)
-                    m[c] = found;
-                else
-                    s[c] = 1 / sqrt(found + eps);
-                *running += momentum * ((pass == 0 ? found : total[c] / (rows - 1)) - *running);
+                seen += some;
             }
+        for (int64_t c = 0; c < channels; c++) {
+            A *its_mean = running_mean + i * channels + c, *its_variance = running_variance + i * channels + c;
+            m[c] = centre[c];
+            s[c] = 1 / sqrt(squares[c] / seen + eps);
+            *its_mean += momentum * (centre[c] - *its_mean);
+            *its_variance += momentum * (squares[c] / (seen - 1) - *its_variance);
         }
         for (int64_t c = 0; c < channels; c++) {
             factor[c] = scale[i * stride + c] * s[c];
@@ -186,59 +192,65 @@ int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
     return 0;
 }
 
-/* Rows of that: the gradient passes where the outcome is positive; adds it up, and times y around its mean.
+/* The gradient of an outcome, where that is positive. */
+#define PASSED(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
 
-   A row's gradient is `constant` where back is NULL. */
+/* Adds up the gradients that pass, and those times y around its mean. A row's gradient is `constant` where back is NULL. */
 static void NAME(passed)(int64_t rows, int64_t channels, const Y *restrict y, const S *restrict back,
                          const A *restrict constant, const A *restrict factor, const A *restrict offset,
-                         const A *restrict mean, A *restrict sum, A *restrict product, Y *restrict to)
+                         const A *restrict mean, A *restrict sum, A *restrict product)
 {
-    for (int64_t t = 0; t < rows; t++, y += channels, to += channels) {
+    for (int64_t t = 0; t < rows; t++, y += channels)
         if (back)
             for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), slope = LOAD_S(back[t * channels + c]);
-                slope = v * factor[c] + offset[c] > 0 ? slope : 0;
+                A v = LOAD_Y(y[c]), slope = PASSED(v, LOAD_S(back[t * channels + c]));
                 sum[c] += slope;
                 product[c] += slope * (v - mean[c]);
-                to[c] = STORE_Y(slope);
             }
         else
             for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), slope = v * factor[c] + offset[c] > 0 ? constant[c] : 0;
+                A v = LOAD_Y(y[c]), slope = PASSED(v, constant[c]);
                 sum[c] += slope;
                 product[c] += slope * (v - mean[c]);
-                to[c] = STORE_Y(slope);
             }
-    }
 }
 
-/* The way back through batch norm from there, in place. */
-static void NAME(normed_back)(int64_t rows, int64_t channels, const Y *restrict y, const A *restrict factor,
+/* The gradient of y from that, which on the whole is at_mean, and `along` times y around its mean. */
+static void NAME(normed_back)(int64_t rows, int64_t channels, const Y *restrict y, const S *restrict back,
+                              const A *restrict constant, const A *restrict factor, const A *restrict offset,
                               const A *restrict mean, const A *restrict at_mean, const A *restrict along,
                               Y *restrict slope)
 {
     for (int64_t t = 0; t < rows; t++, y += channels, slope += channels)
-        for (int64_t c = 0; c < channels; c++) {
-            A centred = LOAD_Y(y[c]) - mean[c];
-            slope[c] = STORE_Y(factor[c] * (LOAD_Y(slope[c]) - at_mean[c] - centred * along[c]));
-        }
+        if (back)
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_Y(y[c]), own = PASSED(v, LOAD_S(back[t * channels + c]));
+                slope[c] = STORE_Y(factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]));
+            }
+        else
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_Y(y[c]), own = PASSED(v, constant[c]);
+                slope[c] = STORE_Y(factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]));
+            }
 }
+#undef PASSED
 
 /* The way back through that: from the gradient of what it left to that of y, and to those of scale and shift.
 
-   back: (cases, padded_rows, channels), of which the first `length` rows of a case count, or NULL; from_pooled: (cases,
+   back: (cases, padded_rows, channels), of which the first `length` rows of a case count, or NULL; of_pooled: (cases,
    channels). slope: (cases, y_rows, channels), from row `lead` of each case on, zero before and behind. */
 int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t padded_rows,
                     int64_t lead, int64_t stride, const Y *y, const A *scale, const A *shift, const A *mean,
-                    const A *inverse, const S *back, const A *from_pooled, Y *slope, A *of_scale, A *of_shift)
+                    const A *inverse, const S *back, const A *of_pooled, Y *slope, A *of_scale, A *of_shift)
 {
-    int64_t rows = cases * length;
-    A *restrict sum = scratch(channels * (7 * sizeof(A) + 2 * sizeof(double)));
+    int64_t rows = cases * length, n_constant = back ? 0 : cases * channels;
+    A *restrict sum = scratch(channels * (6 * sizeof(A) + 2 * sizeof(double)) + n_constant * sizeof(A));
     if (!sum)
         return 1;
     A *restrict product = sum + channels, *restrict factor = sum + 2 * channels, *restrict offset = sum + 3 * channels;
-    A *restrict at_mean = sum + 4 * channels, *restrict along = sum + 5 * channels, *restrict g = sum + 6 * channels;
-    double *total = (double *)(sum + 7 * channels), *products = total + channels;
+    A *restrict at_mean = sum + 4 * channels, *restrict along = sum + 5 * channels;
+    double *total = (double *)(sum + 6 * channels), *products = total + channels;
+    A *constant = back ? NULL : (A *)(products + channels); /* of each case */
     for (int64_t i = 0; i < n; i++) {
         const A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
         for (int64_t c = 0; c < channels; c++) {
@@ -247,20 +259,16 @@ int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
             total[c] = products[c] = 0;
         }
         for (int64_t b = 0; b < cases; b++) {
-            const Y *restrict values = y + (i * cases + b) * y_rows * channels;
-            Y *restrict out = slope + (i * cases + b) * y_rows * channels;
-            memset(out, 0, lead * channels * sizeof(Y));
-            memset(out + (lead + length) * channels, 0, (y_rows - length - lead) * channels * sizeof(Y));
-            if (!back)
-                for (int64_t c = 0; c < channels; c++)
-                    g[c] = from_pooled[(i * cases + b) * channels + c] / length;
+            int64_t at = i * cases + b;
+            A *from = constant ? constant + b * channels : NULL;
+            for (int64_t c = 0; c < channels && from; c++)
+                from[c] = of_pooled[at * channels + c] / length;
             for (int64_t start = 0; start < length; start += CHUNK) {
-                int64_t end = start + CHUNK < length ? start + CHUNK : length;
-                for (int64_t c = 0; c < channels; c++)
-                    sum[c] = product[c] = 0;
-                const S *from = back ? back + ((i * cases + b) * padded_rows + start) * channels : NULL;
-                NAME(passed)(end - start, channels, values + start * channels, from, g, factor, offset, m, sum, product,
-                             out + (lead + start) * channels);
+                int64_t some = length - start < CHUNK ? length - start : CHUNK;
+                memset(sum, 0, 2 * channels * sizeof(A));
+                NAME(passed)(some, channels, y + (at * y_rows + start) * channels,
+                             back ? back + (at * padded_rows + start) * channels : NULL, from, factor, offset, m, sum,
+                             product);
                 for (int64_t c = 0; c < channels; c++) {
                     total[c] += sum[c];
                     products[c] += product[c];
@@ -273,9 +281,15 @@ int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
             at_mean[c] = total[c] / rows;
             along[c] = products[c] / rows * s[c] * s[c];
         }
-        for (int64_t b = 0; b < cases; b++)
-            NAME(normed_back)(length, channels, y + (i * cases + b) * y_rows * channels, factor, m, at_mean, along,
-                              slope + ((i * cases + b) * y_rows + lead) * channels);
+        for (int64_t b = 0; b < cases; b++) {
+            int64_t at = i * cases + b;
+            Y *to = slope + at * y_rows * channels;
+            memset(to, 0, lead * channels * sizeof(Y));
+            NAME(normed_back)(length, channels, y + at * y_rows * channels,
+                              back ? back + at * padded_rows * channels : NULL, constant ? constant + b * channels : NULL,
+                              factor, offset, m, at_mean, along, to + lead * channels);
+            memset(to + (lead + length) * channels, 0, (y_rows - length - lead) * channels * sizeof(Y));
+        }
     }
     return 0;
 }
