@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -132,6 +135,25 @@ def test_a_step_through_a_block(types: str, sizes: Sizes, compiled: kernels.Torc
     ours, theirs = step(compiled, sizes, types), step(kernels.Torch(), sizes, types)
     for name, value in ours.items():
         near(value, theirs[name], TYPES[types][3])
+
+
+@pytest.mark.parametrize(
+    ("processor", "has"),
+    [("x86-64", "sse2"), ("haswell", "avx2"), ("skylake-avx512", "avx512vl"), ("cooperlake", "avx512_bf16")],
+)
+def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this one can run of what is compiled for them: vectors of other lengths, with and without bfloat16."""
+    by = native.compiler()
+    if by is None or not re.search(rf"\b{has}\b", native.abilities()):
+        pytest.skip(f"no C compiler, or no {has}, here")
+    monkeypatch.setattr(native, "FLAGS", ("-O3", f"-march={processor}"))
+    native.compile_kernels(by, tmp_path / "kernels.so")
+    other = kernels.Native(ctypes.CDLL(str(tmp_path / "kernels.so")))
+    for types, (*_, share) in TYPES.items():
+        for sizes in SIZES:
+            ours, theirs = step(other, sizes, types), step(kernels.Torch(), sizes, types)
+            for name, value in ours.items():
+                near(value, theirs[name], share)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
