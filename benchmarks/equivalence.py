@@ -1,0 +1,87 @@
+"""Whether precisions and engines train to the same accuracies: `python benchmarks/equivalence.py [RESULTS]`.
+
+From records of FCN under fawaz2019: float32 in RESULTS, bfloat16 in RESULTS/bfloat16. For every dataset with jobs of
+both kinds, the verdict of docs/verdict.md on their mean accuracies over seeds, and the one of the mean over datasets:
+bfloat16 against float32, and of float32 the fast engine against the reference loop. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tsfcn import store, verdict
+
+PROTOCOLS = {"fawaz2019": "float32", "fawaz2019[precision=bfloat16]": "bfloat16"}
+PAIRS: dict[tuple[str, str], Callable[[store.Record], str]] = {  # what is compared, and which of the two a record is
+    ("bfloat16", "float32"): lambda record: PROTOCOLS[record["protocol"]],
+    ("fast", "reference"): lambda record: record["engine"] if record["protocol"] == "fawaz2019" else "",
+}
+
+
+def table(records: list[store.Record], one: str, other: str, kind: Callable[[store.Record], str]) -> str:
+    """Return the verdicts on one kind of records against the other."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        found[record["dataset"]][kind(record)].append(record["accuracy"])
+    sizes = {record["dataset"]: record["n_test"] for record in records}
+    rows = [
+        verdict.Given(
+            dataset=name,
+            n_test=sizes[name],
+            accuracy=float(np.mean(each[one])),
+            std=float(np.std(each[one], ddof=1)),
+            n_seeds=len(each[one]),
+            published=float(np.mean(each[other])),
+            published_std=float(np.std(each[other], ddof=1)),
+            published_runs=len(each[other]),
+        )
+        for name, each in sorted(found.items())
+        if min(len(each[one]), len(each[other])) > 1
+    ]
+    if not rows:
+        return f"No dataset has two records of {one} and two of {other}."
+    judged = verdict.judge(rows)
+    lines = [
+        f"| dataset | {one} | seeds | {other} | seeds | difference | 90 % | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row, said in zip(rows, judged.verdicts, strict=True):
+        cells = [
+            *(row.dataset, f"{row.accuracy:.4f}", str(row.n_seeds), f"{row.published:.4f}", str(row.published_runs)),
+            *(f"{said.difference:+.4f}", f"{said.low:+.4f} to {said.high:+.4f}"),
+            said.word if said.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    mean = judged.archive
+    counts = ", ".join(f"{number} {word}" for word, number in judged.counts.items())
+    lines += [
+        "",
+        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.said}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Judge and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    options = parser.parse_args()
+    records = [
+        record
+        for record in [*store.read(options.results), *store.read(options.results / "bfloat16")]
+        if record["status"] == "ok"
+        and record["model"] == "fcn"
+        and record["resample"] == 0
+        and record["protocol"] in PROTOCOLS
+    ]
+    for (one, other), kind in PAIRS.items():
+        print(f"{one} against {other}\n\n{table(records, one, other, kind)}\n")
+
+
+if __name__ == "__main__":
+    main()
