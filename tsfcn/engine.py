@@ -191,32 +191,20 @@ class Step:
         def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
             return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
 
-        # The way back goes through one block at a time: gradients of all blocks share their room.
-        blocks = list(zip(shape.filters, shape.filters[1:], shape.kernels, strict=False))
-        types = [own] + [dtype] * (len(blocks) - 1)
-        rows = [n_cases * (shape.n_timepoints + k - 1) for _, _, k in blocks]
-        inputs = [n * r * n_in for r, (n_in, _, _) in zip(rows, blocks, strict=True)]
-        outputs = [n * r * n_out for r, (_, n_out, _) in zip(rows, blocks, strict=True)]
-        slopes = {
-            of: room(max(each for each, its in zip(outputs, types, strict=True) if its == of), dtype=of)
-            for of in set(types)
-        }
-        back = room(max(inputs[1:], default=0), dtype=dtype)
-        pooled, of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
-        self.blocks: list[kernels.Block] = []
-        for b, ((n_in, n_out, kernel), of) in enumerate(zip(blocks, types, strict=True)):
-            padded, y = (n, n_cases, shape.n_timepoints + kernel - 1, n_in), (n, n_cases, -1, n_out)
-            self.blocks.append(
+        blocks: list[kernels.Block] = []
+        for b, kernel in enumerate(shape.kernels):
+            n_in, n_out, of = shape.filters[b], shape.filters[b + 1], own if b == 0 else dtype
+            rows = shape.n_timepoints + kernel - 1
+            blocks.append(
                 kernels.Block(
                     length=shape.n_timepoints,
                     kernel=kernel,
                     left=models.same_padding(kernel)[0],
-                    padded=room(*padded, dtype=of),
+                    padded=room(n, n_cases, rows, n_in) if b == 0 else None,
                     weights=stack.part[f"conv{b}"],
                     of_weights=stack.gradient[f"conv{b}"],
-                    y=room(outputs[b], dtype=of).view(y),
-                    slope=slopes[of][: outputs[b]].view(y),
-                    back=back[: inputs[b]].view(padded) if b > 0 else room(0),
+                    y=room(n, n_cases, rows, n_out, dtype=of),
+                    back=room(n, n_cases, rows, n_in, dtype=of) if b > 0 else None,
                     scale=stack.part[f"scale{b}"],
                     shift=stack.part[f"shift{b}"],
                     of_scale=stack.gradient[f"scale{b}"],
@@ -229,15 +217,14 @@ class Step:
                     eps=config.bn_eps,
                 )
             )
-        self.forward: list[kernels.Operation] = []
-        self.backward: list[kernels.Operation] = []
-        for b, block in enumerate(self.blocks):
-            last = b == len(blocks) - 1
-            to = None if last else self.blocks[b + 1]
-            self.forward += [by.convolve(block), by.rectify(block, to, pooled if last else None)]
-            back_through = [by.send_back(block, to, of_pooled if last else None), by.to_weights(block)]
-            self.backward = back_through + ([by.to_input(block)] if b > 0 else []) + self.backward
-
+        befores, afters, last = [None, *blocks], [*blocks[1:], None], blocks[-1]
+        pooled, of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
+        self.forward = [by.forward(block, before) for block, before in zip(blocks, befores, strict=False)]
+        self.forward.append(by.pool(last, pooled))
+        self.backward = [
+            by.backward(block, before, after, of_pooled if block is last else None)
+            for block, before, after in zip(blocks, befores, afters, strict=False)
+        ][::-1]
         self.pooled, self.of_pooled, self.features, self.of_features = pooled, of_pooled, pooled, of_pooled
         if shape.cells:
             self.features, self.of_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
@@ -257,7 +244,8 @@ class Step:
         )
         # The padded series of all cases, and where those of a batch are to lie.
         self.series = F.pad(cases.x, models.same_padding(shape.kernels[0]))
-        self.batch = self.blocks[0].padded.view(n * n_cases, -1)
+        assert blocks[0].padded is not None
+        self.batch = blocks[0].padded.view(n * n_cases, -1)
 
     def __call__(self, index: Tensor, masks: Tensor | None) -> None:
         """Fill the stack's gradients for a batch, and add its losses to the total.

@@ -1,17 +1,21 @@
-/* What a training step does, for one processor core: see kernels.py. Matrix products are in products.c, what lies
-   between them is here, in few passes over memory.
+/* What a training step does, for one processor core: see kernels.py.
+
+   A layer takes some hundred rows at a time: its input, batch norm and ReLU of what the layer before left, is made of them
+   in the cache, multiplied (products.c) and forgotten. What all layers leave is stored once for the way back.
 
    Compiled for the processor at hand. This file includes itself once for each combination of types:
 
-     Y   of a convolution's output and of its gradient
-     S   of the next convolution's input and of the gradient of that
+     S   of a layer's operands, of its output y and of the gradient of that
+     B   of the output of the layer before
+     F   of the gradient of the input of the layer that follows
      A   of sums, statistics, weights and everything else
 
-   Arrays are contiguous, channels last. A convolution's input is padded; its output and the gradients have as many rows
-   for each case, `length` of which count. Weights and their gradients lie `stride` values apart from one training to the
-   next. Loops over channels are innermost and independent, so that compilers make vector instructions of them. */
+   Arrays are contiguous, channels last. Each case has length + kernel - 1 rows in a layer's input, which is padded, in its
+   output and in their gradients, so that a batch is one long series; the rows in which a kernel sees two cases are
+   computed too and never looked at. Weights and their gradients lie `stride` values apart from one training to the next.
+   Loops over channels are innermost and independent, so that compilers make vector instructions of them. */
 
-#ifndef NAME
+#ifndef OF
 
 #include <math.h>
 #include <stdint.h>
@@ -43,256 +47,95 @@ static inline bfloat16 round_bfloat16(float value)
 #define CHUNK 128 /* rows that are added up before they go to the total, so that rounding errors stay small */
 
 #include "products.c"
+#define CHUNK_ROWS (1024 / (int64_t)sizeof(S)) /* of a layer's input and slopes that stay in the cache */
 
-#define NAME(function) function##_float32
-#define PAIR 1
-#define UNIT_BITS 32
-#define Y float
-#define LOAD_Y AS_IS
-#define STORE_Y AS_IS
+#define STRETCH 64                             /* channels that are rounded at once */
+
+/* A place for `bytes` behind what has its place already. */
+static size_t place(size_t *total, size_t bytes)
+{
+    size_t at = *total;
+    *total += EVEN(bytes, 64);
+    return at;
+}
+
+#define OF(function) function##_float32
+#define NAME(function) function##_float32_float32_float32
 #define S float
 #define LOAD_S AS_IS
 #define STORE_S AS_IS
+#define B float
+#define LOAD_B AS_IS
+#define F float
+#define LOAD_F AS_IS
 #define A float
-#define ROOT sqrtf
-#define POWER expf
+#define PAIR 1
+#define UNIT_BITS 32
+#define ALONE
 #include "kernels.c"
 
-#define NAME(function) function##_float64
-#define PAIR 1
-#define UNIT_BITS 64
-#define Y double
-#define LOAD_Y AS_IS
-#define STORE_Y AS_IS
+#define OF(function) function##_float64
+#define NAME(function) function##_float64_float64_float64
 #define S double
 #define LOAD_S AS_IS
 #define STORE_S AS_IS
+#define B double
+#define LOAD_B AS_IS
+#define F double
+#define LOAD_F AS_IS
 #define A double
-#define ROOT sqrt
-#define POWER exp
+#define PAIR 1
+#define UNIT_BITS 64
+#define ALONE
 #include "kernels.c"
 
-#define NAME(function) function##_bfloat16
+#define OF(function) function##_bfloat16
+#define NAME(function) function##_bfloat16_bfloat16_bfloat16
+#define S bfloat16
+#define LOAD_S load_bfloat16
+#define STORE_S round_bfloat16
+#define B bfloat16
+#define LOAD_B load_bfloat16
+#define F bfloat16
+#define LOAD_F load_bfloat16
+#define A float
 #define PAIR 2
 #define UNIT_BITS 32
-#define Y bfloat16
-#define LOAD_Y load_bfloat16
-#define STORE_Y round_bfloat16
-#define S bfloat16
-#define LOAD_S load_bfloat16
-#define STORE_S round_bfloat16
-#define A float
-#define ROOT sqrtf
-#define POWER expf
+#define ALONE
 #include "kernels.c"
 
-#define NAME(function) function##_float32_bfloat16
-#define Y float
-#define LOAD_Y AS_IS
-#define STORE_Y AS_IS
+#define OF(function) function##_float32
+#define NAME(function) function##_float32_float32_bfloat16
+#define S float
+#define LOAD_S AS_IS
+#define STORE_S AS_IS
+#define B float
+#define LOAD_B AS_IS
+#define F bfloat16
+#define LOAD_F load_bfloat16
+#define A float
+#define PAIR 1
+#define UNIT_BITS 32
+#include "kernels.c"
+
+#define OF(function) function##_bfloat16
+#define NAME(function) function##_bfloat16_float32_bfloat16
 #define S bfloat16
 #define LOAD_S load_bfloat16
 #define STORE_S round_bfloat16
+#define B float
+#define LOAD_B AS_IS
+#define F bfloat16
+#define LOAD_F load_bfloat16
 #define A float
-#define ROOT sqrtf
-#define POWER expf
+#define PAIR 2
+#define UNIT_BITS 32
 #include "kernels.c"
 
 #else
 
-#ifdef PAIR
+#ifdef ALONE /* functions of S and A only, once for each */
 #include "products.c"
-#endif
-
-/* The mean of some rows of y, and the sum of squares around it. */
-static void NAME(observed)(int64_t rows, int64_t channels, const Y *restrict y, A *restrict mean, A *restrict square)
-{
-    for (int64_t c = 0; c < channels; c++)
-        mean[c] = square[c] = 0;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < channels; c++)
-            mean[c] += LOAD_Y(y[r * channels + c]);
-    for (int64_t c = 0; c < channels; c++)
-        mean[c] /= rows;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < channels; c++) {
-            A off = LOAD_Y(y[r * channels + c]) - mean[c];
-            square[c] += off * off;
-        }
-}
-
-/* Batch norm with the statistics of the batch, and ReLU. For each of n trainings, y: (cases, y_rows, channels), of which
-   the first `length` rows of a case count.
-
-   Moves the running statistics, and leaves the batch's mean and 1 / sqrt(variance + eps), (n, channels) each. The
-   outcome goes to `padded`, (cases, padded_rows, channels), from row `left` of each case on; the others are not touched.
-   Without a next convolution, padded is NULL and the mean over the timepoints goes to `pooled`, (cases, channels).
-   Returns 0, or 1 where memory is short. */
-int NAME(rectified)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t padded_rows,
-                    int64_t left, int64_t stride, const Y *y, const A *scale, const A *shift, A *running_mean,
-                    A *running_variance, A *mean, A *inverse, S *padded, A *pooled, double momentum, double eps)
-{
-    A *restrict sum = scratch(channels * (4 * sizeof(A) + 2 * sizeof(double)));
-    if (!sum)
-        return 1;
-    A *restrict square = sum + channels, *restrict factor = sum + 2 * channels, *restrict offset = sum + 3 * channels;
-    double *restrict centre = (double *)(sum + 4 * channels), *restrict squares = centre + channels;
-    for (int64_t i = 0; i < n; i++) {
-        const Y *restrict values = y + i * cases * y_rows * channels;
-        A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
-        for (int64_t c = 0; c < channels; c++)
-            centre[c] = squares[c] = 0;
-        double seen = 0; /* rows; those to come join them as in Chan, Golub and LeVeque 1983 */
-        for (int64_t b = 0; b < cases; b++)
-            for (int64_t start = 0; start < length; start += CHUNK) {
-                int64_t some = length - start < CHUNK ? length - start : CHUNK;
-                NAME(observed)(some, channels, values + (b * y_rows + start) * channels, sum, square);
-                double share = some / (seen + some);
-                for (int64_t c = 0; c < channels; c++) {
-                    double off = sum[c] - centre[c];
-                    centre[c] += off * share;
-                    squares[c] += square[c] + off * off * seen * share;
-                }
-                seen += some;
-            }
-        for (int64_t c = 0; c < channels; c++) {
-            A *its_mean = running_mean + i * channels + c, *its_variance = running_variance + i * channels + c;
-            m[c] = centre[c];
-            s[c] = 1 / sqrt(squares[c] / seen + eps);
-            *its_mean += momentum * (centre[c] - *its_mean);
-            *its_variance += momentum * (squares[c] / (seen - 1) - *its_variance);
-        }
-        for (int64_t c = 0; c < channels; c++) {
-            factor[c] = scale[i * stride + c] * s[c];
-            offset[c] = shift[i * stride + c] - m[c] * factor[c];
-        }
-        for (int64_t b = 0; b < cases; b++) {
-            const Y *restrict from = values + b * y_rows * channels;
-            if (padded) {
-                S *restrict to = padded + ((i * cases + b) * padded_rows + left) * channels;
-                for (int64_t t = 0; t < length; t++)
-                    for (int64_t c = 0; c < channels; c++) {
-                        A value = LOAD_Y(from[t * channels + c]) * factor[c] + offset[c];
-                        to[t * channels + c] = STORE_S(value < 0 ? 0 : value);
-                    }
-            } else {
-                A *restrict to = pooled + (i * cases + b) * channels;
-                for (int64_t c = 0; c < channels; c++)
-                    sum[c] = 0;
-                for (int64_t t = 0; t < length; t++)
-                    for (int64_t c = 0; c < channels; c++) {
-                        A value = LOAD_Y(from[t * channels + c]) * factor[c] + offset[c];
-                        sum[c] += value < 0 ? 0 : value;
-                    }
-                for (int64_t c = 0; c < channels; c++)
-                    to[c] = sum[c] / length;
-            }
-        }
-    }
-    return 0;
-}
-
-/* The gradient of an outcome, where that is positive. */
-#define PASSED(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
-
-/* Adds up the gradients that pass, and those times y around its mean. A row's gradient is `constant` where back is NULL. */
-static void NAME(passed)(int64_t rows, int64_t channels, const Y *restrict y, const S *restrict back,
-                         const A *restrict constant, const A *restrict factor, const A *restrict offset,
-                         const A *restrict mean, A *restrict sum, A *restrict product)
-{
-    for (int64_t t = 0; t < rows; t++, y += channels)
-        if (back)
-            for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), slope = PASSED(v, LOAD_S(back[t * channels + c]));
-                sum[c] += slope;
-                product[c] += slope * (v - mean[c]);
-            }
-        else
-            for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), slope = PASSED(v, constant[c]);
-                sum[c] += slope;
-                product[c] += slope * (v - mean[c]);
-            }
-}
-
-/* The gradient of y from that, which on the whole is at_mean, and `along` times y around its mean. */
-static void NAME(normed_back)(int64_t rows, int64_t channels, const Y *restrict y, const S *restrict back,
-                              const A *restrict constant, const A *restrict factor, const A *restrict offset,
-                              const A *restrict mean, const A *restrict at_mean, const A *restrict along,
-                              Y *restrict slope)
-{
-    for (int64_t t = 0; t < rows; t++, y += channels, slope += channels)
-        if (back)
-            for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), own = PASSED(v, LOAD_S(back[t * channels + c]));
-                slope[c] = STORE_Y(factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]));
-            }
-        else
-            for (int64_t c = 0; c < channels; c++) {
-                A v = LOAD_Y(y[c]), own = PASSED(v, constant[c]);
-                slope[c] = STORE_Y(factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]));
-            }
-}
-#undef PASSED
-
-/* The way back through that: from the gradient of what it left to that of y, and to those of scale and shift.
-
-   back: (cases, padded_rows, channels), of which the first `length` rows of a case count, or NULL; of_pooled: (cases,
-   channels). slope: (cases, y_rows, channels), from row `lead` of each case on, zero before and behind. */
-int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t padded_rows,
-                    int64_t lead, int64_t stride, const Y *y, const A *scale, const A *shift, const A *mean,
-                    const A *inverse, const S *back, const A *of_pooled, Y *slope, A *of_scale, A *of_shift)
-{
-    int64_t rows = cases * length, n_constant = back ? 0 : cases * channels;
-    A *restrict sum = scratch(channels * (6 * sizeof(A) + 2 * sizeof(double)) + n_constant * sizeof(A));
-    if (!sum)
-        return 1;
-    A *restrict product = sum + channels, *restrict factor = sum + 2 * channels, *restrict offset = sum + 3 * channels;
-    A *restrict at_mean = sum + 4 * channels, *restrict along = sum + 5 * channels;
-    double *total = (double *)(sum + 6 * channels), *products = total + channels;
-    A *constant = back ? NULL : (A *)(products + channels); /* of each case */
-    for (int64_t i = 0; i < n; i++) {
-        const A *restrict m = mean + i * channels, *restrict s = inverse + i * channels;
-        for (int64_t c = 0; c < channels; c++) {
-            factor[c] = scale[i * stride + c] * s[c];
-            offset[c] = shift[i * stride + c] - m[c] * factor[c];
-            total[c] = products[c] = 0;
-        }
-        for (int64_t b = 0; b < cases; b++) {
-            int64_t at = i * cases + b;
-            A *from = constant ? constant + b * channels : NULL;
-            for (int64_t c = 0; c < channels && from; c++)
-                from[c] = of_pooled[at * channels + c] / length;
-            for (int64_t start = 0; start < length; start += CHUNK) {
-                int64_t some = length - start < CHUNK ? length - start : CHUNK;
-                memset(sum, 0, 2 * channels * sizeof(A));
-                NAME(passed)(some, channels, y + (at * y_rows + start) * channels,
-                             back ? back + (at * padded_rows + start) * channels : NULL, from, factor, offset, m, sum,
-                             product);
-                for (int64_t c = 0; c < channels; c++) {
-                    total[c] += sum[c];
-                    products[c] += product[c];
-                }
-            }
-        }
-        for (int64_t c = 0; c < channels; c++) {
-            of_shift[i * stride + c] = total[c];
-            of_scale[i * stride + c] = products[c] * s[c];
-            at_mean[c] = total[c] / rows;
-            along[c] = products[c] / rows * s[c] * s[c];
-        }
-        for (int64_t b = 0; b < cases; b++) {
-            int64_t at = i * cases + b;
-            Y *to = slope + at * y_rows * channels;
-            memset(to, 0, lead * channels * sizeof(Y));
-            NAME(normed_back)(length, channels, y + at * y_rows * channels,
-                              back ? back + at * padded_rows * channels : NULL, constant ? constant + b * channels : NULL,
-                              factor, offset, m, at_mean, along, to + lead * channels);
-            memset(to + (lead + length) * channels, 0, (y_rows - length - lead) * channels * sizeof(Y));
-        }
-    }
-    return 0;
-}
 
 #if PAIR == 1
 /* Softmax, cross-entropy and the way back. For each of n trainings, features: (cases, width); head: (width, classes) and
@@ -300,7 +143,7 @@ int NAME(sent_back)(int64_t n, int64_t cases, int64_t length, int64_t channels, 
 
    index: of each case of each training among all, (n, cases), whose classes are y and whose losses are multiplied by
    `weight`, or are not where that is NULL. The losses are added to total, (n). Returns 0, or 1 where memory is short. */
-int NAME(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64_t stride, const A *features,
+int OF(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64_t stride, const A *features,
                  const A *head, const A *bias, const int64_t *y, const A *weight, A *of_features, A *of_head, A *of_bias,
                  double *total, const int64_t *index)
 {
@@ -320,7 +163,7 @@ int NAME(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64
             for (int64_t k = 1; k < classes; k++)
                 most = slope[k] > most ? slope[k] : most;
             for (int64_t k = 0; k < classes; k++) {
-                slope[k] = POWER(slope[k] - most);
+                slope[k] = exp(slope[k] - most);
                 sum += slope[k];
             }
             total[i] += share * (A)(log(sum) + most - right);
@@ -344,7 +187,7 @@ int NAME(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64
 /* A step of Adam on the `count` weights of each of n trainings.
 
    rates: of each training, with the correction of the first moment's bias; root: the root of that of the second's. */
-int NAME(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const A *gradient, const double *rates,
+int OF(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const A *gradient, const double *rates,
                double beta1, double beta2, double root, double eps)
 {
     A keep = beta1, take = 1 - beta1, keep2 = beta2, take2 = 1 - beta2, scale = 1 / root, least = eps;
@@ -355,24 +198,327 @@ int NAME(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const 
         for (int64_t p = 0; p < count; p++) {
             m[p] = keep * m[p] + take * g[p];
             v[p] = keep2 * v[p] + take2 * g[p] * g[p];
-            w[p] -= rate * m[p] / (ROOT(v[p]) * scale + least);
+            w[p] -= rate * m[p] / ((A)sqrt(v[p]) * scale + least);
         }
     }
     return 0;
 }
 #endif
 
+/* The mean of some rows of y, and the sum of squares around it. */
+static void OF(observed)(int64_t rows, int64_t channels, const S *restrict y, A *restrict mean, A *restrict square)
+{
+    for (int64_t c = 0; c < channels; c++)
+        mean[c] = square[c] = 0;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < channels; c++)
+            mean[c] += LOAD_S(y[r * channels + c]);
+    for (int64_t c = 0; c < channels; c++)
+        mean[c] /= rows;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < channels; c++) {
+            A off = LOAD_S(y[r * channels + c]) - mean[c];
+            square[c] += off * off;
+        }
+}
+
+/* The mean over the timepoints of what batch norm and ReLU make of y (cases, y_rows, channels), of which the first `length`
+   rows of a case count: pooled, (cases, channels). Returns 0, or 1 where memory is short. */
+int OF(pooled)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t stride, const S *y,
+               const A *scale, const A *shift, const A *mean, const A *inverse, A *pooled)
+{
+    A *restrict sum = scratch(3 * channels * sizeof(A));
+    if (!sum)
+        return 1;
+    A *restrict factor = sum + channels, *restrict offset = factor + channels;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t c = 0; c < channels; c++) {
+            factor[c] = scale[i * stride + c] * inverse[i * channels + c];
+            offset[c] = shift[i * stride + c] - mean[i * channels + c] * factor[c];
+        }
+        for (int64_t b = 0; b < cases; b++) {
+            const S *restrict from = y + (i * cases + b) * y_rows * channels;
+            for (int64_t c = 0; c < channels; c++)
+                sum[c] = 0;
+            for (int64_t t = 0; t < length; t++)
+                for (int64_t c = 0; c < channels; c++) {
+                    A value = LOAD_S(from[t * channels + c]) * factor[c] + offset[c];
+                    sum[c] += value < 0 ? 0 : value;
+                }
+            for (int64_t c = 0; c < channels; c++)
+                pooled[(i * cases + b) * channels + c] = sum[c] / length;
+        }
+    }
+    return 0;
+}
+#endif
+
+/* A row of batch norm and ReLU. */
+static void NAME(outcome)(int64_t channels, const B *restrict from, const A *restrict factor, const A *restrict offset,
+                          S *restrict to)
+{
+    for (int64_t start = 0; start < channels; start += STRETCH) {
+        int64_t some = channels - start < STRETCH ? channels - start : STRETCH;
+        A values[STRETCH];
+        for (int64_t j = 0, c = start; j < some; j++, c++) {
+            A value = LOAD_B(from[c]) * factor[c] + offset[c];
+            values[j] = value < 0 ? 0 : value;
+        }
+        OF(put)(values, some, to + start);
+    }
+}
+
+/* The padded input of a layer, rows `start` to `end` of all cases, from what the layer before left. */
+static void NAME(seen)(int64_t start, int64_t end, int64_t length, int64_t rows, int64_t left, int64_t before_rows,
+                       int64_t channels, const B *before, const A *factor, const A *offset, S *to)
+{
+    int64_t b = start / rows, t = start % rows - left;
+    for (int64_t r = start; r < end; r++, to += channels) {
+        if (t >= 0 && t < length)
+            NAME(outcome)(channels, before + (b * before_rows + t) * channels, factor, offset, to);
+        else
+            memset(to, 0, channels * sizeof(S));
+        if (++t == rows - left) {
+            t = -left;
+            b++;
+        }
+    }
+}
+
+/* A layer: y (cases, length + kernel - 1, c_out), of which the first `length` rows of a case count, from its input, which
+   is padded by `left` rows before a case, and weights (c_out, kernel, c_in).
+
+   The input is `padded`, (cases, length + kernel - 1, c_in); or where that is NULL, made of what the layer before left,
+   (cases, before_rows, c_in), by the batch norm of which four arrays (c_in) are given. Leaves the mean of y and
+   1 / sqrt(variance + eps), (n, c_out) each, and moves the running statistics. Returns 0, or 1 where memory is short. */
+int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel, int64_t left,
+                  int64_t before_rows, int64_t stride, const S *padded, const B *before, const A *before_scale,
+                  const A *before_shift, const A *before_mean, const A *before_inverse, const A *weights, S *y, A *mean,
+                  A *inverse, A *running_mean, A *running_variance, double momentum, double eps)
+{
+    int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_in;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = EVEN(CHUNK_ROWS, ROWS), behind = ROWS * c_in + DEPTH;
+    size_t total = 0;
+    size_t at_panels = place(&total, EVEN(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
+    size_t at_memory = place(&total, c_out * depth * sizeof(S));
+    size_t at_edge = place(&total, (ROWS * c_in + TO_DEPTH(depth)) * sizeof(S));
+    size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * sizeof(S));
+    size_t at_norm = place(&total, 2 * c_in * sizeof(A)), at_sums = place(&total, 2 * c_out * sizeof(A));
+    size_t at_totals = place(&total, 2 * c_out * sizeof(double));
+    char *memory = scratch(total);
+    if (!memory)
+        return 1;
+    S *panels = (S *)(memory + at_panels), *edge = (S *)(memory + at_edge), *seen = (S *)(memory + at_seen);
+    A *restrict factor = (A *)(memory + at_norm), *restrict offset = factor + c_in;
+    A *restrict sum = (A *)(memory + at_sums), *restrict square = sum + c_out;
+    double *restrict centre = (double *)(memory + at_totals), *restrict squares = centre + c_out;
+    for (int64_t i = 0; i < n; i++) {
+        OF(panels_of)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
+        for (int64_t c = 0; c < c_in && !padded; c++) {
+            factor[c] = before_scale[i * stride + c] * before_inverse[i * c_in + c];
+            offset[c] = before_shift[i * stride + c] - before_mean[i * c_in + c] * factor[c];
+        }
+        for (int64_t c = 0; c < c_out; c++)
+            centre[c] = squares[c] = 0;
+        double counted = 0; /* rows; those to come join them as in Chan, Golub and LeVeque 1983 */
+        S *its_y = y + i * cases * rows * c_out;
+        for (int64_t start = 0; start < last; start += chunk) {
+            int64_t end = start + chunk < last ? start + chunk : last;
+            if (padded)
+                OF(product)(end - start, c_out, depth, padded + (i * cases * rows + start) * c_in, c_in,
+                            (cases * rows - start) * c_in, panels, next_panel, edge, its_y + start * c_out, NULL, c_out);
+            else {
+                int64_t some = end - start + kernel - 1;
+                NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
+                           before + i * cases * before_rows * c_in, factor, offset, seen);
+                memset(seen + some * c_in, 0, behind * sizeof(S));
+                OF(product)(end - start, c_out, depth, seen, c_in, some * c_in + behind, panels, next_panel, edge,
+                            its_y + start * c_out, NULL, c_out);
+            }
+            for (int64_t r = start, some; r < end; r += some) { /* as far as a case reaches, and sums stay small */
+                int64_t t = r % rows;
+                some = rows - t;
+                if (t >= length)
+                    continue;
+                some = end - r < length - t ? end - r : length - t;
+                some = some < CHUNK ? some : CHUNK;
+                OF(observed)(some, c_out, its_y + r * c_out, sum, square);
+                double share = some / (counted + some);
+                for (int64_t c = 0; c < c_out; c++) {
+                    double off = sum[c] - centre[c];
+                    centre[c] += off * share;
+                    squares[c] += square[c] + off * off * counted * share;
+                }
+                counted += some;
+            }
+        }
+        for (int64_t c = 0; c < c_out; c++) {
+            A *its_mean = running_mean + i * c_out + c, *its_variance = running_variance + i * c_out + c;
+            mean[i * c_out + c] = centre[c];
+            inverse[i * c_out + c] = 1 / sqrt(squares[c] / counted + eps);
+            *its_mean += momentum * (centre[c] - *its_mean);
+            *its_variance += momentum * (squares[c] / (counted - 1) - *its_variance);
+        }
+    }
+    return 0;
+}
+
+/* The gradient of an outcome, where that is positive. */
+#define PASSED(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
+
+/* Adds up the gradients that pass, and those times y around its mean. A row's gradient is `constant` where back is NULL. */
+static void NAME(passed)(int64_t rows, int64_t channels, const S *restrict y, const F *restrict back,
+                         const A *restrict constant, const A *restrict factor, const A *restrict offset,
+                         const A *restrict mean, A *restrict sum, A *restrict product)
+{
+    for (int64_t t = 0; t < rows; t++, y += channels)
+        if (back)
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_S(y[c]), slope = PASSED(v, LOAD_F(back[t * channels + c]));
+                sum[c] += slope;
+                product[c] += slope * (v - mean[c]);
+            }
+        else
+            for (int64_t c = 0; c < channels; c++) {
+                A v = LOAD_S(y[c]), slope = PASSED(v, constant[c]);
+                sum[c] += slope;
+                product[c] += slope * (v - mean[c]);
+            }
+}
+
+/* A row of the gradient of y from that, which on the whole is at_mean, and `along` times y around its mean. */
+static void NAME(normed_back)(int64_t channels, const S *restrict y, const F *restrict back, const A *restrict constant,
+                              const A *restrict factor, const A *restrict offset, const A *restrict mean,
+                              const A *restrict at_mean, const A *restrict along, S *restrict slope)
+{
+    for (int64_t start = 0; start < channels; start += STRETCH) {
+        int64_t some = channels - start < STRETCH ? channels - start : STRETCH;
+        A values[STRETCH];
+        if (back)
+            for (int64_t j = 0, c = start; j < some; j++, c++) {
+                A v = LOAD_S(y[c]), own = PASSED(v, LOAD_F(back[c]));
+                values[j] = factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]);
+            }
+        else
+            for (int64_t j = 0, c = start; j < some; j++, c++) {
+                A v = LOAD_S(y[c]), own = PASSED(v, constant[c]);
+                values[j] = factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]);
+            }
+        OF(put)(values, some, slope + start);
+    }
+}
+#undef PASSED
+
+/* The way back through a layer, all as in `forward`: the gradients of its batch norm, (c_out) each, of its weights and,
+   unless `back` is NULL, of its input: back (cases, length + kernel - 1, c_in), of which the first `length` rows of a case
+   count. It begins at the gradient of the input of the layer that follows, from (cases, after_rows, c_out), or where that
+   is NULL at that of the mean over time, of_pooled (cases, c_out). Returns 0, or 1 where memory is short. */
+int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel, int64_t left,
+                   int64_t before_rows, int64_t after_rows, int64_t stride, const S *padded, const B *before,
+                   const A *before_scale, const A *before_shift, const A *before_mean, const A *before_inverse,
+                   const A *weights, const S *y, const A *scale, const A *shift, const A *mean, const A *inverse,
+                   const F *from, const A *of_pooled, A *of_scale, A *of_shift, A *of_weights, S *back)
+{
+    int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_out, lead = kernel - 1 - left;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = EVEN(CHUNK_ROWS, ROWS), behind = ROWS * c_out + DEPTH;
+    size_t total = 0;
+    size_t at_panels = place(&total, back ? EVEN(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S) : 0);
+    size_t at_memory = place(&total, back ? EVEN(2 * depth * c_in + 2, 64) * sizeof(S) : 0);
+    size_t at_added = place(&total, OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
+    size_t at_seen = place(&total, padded ? 0 : (chunk + kernel) * c_in * sizeof(S));
+    size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * sizeof(S));
+    size_t at_norm = place(&total, (2 * c_in + 6 * c_out) * sizeof(A));
+    size_t at_totals = place(&total, 2 * c_out * sizeof(double));
+    size_t at_constant = place(&total, from ? 0 : cases * c_out * sizeof(A));
+    char *memory = scratch(total);
+    if (!memory)
+        return 1;
+    S *panels = (S *)(memory + at_panels), *seen = (S *)(memory + at_seen), *slope = (S *)(memory + at_slope);
+    A *restrict before_factor = (A *)(memory + at_norm), *restrict before_offset = before_factor + c_in;
+    A *restrict factor = before_offset + c_in, *restrict offset = factor + c_out, *restrict sum = offset + c_out;
+    A *restrict product = sum + c_out, *restrict at_mean = product + c_out, *restrict along = at_mean + c_out;
+    double *restrict sums = (double *)(memory + at_totals), *restrict products = sums + c_out;
+    A *constant = (A *)(memory + at_constant); /* of each case */
+    for (int64_t i = 0; i < n; i++) {
+        const S *its_y = y + i * cases * rows * c_out;
+        const F *its_from = from ? from + i * cases * after_rows * c_out : NULL;
+        const A *m = mean + i * c_out, *s = inverse + i * c_out;
+        for (int64_t c = 0; c < c_in && !padded; c++) {
+            before_factor[c] = before_scale[i * stride + c] * before_inverse[i * c_in + c];
+            before_offset[c] = before_shift[i * stride + c] - before_mean[i * c_in + c] * before_factor[c];
+        }
+        for (int64_t c = 0; c < c_out; c++) {
+            factor[c] = scale[i * stride + c] * s[c];
+            offset[c] = shift[i * stride + c] - m[c] * factor[c];
+            sums[c] = products[c] = 0;
+        }
+        for (int64_t b = 0; b < cases; b++) {
+            for (int64_t c = 0; c < c_out && !from; c++)
+                constant[b * c_out + c] = of_pooled[(i * cases + b) * c_out + c] / length;
+            for (int64_t start = 0; start < length; start += CHUNK) {
+                int64_t some = length - start < CHUNK ? length - start : CHUNK;
+                memset(sum, 0, 2 * c_out * sizeof(A));
+                NAME(passed)(some, c_out, its_y + (b * rows + start) * c_out,
+                             from ? its_from + (b * after_rows + start) * c_out : NULL, constant + b * c_out, factor,
+                             offset, m, sum, product);
+                for (int64_t c = 0; c < c_out; c++) {
+                    sums[c] += sum[c];
+                    products[c] += product[c];
+                }
+            }
+        }
+        for (int64_t c = 0; c < c_out; c++) {
+            of_shift[i * stride + c] = sums[c];
+            of_scale[i * stride + c] = products[c] * s[c];
+            at_mean[c] = sums[c] / (cases * length);
+            along[c] = products[c] / (cases * length) * s[c] * s[c];
+        }
+        if (back)
+            OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
+        A *gradient = of_weights + i * stride;
+        memset(gradient, 0, kernel * c_in * c_out * sizeof(A));
+        for (int64_t start = 0; start < last; start += chunk) {
+            int64_t end = start + chunk < last ? start + chunk : last, some = end - start + kernel - 1;
+            int64_t b = start / rows, t = start % rows - lead; /* slopes: zero but for `length` rows of each case */
+            for (int64_t r = 0; r < some; r++) {
+                if (t >= 0 && t < length)
+                    NAME(normed_back)(c_out, its_y + (b * rows + t) * c_out,
+                                      from ? its_from + (b * after_rows + t) * c_out : NULL, constant + b * c_out,
+                                      factor, offset, m, at_mean, along, slope + r * c_out);
+                else
+                    memset(slope + r * c_out, 0, c_out * sizeof(S));
+                if (++t == rows - lead) {
+                    t = -lead;
+                    b++;
+                }
+            }
+            memset(slope + some * c_out, 0, behind * sizeof(S));
+            if (back)
+                OF(product)(end - start, c_in, depth, slope, c_out, some * c_out + behind, panels, next_panel, slope,
+                            back + (i * cases * rows + start) * c_in, NULL, c_in);
+            const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
+            if (!padded)
+                NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
+                           before + i * cases * before_rows * c_in, before_factor, before_offset, seen);
+            OF(add_to)(gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
+                       (S *)(memory + at_added));
+        }
+    }
+    return 0;
+}
+
+#undef OF
 #undef NAME
-#undef PAIR
-#undef UNIT_BITS
-#undef Y
-#undef LOAD_Y
-#undef STORE_Y
 #undef S
 #undef LOAD_S
 #undef STORE_S
+#undef B
+#undef LOAD_B
+#undef F
+#undef LOAD_F
 #undef A
-#undef ROOT
-#undef POWER
+#undef PAIR
+#undef UNIT_BITS
+#undef ALONE
 
 #endif

@@ -1,12 +1,10 @@
 """What a step of the fast engine consists of, twice: in C for one processor core, in torch for any device.
 
-    convolve      a block's padded input -> what its convolution makes of it
-    rectify       that -> the next block's padded input, or the mean over time: batch norm and ReLU
-    score         features -> the loss, and its gradients as far as the features
-    send_back     the way back through batch norm and ReLU
-    to_weights    the gradient of a convolution's weights
-    to_input      the gradient of its input
-    adam          a step of the optimiser
+    forward    a convolution, of a series or of what batch norm and ReLU make of the convolution before
+    pool       the mean over time of what batch norm and ReLU make of the last one
+    score      features -> the loss, and its gradients as far as the features
+    backward   the gradients of a block, from the way back through its batch norm and ReLU to its input
+    adam       a step of the optimiser
 
 Each returns an operation on memory that stays where it is, to be done step after step. `Native` has them in C
 (kernels.c and products.c, which native.py compiles), `Torch` does the same by torch's own operations, up to rounding.
@@ -21,29 +19,35 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tsfcn import native
+
+KINDS = (  # of what functions of the C are for: one type, or those of a block, of the one before and of the one after
+    *("float32", "float64", "float32_float32_float32", "float64_float64_float64", "bfloat16_bfloat16_bfloat16"),
+    *("bfloat16", "float32_float32_bfloat16", "bfloat16_float32_bfloat16"),
+)
 
 Operation = Callable[[], None]
 Score = Callable[[Tensor], None]  # of the cases' numbers among all, int64 (n, n_cases)
 
 
 class Block(NamedTuple):
-    """A block of n trainings: convolution without bias, batch norm, ReLU; and the memory that a batch needs there.
+    """A block of n trainings: convolution without bias, batch norm, ReLU; and what it leaves of a batch.
 
-    Each case has length + kernel - 1 rows: in its padded input, in the convolution's output, and in their gradients.
+    Each case has length + kernel - 1 rows: in the input, which is padded, in y and in their gradients. What batch norm
+    and ReLU make of y is not kept.
     """
 
     length: int  # timepoints
     kernel: int
     left: int  # rows of padding before a case's own
-    padded: Tensor  # (n, n_cases, rows, c_in); zero outside a case
+    padded: Tensor | None  # (n, n_cases, rows, c_in): the input, zero outside a case; None: made of the block before
     weights: Tensor  # (n, c_out, kernel * c_in)
     of_weights: Tensor  # gradient
-    y: Tensor  # (n, n_cases, rows, c_out); the first `length` rows count
-    slope: Tensor  # gradient of y, from row `lead` on; zero before and behind
-    back: Tensor  # gradient of the input: as padded; the first `length` rows count
+    y: Tensor  # of the convolution, (n, n_cases, rows, c_out); the first `length` rows count
+    back: Tensor | None  # gradient of the input, (n, n_cases, rows, c_in), likewise; None: of no use
     scale: Tensor  # of batch norm, (n, c_out), as all that follows
     shift: Tensor
     of_scale: Tensor
@@ -56,15 +60,15 @@ class Block(NamedTuple):
     eps: float
 
     @property
-    def lead(self) -> int:
-        """How many rows of zeros come before a case's own in `slope`."""
-        return self.kernel - 1 - self.left
+    def sizes(self) -> tuple[int, ...]:
+        """n, n_cases, length, c_in, c_out, kernel, left."""
+        n, n_cases, _, c_out = self.y.shape
+        return n, n_cases, self.length, self.weights.shape[2] // self.kernel, c_out, self.kernel, self.left
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """n, n_cases, length, c_in, c_out, kernel."""
-        n, n_cases, _, c_in = self.padded.shape
-        return n, n_cases, self.length, c_in, self.y.shape[3], self.kernel
+    def norm(self) -> tuple[Tensor, ...]:
+        """What makes batch norm of y."""
+        return self.scale, self.shift, self.mean, self.inverse
 
 
 class Head(NamedTuple):
@@ -104,44 +108,45 @@ def windows(rows: Tensor, length: int, kernel: int) -> Tensor:
 class Torch:
     """By torch's operations, on any device."""
 
-    def convolve(self, block: Block) -> Operation:
-        """Return what fills y from padded and weights."""
+    @staticmethod
+    def normed(block: Block, i: int) -> Tensor:
+        """Return what batch norm makes of y in training i, (n_cases, length, c_out), float."""
+        scale, shift, mean, inverse = (part[i] for part in block.norm)
+        factor = scale * inverse
+        return block.y[i, :, : block.length] * factor + (shift - mean * factor)
+
+    def padded(self, block: Block, before: Block | None, i: int) -> Tensor:
+        """Return the padded input of a block in training i, (n_cases, rows, c_in)."""
+        if before is None:
+            assert block.padded is not None
+            return block.padded[i]
+        own = torch.relu(self.normed(before, i)).to(block.y.dtype)
+        return F.pad(own, (0, 0, block.left, block.kernel - 1 - block.left))
+
+    def forward(self, block: Block, before: Block | None) -> Operation:
+        """Return what fills y, mean and inverse, and moves the running statistics."""
 
         def run() -> None:
-            n, n_cases, length, _, c_out, kernel = block.sizes
+            n, n_cases, length, _, c_out, kernel, _ = block.sizes
             for i in range(n):
-                weights = block.weights[i].to(block.padded.dtype)
-                y = windows(block.padded[i], length, kernel) @ weights.T
+                seen = windows(self.padded(block, before, i), length, kernel)
+                y = seen @ block.weights[i].to(seen.dtype).T
                 block.y[i, :, :length] = y.view(n_cases, length, c_out)
+                y = y.to(block.mean.dtype)
+                variance, mean = torch.var_mean(y, dim=0, correction=0)
+                block.mean[i].copy_(mean)
+                block.inverse[i].copy_((variance + block.eps).rsqrt())
+                block.running_mean[i].lerp_(mean, block.momentum)
+                block.running_variance[i].lerp_(variance * (len(y) / (len(y) - 1)), block.momentum)
 
         return run
 
-    def rectify(self, block: Block, to: Block | None, pooled: Tensor | None) -> Operation:
-        """Return what fills mean and inverse, moves the running statistics, and fills the input of block `to`.
-
-        Without such a block it fills pooled, (n, n_cases, c_out), the mean over time.
-        """
+    def pool(self, block: Block, pooled: Tensor) -> Operation:
+        """Return what fills pooled, (n, n_cases, c_out)."""
 
         def run() -> None:
-            n, n_cases, length, _, c_out, _ = block.sizes
-            for i in range(n):
-                out, mean, inverse = torch.native_batch_norm(
-                    block.y[i, :, :length].reshape(-1, c_out),
-                    block.scale[i],
-                    block.shift[i],
-                    block.running_mean[i],
-                    block.running_variance[i],
-                    True,
-                    block.momentum,
-                    block.eps,
-                )
-                block.mean[i].copy_(mean)
-                block.inverse[i].copy_(inverse)
-                out = torch.relu_(out).view(n_cases, length, c_out)
-                if to is not None:
-                    to.padded[i, :, to.left : to.left + length] = out
-                if pooled is not None:
-                    pooled[i].copy_(out.mean(1, dtype=pooled.dtype))
+            for i in range(len(pooled)):
+                pooled[i].copy_(torch.relu(self.normed(block, i)).mean(dim=1))
 
         return run
 
@@ -165,60 +170,35 @@ class Torch:
 
         return run
 
-    def send_back(self, block: Block, to: Block | None, of_pooled: Tensor | None) -> Operation:
-        """Return what fills slope, of_scale and of_shift from the gradient of block `to`'s input, or that of pooled."""
+    def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
+        """Return what fills of_scale, of_shift, of_weights and back.
+
+        It begins at the gradient of the input of block `after`, or where there is none at that of pooled.
+        """
 
         def run() -> None:
-            n, n_cases, length, _, c_out, _ = block.sizes
+            n, n_cases, length, c_in, c_out, kernel, left = block.sizes
             for i in range(n):
-                if to is not None:
-                    back = to.back[i, :, :length].to(block.mean.dtype)
+                if after is not None:
+                    assert after.back is not None
+                    back = after.back[i, :, :length].to(block.mean.dtype)
                 else:
                     assert of_pooled is not None
-                    back = (of_pooled[i] / length).unsqueeze(1).expand(n_cases, length, c_out)
-                y = block.y[i, :, :length]
-                factor = block.scale[i] * block.inverse[i]
-                passed = y * factor + (block.shift[i] - block.mean[i] * factor) > 0
-                found = torch.ops.aten.native_batch_norm_backward(
-                    (back * passed).to(y.dtype).reshape(-1, c_out),
-                    y.reshape(-1, c_out),
-                    block.scale[i],
-                    block.running_mean[i],
-                    block.running_variance[i],
-                    block.mean[i],
-                    block.inverse[i],
-                    True,
-                    block.eps,
-                    [True] * 3,
-                )
-                block.slope[i] = 0
-                block.slope[i, :, block.lead : block.lead + length] = found[0].view(n_cases, length, c_out)
-                block.of_scale[i].copy_(found[1])
-                block.of_shift[i].copy_(found[2])
-
-        return run
-
-    def to_weights(self, block: Block) -> Operation:
-        """Return what fills of_weights from slope and padded."""
-
-        def run() -> None:
-            n, _, length, _, c_out, kernel = block.sizes
-            for i in range(n):
-                slope = block.slope[i, :, block.lead : block.lead + length].reshape(-1, c_out)
-                block.of_weights[i].copy_(slope.T @ windows(block.padded[i], length, kernel))
-
-        return run
-
-    def to_input(self, block: Block) -> Operation:
-        """Return what fills back from slope and weights."""
-
-        def run() -> None:
-            n, n_cases, length, c_in, c_out, kernel = block.sizes
-            for i in range(n):
-                weights = block.weights[i].to(block.slope.dtype).view(c_out, kernel, c_in)
-                turned = weights.flip(1).transpose(0, 1).reshape(-1, c_in)
-                back = windows(block.slope[i], length, kernel) @ turned
-                block.back[i, :, :length] = back.view(n_cases, length, c_in)
+                    back = (of_pooled[i] / length).unsqueeze(1)
+                back = back * (self.normed(block, i) > 0)
+                centred = block.y[i, :, :length] - block.mean[i]
+                product = (back * centred).sum(dim=(0, 1))
+                block.of_scale[i].copy_(product * block.inverse[i])
+                block.of_shift[i].copy_(back.sum(dim=(0, 1)))
+                along = product / (n_cases * length) * block.inverse[i] ** 2
+                slope = block.scale[i] * block.inverse[i] * (back - back.mean(dim=(0, 1)) - centred * along)
+                slope = F.pad(slope.to(block.y.dtype), (0, 0, kernel - 1 - left, left))
+                own = slope[:, kernel - 1 - left :][:, :length].reshape(-1, c_out)
+                block.of_weights[i].copy_(own.T @ windows(self.padded(block, before, i), length, kernel))
+                if block.back is not None:
+                    weights = block.weights[i].to(slope.dtype).view(c_out, kernel, c_in)
+                    turned = weights.flip(1).transpose(0, 1).reshape(-1, c_in)
+                    block.back[i, :, :length] = (windows(slope, length, kernel) @ turned).view(n_cases, length, c_in)
 
         return run
 
@@ -243,16 +223,14 @@ class Native(Torch):
         self.library = library
         pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
         arguments = {
-            "convolved": [integer] * 7 + [pointer] * 3,
-            "rectified": [integer] * 8 + [pointer] * 9 + [real] * 2,
-            "sent_back": [integer] * 8 + [pointer] * 10,
-            "to_weights": [integer] * 8 + [pointer] * 3,
-            "to_input": [integer] * 7 + [pointer] * 3,
+            "forward": [integer] * 9 + [pointer] * 12 + [real] * 2,
+            "pooled": [integer] * 6 + [pointer] * 6,
+            "backward": [integer] * 10 + [pointer] * 18,
             "scored": [integer] * 5 + [pointer] * 10,
             "adam": [integer] * 2 + [pointer] * 5 + [real] * 4,
         }
         for name, types in arguments.items():
-            for kinds in ("float32", "float64", "bfloat16", "float32_bfloat16"):
+            for kinds in KINDS:
                 if hasattr(library, f"{name}_{kinds}"):
                     getattr(library, f"{name}_{kinds}").argtypes = types
 
@@ -261,7 +239,7 @@ class Native(Torch):
 
         It raises MemoryError where the function has too little.
         """
-        types = dict.fromkeys(str(each.dtype).removeprefix("torch.") for each in kinds)
+        types = [str(each.dtype).removeprefix("torch.") for each in kinds]
         function = getattr(self.library, "_".join([name, *types]))
         values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
 
@@ -271,45 +249,32 @@ class Native(Torch):
 
         return run
 
-    def convolve(self, block: Block) -> Operation:
+    def forward(self, block: Block, before: Block | None) -> Operation:
         """Do as Torch does."""
-        sizes = *block.sizes, block.weights.stride(0)
-        return self.call("convolved", [block.padded], *sizes, block.padded, block.weights, block.y)
-
-    def rectify(self, block: Block, to: Block | None, pooled: Tensor | None) -> Operation:
-        """Do as Torch does."""
-        n, n_cases, length, _, c_out, _ = block.sizes
-        padded, left = (None, 0) if to is None else (to.padded, to.left)
-        rows = block.y.shape[2], 0 if padded is None else padded.shape[2]
+        y, norm = (None, (None,) * 4) if before is None else (before.y, before.norm)
         return self.call(
-            "rectified",
-            [block.y] if padded is None else [block.y, padded],
-            *(n, n_cases, length, c_out, *rows, left, block.scale.stride(0), block.y, block.scale, block.shift),
-            *(block.running_mean, block.running_variance, block.mean, block.inverse, padded, pooled),
-            *(block.momentum, block.eps),
+            *("forward", [block.y, block.y if y is None else y, block.y]),
+            *(*block.sizes, 0 if y is None else y.shape[2], block.scale.stride(0)),
+            *(block.padded, y, *norm, block.weights, block.y, block.mean, block.inverse),
+            *(block.running_mean, block.running_variance, block.momentum, block.eps),
         )
 
-    def send_back(self, block: Block, to: Block | None, of_pooled: Tensor | None) -> Operation:
+    def pool(self, block: Block, pooled: Tensor) -> Operation:
         """Do as Torch does."""
-        n, n_cases, length, _, c_out, _ = block.sizes
-        back = None if to is None else to.back
-        rows = block.y.shape[2], 0 if back is None else back.shape[2]
+        n, n_cases, rows, c_out = block.y.shape
+        sizes = n, n_cases, block.length, c_out, rows, block.scale.stride(0)
+        return self.call("pooled", [block.y], *sizes, block.y, *block.norm, pooled)
+
+    def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
+        """Do as Torch does."""
+        y, norm = (None, (None,) * 4) if before is None else (before.y, before.norm)
+        back = None if after is None else after.back
+        rows = 0 if y is None else y.shape[2], 0 if back is None else back.shape[2]
         return self.call(
-            "sent_back",
-            [block.y] if back is None else [block.y, back],
-            *(n, n_cases, length, c_out, *rows, block.lead, block.scale.stride(0), block.y, block.scale, block.shift),
-            *(block.mean, block.inverse, back, of_pooled, block.slope, block.of_scale, block.of_shift),
+            *("backward", [block.y, block.y if y is None else y, block.y if back is None else back]),
+            *(*block.sizes, *rows, block.scale.stride(0), block.padded, y, *norm, block.weights, block.y, *block.norm),
+            *(back, of_pooled, block.of_scale, block.of_shift, block.of_weights, block.back),
         )
-
-    def to_weights(self, block: Block) -> Operation:
-        """Do as Torch does."""
-        sizes = *block.sizes, block.lead, block.of_weights.stride(0)
-        return self.call("to_weights", [block.slope], *sizes, block.slope, block.padded, block.of_weights)
-
-    def to_input(self, block: Block) -> Operation:
-        """Do as Torch does."""
-        sizes = *block.sizes, block.weights.stride(0)
-        return self.call("to_input", [block.slope], *sizes, block.slope, block.weights, block.back)
 
     def score(self, head: Head) -> Score:
         """Do as Torch does."""

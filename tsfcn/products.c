@@ -1,9 +1,7 @@
-/* The matrix products of a training step, for one processor core: see kernels.py.
+/* Matrix products for one processor core, of some rows that lie in its cache: what kernels.c makes layers of.
 
    A convolution is a product over the timepoints that a kernel sees. These lie side by side in its padded input already,
-   channels last, so that the rows of the left operand overlap: row r begins at value r * channels. All cases of a batch
-   lie one behind the other, each with its padding, and are one long series; the rows in which a kernel sees two cases
-   are computed too and never looked at.
+   channels last, so that the rows of the left operand overlap: row r begins at value r * channels.
 
    The right operand is packed into panels of COLUMNS columns, filled up with zeros. A tile of rows by COLUMNS is added
    up in registers over the whole depth of a panel. kernels.c includes this file once without types, then once for each:
@@ -11,7 +9,7 @@
      S   of the operands, PAIR of which are multiplied and added up by one instruction
      A   of sums and of weights */
 
-#ifndef NAME
+#ifndef OF
 
 #if defined(__AMX_BF16__) && defined(__linux__)
 #include <immintrin.h>
@@ -33,11 +31,26 @@
 #define TILE_ROWS 6
 #endif
 
+#ifdef AMX
+#define AMX_ROWS 32
+#define AMX_DEPTH 32
+#else
+#define AMX_ROWS TILE_ROWS
+#define AMX_DEPTH 2
+#endif
+
 #define ALWAYS static inline __attribute__((always_inline))
-#define CHUNK_ROWS 512    /* that stay in the cache while all panels pass */
-#define CHUNK_BYTES 512   /* of each column whose gradient is added up at once */
-static const bfloat16 nothing[VECTOR / 2]; /* as many as a panel has columns */
 #define EVEN(count, of) (((count) + (of) - 1) / (of) * (of))
+#define LANES ((int64_t)(VECTOR / sizeof(A)))
+#define COLUMNS (2 * LANES)                     /* of a panel */
+#define ROWS (PAIR == 2 ? AMX_ROWS : TILE_ROWS) /* of a tile */
+#define DEPTH (PAIR == 2 ? AMX_DEPTH : 1)       /* that panels are filled up to a multiple of */
+#define TO_DEPTH(depth) EVEN((int64_t)(depth), DEPTH)
+#define SUM_ROWS (512 / (int64_t)sizeof(S))           /* of slopes that are added up at once */
+#define SUM_NEXT (SUM_ROWS + 64 / (int64_t)sizeof(S)) /* an odd number of cache lines */
+#define SUM_PANEL ((EVEN(SUM_ROWS + kernel, PAIR) + PAIR) * COLUMNS)
+
+static const bfloat16 nothing[VECTOR / 2]; /* as many as a panel has columns */
 
 /* Memory of this thread that stays for the next call, for `count` bytes; NULL where there is too little. */
 static void *scratch(size_t count)
@@ -114,9 +127,6 @@ static void turn_32(const uint32_t *restrict from, int64_t next_from, int64_t ro
 }
 
 #ifdef AMX
-#define AMX_ROWS 32
-#define AMX_DEPTH 32
-
 /* Whether the system lets us use the tiles. */
 static int may_use_tiles(void)
 {
@@ -174,18 +184,8 @@ ALWAYS void tile_of_amx(int64_t rows, const bfloat16 *a, int64_t next, const bfl
 
 #else
 
-typedef A NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), may_alias));
-#define V NAME(vector)
-#define LANES ((int64_t)(VECTOR / sizeof(A)))
-#define COLUMNS (2 * LANES) /* of a panel */
-#if PAIR == 2 && defined(AMX)
-#define DEPTH AMX_DEPTH /* that panels are filled up to a multiple of */
-#define ROWS AMX_ROWS
-#else
-#define DEPTH PAIR
-#define ROWS TILE_ROWS
-#endif
-#define TO_DEPTH(depth) EVEN((int64_t)(depth), DEPTH)
+typedef A OF(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), may_alias));
+#define V OF(vector)
 #if UNIT_BITS == 64
 #define UNIT uint64_t /* PAIR values */
 #define TURNED turn_64
@@ -195,7 +195,7 @@ typedef A NAME(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), m
 #endif
 
 /* The first n rows of a tile; n is known when this is compiled. */
-ALWAYS void NAME(rows)(const int n, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+ALWAYS void OF(rows)(const int n, const S *a, int64_t next, const S *b, int64_t depth, A *found)
 {
     V sums[TILE_ROWS][2];
     const S *base[(TILE_ROWS + 2) / 3]; /* every third row: what processors can address from few registers */
@@ -246,36 +246,36 @@ ALWAYS void NAME(rows)(const int n, const S *a, int64_t next, const S *b, int64_
 }
 
 /* found (rows, COLUMNS) = `rows` rows of a, `next` values apart, times a panel; rows: TILE_ROWS at most. */
-static void NAME(vector_tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+static void OF(vector_tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
 {
     switch ((rows + 1) / 2) {
     case 1:
-        NAME(rows)(2, a, next, b, depth, found);
+        OF(rows)(2, a, next, b, depth, found);
         break;
     case 2:
-        NAME(rows)(4, a, next, b, depth, found);
+        OF(rows)(4, a, next, b, depth, found);
         break;
 #if TILE_ROWS > 6
     case 3:
-        NAME(rows)(6, a, next, b, depth, found);
+        OF(rows)(6, a, next, b, depth, found);
         break;
     case 4:
-        NAME(rows)(8, a, next, b, depth, found);
+        OF(rows)(8, a, next, b, depth, found);
         break;
     case 5:
-        NAME(rows)(10, a, next, b, depth, found);
+        OF(rows)(10, a, next, b, depth, found);
         break;
     case 6:
-        NAME(rows)(12, a, next, b, depth, found);
+        OF(rows)(12, a, next, b, depth, found);
         break;
 #endif
     default:
-        NAME(rows)(TILE_ROWS, a, next, b, depth, found);
+        OF(rows)(TILE_ROWS, a, next, b, depth, found);
     }
 }
 
 /* The same for ROWS rows at most. */
-ALWAYS void NAME(tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
+ALWAYS void OF(tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
 {
 #if PAIR == 2 && defined(AMX)
     if (may_use_tiles()) {
@@ -285,11 +285,11 @@ ALWAYS void NAME(tile)(int64_t rows, const S *a, int64_t next, const S *b, int64
 #endif
     for (int64_t r = 0; r < rows; r += TILE_ROWS) {
         int64_t some = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
-        NAME(vector_tile)(some, a + r * next, next, b, depth, found + r * COLUMNS);
+        OF(vector_tile)(some, a + r * next, next, b, depth, found + r * COLUMNS);
     }
 }
 
-ALWAYS void NAME(put)(const A *from, int64_t count, S *to)
+ALWAYS void OF(put)(const A *from, int64_t count, S *to)
 {
 #if PAIR == 2 && defined(__AVX512BF16__)
     for (; count >= 32; count -= 32, from += 32, to += 32)
@@ -303,39 +303,35 @@ ALWAYS void NAME(put)(const A *from, int64_t count, S *to)
 
    a: its rows are `next` values apart. panels: as packed, next_panel values apart, zero from `depth` to TO_DEPTH(depth).
    room: how many values of a may be read; those behind count as zeros. edge: memory for ROWS * next + TO_DEPTH(depth). */
-static void NAME(product)(int64_t rows, int64_t columns, int64_t depth, const S *a, int64_t next, int64_t room,
-                          const S *panels, int64_t next_panel, S *edge, S *out, A *sum, int64_t next_out)
+static void OF(product)(int64_t rows, int64_t columns, int64_t depth, const S *a, int64_t next, int64_t room,
+                        const S *panels, int64_t next_panel, S *edge, S *out, A *sum, int64_t next_out)
 {
     A found[ROWS * COLUMNS] __attribute__((aligned(64)));
-    int64_t chunk = EVEN(CHUNK_ROWS, ROWS);
     depth = TO_DEPTH(depth);
 #if PAIR == 2 && defined(AMX)
     if (may_use_tiles())
         configure_tiles();
 #endif
-    for (int64_t start = 0; start < rows; start += chunk) {
-        int64_t end = start + chunk < rows ? start + chunk : rows;
-        for (int64_t p = 0; p < columns; p += COLUMNS) {
-            int64_t width = columns - p < COLUMNS ? columns - p : COLUMNS;
-            for (int64_t r = start; r < end; r += ROWS) {
-                int64_t some = end - r < ROWS ? end - r : ROWS, whole = (ROWS - 1) * next + depth;
-                const S *from = a + r * next;
-                if (r * next + whole > room) {
-                    int64_t left = room - r * next;
-                    memcpy(edge, from, left * sizeof(S));
-                    memset(edge + left, 0, (whole - left) * sizeof(S));
-                    from = edge;
-                }
-                NAME(tile)(some, from, next, panels + p / COLUMNS * next_panel, depth, found);
-                for (int64_t i = 0; i < some; i++) {
-                    const A *restrict row = found + i * COLUMNS;
-                    if (out)
-                        NAME(put)(row, width, out + (r + i) * next_out + p);
-                    else {
-                        A *restrict to = sum + (r + i) * next_out + p;
-                        for (int64_t j = 0; j < width; j++)
-                            to[j] += row[j];
-                    }
+    for (int64_t p = 0; p < columns; p += COLUMNS) {
+        int64_t width = columns - p < COLUMNS ? columns - p : COLUMNS;
+        for (int64_t r = 0; r < rows; r += ROWS) {
+            int64_t some = rows - r < ROWS ? rows - r : ROWS, whole = (ROWS - 1) * next + depth;
+            const S *from = a + r * next;
+            if (r * next + whole > room) {
+                int64_t left = room - r * next;
+                memcpy(edge, from, left * sizeof(S));
+                memset(edge + left, 0, (whole - left) * sizeof(S));
+                from = edge;
+            }
+            OF(tile)(some, from, next, panels + p / COLUMNS * next_panel, depth, found);
+            for (int64_t i = 0; i < some; i++) {
+                const A *restrict row = found + i * COLUMNS;
+                if (out)
+                    OF(put)(row, width, out + (r + i) * next_out + p);
+                else {
+                    A *restrict to = sum + (r + i) * next_out + p;
+                    for (int64_t j = 0; j < width; j++)
+                        to[j] += row[j];
                 }
             }
         }
@@ -348,7 +344,7 @@ static void NAME(product)(int64_t rows, int64_t columns, int64_t depth, const S 
 
 /* A (depth, columns) matrix, whose rows are `next` values apart, into panels from their row `start` on; the panels are
    next_panel values apart. Zeros fill the columns of the last panel and the last pair. */
-static void NAME(packed)(const S *from, int64_t next, int64_t depth, int64_t columns, S *panels, int64_t next_panel,
+static void OF(packed)(const S *from, int64_t next, int64_t depth, int64_t columns, S *panels, int64_t next_panel,
                          int64_t start)
 {
     for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel) {
@@ -371,7 +367,7 @@ static void NAME(packed)(const S *from, int64_t next, int64_t depth, int64_t col
 }
 
 /* Zeros into the rows of panels from `depth` on. */
-static void NAME(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t next_panel)
+static void OF(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t next_panel)
 {
     int64_t start = EVEN(depth, PAIR) * COLUMNS;
     for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel)
@@ -380,7 +376,7 @@ static void NAME(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t n
 
 /* to (columns, next) from (rows, columns): a column's values side by side, zeros behind them. pairs: memory for as many
    values as are turned, where they are turned in pairs. */
-static void NAME(turned)(const S *restrict from, int64_t rows, int64_t columns, S *restrict to, int64_t next,
+static void OF(turned)(const S *restrict from, int64_t rows, int64_t columns, S *restrict to, int64_t next,
                          UNIT *restrict pairs)
 {
     for (int64_t c = 0; c < columns; c++)
@@ -403,131 +399,93 @@ static void NAME(turned)(const S *restrict from, int64_t rows, int64_t columns, 
 }
 
 /* Weights as operands: themselves, or rounded to memory for as many. */
-static const S *NAME(operands)(const A *weights, int64_t count, S *memory)
+static const S *OF(operands)(const A *weights, int64_t count, S *memory)
 {
 #if PAIR == 1
     (void)count, (void)memory;
     return weights;
 #else
-    NAME(put)(weights, count, memory);
+    OF(put)(weights, count, memory);
     return memory;
 #endif
 }
 
-/* What a layer makes of its padded input: y (cases, length + kernel - 1, c_out), of which the first `length` rows of a
-   case count, from padded (cases, length + kernel - 1, c_in) and weights (c_out, kernel, c_in).
-
-   For each of n trainings, whose weights lie `stride` values apart. Returns 0, or 1 where memory is short. */
-int NAME(convolved)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
-                    int64_t stride, const S *padded, const A *weights, S *y)
+/* Panels of the kernels: (kernel * c_in, c_out) of weights (c_out, kernel, c_in). memory: for as many values. */
+static void OF(panels_of)(const A *weights, int64_t kernel, int64_t c_in, int64_t c_out, S *panels, S *memory)
 {
-    int64_t rows = cases * (length + kernel - 1), depth = kernel * c_in, next_panel = TO_DEPTH(depth) * COLUMNS;
-    int64_t n_panels = EVEN(c_out, COLUMNS) / COLUMNS * next_panel, n_edge = EVEN(ROWS * c_in + TO_DEPTH(depth), 64);
-    S *panels = scratch((n_panels + n_edge + c_out * (depth + 1)) * sizeof(S));
-    if (!panels)
-        return 1;
-    S *edge = panels + n_panels, *memory = edge + n_edge;
-    for (int64_t i = 0; i < n; i++) {
-        const S *operands = NAME(operands)(weights + i * stride, c_out * depth, memory);
-        if (c_out % COLUMNS || depth % PAIR)
-            memset(panels, 0, n_panels * sizeof(S));
-        for (int64_t p = 0; p < c_out; p += COLUMNS) {
-            int64_t width = c_out - p < COLUMNS ? c_out - p : COLUMNS;
-            S *to = panels + p * TO_DEPTH(depth);
-            const S *from = operands + p * depth;
-            if (depth % PAIR == 0)
-                TURNED((const UNIT *)from, depth / PAIR, width, depth / PAIR, (UNIT *)to, COLUMNS);
-            else
-                for (int64_t j = 0; j < width; j++)
-                    for (int64_t q = 0; q < depth; q++)
-                        to[(q / PAIR * COLUMNS + j) * PAIR + q % PAIR] = from[j * depth + q];
-        }
-        NAME(filled_up)(depth, c_out, panels, next_panel);
-        NAME(product)(rows - kernel + 1, c_out, depth, padded + i * rows * c_in, c_in, rows * c_in, panels, next_panel,
-                      edge, y + i * rows * c_out, NULL, c_out);
+    int64_t depth = kernel * c_in, next_panel = TO_DEPTH(depth) * COLUMNS;
+    const S *operands = OF(operands)(weights, c_out * depth, memory);
+    if (c_out % COLUMNS || depth % PAIR)
+        memset(panels, 0, EVEN(c_out, COLUMNS) * TO_DEPTH(depth) * sizeof(S));
+    for (int64_t p = 0; p < c_out; p += COLUMNS) {
+        int64_t width = c_out - p < COLUMNS ? c_out - p : COLUMNS;
+        S *to = panels + p / COLUMNS * next_panel;
+        const S *from = operands + p * depth;
+        if (depth % PAIR == 0)
+            TURNED((const UNIT *)from, depth / PAIR, width, depth / PAIR, (UNIT *)to, COLUMNS);
+        else
+            for (int64_t j = 0; j < width; j++)
+                for (int64_t q = 0; q < depth; q++)
+                    to[(q / PAIR * COLUMNS + j) * PAIR + q % PAIR] = from[j * depth + q];
     }
-    return 0;
+    OF(filled_up)(depth, c_out, panels, next_panel);
 }
 
-/* The gradient of a layer's input from that of its output: back (cases, length + kernel - 1, c_in), of which the first
-   `length` rows of a case count, from slope (cases, length + kernel - 1, c_out), which is zero but for `length` rows of
-   each case, as many from its end as the input was padded by at its start. */
-int NAME(to_input)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
-                   int64_t stride, const S *slope, const A *weights, S *back)
+/* Panels for the way back: (kernel * c_out, c_in), the last timepoint that the kernel sees first. memory: for twice as
+   many values. */
+static void OF(panels_back)(const A *weights, int64_t kernel, int64_t c_in, int64_t c_out, S *panels, S *memory)
 {
-    /* For each timepoint that the kernel sees, from the last to the first, and each channel of the output; two channels
-       more where they would not be a whole pair. */
-    int64_t rows = cases * (length + kernel - 1), depth = kernel * c_out, next_panel = TO_DEPTH(depth) * COLUMNS;
-    int64_t n_panels = EVEN(c_in, COLUMNS) / COLUMNS * next_panel, n_edge = EVEN(ROWS * c_out + TO_DEPTH(depth), 64);
-    S *panels = scratch((n_panels + n_edge + 2 * depth * c_in) * sizeof(S));
-    if (!panels)
-        return 1;
-    S *edge = panels + n_panels, *memory = edge + n_edge, *turned = memory + depth * c_in;
-    for (int64_t i = 0; i < n; i++) {
-        const S *operands = NAME(operands)(weights + i * stride, depth * c_in, memory);
-        int64_t whole = c_out % PAIR == 0;
-        for (int64_t tap = 0; tap < kernel; tap++) {
-            const S *from = operands + (kernel - 1 - tap) * c_in;
-            if (whole)
-                NAME(packed)(from, kernel * c_in, c_out, c_in, panels, next_panel, tap * c_out);
-            else
-                for (int64_t o = 0; o < c_out; o++)
-                    memcpy(turned + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(S));
-        }
-        if (!whole)
-            NAME(packed)(turned, c_in, depth, c_in, panels, next_panel, 0);
-        NAME(filled_up)(depth, c_in, panels, next_panel);
-        NAME(product)(rows - kernel + 1, c_in, depth, slope + i * rows * c_out, c_out, rows * c_out, panels, next_panel,
-                      edge, back + i * rows * c_in, NULL, c_in);
+    int64_t depth = kernel * c_out, next_panel = TO_DEPTH(depth) * COLUMNS;
+    const S *operands = OF(operands)(weights, depth * c_in, memory);
+    S *turned = memory + EVEN(depth * c_in, PAIR);
+    for (int64_t tap = 0; tap < kernel; tap++) {
+        const S *from = operands + (kernel - 1 - tap) * c_in;
+        if (c_out % PAIR == 0)
+            OF(packed)(from, kernel * c_in, c_out, c_in, panels, next_panel, tap * c_out);
+        else /* pairs reach from one timepoint to the next */
+            for (int64_t o = 0; o < c_out; o++)
+                memcpy(turned + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(S));
     }
-    return 0;
+    if (c_out % PAIR)
+        OF(packed)(turned, c_in, depth, c_in, panels, next_panel, 0);
+    OF(filled_up)(depth, c_in, panels, next_panel);
 }
 
-/* The gradient of a layer's weights, (c_out, kernel, c_in), from slope, of which the first row that is not zero is the
-   `lead`-th, and padded. */
-int NAME(to_weights)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_t c_out, int64_t kernel,
-                     int64_t lead, int64_t stride, const S *slope, const S *padded, A *gradient)
+/* For how many values `add_to` needs memory. */
+static int64_t OF(memory_to_add)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
-    /* Sums over rows, some at a time: slope lies turned, what the kernel sees in panels. Where that is narrow it is laid
-       out, otherwise each timepoint of the kernel starts at another row. Pairs of rows begin at even and at odd ones. */
-    int64_t rows = cases * (length + kernel - 1), last = rows - kernel + 1;
-    int64_t n_chunks = (last * (int64_t)sizeof(S) + CHUNK_BYTES - 1) / CHUNK_BYTES;
-    int64_t chunk = EVEN((last + n_chunks - 1) / n_chunks, DEPTH), laid_out = kernel * c_in <= COLUMNS;
-    int64_t columns = laid_out ? kernel * c_in : c_in, taps = laid_out ? 1 : kernel;
-    int64_t next = chunk + (chunk * sizeof(S) % 128 ? 0 : 64 / sizeof(S)); /* an odd number of cache lines */
-    int64_t next_panel = (EVEN(chunk + kernel, PAIR) + PAIR) * COLUMNS, n_panels = EVEN(columns, COLUMNS) / COLUMNS * next_panel;
+    int64_t columns = kernel * c_in <= COLUMNS ? kernel * c_in : c_in;
+    return EVEN(c_out, ROWS) * SUM_NEXT + PAIR * EVEN(columns, COLUMNS) / COLUMNS * SUM_PANEL + SUM_ROWS * c_out;
+}
+
+/* Adds the gradient of a layer's weights, (c_out, kernel, c_in), from some rows of slopes, (rows, c_out), and of what the
+   kernel sees, (rows + kernel - 1, c_in).
+
+   Slopes lie turned, what the kernel sees in panels. Where that is narrow it is laid out, otherwise each timepoint of the
+   kernel starts at another row. Pairs of rows begin at even and at odd ones. */
+static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const S *slope,
+                       const S *seen, S *memory)
+{
+    int64_t laid_out = kernel * c_in <= COLUMNS, columns = laid_out ? kernel * c_in : c_in, taps = laid_out ? 1 : kernel;
+    int64_t next = SUM_NEXT, next_panel = SUM_PANEL, n_panels = EVEN(columns, COLUMNS) / COLUMNS * next_panel;
     int64_t n_turned = EVEN(c_out, ROWS) * next;
-    S *turned = scratch((n_turned + PAIR * n_panels + chunk * c_out) * sizeof(S));
-    if (!turned)
-        return 1;
-    S *panels = turned + n_turned, *pairs = panels + PAIR * n_panels;
-    for (int64_t i = 0; i < n; i++) {
-        A *sum = gradient + i * stride;
-        memset(sum, 0, kernel * c_in * c_out * sizeof(A));
-        for (int64_t start = 0; start < last; start += chunk) {
-            int64_t depth = last - start < chunk ? last - start : chunk;
-            NAME(turned)(slope + (i * rows + start + lead) * c_out, depth, c_out, turned, next, (UNIT *)pairs);
-            const S *seen = padded + (i * rows + start) * c_in;
-            for (int64_t first = 0; first < (taps > 1 ? PAIR : 1); first++) {
-                int64_t some = depth + taps - 1 - first;
-                NAME(packed)(seen + first * c_in, c_in, some, columns, panels + first * n_panels, next_panel, 0);
-                NAME(filled_up)(some, columns, panels + first * n_panels, next_panel);
-            }
-            for (int64_t tap = 0; tap < taps; tap++)
-                NAME(product)(c_out, columns, depth, turned, next, n_turned,
-                              panels + tap % PAIR * n_panels + tap / PAIR * PAIR * COLUMNS, next_panel, turned, NULL,
-                              sum + tap * c_in, kernel * c_in);
+    S *turned = memory, *panels = turned + n_turned, *pairs = panels + PAIR * n_panels;
+    for (int64_t start = 0; start < rows; start += SUM_ROWS) {
+        int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
+        OF(turned)(slope + start * c_out, depth, c_out, turned, next, (UNIT *)pairs);
+        for (int64_t first = 0; first < (taps > 1 ? PAIR : 1); first++) {
+            int64_t some = depth + taps - 1 - first;
+            OF(packed)(seen + (start + first) * c_in, c_in, some, columns, panels + first * n_panels, next_panel, 0);
+            OF(filled_up)(some, columns, panels + first * n_panels, next_panel);
         }
+        for (int64_t tap = 0; tap < taps; tap++)
+            OF(product)(c_out, columns, depth, turned, next, n_turned,
+                        panels + tap % PAIR * n_panels + tap / PAIR * PAIR * COLUMNS, next_panel, turned, NULL,
+                        gradient + tap * c_in, kernel * c_in);
     }
-    return 0;
 }
 
 #undef V
-#undef LANES
-#undef COLUMNS
-#undef DEPTH
-#undef ROWS
-#undef TO_DEPTH
 #undef UNIT
 #undef TURNED
 
