@@ -47,8 +47,8 @@ static inline bfloat16 round_bfloat16(float value)
 #define CHUNK 128 /* rows that are added up before they go to the total, so that rounding errors stay small */
 
 #include "products.c"
-#define CHUNK_ROWS (1024 / (int64_t)sizeof(S)) /* of a layer's input and slopes that stay in the cache */
 
+#define CHUNK_ROWS (1024 / (int64_t)sizeof(S)) /* of a layer's input and slopes that stay in the cache */
 #define STRETCH 64                             /* channels that are rounded at once */
 
 /* A place for `bytes` behind what has its place already. */

@@ -454,32 +454,48 @@ static void OF(panels_back)(const A *weights, int64_t kernel, int64_t c_in, int6
 /* For how many values `add_to` needs memory. */
 static int64_t OF(memory_to_add)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
-    int64_t columns = kernel * c_in <= COLUMNS ? kernel * c_in : c_in;
-    return EVEN(c_out, ROWS) * SUM_NEXT + PAIR * EVEN(columns, COLUMNS) / COLUMNS * SUM_PANEL + SUM_ROWS * c_out;
+    if (c_in == 1)
+        return EVEN(c_out, COLUMNS) / COLUMNS * SUM_PANEL + EVEN(ROWS + SUM_ROWS, 64) + PAIR * kernel * c_out;
+    return EVEN(c_out, ROWS) * SUM_NEXT + PAIR * EVEN(c_in, COLUMNS) / COLUMNS * SUM_PANEL + SUM_ROWS * c_out;
 }
 
 /* Adds the gradient of a layer's weights, (c_out, kernel, c_in), from some rows of slopes, (rows, c_out), and of what the
-   kernel sees, (rows + kernel - 1, c_in).
-
-   Slopes lie turned, what the kernel sees in panels. Where that is narrow it is laid out, otherwise each timepoint of the
-   kernel starts at another row. Pairs of rows begin at even and at odd ones. */
+   kernel sees, (rows + kernel - 1, c_in). */
 static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const S *slope,
                        const S *seen, S *memory)
 {
-    int64_t laid_out = kernel * c_in <= COLUMNS, columns = laid_out ? kernel * c_in : c_in, taps = laid_out ? 1 : kernel;
-    int64_t next = SUM_NEXT, next_panel = SUM_PANEL, n_panels = EVEN(columns, COLUMNS) / COLUMNS * next_panel;
+    if (c_in == 1) { /* timepoints times slopes: those of the kernel are rows that overlap */
+        int64_t next_panel = SUM_PANEL;
+        S *panels = memory, *edge = panels + EVEN(c_out, COLUMNS) / COLUMNS * next_panel;
+        A *sum = (A *)(edge + EVEN(ROWS + SUM_ROWS, 64 / (int64_t)sizeof(S)));
+        memset(sum, 0, kernel * c_out * sizeof(A));
+        for (int64_t start = 0; start < rows; start += SUM_ROWS) {
+            int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
+            OF(packed)(slope + start * c_out, c_out, depth, c_out, panels, next_panel, 0);
+            OF(filled_up)(depth, c_out, panels, next_panel);
+            OF(product)(kernel, c_out, depth, seen + start, 1, rows - start + kernel - 1, panels, next_panel, edge, NULL,
+                        sum, c_out);
+        }
+        for (int64_t o = 0; o < c_out; o++)
+            for (int64_t tap = 0; tap < kernel; tap++)
+                gradient[o * kernel + tap] += sum[tap * c_out + o];
+        return;
+    }
+    /* Slopes lie turned, what the kernel sees in panels, where each of its timepoints starts at another row. Pairs of rows
+       begin at even and at odd ones. */
+    int64_t next = SUM_NEXT, next_panel = SUM_PANEL, n_panels = EVEN(c_in, COLUMNS) / COLUMNS * next_panel;
     int64_t n_turned = EVEN(c_out, ROWS) * next;
     S *turned = memory, *panels = turned + n_turned, *pairs = panels + PAIR * n_panels;
     for (int64_t start = 0; start < rows; start += SUM_ROWS) {
         int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
         OF(turned)(slope + start * c_out, depth, c_out, turned, next, (UNIT *)pairs);
-        for (int64_t first = 0; first < (taps > 1 ? PAIR : 1); first++) {
-            int64_t some = depth + taps - 1 - first;
-            OF(packed)(seen + (start + first) * c_in, c_in, some, columns, panels + first * n_panels, next_panel, 0);
-            OF(filled_up)(some, columns, panels + first * n_panels, next_panel);
+        for (int64_t first = 0; first < (kernel > 1 ? PAIR : 1); first++) {
+            int64_t some = depth + kernel - 1 - first;
+            OF(packed)(seen + (start + first) * c_in, c_in, some, c_in, panels + first * n_panels, next_panel, 0);
+            OF(filled_up)(some, c_in, panels + first * n_panels, next_panel);
         }
-        for (int64_t tap = 0; tap < taps; tap++)
-            OF(product)(c_out, columns, depth, turned, next, n_turned,
+        for (int64_t tap = 0; tap < kernel; tap++)
+            OF(product)(c_out, c_in, depth, turned, next, n_turned,
                         panels + tap % PAIR * n_panels + tap / PAIR * PAIR * COLUMNS, next_panel, turned, NULL,
                         gradient + tap * c_in, kernel * c_in);
     }
