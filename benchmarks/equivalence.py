@@ -1,8 +1,9 @@
 """Whether precisions and engines train to the same accuracies: `python benchmarks/equivalence.py [RESULTS]`.
 
-From records of FCN under fawaz2019: float32 in RESULTS, bfloat16 in RESULTS/bfloat16. For every dataset with jobs of
-both kinds, the verdict of docs/verdict.md on their mean accuracies over seeds, and the one of the mean over datasets:
-bfloat16 against float32, and of float32 the fast engine against the reference loop. Prints Markdown.
+From records of FCN under fawaz2019: float32 in RESULTS and, by the fast engine, in RESULTS/fast, bfloat16 in
+RESULTS/bfloat16. For every dataset with two jobs of both kinds, the verdict of docs/verdict.md on their mean accuracies
+over seeds, and the one of the mean over datasets: bfloat16 against float32, and of float32 the fast engine against the
+reference loop. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def main() -> None:
     options = parser.parse_args()
     records = [
         record
-        for record in [*store.read(options.results), *store.read(options.results / "bfloat16")]
+        for folder in (options.results, options.results / "fast", options.results / "bfloat16")
+        for record in store.read(folder)
         if record["status"] == "ok"
         and record["model"] == "fcn"
         and record["resample"] == 0
