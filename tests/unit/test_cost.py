@@ -44,7 +44,7 @@ def test_cost_grows_with_the_work(model: str) -> None:
     ]
     for other in larger:
         assert seconds(other) > least
-    once = cost.PRIOR[-1]  # what a job takes beside its training
+    once = work(job)[1] * cost.PRIOR[1] + cost.PRIOR[-1]  # what a job takes beside its training
     assert seconds(larger[0]) - once == pytest.approx(2 * (least - once))
     if model in ("lstm_fcn", "alstm_fcn"):  # two sizes are two trainings
         assert seconds(replace(job, settings={**job.settings, "cells": [8]})) == pytest.approx(least / 2, rel=0.2)
@@ -64,13 +64,14 @@ def test_cost_counts_the_multiplications() -> None:
 
 def test_the_work_of_a_job_counted_by_hand() -> None:
     # 28 cases in batches of two: 14 steps an epoch. A multiplication is two operations, forward and twice backward.
-    flop, traffic, steps, lstm_steps, epochs, n_jobs = work(make())
+    flop, predicted, traffic, steps, lstm_steps, epochs, n_jobs = work(make())
     assert flop == 6 * 286 * (1024 + 163_840 + 98_304) * 28 * 100
+    assert predicted == 2 * 286 * (1024 + 163_840 + 98_304) * (28 + 28)  # the training and the test set, once
     assert traffic == 286 * (128 + 256 + 128) * 28 * 100 + (1024 + 163_840 + 98_304) * 1400
     assert (steps, lstm_steps, epochs, n_jobs) == (1400, 0, 100, 1)
     # Two LSTM sizes are two trainings, of one LSTM step each with the dimension shuffle, of 286 without.
-    assert work(make("lstm_fcn"))[2:].tolist() == [2800, 2800, 200, 1]
-    assert work(make("lstm_fcn", LSTMFCNConfig(shuffle=False)))[3] == 2800 * 286
+    assert work(make("lstm_fcn"))[3:].tolist() == [2800, 2800, 200, 1]
+    assert work(make("lstm_fcn", LSTMFCNConfig(shuffle=False)))[4] == 2800 * 286
 
 
 def test_cost_of_a_dataset_that_is_not_here_is_that_of_the_catalogue() -> None:
@@ -104,7 +105,7 @@ def record(job: Job, taken: float, **other: Any) -> store.Record:
 
 def test_rates_are_found_again_from_noisy_times_and_foretell_shapes_not_seen() -> None:
     noise = np.random.default_rng(0)
-    rates = cost.PRIOR * np.array([1.7, 1.0, 0.5, 1.0, 1.0, 1.0])
+    rates = cost.PRIOR * np.array([1.7, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0])
     made = variants()
     random.Random(0).shuffle(made)
     seen, rest = made[: len(made) // 2], made[len(made) // 2 :]
