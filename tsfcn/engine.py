@@ -164,6 +164,7 @@ class Cases:
     """What a stack is trained on."""
 
     x: Tensor  # (n_cases, t)
+    series: Tensor  # x, padded for the first kernel
     y: Tensor  # int64
     weights: Tensor | None  # of the cases' losses
 
@@ -191,6 +192,8 @@ class Step:
         def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
             return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
 
+        padded = room(n, n_cases, shape.n_timepoints + shape.kernels[0] - 1, shape.filters[0])
+        self.series = padded.view(n * n_cases, -1)  # of a batch
         blocks: list[kernels.Block] = []
         for b, kernel in enumerate(shape.kernels):
             n_in, n_out, of = shape.filters[b], shape.filters[b + 1], own if b == 0 else dtype
@@ -200,7 +203,7 @@ class Step:
                     length=shape.n_timepoints,
                     kernel=kernel,
                     left=models.same_padding(kernel)[0],
-                    padded=room(n, n_cases, rows, n_in) if b == 0 else None,
+                    padded=padded if b == 0 else None,
                     weights=stack.part[f"conv{b}"],
                     of_weights=stack.gradient[f"conv{b}"],
                     y=room(n, n_cases, rows, n_out, dtype=of),
@@ -242,10 +245,6 @@ class Step:
                 case_weights=cases.weights,
             )
         )
-        # The padded series of all cases, and where those of a batch are to lie.
-        self.series = F.pad(cases.x, models.same_padding(shape.kernels[0]))
-        assert blocks[0].padded is not None
-        self.batch = blocks[0].padded.view(n * n_cases, -1)
 
     def __call__(self, index: Tensor, masks: Tensor | None) -> None:
         """Fill the stack's gradients for a batch, and add its losses to the total.
@@ -253,7 +252,7 @@ class Step:
         index: numbers of the cases, int64 (n, n_cases), contiguous; masks: of the LSTM's outputs (n, n_cases, cells),
         scaled, or None.
         """
-        torch.index_select(self.series, 0, index.view(-1), out=self.batch)
+        torch.index_select(self.cases.series, 0, index.view(-1), out=self.series)
         for operation in self.forward:
             operation()
         cells = self.stack.shape.cells
@@ -372,7 +371,12 @@ def fit(
     for i, run in enumerate(runs):
         run.kept = [torch.zeros_like(value) for value in stack.values(i)]
     weights = train.class_weights(y, n_classes, settings.class_weights)
-    cases = Cases(x[:, 0].contiguous(), y.long().contiguous(), None if weights is None else weights.to(own)[y])
+    cases = Cases(
+        x=x[:, 0],
+        series=F.pad(x[:, 0], models.same_padding(config.kernels[0])),
+        y=y.long().contiguous(),
+        weights=None if weights is None else weights.to(own)[y],
+    )
     batch, total = settings.batch(len(x)), torch.zeros(len(runs), dtype=torch.float64, device=x.device)
     sizes = {min(batch, len(x)), len(x) % batch} - {0}
     steps = {size: Step(stack, config, cases, size, dtype, by, total) for size in sizes}

@@ -55,7 +55,7 @@ static inline bfloat16 round_bfloat16(float value)
 static size_t place(size_t *total, size_t bytes)
 {
     size_t at = *total;
-    *total += EVEN(bytes, 64);
+    *total += ROUND_UP(bytes, 64);
     return at;
 }
 
@@ -144,8 +144,8 @@ static size_t place(size_t *total, size_t bytes)
    index: of each case of each training among all, (n, cases), whose classes are y and whose losses are multiplied by
    `weight`, or are not where that is NULL. The losses are added to total, (n). Returns 0, or 1 where memory is short. */
 int OF(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64_t stride, const A *features,
-                 const A *head, const A *bias, const int64_t *y, const A *weight, A *of_features, A *of_head, A *of_bias,
-                 double *total, const int64_t *index)
+               const A *head, const A *bias, const int64_t *y, const A *weight, A *of_features, A *of_head, A *of_bias,
+               double *total, const int64_t *index)
 {
     A *restrict slope = scratch(classes * sizeof(A));
     if (!slope)
@@ -188,7 +188,7 @@ int OF(scored)(int64_t n, int64_t cases, int64_t width, int64_t classes, int64_t
 
    rates: of each training, with the correction of the first moment's bias; root: the root of that of the second's. */
 int OF(adam)(int64_t n, int64_t count, A *weights, A *first, A *second, const A *gradient, const double *rates,
-               double beta1, double beta2, double root, double eps)
+             double beta1, double beta2, double root, double eps)
 {
     A keep = beta1, take = 1 - beta1, keep2 = beta2, take2 = 1 - beta2, scale = 1 / root, least = eps;
     for (int64_t i = 0; i < n; i++) {
@@ -222,6 +222,16 @@ static void OF(observed)(int64_t rows, int64_t channels, const S *restrict y, A 
         }
 }
 
+/* Batch norm as a factor and an offset. */
+static void OF(norm)(int64_t channels, const A *scale, const A *shift, const A *mean, const A *inverse,
+                     A *restrict factor, A *restrict offset)
+{
+    for (int64_t c = 0; c < channels; c++) {
+        factor[c] = scale[c] * inverse[c];
+        offset[c] = shift[c] - mean[c] * factor[c];
+    }
+}
+
 /* The mean over the timepoints of what batch norm and ReLU make of y (cases, y_rows, channels), of which the first `length`
    rows of a case count: pooled, (cases, channels). Returns 0, or 1 where memory is short. */
 int OF(pooled)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64_t y_rows, int64_t stride, const S *y,
@@ -232,10 +242,8 @@ int OF(pooled)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64
         return 1;
     A *restrict factor = sum + channels, *restrict offset = factor + channels;
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t c = 0; c < channels; c++) {
-            factor[c] = scale[i * stride + c] * inverse[i * channels + c];
-            offset[c] = shift[i * stride + c] - mean[i * channels + c] * factor[c];
-        }
+        OF(norm)(channels, scale + i * stride, shift + i * stride, mean + i * channels, inverse + i * channels, factor,
+                 offset);
         for (int64_t b = 0; b < cases; b++) {
             const S *restrict from = y + (i * cases + b) * y_rows * channels;
             for (int64_t c = 0; c < channels; c++)
@@ -297,9 +305,9 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
                   A *inverse, A *running_mean, A *running_variance, double momentum, double eps)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_in;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = EVEN(CHUNK_ROWS, ROWS), behind = ROWS * c_in + DEPTH;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = ROUND_UP(CHUNK_ROWS, ROWS), behind = ROWS * c_in + DEPTH;
     size_t total = 0;
-    size_t at_panels = place(&total, EVEN(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
+    size_t at_panels = place(&total, ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
     size_t at_memory = place(&total, c_out * depth * sizeof(S));
     size_t at_edge = place(&total, (ROWS * c_in + TO_DEPTH(depth)) * sizeof(S));
     size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * sizeof(S));
@@ -314,27 +322,25 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
     double *restrict centre = (double *)(memory + at_totals), *restrict squares = centre + c_out;
     for (int64_t i = 0; i < n; i++) {
         OF(panels_of)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
-        for (int64_t c = 0; c < c_in && !padded; c++) {
-            factor[c] = before_scale[i * stride + c] * before_inverse[i * c_in + c];
-            offset[c] = before_shift[i * stride + c] - before_mean[i * c_in + c] * factor[c];
-        }
+        if (!padded)
+            OF(norm)(c_in, before_scale + i * stride, before_shift + i * stride, before_mean + i * c_in,
+                     before_inverse + i * c_in, factor, offset);
         for (int64_t c = 0; c < c_out; c++)
             centre[c] = squares[c] = 0;
         double counted = 0; /* rows; those to come join them as in Chan, Golub and LeVeque 1983 */
         S *its_y = y + i * cases * rows * c_out;
         for (int64_t start = 0; start < last; start += chunk) {
             int64_t end = start + chunk < last ? start + chunk : last;
-            if (padded)
-                OF(product)(end - start, c_out, depth, padded + (i * cases * rows + start) * c_in, c_in,
-                            (cases * rows - start) * c_in, panels, next_panel, edge, its_y + start * c_out, NULL, c_out);
-            else {
-                int64_t some = end - start + kernel - 1;
-                NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
+            const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
+            int64_t n_seen = end - start + kernel - 1;
+            int64_t room = padded ? (cases * rows - start) * c_in : n_seen * c_in + behind;
+            if (!padded) {
+                NAME(seen)(start, start + n_seen, length, rows, left, before_rows, c_in,
                            before + i * cases * before_rows * c_in, factor, offset, seen);
-                memset(seen + some * c_in, 0, behind * sizeof(S));
-                OF(product)(end - start, c_out, depth, seen, c_in, some * c_in + behind, panels, next_panel, edge,
-                            its_y + start * c_out, NULL, c_out);
+                memset(seen + n_seen * c_in, 0, behind * sizeof(S));
             }
+            OF(product)(end - start, c_out, depth, input, c_in, room, panels, next_panel, edge, its_y + start * c_out,
+                        NULL, c_out);
             for (int64_t r = start, some; r < end; r += some) { /* as far as a case reaches, and sums stay small */
                 int64_t t = r % rows;
                 some = rows - t;
@@ -420,10 +426,10 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                    const F *from, const A *of_pooled, A *of_scale, A *of_shift, A *of_weights, S *back)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_out, lead = kernel - 1 - left;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = EVEN(CHUNK_ROWS, ROWS), behind = ROWS * c_out + DEPTH;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = ROUND_UP(CHUNK_ROWS, ROWS), behind = ROWS * c_out + DEPTH;
     size_t total = 0;
-    size_t at_panels = place(&total, back ? EVEN(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S) : 0);
-    size_t at_memory = place(&total, back ? EVEN(2 * depth * c_in + 2, 64) * sizeof(S) : 0);
+    size_t at_panels = place(&total, back ? ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S) : 0);
+    size_t at_memory = place(&total, back ? ROUND_UP(2 * depth * c_in + 2, 64) * sizeof(S) : 0);
     size_t at_added = place(&total, OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
     size_t at_seen = place(&total, padded ? 0 : (chunk + kernel) * c_in * sizeof(S));
     size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * sizeof(S));
@@ -443,15 +449,12 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
         const S *its_y = y + i * cases * rows * c_out;
         const F *its_from = from ? from + i * cases * after_rows * c_out : NULL;
         const A *m = mean + i * c_out, *s = inverse + i * c_out;
-        for (int64_t c = 0; c < c_in && !padded; c++) {
-            before_factor[c] = before_scale[i * stride + c] * before_inverse[i * c_in + c];
-            before_offset[c] = before_shift[i * stride + c] - before_mean[i * c_in + c] * before_factor[c];
-        }
-        for (int64_t c = 0; c < c_out; c++) {
-            factor[c] = scale[i * stride + c] * s[c];
-            offset[c] = shift[i * stride + c] - m[c] * factor[c];
+        if (!padded)
+            OF(norm)(c_in, before_scale + i * stride, before_shift + i * stride, before_mean + i * c_in,
+                     before_inverse + i * c_in, before_factor, before_offset);
+        OF(norm)(c_out, scale + i * stride, shift + i * stride, m, s, factor, offset);
+        for (int64_t c = 0; c < c_out; c++)
             sums[c] = products[c] = 0;
-        }
         for (int64_t b = 0; b < cases; b++) {
             for (int64_t c = 0; c < c_out && !from; c++)
                 constant[b * c_out + c] = of_pooled[(i * cases + b) * c_out + c] / length;

@@ -24,11 +24,6 @@ from torch import Tensor
 
 from tsfcn import native
 
-KINDS = (  # of what functions of the C are for: one type, or those of a block, of the one before and of the one after
-    *("float32", "float64", "float32_float32_float32", "float64_float64_float64", "bfloat16_bfloat16_bfloat16"),
-    *("bfloat16", "float32_float32_bfloat16", "bfloat16_float32_bfloat16"),
-)
-
 Operation = Callable[[], None]
 Score = Callable[[Tensor], None]  # of the cases' numbers among all, int64 (n, n_cases)
 
@@ -222,17 +217,13 @@ class Native(Torch):
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
         pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-        arguments = {
+        self.arguments = {
             "forward": [integer] * 9 + [pointer] * 12 + [real] * 2,
             "pooled": [integer] * 6 + [pointer] * 6,
             "backward": [integer] * 10 + [pointer] * 18,
             "scored": [integer] * 5 + [pointer] * 10,
             "adam": [integer] * 2 + [pointer] * 5 + [real] * 4,
         }
-        for name, types in arguments.items():
-            for kinds in KINDS:
-                if hasattr(library, f"{name}_{kinds}"):
-                    getattr(library, f"{name}_{kinds}").argtypes = types
 
     def call(self, name: str, kinds: Sequence[Tensor], *arguments: float | Tensor | None) -> Callable[..., None]:
         """Return the call of a function for the types of `kinds`; it takes the arguments that are missing here.
@@ -241,6 +232,7 @@ class Native(Torch):
         """
         types = [str(each.dtype).removeprefix("torch.") for each in kinds]
         function = getattr(self.library, "_".join([name, *types]))
+        function.argtypes = self.arguments[name]
         values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
 
         def run(*others: float, _held: Any = arguments) -> None:  # tensors live as long as what is to be done on them

@@ -40,17 +40,15 @@
 #endif
 
 #define ALWAYS static inline __attribute__((always_inline))
-#define EVEN(count, of) (((count) + (of) - 1) / (of) * (of))
+#define ROUND_UP(count, of) (((count) + (of) - 1) / (of) * (of))
 #define LANES ((int64_t)(VECTOR / sizeof(A)))
 #define COLUMNS (2 * LANES)                     /* of a panel */
 #define ROWS (PAIR == 2 ? AMX_ROWS : TILE_ROWS) /* of a tile */
 #define DEPTH (PAIR == 2 ? AMX_DEPTH : 1)       /* that panels are filled up to a multiple of */
-#define TO_DEPTH(depth) EVEN((int64_t)(depth), DEPTH)
+#define TO_DEPTH(depth) ROUND_UP((int64_t)(depth), DEPTH)
 #define SUM_ROWS (512 / (int64_t)sizeof(S))           /* of slopes that are added up at once */
 #define SUM_NEXT (SUM_ROWS + 64 / (int64_t)sizeof(S)) /* an odd number of cache lines */
-#define SUM_PANEL ((EVEN(SUM_ROWS + kernel, PAIR) + PAIR) * COLUMNS)
-
-static const bfloat16 nothing[VECTOR / 2]; /* as many as a panel has columns */
+#define SUM_PANEL(kernel) ((ROUND_UP(SUM_ROWS + kernel, PAIR) + PAIR) * COLUMNS)
 
 /* Memory of this thread that stays for the next call, for `count` bytes; NULL where there is too little. */
 static void *scratch(size_t count)
@@ -59,19 +57,19 @@ static void *scratch(size_t count)
     static _Thread_local size_t size;
     if (count > size) {
         free(memory);
-        size = EVEN(count, 1 << 16);
+        size = ROUND_UP(count, 1 << 16);
         memory = aligned_alloc(64, size);
         size = memory ? size : 0;
     }
     return memory;
 }
 
-/* to[c][r] = from[r][c]; next_from and next_to values lie between rows. */
-#define TURN(unit)                                                                                                     \
+/* to[c][r] = from[r][c], 16 by 16; next_from and next_to values lie between rows. WHOLE: what to do first in a block. */
+#define TURN(WHOLE)                                                                                                    \
     for (int64_t c = 0; c < columns; c += 16)                                                                          \
         for (int64_t r = 0; r < rows; r += 16) {                                                                       \
             int64_t last_c = c + 16 < columns ? c + 16 : columns, last_r = r + 16 < rows ? r + 16 : rows;              \
-            TURN_WHOLE                                                                                                 \
+            WHOLE                                                                                                      \
             for (int64_t i = c; i < last_c; i++)                                                                       \
                 for (int64_t j = r; j < last_r; j++)                                                                   \
                     to[i * next_to + j] = from[j * next_from + i];                                                     \
@@ -80,9 +78,7 @@ static void *scratch(size_t count)
 static void turn_64(const uint64_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
                     uint64_t *restrict to, int64_t next_to)
 {
-#define TURN_WHOLE
-    TURN(uint64_t)
-#undef TURN_WHOLE
+    TURN()
 }
 
 #ifdef __AVX512F__
@@ -111,19 +107,19 @@ static void turn_16(const uint32_t *from, int64_t next_from, uint32_t *to, int64
         _mm512_storeu_si512(to + (8 + j) * next_to, _mm512_shuffle_i32x4(b[j], b[8 + j], 0xdd));
     }
 }
-#define TURN_WHOLE                                                                                                     \
+#define TURN_16                                                                                                     \
     if (last_c - c == 16 && last_r - r == 16) {                                                                        \
         turn_16(from + r * next_from + c, next_from, to + c * next_to + r, next_to);                                   \
         continue;                                                                                                      \
     }
 #else
-#define TURN_WHOLE
+#define TURN_16
 #endif
 
 static void turn_32(const uint32_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
                     uint32_t *restrict to, int64_t next_to)
 {
-    TURN(uint32_t)
+    TURN(TURN_16)
 }
 
 #ifdef AMX
@@ -156,25 +152,18 @@ ALWAYS void tile_of_amx(int64_t rows, const bfloat16 *a, int64_t next, const bfl
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    if (rows > 16)
-        for (int64_t q = 0; q < depth; q += AMX_DEPTH, b += 32 * AMX_DEPTH) {
-            _tile_loadd(4, a + q, next * 2);
-            _tile_loadd(6, b, 128);
-            _tile_loadd(7, b + 32, 128);
+    for (int64_t q = 0; q < depth; q += AMX_DEPTH, b += 32 * AMX_DEPTH) {
+        _tile_loadd(4, a + q, next * 2);
+        _tile_loadd(6, b, 128);
+        _tile_loadd(7, b + 32, 128);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        if (rows > 16) {
             _tile_loadd(5, a + 16 * next + q, next * 2);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
-    else
-        for (int64_t q = 0; q < depth; q += AMX_DEPTH, b += 32 * AMX_DEPTH) {
-            _tile_loadd(4, a + q, next * 2);
-            _tile_loadd(6, b, 128);
-            _tile_loadd(7, b + 32, 128);
-            _tile_dpbf16ps(0, 4, 6);
-            _tile_dpbf16ps(1, 4, 7);
-        }
+    }
     _tile_stored(0, found, 128);
     _tile_stored(1, found + 16, 128);
     _tile_stored(2, found + 16 * 32, 128);
@@ -248,30 +237,23 @@ ALWAYS void OF(rows)(const int n, const S *a, int64_t next, const S *b, int64_t 
 /* found (rows, COLUMNS) = `rows` rows of a, `next` values apart, times a panel; rows: TILE_ROWS at most. */
 static void OF(vector_tile)(int64_t rows, const S *a, int64_t next, const S *b, int64_t depth, A *found)
 {
+#define CASE(half)                                                                                                     \
+    case half:                                                                                                         \
+        OF(rows)(2 * half, a, next, b, depth, found);                                                                  \
+        break;
     switch ((rows + 1) / 2) {
-    case 1:
-        OF(rows)(2, a, next, b, depth, found);
-        break;
-    case 2:
-        OF(rows)(4, a, next, b, depth, found);
-        break;
+        CASE(1)
+        CASE(2)
 #if TILE_ROWS > 6
-    case 3:
-        OF(rows)(6, a, next, b, depth, found);
-        break;
-    case 4:
-        OF(rows)(8, a, next, b, depth, found);
-        break;
-    case 5:
-        OF(rows)(10, a, next, b, depth, found);
-        break;
-    case 6:
-        OF(rows)(12, a, next, b, depth, found);
-        break;
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
 #endif
     default:
         OF(rows)(TILE_ROWS, a, next, b, depth, found);
     }
+#undef CASE
 }
 
 /* The same for ROWS rows at most. */
@@ -342,10 +324,23 @@ static void OF(product)(int64_t rows, int64_t columns, int64_t depth, const S *a
 #endif
 }
 
+#if PAIR == 2
+/* Two rows, value by value side by side; zeros for a second one that is NULL. */
+static void OF(paired)(int64_t count, const S *restrict row, const S *restrict second, UNIT *restrict to)
+{
+    if (second)
+        for (int64_t j = 0; j < count; j++)
+            to[j] = row[j].bits | (UNIT)second[j].bits << 16;
+    else
+        for (int64_t j = 0; j < count; j++)
+            to[j] = row[j].bits;
+}
+#endif
+
 /* A (depth, columns) matrix, whose rows are `next` values apart, into panels from their row `start` on; the panels are
    next_panel values apart. Zeros fill the columns of the last panel and the last pair. */
 static void OF(packed)(const S *from, int64_t next, int64_t depth, int64_t columns, S *panels, int64_t next_panel,
-                         int64_t start)
+                       int64_t start)
 {
     for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel) {
         int64_t width = columns - p < COLUMNS ? columns - p : COLUMNS;
@@ -358,9 +353,7 @@ static void OF(packed)(const S *from, int64_t next, int64_t depth, int64_t colum
             for (int64_t j = 0; j < width; j++)
                 to[j] = row[j];
 #else
-            const S *restrict second = q + 1 < depth ? row + next : (const S *)nothing;
-            for (int64_t j = 0; j < width; j++)
-                ((UNIT *)to)[j] = row[j].bits | (UNIT)second[j].bits << 16;
+            OF(paired)(width, row, q + 1 < depth ? row + next : NULL, (UNIT *)to);
 #endif
         }
     }
@@ -369,7 +362,7 @@ static void OF(packed)(const S *from, int64_t next, int64_t depth, int64_t colum
 /* Zeros into the rows of panels from `depth` on. */
 static void OF(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t next_panel)
 {
-    int64_t start = EVEN(depth, PAIR) * COLUMNS;
+    int64_t start = ROUND_UP(depth, PAIR) * COLUMNS;
     for (int64_t p = 0; p < columns; p += COLUMNS, panels += next_panel)
         memset(panels + start, 0, (next_panel - start) * sizeof(S));
 }
@@ -377,7 +370,7 @@ static void OF(filled_up)(int64_t depth, int64_t columns, S *panels, int64_t nex
 /* to (columns, next) from (rows, columns): a column's values side by side, zeros behind them. pairs: memory for as many
    values as are turned, where they are turned in pairs. */
 static void OF(turned)(const S *restrict from, int64_t rows, int64_t columns, S *restrict to, int64_t next,
-                         UNIT *restrict pairs)
+                       UNIT *restrict pairs)
 {
     for (int64_t c = 0; c < columns; c++)
         memset(to + c * next + rows, 0, (next - rows) * sizeof(S));
@@ -386,13 +379,8 @@ static void OF(turned)(const S *restrict from, int64_t rows, int64_t columns, S 
     TURNED((const UNIT *)from, columns, rows, columns, (UNIT *)to, next);
 #else
     for (int64_t r = 0; r < rows; r += 2) {
-        const S *restrict row = from + r * columns;
-        if (r + 1 < rows)
-            for (int64_t c = 0; c < columns; c++)
-                pairs[r / 2 * columns + c] = row[c].bits | (UNIT)row[columns + c].bits << 16;
-        else
-            for (int64_t c = 0; c < columns; c++)
-                pairs[r / 2 * columns + c] = row[c].bits;
+        const S *row = from + r * columns;
+        OF(paired)(columns, row, r + 1 < rows ? row + columns : NULL, pairs + r / 2 * columns);
     }
     TURNED(pairs, columns, (rows + 1) / 2, columns, (UNIT *)to, next / 2);
 #endif
@@ -416,7 +404,7 @@ static void OF(panels_of)(const A *weights, int64_t kernel, int64_t c_in, int64_
     int64_t depth = kernel * c_in, next_panel = TO_DEPTH(depth) * COLUMNS;
     const S *operands = OF(operands)(weights, c_out * depth, memory);
     if (c_out % COLUMNS || depth % PAIR)
-        memset(panels, 0, EVEN(c_out, COLUMNS) * TO_DEPTH(depth) * sizeof(S));
+        memset(panels, 0, ROUND_UP(c_out, COLUMNS) * TO_DEPTH(depth) * sizeof(S));
     for (int64_t p = 0; p < c_out; p += COLUMNS) {
         int64_t width = c_out - p < COLUMNS ? c_out - p : COLUMNS;
         S *to = panels + p / COLUMNS * next_panel;
@@ -437,17 +425,17 @@ static void OF(panels_back)(const A *weights, int64_t kernel, int64_t c_in, int6
 {
     int64_t depth = kernel * c_out, next_panel = TO_DEPTH(depth) * COLUMNS;
     const S *operands = OF(operands)(weights, depth * c_in, memory);
-    S *turned = memory + EVEN(depth * c_in, PAIR);
+    S *grouped = memory + ROUND_UP(depth * c_in, PAIR);
     for (int64_t tap = 0; tap < kernel; tap++) {
         const S *from = operands + (kernel - 1 - tap) * c_in;
         if (c_out % PAIR == 0)
             OF(packed)(from, kernel * c_in, c_out, c_in, panels, next_panel, tap * c_out);
         else /* pairs reach from one timepoint to the next */
             for (int64_t o = 0; o < c_out; o++)
-                memcpy(turned + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(S));
+                memcpy(grouped + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(S));
     }
     if (c_out % PAIR)
-        OF(packed)(turned, c_in, depth, c_in, panels, next_panel, 0);
+        OF(packed)(grouped, c_in, depth, c_in, panels, next_panel, 0);
     OF(filled_up)(depth, c_in, panels, next_panel);
 }
 
@@ -455,8 +443,8 @@ static void OF(panels_back)(const A *weights, int64_t kernel, int64_t c_in, int6
 static int64_t OF(memory_to_add)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
     if (c_in == 1)
-        return EVEN(c_out, COLUMNS) / COLUMNS * SUM_PANEL + EVEN(ROWS + SUM_ROWS, 64) + PAIR * kernel * c_out;
-    return EVEN(c_out, ROWS) * SUM_NEXT + PAIR * EVEN(c_in, COLUMNS) / COLUMNS * SUM_PANEL + SUM_ROWS * c_out;
+        return ROUND_UP(c_out, COLUMNS) / COLUMNS * SUM_PANEL(kernel) + ROUND_UP(ROWS + SUM_ROWS, 64) + PAIR * kernel * c_out;
+    return ROUND_UP(c_out, ROWS) * SUM_NEXT + PAIR * ROUND_UP(c_in, COLUMNS) / COLUMNS * SUM_PANEL(kernel) + SUM_ROWS * c_out;
 }
 
 /* Adds the gradient of a layer's weights, (c_out, kernel, c_in), from some rows of slopes, (rows, c_out), and of what the
@@ -465,9 +453,9 @@ static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, 
                        const S *seen, S *memory)
 {
     if (c_in == 1) { /* timepoints times slopes: those of the kernel are rows that overlap */
-        int64_t next_panel = SUM_PANEL;
-        S *panels = memory, *edge = panels + EVEN(c_out, COLUMNS) / COLUMNS * next_panel;
-        A *sum = (A *)(edge + EVEN(ROWS + SUM_ROWS, 64 / (int64_t)sizeof(S)));
+        int64_t next_panel = SUM_PANEL(kernel);
+        S *panels = memory, *edge = panels + ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel;
+        A *sum = (A *)(edge + ROUND_UP(ROWS + SUM_ROWS, 64 / (int64_t)sizeof(S)));
         memset(sum, 0, kernel * c_out * sizeof(A));
         for (int64_t start = 0; start < rows; start += SUM_ROWS) {
             int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
@@ -483,8 +471,8 @@ static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, 
     }
     /* Slopes lie turned, what the kernel sees in panels, where each of its timepoints starts at another row. Pairs of rows
        begin at even and at odd ones. */
-    int64_t next = SUM_NEXT, next_panel = SUM_PANEL, n_panels = EVEN(c_in, COLUMNS) / COLUMNS * next_panel;
-    int64_t n_turned = EVEN(c_out, ROWS) * next;
+    int64_t next = SUM_NEXT, next_panel = SUM_PANEL(kernel), n_panels = ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel;
+    int64_t n_turned = ROUND_UP(c_out, ROWS) * next;
     S *turned = memory, *panels = turned + n_turned, *pairs = panels + PAIR * n_panels;
     for (int64_t start = 0; start < rows; start += SUM_ROWS) {
         int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
