@@ -1,14 +1,15 @@
 /* What a training step does, for one processor core: see kernels.py.
 
    A layer takes some hundred rows at a time: its input, batch norm and ReLU of what the layer before left, is made of them
-   in the cache, multiplied (products.c) and forgotten. What all layers leave is stored once for the way back.
+   in the cache, multiplied (products.c; where that pays, winograd.c) and forgotten. What all layers leave is stored once
+   for the way back.
 
    Compiled for the processor at hand. This file includes itself once for each combination of types:
 
      S   of a layer's operands, of its output y and of the gradient of that
      B   of the output of the layer before
      F   of the gradient of the input of the layer that follows
-     A   of sums, statistics, weights and everything else
+     A   of sums, statistics, weights and everything else; functions of WIDE are for operands of this type, S where PAIR is 1
 
    Arrays are contiguous, channels last. Each case has length + kernel - 1 rows in a layer's input, which is padded, in its
    output and in their gradients, so that a batch is one long series; the rows in which a kernel sees two cases are
@@ -60,6 +61,7 @@ static size_t place(size_t *total, size_t bytes)
 }
 
 #define OF(function) function##_float32
+#define WIDE(function) function##_float32
 #define NAME(function) function##_float32_float32_float32
 #define S float
 #define LOAD_S AS_IS
@@ -75,6 +77,7 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_float64
+#define WIDE(function) function##_float64
 #define NAME(function) function##_float64_float64_float64
 #define S double
 #define LOAD_S AS_IS
@@ -90,6 +93,7 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_bfloat16
+#define WIDE(function) function##_float32
 #define NAME(function) function##_bfloat16_bfloat16_bfloat16
 #define S bfloat16
 #define LOAD_S load_bfloat16
@@ -105,6 +109,7 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_float32
+#define WIDE(function) function##_float32
 #define NAME(function) function##_float32_float32_bfloat16
 #define S float
 #define LOAD_S AS_IS
@@ -119,6 +124,7 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_bfloat16
+#define WIDE(function) function##_float32
 #define NAME(function) function##_bfloat16_float32_bfloat16
 #define S bfloat16
 #define LOAD_S load_bfloat16
@@ -136,6 +142,12 @@ static size_t place(size_t *total, size_t bytes)
 
 #ifdef ALONE /* functions of S and A only, once for each */
 #include "products.c"
+#if PAIR == 1
+#include "winograd.c"
+#endif
+
+#undef UNIT
+#undef TURNED
 
 #if PAIR == 1
 /* Softmax, cross-entropy and the way back. For each of n trainings, features: (cases, width); head: (width, classes) and
@@ -305,10 +317,13 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
                   A *inverse, A *running_mean, A *running_variance, double momentum, double eps)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_in;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = ROUND_UP(CHUNK_ROWS, ROWS), behind = ROWS * c_in + DEPTH;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_in + DEPTH;
+    int points = PAIR == 1 && WIDE(points_pay)(last, kernel, c_in, c_out);
+    int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
     size_t total = 0;
-    size_t at_panels = place(&total, ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
-    size_t at_memory = place(&total, c_out * depth * sizeof(S));
+    size_t at_panels = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
+                                            : ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
+    size_t at_memory = place(&total, points ? WIDE(memory_at_points)(c_in, c_out) * sizeof(A) : c_out * depth * sizeof(S));
     size_t at_edge = place(&total, (ROWS * c_in + TO_DEPTH(depth)) * sizeof(S));
     size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * sizeof(S));
     size_t at_norm = place(&total, 2 * c_in * sizeof(A)), at_sums = place(&total, 2 * c_out * sizeof(A));
@@ -321,7 +336,10 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
     A *restrict sum = (A *)(memory + at_sums), *restrict square = sum + c_out;
     double *restrict centre = (double *)(memory + at_totals), *restrict squares = centre + c_out;
     for (int64_t i = 0; i < n; i++) {
-        OF(panels_of)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
+        if (points)
+            WIDE(panels_at_points)(weights + i * stride, kernel, c_in, c_out, (A *)panels, (A *)(memory + at_memory));
+        else
+            OF(panels_of)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
         if (!padded)
             OF(norm)(c_in, before_scale + i * stride, before_shift + i * stride, before_mean + i * c_in,
                      before_inverse + i * c_in, factor, offset);
@@ -339,8 +357,12 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
                            before + i * cases * before_rows * c_in, factor, offset, seen);
                 memset(seen + n_seen * c_in, 0, behind * sizeof(S));
             }
-            OF(product)(end - start, c_out, depth, input, c_in, room, panels, next_panel, edge, its_y + start * c_out,
-                        NULL, c_out);
+            if (points)
+                WIDE(convolved)(end - start, kernel, c_in, c_out, (const A *)input, (const A *)panels,
+                                (A *)(memory + at_memory), (A *)(its_y + start * c_out));
+            else
+                OF(product)(end - start, c_out, depth, input, c_in, room, panels, next_panel, edge,
+                            its_y + start * c_out, NULL, c_out);
             for (int64_t r = start, some; r < end; r += some) { /* as far as a case reaches, and sums stay small */
                 int64_t t = r % rows;
                 some = rows - t;
@@ -426,12 +448,19 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                    const F *from, const A *of_pooled, A *of_scale, A *of_shift, A *of_weights, S *back)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_out, lead = kernel - 1 - left;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, chunk = ROUND_UP(CHUNK_ROWS, ROWS), behind = ROWS * c_out + DEPTH;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_out + DEPTH;
+    int points = PAIR == 1 && back && WIDE(points_pay)(last, kernel, c_in, c_out);
+    int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
     size_t total = 0;
-    size_t at_panels = place(&total, back ? ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S) : 0);
-    size_t at_memory = place(&total, back ? ROUND_UP(2 * depth * c_in + 2, 64) * sizeof(S) : 0);
-    size_t at_added = place(&total, OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
-    size_t at_seen = place(&total, padded ? 0 : (chunk + kernel) * c_in * sizeof(S));
+    size_t at_panels = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
+                                     : back ? ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S)
+                                            : 0);
+    size_t at_memory = place(&total, points ? WIDE(memory_at_points)(c_in, c_out) * sizeof(A)
+                                     : back ? ROUND_UP(2 * depth * c_in + 2, 64) * sizeof(S)
+                                            : 0);
+    size_t at_added = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
+                                           : OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
+    size_t at_seen = place(&total, padded ? 0 : (chunk + kernel + POINTS) * c_in * sizeof(S));
     size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * sizeof(S));
     size_t at_norm = place(&total, (2 * c_in + 6 * c_out) * sizeof(A));
     size_t at_totals = place(&total, 2 * c_out * sizeof(double));
@@ -476,10 +505,14 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
             at_mean[c] = sums[c] / (cases * length);
             along[c] = products[c] / (cases * length) * s[c] * s[c];
         }
-        if (back)
-            OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
-        A *gradient = of_weights + i * stride;
-        memset(gradient, 0, kernel * c_in * c_out * sizeof(A));
+        A *gradient = of_weights + i * stride, *of_points = (A *)(memory + at_added);
+        if (points)
+            WIDE(panels_back_at_points)(weights + i * stride, kernel, c_in, c_out, (A *)panels);
+        else {
+            if (back)
+                OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
+            memset(gradient, 0, kernel * c_in * c_out * sizeof(A));
+        }
         for (int64_t start = 0; start < last; start += chunk) {
             int64_t end = start + chunk < last ? start + chunk : last, some = end - start + kernel - 1;
             int64_t b = start / rows, t = start % rows - lead; /* slopes: zero but for `length` rows of each case */
@@ -496,21 +529,33 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                 }
             }
             memset(slope + some * c_out, 0, behind * sizeof(S));
-            if (back)
+            if (points)
+                WIDE(convolved)(end - start, kernel, c_out, c_in, (const A *)slope, (const A *)panels,
+                                (A *)(memory + at_memory), (A *)(back + (i * cases * rows + start) * c_in));
+            else if (back)
                 OF(product)(end - start, c_in, depth, slope, c_out, some * c_out + behind, panels, next_panel, slope,
                             back + (i * cases * rows + start) * c_in, NULL, c_in);
             const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
             if (!padded)
                 NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
                            before + i * cases * before_rows * c_in, before_factor, before_offset, seen);
-            OF(add_to)(gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
-                       (S *)(memory + at_added));
+            if (points) {
+                memset(seen + some * c_in, 0, POINTS * c_in * sizeof(S));
+                WIDE(gradient_at_points)(start > 0, of_points, end - start, kernel, c_in, c_out,
+                                         (const A *)(slope + lead * c_out), (const A *)input,
+                                         (A *)(memory + at_memory));
+            } else
+                OF(add_to)(gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
+                           (S *)(memory + at_added));
         }
+        if (points)
+            WIDE(gradient_from_points)(of_points, kernel, c_in, c_out, gradient);
     }
     return 0;
 }
 
 #undef OF
+#undef WIDE
 #undef NAME
 #undef S
 #undef LOAD_S

@@ -7,8 +7,8 @@
     adam       a step of the optimiser
 
 Each returns an operation on memory that stays where it is, to be done step after step. `Native` has them in C
-(kernels.c and products.c, which native.py compiles), `Torch` does the same by torch's own operations, up to rounding.
-`best` returns the one to take.
+(kernels.c and what it includes, which native.py compiles), `Torch` does the same by torch's own operations, up to
+rounding. `best` returns the one to take.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Torch:
 
 
 class Native(Torch):
-    """By the functions of kernels.c and products.c, in this process's memory, on one core."""
+    """By the functions of kernels.c, in this process's memory, on one core."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library

@@ -1,4 +1,4 @@
-"""kernels.c and products.c, compiled for the processor at hand: a few seconds at first use, then kept in the cache.
+"""kernels.c, compiled for the processor at hand: a few seconds at first use, then kept in the cache.
 
     compiler       the C compiler, if there is one
     engine         which engine trains a job, given that
@@ -27,7 +27,7 @@ from tsfcn.config import fast_trains
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
-INCLUDED = Path(__file__).with_name("products.c")
+INCLUDED = [SOURCE.with_name(name) for name in ("products.c", "winograd.c")]
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
 COMPILE_SECONDS = 120
 
@@ -64,7 +64,7 @@ def library() -> ctypes.CDLL | None:
     by = compiler()
     if by is None:
         return None
-    content = SOURCE.read_bytes() + INCLUDED.read_bytes()
+    content = b"".join(path.read_bytes() for path in (SOURCE, *INCLUDED))
     about = f"{abilities()} {by} {Path(by).stat().st_mtime_ns} {FLAGS}"
     name = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}.so"
     try:

@@ -490,7 +490,5 @@ static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, 
 }
 
 #undef V
-#undef UNIT
-#undef TURNED
 
 #endif

@@ -22,7 +22,7 @@ from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig
 
 SEEDS = range(4)
 EPOCHS, LATER = 40, 20
-MODELS = {"fcn": (FCNConfig(filters=[16, 24, 16]), 0), "lstm_fcn": (LSTMFCNConfig(filters=[16, 24, 16]), 8)}
+MODELS = {"fcn": (FCNConfig(filters=[32, 32, 32]), 0), "lstm_fcn": (LSTMFCNConfig(filters=[16, 24, 16]), 8)}
 
 
 def gunpoint() -> tuple[torch.Tensor, torch.Tensor]:
