@@ -1,15 +1,15 @@
 /* Convolutions with fewer multiplications, after Toom, Cook and Winograd 1980.
 
-   Of a polynomial of degree 7 all is known from its values at POINTS points: here 0, 1, -1, 2, -2, 1/2, -1/2 and infinity,
-   by which it goes as its last coefficient. The gradient of a convolution's input, m rows of it, is a product of two
-   polynomials with `kernel` and m = POINTS + 1 - kernel coefficients, so that POINTS products of values stand for m *
-   kernel. The convolution itself, m rows of its output, is the transpose of that map, and so is the gradient of its
-   kernels, with their `kernel` timepoints in the place of the m rows and the slopes in the place of the kernels.
+   A product of polynomials with `kernel` and with m = POINTS + 1 - kernel coefficients is known from its values at POINTS
+   points: here 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, which stands for the last coefficient. That takes POINTS
+   multiplications instead of m * kernel, and so does the transpose of it, which makes m rows of a convolution of POINTS rows
+   and a kernel. The gradient of an input is a convolution of slopes by the kernels turned round; the gradient of kernels
+   makes `kernel` sums of POINTS rows and m slopes.
 
-     rows_at_points         what a kernel sees -> the transpose of finding coefficients from values
-     kernels_at_points,     kernels, slopes -> their values
+     rows_at_points         POINTS rows: the transpose of finding coefficients from values
+     kernels_at_points,     kernels, or m slopes: their values
      slopes_at_points
-     interpolated           products -> the transpose of finding values
+     interpolated           sums from products: the transpose of finding values
 
    Between them is a product of matrices for each point; there and back are a tenth of the arithmetic. Rounding errors are
    up to twice those of products.c.
