@@ -283,7 +283,7 @@ def fitted(works: list[np.ndarray], times: list[float], prior: np.ndarray) -> np
 
 BASE_BYTES = 350 * 2**20  # the interpreter with torch loaded
 LEAST_BYTES = 2**30  # that a worker may take, however little is free: the system decides then
-PREDICT_TIMEPOINTS = 2**16  # as train.predict batches them
+PREDICT_TIMEPOINTS = 2**13  # as train.predict batches them
 
 
 def attention(job: Job, size: Sizes) -> float:

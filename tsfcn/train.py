@@ -29,7 +29,7 @@ Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
 Ended = Callable[[Callable[[], State]], None]  # called after an epoch, with what gives the state to go on from
 
-PREDICT_TIMEPOINTS = 2**16  # a batch of inference: 64 MiB for each activation of 256 filters in float32
+PREDICT_TIMEPOINTS = 2**13  # a batch of inference: 8 MiB for each activation of 256 filters in float32
 
 
 class Diverged(UserError):
