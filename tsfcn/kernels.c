@@ -318,12 +318,12 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_in;
     int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_in + DEPTH;
-    int points = PAIR == 1 && WIDE(points_pay)(last, kernel, c_in, c_out);
+    int points = PAIR == 1 && !padded && WIDE(points_pay)(last, kernel, c_in, c_out);
     int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
     size_t total = 0;
-    size_t at_panels = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
-                                            : ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel * sizeof(S));
-    size_t at_memory = place(&total, points ? WIDE(memory_at_points)(c_in, c_out) * sizeof(A) : c_out * depth * sizeof(S));
+    int64_t n_panels = points ? POINTS * c_in * c_out : ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel;
+    size_t at_panels = place(&total, n_panels * sizeof(S));
+    size_t at_memory = place(&total, (points ? WIDE(memory_at_points)(c_in, c_out) : c_out * depth) * sizeof(S));
     size_t at_edge = place(&total, (ROWS * c_in + TO_DEPTH(depth)) * sizeof(S));
     size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * sizeof(S));
     size_t at_norm = place(&total, 2 * c_in * sizeof(A)), at_sums = place(&total, 2 * c_out * sizeof(A));
@@ -449,17 +449,14 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_out, lead = kernel - 1 - left;
     int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_out + DEPTH;
-    int points = PAIR == 1 && back && WIDE(points_pay)(last, kernel, c_in, c_out);
+    int points = PAIR == 1 && !padded && back && WIDE(points_pay)(last, kernel, c_in, c_out);
     int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
     size_t total = 0;
-    size_t at_panels = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
-                                     : back ? ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel * sizeof(S)
-                                            : 0);
-    size_t at_memory = place(&total, points ? WIDE(memory_at_points)(c_in, c_out) * sizeof(A)
-                                     : back ? ROUND_UP(2 * depth * c_in + 2, 64) * sizeof(S)
-                                            : 0);
-    size_t at_added = place(&total, points ? POINTS * c_in * c_out * sizeof(A)
-                                           : OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
+    int64_t n_panels = points ? POINTS * c_in * c_out : ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel;
+    int64_t n_memory = points ? WIDE(memory_at_points)(c_in, c_out) : ROUND_UP(2 * depth * c_in + 2, 64);
+    size_t at_panels = place(&total, back ? n_panels * sizeof(S) : 0);
+    size_t at_memory = place(&total, back ? n_memory * sizeof(S) : 0);
+    size_t at_added = place(&total, (points ? n_panels : OF(memory_to_add)(kernel, c_in, c_out)) * sizeof(S));
     size_t at_seen = place(&total, padded ? 0 : (chunk + kernel + POINTS) * c_in * sizeof(S));
     size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * sizeof(S));
     size_t at_norm = place(&total, (2 * c_in + 6 * c_out) * sizeof(A));
