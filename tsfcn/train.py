@@ -133,10 +133,14 @@ def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Ten
         grouped = torch.cat([predict(network, x[g, :, : int(lengths[g[0]])], lengths[g]) for g in groups])
         return grouped[torch.cat(groups).argsort()]
     size = max(1, PREDICT_TIMEPOINTS // x.shape[-1])
-    parts = x.split(size)
-    ends = [None] * len(parts) if lengths is None else lengths.split(size)
-    logits = [network(part, end).double() for part, end in zip(parts, ends, strict=True)]
-    return torch.log_softmax(torch.cat(logits), dim=1)
+    logits: Tensor | None = None  # of all cases, in one place: results kept apart would keep the heap from shrinking
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
+        found = network(x[part], None if lengths is None else lengths[part]).double()
+        logits = found.new_empty(len(x), found.shape[1]) if logits is None else logits
+        logits[part] = found
+    assert logits is not None
+    return torch.log_softmax(logits, dim=1)
 
 
 def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
