@@ -68,14 +68,19 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def kill_worker() -> None:
-    """Kill the one worker of this process, which may be so young that its command line is not there yet."""
+def young(n_workers: int) -> list[int]:
+    """Return the workers of this process, which may be so young that their command line is not there yet."""
     for _ in range(500):
-        if workers := children(os.getpid()):
+        if len(found := children(os.getpid())) >= n_workers:
             break
         time.sleep(0.01)
-    (worker,) = workers
-    os.kill(worker, signal.SIGKILL)
+    assert len(found) == n_workers
+    return found
+
+
+def kill_worker() -> None:
+    """Kill the one worker of this process."""
+    os.kill(young(1)[0], signal.SIGKILL)
 
 
 def wait_for_new_checkpoint(folder: Path) -> None:
@@ -474,6 +479,6 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
     with queued(plan([0, 1], epochs=10**6), tmp_path) as queue:
         run = execute.local(queue, TERMS, 2)
         assert [next(run).kind, next(run).kind] == ["start", "start"]
-        assert len(children(os.getpid())) == 2
+        young(2)
         run.close()
         assert children(os.getpid()) == []
