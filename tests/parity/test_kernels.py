@@ -15,7 +15,7 @@ from tsfcn import kernels, models, native
 
 TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
-    "float32": (torch.float32, torch.float32, torch.float32, 5e-4),
+    "float32": (torch.float32, torch.float32, torch.float32, 1e-4),
     "bfloat16": (torch.float32, torch.bfloat16, torch.float32, 2e-2),
 }
 
