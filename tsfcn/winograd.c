@@ -7,8 +7,7 @@
    makes `kernel` sums of POINTS rows and m slopes.
 
      rows_at_points         POINTS rows: the transpose of finding coefficients from values
-     kernels_at_points,     kernels, or m slopes: their values
-     slopes_at_points
+     values_at_points       kernels, or m slopes: their values
      interpolated           sums from products: the transpose of finding values
 
    Between them is a product of matrices for each point; there and back are a tenth of the arithmetic. Rounding errors are
@@ -32,9 +31,9 @@
 #define SQUARES(i) OF_PAIR(i, 4.25, 1.25, 5)                /* the sum of squares of the other two */
 #define PRODUCT(i) OF_PAIR(i, 1, 0.25, 4)                   /* and their product */
 
-/* DO with a kernel that is known when this is compiled. */
-#define FOR_KERNEL(DO)                                                                                                 \
-    switch (kernel) {                                                                                                  \
+/* DO with a count of coefficients, of a kernel or m, that is known when this is compiled. */
+#define FOR_COUNT(count, DO)                                                                                           \
+    switch (count) {                                                                                                   \
     case 3:                                                                                                            \
         DO(3);                                                                                                         \
         break;                                                                                                         \
@@ -127,29 +126,17 @@ static void OF(rows_at_points)(int64_t tiles, int64_t m, int64_t channels, const
         }
 }
 
-/* Kernels of some rows of channels, whose timepoints lie next_time values apart -> `to`, laid out as by rows_at_points. */
-static void OF(kernels_at_points)(int64_t rows, int64_t kernel, int64_t channels, const A *weights, int64_t next_time,
-                                  A *to, int64_t next_to, int64_t next_row, int64_t next_panel)
+/* Rows of `count` coefficients, of kernels or m slopes, which lie next_time values apart: their values -> `to`, laid out as
+   by rows_at_points. */
+static void OF(values_at_points)(int64_t rows, int64_t count, int64_t channels, const A *from, int64_t next_time, A *to,
+                                 int64_t next_to, int64_t next_row, int64_t next_panel)
 {
 #define DO(count)                                                                                                      \
     for (int64_t r = 0; r < rows; r++)                                                                                 \
         for (int64_t c = 0; c < channels; c += LANES)                                                                  \
-            OF(evaluated)(count, weights + r * kernel * channels + c, next_time,                                       \
+            OF(evaluated)(count, from + r * count * channels + c, next_time,                                           \
                           to + r * next_row + c / COLUMNS * next_panel + c % COLUMNS, next_to)
-    FOR_KERNEL(DO)
-#undef DO
-}
-
-/* Slopes, (m * tiles, channels), likewise. */
-static void OF(slopes_at_points)(int64_t tiles, int64_t kernel, int64_t channels, const A *slope, A *to, int64_t next_to,
-                                 int64_t next_tile, int64_t next_panel)
-{
-#define DO(kernel)                                                                                                     \
-    for (int64_t q = 0; q < tiles; q++)                                                                                \
-        for (int64_t c = 0; c < channels; c += LANES)                                                                  \
-            OF(evaluated)(POINTS + 1 - kernel, slope + q * (POINTS + 1 - kernel) * channels + c, channels,             \
-                          to + q * next_tile + c / COLUMNS * next_panel + c % COLUMNS, next_to)
-    FOR_KERNEL(DO)
+    FOR_COUNT(count, DO)
 #undef DO
 }
 
@@ -178,7 +165,7 @@ static void OF(panels_at_points)(const A *weights, int64_t kernel, int64_t c_in,
 {
     int64_t next = COLUMNS * c_in;
     for (int64_t p = 0; p < c_out; p += COLUMNS) {
-        OF(kernels_at_points)(COLUMNS, kernel, c_in, weights + p * kernel * c_in, c_in, memory, next, c_in, COLUMNS);
+        OF(values_at_points)(COLUMNS, kernel, c_in, weights + p * kernel * c_in, c_in, memory, next, c_in, COLUMNS);
         for (int64_t i = 0; i < POINTS; i++, panels += next)
             TURNED((const UNIT *)(memory + i * next), c_in, COLUMNS, c_in, (UNIT *)panels, COLUMNS);
     }
@@ -187,8 +174,8 @@ static void OF(panels_at_points)(const A *weights, int64_t kernel, int64_t c_in,
 /* Panels (c_out, COLUMNS) for the way back, POINTS for each COLUMNS of c_in: the last timepoint comes first. */
 static void OF(panels_back_at_points)(const A *weights, int64_t kernel, int64_t c_in, int64_t c_out, A *panels)
 {
-    OF(kernels_at_points)(c_out, kernel, c_in, weights + (kernel - 1) * c_in, -c_in, panels, c_out * COLUMNS, COLUMNS,
-                          POINTS * c_out * COLUMNS);
+    OF(values_at_points)(c_out, kernel, c_in, weights + (kernel - 1) * c_in, -c_in, panels, c_out * COLUMNS, COLUMNS,
+                         POINTS * c_out * COLUMNS);
 }
 
 /* Rows of a convolution, out (rows, c_out), of what the kernel sees, (rows + kernel - 1, c_in) and m - 1 more. */
@@ -204,12 +191,12 @@ static void OF(convolved)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_
             for (int64_t q = 0; q < tiles; q += part)
                 OF(vector_tile)(tiles - q < part ? tiles - q : part, values + (i * tiles + q) * c_in, c_in, panels, c_in,
                                 found + i * next + q * COLUMNS);
-#define DO(kernel)                                                                                                     \
+#define DO(count)                                                                                                      \
     for (int64_t q = 0; q < tiles; q++)                                                                                \
         for (int64_t c = 0; c < COLUMNS; c += LANES)                                                                   \
-            OF(interpolated)(POINTS + 1 - kernel, rows - q * m, found + q * COLUMNS + c, next,                         \
+            OF(interpolated)(count, rows - q * m, found + q * COLUMNS + c, next,                                       \
                              out + q * m * c_out + p + c, c_out)
-        FOR_KERNEL(DO)
+        FOR_COUNT(m, DO)
 #undef DO
     }
 }
@@ -247,7 +234,7 @@ static void OF(gradient_at_points)(int add, A *sums, int64_t rows, int64_t kerne
     int64_t m = POINTS + 1 - kernel, tiles = (rows + m - 1) / m, next = tiles * COLUMNS;
     A *values = memory, *slopes = values + POINTS * tiles * c_in;
     OF(rows_at_points)(tiles, m, c_in, seen, values, tiles * c_in, COLUMNS, next);
-    OF(slopes_at_points)(tiles, kernel, c_out, slope, slopes, tiles * c_out, COLUMNS, next);
+    OF(values_at_points)(tiles, m, c_out, slope, c_out, slopes, tiles * c_out, COLUMNS, next);
     for (int64_t i = 0; i < POINTS; i++, values += tiles * c_in, slopes += tiles * c_out)
         for (int64_t o = 0; o < c_out; o += SUMMED)
             for (int64_t c = 0; c < c_in; c += COLUMNS, sums += SUMMED * COLUMNS)
@@ -263,7 +250,7 @@ static void OF(gradient_from_points)(const A *sums, int64_t kernel, int64_t c_in
             OF(interpolated)(kernel, kernel,                                                                           \
                              sums + o / SUMMED * SUMMED * c_in + (o % SUMMED + c / COLUMNS * SUMMED) * COLUMNS + c % COLUMNS, \
                              c_out * c_in, gradient + o * kernel * c_in + c, c_in)
-    FOR_KERNEL(DO)
+    FOR_COUNT(kernel, DO)
 #undef DO
 }
 

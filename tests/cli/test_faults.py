@@ -129,12 +129,11 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
         strike = time.monotonic()
         while run.poll() is None:
             time.sleep(0.01)
-            if parents < 2 and len(lines(tmp_path / "wild")) >= 4 * (parents + 1):
+            done = len(lines(tmp_path / "wild"))
+            if parents < 2 and done >= 4 * (parents + 1):
                 run.kill()
                 parents += 1
-                continue
-            done = len(lines(tmp_path / "wild"))
-            if kills < min(6, done) and time.monotonic() > strike and (found := workers(run.pid)):
+            elif kills < min(6, done) and time.monotonic() > strike and (found := workers(run.pid)):
                 os.kill(dice.choice(found), signal.SIGKILL)
                 kills += 1
                 strike = time.monotonic() + dice.uniform(0, 1)
