@@ -21,7 +21,6 @@ LINE_SECONDS = 30.0  # between two lines about the running jobs where there is n
 DRAW_SECONDS = 0.3  # between two drawings where there is one
 STATE_SECONDS = 1.0  # between two states that others can see
 LEARN_SECONDS = 5.0  # between two corrections of the estimates
-TOLD = 100  # finished jobs that a state still names
 
 State = dict[str, Any]
 
@@ -66,7 +65,6 @@ class Monitor:
         self.rate: dict[str, float] = {}  # epochs a second
         self.n_done = {"ok": 0, "failed": 0, "skipped": 0}
         self.n_elsewhere = 0
-        self.told: list[str] = []
         self.told_at = -math.inf
         self.cost_done = 0.0  # of jobs that ended here, and the seconds that they took
         self.seconds_done = 0.0
@@ -104,9 +102,8 @@ class Monitor:
             self.cost_done += estimate
             self.seconds_done += record["train_seconds"]
             self.model.learn(record)
-        line = finished(event)
-        self.told.append(line)
-        self.screen.say(line)
+        line = finished(record | event.job.to_json())  # a record of equal settings may go under another name
+        self.screen.say(f"{line}, by another runner" if event.elsewhere else line)
         if time.monotonic() - self.learned > LEARN_SECONDS and self.jobs:
             before = sum(self.cost.values())
             self.cost = self.model.estimates(self.jobs.values(), self.works)
@@ -148,7 +145,6 @@ class Monitor:
             "left_seconds": self.left() if n_done < self.total else 0.0,
             "per_minute": n_done / minutes if minutes > 0.05 else None,
             "running": rows,
-            "told": [len(self.told), self.told[-TOLD:]],
         }
 
     def tell(self) -> None:
@@ -242,17 +238,15 @@ def title(job: Mapping[str, Any]) -> str:
     return f"{job['dataset']} {job['model']} {job['protocol']} seed {job['seed']}{resampled}"
 
 
-def finished(event: Event) -> str:
-    """Return the line that tells of a finished job, with the published figure where there is one."""
+def finished(record: Mapping[str, Any]) -> str:
+    """Return the line that tells of a finished job by its record, with the published figure where there is one."""
     from tsfcn import published
 
-    job, record = event.job, event.record
-    name = title({field: getattr(job, field) for field in ("dataset", "model", "protocol", "seed", "resample")})
+    name = title(record)
     if record["status"] != "ok":
         return f"{record['status']}: {name}: {record['reason']}"
     line = f"{name}: accuracy {record['accuracy']:.4f} in {clock(record['train_seconds'])}"
     figure = None
-    if not job.off_paper and not job.resample:
-        figure = published.beside(job.protocol, job.model, job.dataset)
-    line = line if figure is None else f"{line} (published {figure.mean:.4f})"
-    return f"{line}, by another runner" if event.elsewhere else line
+    if not record["off_paper"] and not record["resample"]:
+        figure = published.beside(record["protocol"], record["model"], record["dataset"])
+    return line if figure is None else f"{line} (published {figure.mean:.4f})"

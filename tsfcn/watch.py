@@ -1,7 +1,8 @@
 """`tsfcn watch [RESULTS]`: see the runs that are at work in a results folder, from any shell.
 
-Their state is what they write with each heartbeat (lease.py), so a run on another machine that shares the folder is
-seen too. On a terminal a live display, elsewhere plain lines. Ends when no run is left.
+Their state is what they write with each heartbeat (lease.py), and what is finished are the folder's records, so a run
+on another machine that shares the folder is seen too. On a terminal a live display, elsewhere plain lines. Ends when no
+run is left.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tsfcn import lease
-from tsfcn.monitor import Screen
+from tsfcn import lease, store
+from tsfcn.errors import UserError
+from tsfcn.monitor import Screen, finished
 
 LOOK_SECONDS = 1.0
 
@@ -23,6 +25,11 @@ LOOK_SECONDS = 1.0
 def alive(results: Path, watch: lease.Watch) -> list[dict[str, Any]]:
     """Return what the runners that are not known to be dead say."""
     return [each for each in lease.runners(results) if not watch.dead(each["id"], each)]
+
+
+def mark(record: store.Record) -> object:
+    """Return what tells a record from others, wherever it stands."""
+    return record["key"], store.finished(record)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,33 +43,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: results '{results}' is no folder: give one that a run has written", file=sys.stderr)
         return 2
     screen, watch = Screen(sys.stdout), lease.Watch(results)
-    told: dict[str, int] = {}  # how many finished jobs of each runner were told
+    known: set[str] = set()  # runners
+    told: set[object] = set()  # records, also those of before
+    records = store.Reader(results)
     try:
+        told.update(map(mark, records.news()))
         runners = alive(results, watch)
         if not runners:
             print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
             return 0
-        for runner in runners:
-            print(f"run {runner['id']}", flush=True)
-            told[runner["id"]] = (runner.get("state") or {}).get("told", [0])[0]
-        screen.draw(*(runner["state"] for runner in runners if runner.get("state")))
-        while not options.once and (runners := alive(results, watch)):
-            for runner in runners:
-                n, lines = (runner.get("state") or {}).get("told", [0, []])
-                if runner["id"] not in told:
-                    screen.say(f"run {runner['id']}")
-                new = n - told.get(runner["id"], 0)
-                for line in lines[-new:] if new > 0 else []:
-                    screen.say(line)
-                told[runner["id"]] = n
-            if screen.is_due():
+        while runners:
+            new = {runner["id"] for runner in runners} - known
+            for name in sorted(new):
+                screen.say(f"run {name}")
+            known |= new
+            if new or screen.is_due():
                 screen.draw(*(runner["state"] for runner in runners if runner.get("state")))
+            if options.once:
+                return 0
             time.sleep(LOOK_SECONDS)
+            runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
+            for record in store.by_time(records.news()):
+                if mark(record) not in told:  # `compact` writes all into a new file
+                    told.add(mark(record))
+                    screen.say(finished(record))
         screen.clear()
-        if not options.once:
-            print("no run is at work any more", flush=True)
+        print("no run is at work any more", flush=True)
     except KeyboardInterrupt:
         screen.clear()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `tsfcn watch | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

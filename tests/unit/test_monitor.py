@@ -294,13 +294,6 @@ def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path
         (said,) = lease.runners(tmp_path)
         Screen(there).draw(said["state"])
         assert there.screen() == here.screen() and "loss 0.25" in there.screen()[0]
-        monitor.told_at -= 10
-        monitor.see(Event("end", 0, one, record=OK))
-        runner.beat()
-        assert lease.runners(tmp_path)[0]["state"]["told"] == [
-            1,
-            ["GunPoint fcn fawaz2019 seed 0: accuracy 0.9877 in 1 min 01 s (published 1.0000)"],
-        ]
 
 
 def test_a_job_of_another_runner_is_told_as_such() -> None:
