@@ -152,7 +152,7 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signals, start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=2", "protocol.epochs=3000", "executor.workers=2", "engine.name=reference")
+    words = (*TINY, "seeds=2", "protocol.epochs=6000", "executor.workers=2", "engine.name=reference")
     run = start("run", *words)
     results = tmp_path / "results"
     until(lambda: n_training(results) == 2, run)
@@ -285,7 +285,7 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
 @linux
 @pytest.mark.slow
 def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> None:
-    run = start("run", *TINY, "seeds=2", "protocol.epochs=2500", "executor.workers=1", "engine.name=reference")
+    run = start("run", *TINY, "seeds=2", "protocol.epochs=4000", "executor.workers=1", "engine.name=reference")
     until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)
     watching = start("watch")
     for _ in range(100):
@@ -294,7 +294,7 @@ def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> Non
             break
         time.sleep(0.1)
     assert re.search(
-        r"\n0 of 2 jobs done, 1 running, about .* left; ItalyPowerDemand fcn.* seed 0: epoch \d+ of 2500, loss \S+",
+        r"\n0 of 2 jobs done, 1 running, about .* left; ItalyPowerDemand fcn.* seed 0: epoch \d+ of 4000, loss \S+",
         once_more,
     ), once_more
     status = ended(start("results", "status"))[0]
