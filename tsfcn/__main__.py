@@ -65,7 +65,11 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     import importlib
 
-    code: int = importlib.import_module(f"tsfcn.{verb.replace('-', '_')}").main(rest)
+    try:
+        code: int = importlib.import_module(f"tsfcn.{verb.replace('-', '_')}").main(rest)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
     return code
 
 

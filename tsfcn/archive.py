@@ -30,7 +30,7 @@ from tsfcn.arrays import Labels, case_lengths
 from tsfcn.errors import UserError
 from tsfcn.readers import Float64
 
-READER = 2  # raise it when the same files would be read differently: it voids the cache
+READER = 3  # raise it when the same files would be read differently: it voids the cache
 
 SPLITS = ("ucr2018", "ucr2015")
 ABANDONED_SECONDS = 3600  # a temporary file of the cache that nobody can be writing any more
@@ -146,19 +146,22 @@ def locate(name: str, root: str | Path | None = None) -> tuple[str, Path]:
 
 
 def own(root: str | Path | None = None) -> list[str]:
-    """Return the names of the user's own datasets under the archive's root, those that the catalogue does not know."""
+    """Return the names of the user's own datasets under the archive's root, those that the catalogue does not know.
+
+    Of a dataset that is half there, too: whoever reads it is told so.
+    """
     folder = root_folder(root)
     if folder is None:
         return []
     known = {name.lower() for name in (*catalogue.CATALOGUE, *catalogue.OLD_NAMES)}
     stems = {
-        entry.name.removesuffix(entry.suffix).removesuffix("_TRAIN")
-        for pattern in ("*_TRAIN*", "*/*_TRAIN*")
+        _stem(entry).name
+        for pattern in ("*_TRAIN*", "*_TEST*", "*/*_TRAIN*", "*/*_TEST*")
         for entry in folder.glob(pattern)
         if entry.suffix in readers.FORMATS
     }
     found = sorted(stem for stem in stems if stem.lower() not in known and NAME.fullmatch(stem))
-    return [name for name in found if _under(folder, name, half=False) is not None]
+    return [name for name in found if _is_under(folder, name)]
 
 
 def duplicates(dataset: Dataset) -> dict[str, int]:
@@ -222,7 +225,10 @@ def content_hash(x_train: Float64, y_train: Labels, x_test: Float64, y_test: Lab
 # ---------------------------------------------------------------- where it is
 
 
-NAME = re.compile(r"(?!\.|.*\.\.)[^/\\\0]*[^/\\\0\s]")
+# Nothing that leaves the folder, and nothing that a terminal would act on.
+NAME = re.compile(
+    r"(?!\.|.*\.\.)[^/\\\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*[^/\\\0-\x20\x7f-\x9f\u202a-\u202e\u2066-\u2069\s]"
+)
 
 
 def _find(name: str, root: str | Path | None) -> tuple[_Files, catalogue.Facts | None]:
@@ -278,8 +284,8 @@ def default_folder() -> Path:
     return (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share") / "tsfcn" / "ucr2018"
 
 
-def _under(folder: Path, name: str, *, half: bool = True) -> _Files | None:
-    """Return the files of a dataset under a root, or None. half: raise UserError where only one of the two is there."""
+def _under(folder: Path, name: str) -> _Files | None:
+    """Return the files of a dataset under a root, or None. Raises UserError where only one of the two is there."""
     bases = [folder, *(folder / inner for inner in INNER_FOLDERS)]
     spellings = [name, *(old for old, new in catalogue.OLD_NAMES.items() if new == name)]
     halves: list[Path] = []
@@ -300,11 +306,19 @@ def _under(folder: Path, name: str, *, half: bool = True) -> _Files | None:
             found = _pair(list(dict.fromkeys(stems)), halves)
     except OSError as error:  # a name too long for the file system, a folder without rights
         raise UserError(f"dataset '{name[:40]}' is not readable under '{folder}': {error.strerror}") from error
-    if found is None and halves and half:
+    if found is None and halves:
         train = halves[0].name.replace("_TEST", "_TRAIN")
         other = train if "_TEST" in halves[0].name else train.replace("_TRAIN", "_TEST")
         raise UserError(f"dataset '{name}' is half there, '{halves[0]}': put '{other}' beside it")
     return found
+
+
+def _is_under(folder: Path, name: str) -> bool:
+    """Return whether a dataset, or half of it, lies under a root."""
+    try:
+        return _under(folder, name) is not None
+    except UserError:
+        return True
 
 
 def _stem(file: Path) -> Path:
@@ -355,6 +369,14 @@ def _read(name: str, files: _Files, facts: catalogue.Facts | None) -> Dataset:
     width = max(case.shape[1] for split in (train, test) for case in split.cases)
     x_train, x_test = _padded(train.cases, width), _padded(test.cases, width)
     y_train, y_test = np.array(train.labels, dtype=np.str_), np.array(test.labels, dtype=np.str_)
+    if facts is None:
+        known = set(train.labels)
+        unseen = [label for label in test.labels if label not in known]
+        if 2 * len(unseen) > len(test.labels):
+            raise UserError(
+                f"dataset '{name}' in '{files.train.parent}' has {len(unseen)} of {len(test.labels)} test cases of "
+                f"classes that training lacks, as {unseen[0][:40]!r}: mend the labels, which come first in a row"
+            )
     unequal = facts.unequal if facts is not None else _ends_differ(x_train, x_test, train, test)
     if unequal:
         # AllGestureWiimote* have 500 columns, but no case is longer than 385 timepoints.

@@ -321,6 +321,11 @@ def _statistics(x: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats, npt.N
     low = np.where(there, x, np.inf).min(axis=axes, keepdims=True, initial=np.inf)
     high = np.where(there, x, -np.inf).max(axis=axes, keepdims=True, initial=-np.inf)
     constant = high <= low
+    lost = (deviation < 1e-150) & ~constant  # the squares are hardly a float64, if at all
+    if lost.any():
+        reach = np.where(lost, np.maximum(high - mean, mean - low), 1.0)
+        squares = np.square(np.where(there, (x - mean) / reach, 0.0))
+        deviation = np.where(lost, np.sqrt(squares.sum(axis=axes, keepdims=True) / n) * reach, deviation)
     return mean, np.where(constant | (deviation == 0), 1.0, deviation), constant
 
 

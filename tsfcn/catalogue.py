@@ -186,7 +186,10 @@ def _unknown(word: str, argument: str, own: Sequence[str]) -> str:
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     if near:
         return f"{argument} '{word}' is not in the archive; did you mean '{known[near[0]]}'?"
-    return f"{argument} '{word}' is not in the archive: write a UCR 2018 name, a glob or a set ({', '.join(SETS)})"
+    return (
+        f"{argument} '{word}' is not in the archive: write a UCR 2018 name, a glob or a set ({', '.join(SETS)}); "
+        "data of your own is NAME_TRAIN.tsv and NAME_TEST.tsv, or of another format, under archive.root"
+    )
 
 
 def _kind(value: object) -> str:

@@ -204,7 +204,7 @@ def _results(path: Path) -> list[Column]:
         gathered.add(name, row["dataset"], row["mean"], files, resample, std=std, n_runs=row["n_seeds"])
         gathered.marks[name].update(dict.fromkeys(mark for mark in marks if mark != EARLY))
     columns = gathered.columns("")
-    return [replace(column, said=_seeds(column)) for column in columns]
+    return [replace(column, said=_seeds(column) + column.said) for column in columns]
 
 
 def _seeds(column: Column) -> str:
@@ -261,6 +261,7 @@ class _Gathered:
                 f"file '{self.path}' is without accuracies: it needs a column a model, or 'model' and 'accuracy'"
             )
         cells: dict[str, dict[Place, Cell]] = defaultdict(dict)
+        gaps: dict[str, int] = defaultdict(int)  # datasets whose resamples are not all there
         for (model, dataset), places in self.runs.items():
             drawn: dict[str, dict[int, float]] = defaultdict(dict)
             for (files, resample), runs in places.items():
@@ -270,10 +271,24 @@ class _Gathered:
                 drawn[files][resample] = mean.accuracy
             means = drawn["ucr2018"]
             # The bake-offs' mean is over resamples 0, the official split, to 29; with a gap it is no such mean.
-            if len(means) > 1 and set(means) == set(range(len(means))):
-                cells[model][Place(dataset, f"{len(means)} resamples")] = _mean(list(means.values()))
+            if set(means) == set(range(len(means))):
+                if len(means) > 1:
+                    cells[model][Place(dataset, f"{len(means)} resamples")] = _mean(list(means.values()))
+            else:
+                gaps[model] += 1
+        if not cells:
+            raise UserError(
+                f"'{self.path}' is of resamples alone: a mean over them needs 0, the official split, to the last"
+            )
         return [
-            Column(model, str(self.path), found, ", ".join(self.marks[model]), said) for model, found in cells.items()
+            Column(
+                model,
+                str(self.path),
+                found,
+                ", ".join(self.marks[model]),
+                said + (f"; resamples with a gap left out on {gaps[model]} datasets" if gaps[model] else ""),
+            )
+            for model, found in cells.items()
         ]
 
 

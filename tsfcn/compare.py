@@ -581,11 +581,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
         if not 0 < options.alpha < 1:
             raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
+        found = columns.read(options.columns, split=options.split)
         only = None
         if options.dataset or options.exclude:
-            only = select((options.dataset or "all").split(","), options.exclude.split(",") if options.exclude else ())
+            own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
+            wanted = options.dataset.split(",") if options.dataset else ["all", *own]
+            only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
         made = compare(
-            columns.read(options.columns, split=options.split),
+            found,
             ties=options.ties,
             zeros=options.zeros,
             rope=options.rope,

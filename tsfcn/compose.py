@@ -131,13 +131,17 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
 
 
 def check_reach(overrides: Sequence[str], run: config.RunConfig) -> None:
-    """Raise UserError for an override of a training value that another value hides from every model of the run."""
+    """Raise UserError for an override of a training value that reaches no model of the run."""
+    chosen = run.model.chosen()
+    unread = [config.unread(each, config.settings(run.protocol, name, each)) for name, each in chosen.items()]
     for written in overrides:
+        found = re.match(r"[+]*protocol\.(?:common\.|models\.\w+\.)?(\w+)=", written)
+        if found and all(found[1] in names for names in unread):
+            raise UserError(f"'{written}' has no effect: nothing in this run reads {found[1]}")
         found = re.match(r"[+]*protocol\.(common|models\.(\w+))\.(\w+)=", written)
         if not found:
             continue
         model, name = found[2], found[3]
-        chosen = run.model.chosen()
         if model is not None and model not in chosen:
             raise UserError(f"'{written}' has no effect: {model} is not among the models of this run")
         reached = False

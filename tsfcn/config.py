@@ -331,6 +331,16 @@ class EngineConfig:
             raise UserError("engine.precision=bfloat16 is not for the reference loop: leave out engine.name=reference")
 
 
+def unread(model: ModelConfig, settings: Settings) -> set[str]:
+    """Return the names of the settings that have no effect on this network, whatever their value."""
+    other = {"rho"} if settings.optimiser == "adam" else {"betas"}
+    if isinstance(model, MLPConfig):
+        other.add("initialiser")  # of convolution kernels
+    if not isinstance(model, LSTMFCNConfig):
+        other.add("cells")
+    return other
+
+
 def fast_trains(model: ModelConfig, settings: Settings) -> bool:
     """Return whether the fast engine is for this network and these settings; the reference loop is for all.
 

@@ -10,7 +10,8 @@ of others read our runs:
     dl4tsc  OUT: a row a model, dataset and run, as dl-4-tsc's results/*.csv
     sktime  OUT: a row a dataset and model, a fold a seed, as sktime's ClassificationBenchmark stores it
 
-What a form cannot say is left out and counted: none of them knows the files of 2015 or an early revision.
+What a form cannot say is left out and counted: none of them knows the files of 2015 or an early revision, and the last
+two no resamples.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
         where = (name, record["dataset"], resample)
         seed = first.setdefault(where, record["seed"])
         name = name if seed == record["seed"] else f"{name}_seed{record['seed']}"
-        dataset = re.sub(r"[^A-Za-z0-9_+-]+", "-", record["dataset"])
+        dataset = re.sub(r"[^\w+-]+", "-", record["dataset"])
         scaled = probabilities.astype(np.float64)
         scaled /= scaled.sum(axis=1, keepdims=True)
         said = f"tsfcn {record['key']} seed {record['seed']}"
@@ -134,24 +135,25 @@ def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
         times = (record.get("train_seconds") or -1.0, record.get("test_seconds") or -1.0)
         memory = record.get("peak_memory_bytes") or -1
         lines = [
-            f"{record['dataset']},{name},TEST,{resample},SECONDS,{said}",
+            f"{dataset},{name},TEST,{resample},SECONDS,{said}",
             f"{record['model']} {record['protocol']}".replace(",", ";"),
             f"{right!r},{times[0]},{times[1]},-1,{memory},{n_classes},,-1,-1",
         ]
         for true, said_class, row in zip(y_true.tolist(), y_pred.tolist(), scaled.tolist(), strict=True):
             lines.append(f"{true},{said_class},," + ",".join(map(repr, row)))
-        files[f"{name}/Predictions/{dataset}/testResample{resample}.csv"] = "\n".join(lines) + "\n"
+        path = f"{name}/Predictions/{dataset}/testResample{resample}.csv"
+        if path in files:
+            raise UserError(f"'{record['dataset']}' and another dataset would both be '{path}': convert them apart")
+        files[path] = "\n".join(lines) + "\n"
     return files
 
 
 def dl4tsc(records: Sequence[Record], results: Path) -> str:
-    """Return a row a model, dataset and seed, official splits only; precision where predictions are stored."""
+    """Return a row a model, dataset and seed of the official split; precision where predictions are stored."""
     header = ["classifier_name", "archive_name", "dataset_name", "iteration"]
     rows: list[list[object]] = [[*header, "precision", "accuracy", "recall", "duration"]]
     iterations: dict[tuple[str, str], int] = {}
     for record in records:
-        if record.get("resample", 0) != 0:
-            continue
         names = (_model(record), record["dataset"])
         iteration = iterations[names] = iterations.get(names, -1) + 1
         stored = table.predictions(record, results)
@@ -176,8 +178,7 @@ def sktime(records: Sequence[Record]) -> str:
     """Return a row a model and dataset with a fold for each seed of the official split, their mean and deviation."""
     runs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.get("resample", 0) == 0:
-            runs.setdefault((_model(record), record["dataset"]), []).append(record)
+        runs.setdefault((_model(record), record["dataset"]), []).append(record)
     most = max((len(found) for found in runs.values()), default=0)
     scores = {"accuracy_score": "accuracy", "fit_time": "train_seconds", "pred_time": "test_seconds"}
     header = ["model_id", "validation_id"]
@@ -215,6 +216,13 @@ def convert(source: str, out: Path, form: str) -> str:
         if not records:
             raise UserError(f"results folder '{source}' is without ok records of UCR 2018: nothing to convert")
         said = f"; {n_left} records on other files left out" if n_left else ""
+        if form in ("dl4tsc", "sktime"):
+            official = [record for record in records if record.get("resample", 0) == 0]
+            if not official:
+                raise UserError(f"results folder '{source}' is of resamples alone: write them --to aeon or tsml")
+            if len(official) < len(records):
+                said += f"; {len(records) - len(official)} records of resamples left out"
+            records = official
         if form == "aeon":
             files = aeon(records)
         elif form == "tsml":

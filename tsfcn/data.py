@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def verify(options: argparse.Namespace) -> int:
         counts[str(passport["revision"])] += 1
     n_archive = len(rows)
     if not options.names:
-        rows += bundled(options.root)
+        rows += bundled(options.root, {row[0] for row in rows if row[2] == "sktime"})
     progress("")
     header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
     if rows:
@@ -125,7 +125,8 @@ def verify(options: argparse.Namespace) -> int:
     print(f"\n{n_archive + len(wrong)} datasets read: " + ("; ".join(told) or "none is here"))
     if missing:
         print(f"{len(missing)} not here: {', '.join(missing)}")
-    print("duplicates: distinct test series that are training series too; the official data has them, they stay.")
+    if any(row[-1] for row in rows):
+        print("duplicates: distinct test series that are training series too; the official data has them, they stay.")
     return WRONG if wrong or {"unknown", "early"} & set(counts) or not counts else OK
 
 
@@ -148,12 +149,12 @@ def verified(passport: dict[str, Any]) -> Sequence[object]:
     )
 
 
-def bundled(root: str | None) -> list[Sequence[object]]:
-    """Return the rows of what sktime brings along, told from the same dataset under the root where it is there."""
+def bundled(root: str | None, told: Container[object]) -> list[Sequence[object]]:
+    """Return the rows of what sktime brings along, but for the datasets that were told."""
     rows: list[Sequence[object]] = []
     for name in catalogue.CATALOGUE:
         files = archive.sktime_files(name)
-        if files is None:
+        if files is None or name in told:
             continue
         theirs = archive.passport(name, files.train.parents[1])
         row = list(verified(theirs))
@@ -180,6 +181,8 @@ def progress(text: str) -> None:
 
 def show(options: argparse.Namespace) -> int:
     """Print pictures, passport and policies of one dataset."""
+    if options.height < 1:
+        raise UserError(f"--height {options.height} is out of range: give 1 or more")
     dataset = archive.load(options.name, options.root, options.split)
     passport = dataset.passport
     facts = catalogue.CATALOGUE.get(dataset.name)
@@ -191,16 +194,19 @@ def show(options: argparse.Namespace) -> int:
         n_test = int((dataset.y_test == label).sum())
         cases = [dataset.x_train[i, 0, : lengths[i]] for i in members[:MOST_CASES]]
         shown.append((f"class {label}: {len(members)} training and {n_test} test cases", cases))
+    more = len(classes) - len(shown)
+    more_channels = int(passport["n_channels"]) - 1
+    low, high = picture.span([s for _, cases in shown for s in cases])
+    drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
+    if options.svg:  # before anything is printed, which `| head` may end
+        text = picture.svg(f"{dataset.name}: {drawn}", shown, int(passport["length"]))
+        store.replace(Path(options.svg), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
     print(f"{dataset.name}{kind}: {archive.REVISIONS[passport['revision']]}\n")
-    low, high = picture.span([s for _, cases in shown for s in cases])
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))
     for caption, drawn_cases in shown:
         print(caption)
         print("\n".join(picture.braille(drawn_cases, low, high, int(passport["length"]), width, options.height)))
-    drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
-    more = len(classes) - len(shown)
-    more_channels = int(passport["n_channels"]) - 1
     print(
         drawn
         + (f"; {more} more classes" if more > 0 else "")
@@ -217,9 +223,6 @@ def show(options: argparse.Namespace) -> int:
     print("\npolicies")
     print("\n".join(f"  {line}" for line in policies(dataset, options.protocol)))
     if options.svg:
-        title = f"{dataset.name}: {drawn}"
-        text = picture.svg(title, shown, int(passport["length"]))
-        store.replace(Path(options.svg), lambda file: file.write(text.encode()))
         print(f"\npicture: {options.svg}")
     return OK
 

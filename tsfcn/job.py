@@ -140,7 +140,9 @@ def measure(
     config = job.model_config()
     name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=native.library() is not None)
     if name == "reference" and job.precision == "bfloat16":
-        raise UserError("engine.precision=bfloat16 is for series of one channel: leave it out")
+        raise UserError(
+            "engine.precision=bfloat16 is for series of one channel and two timepoints or more: leave it out"
+        )
     if name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
     checkpoint = Checkpoint(

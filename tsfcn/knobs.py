@@ -114,7 +114,7 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
             sizes.append(cases)
     initialisers = {"glorot_uniform": "Glorot uniform (Wang, Fawaz)", "he_uniform": "He uniform (Karim)"}
     for value, said in initialisers.items():
-        if value != now.initialiser:
+        if value != now.initialiser and "initialiser" not in config.unread(chosen, now):
             add("initialiser", said, f"protocol.initialiser={value}")
     schedules = {
         "the learning rate stays": (now.plateau_factor, 0, now.plateau_min_lr),

@@ -19,6 +19,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tsfcn.plan import Job
 SOURCE = Path(__file__).with_name("kernels.c")
 INCLUDED = [SOURCE.with_name(name) for name in ("products.c", "winograd.c")]
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
+NOTHING = ("-fsyntax-only", "-xc", os.devnull)  # what a compiler can check without reading anything
 COMPILE_SECONDS = 120
 
 
@@ -66,39 +68,52 @@ def library() -> ctypes.CDLL | None:
         return None
     content = b"".join(path.read_bytes() for path in (SOURCE, *INCLUDED))
     about = f"{abilities()} {by} {Path(by).stat().st_mtime_ns} {FLAGS}"
-    name = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}.so"
+    stem = f"kernels-{hashlib.sha256(content + about.encode()).hexdigest()[:16]}"
     try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / name).is_file():
-            compile_kernels(by, folder / name)
-        return ctypes.CDLL(str(folder / name))
-    except OSError:  # no cache to write to, or not one to run code from
+        return ctypes.CDLL(str(kept(folder, stem) or compiled(by, folder, stem)))
+    except (OSError, subprocess.SubprocessError):  # no cache to write to, no room in it, or not one to run code from
         pass
-    except subprocess.SubprocessError:
-        return None
     try:
         with tempfile.TemporaryDirectory(prefix="tsfcn-") as elsewhere:
-            compile_kernels(by, Path(elsewhere) / name)
-            return ctypes.CDLL(str(Path(elsewhere) / name))
-    except (OSError, subprocess.SubprocessError):
+            return ctypes.CDLL(str(compiled(by, Path(elsewhere), stem)))
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
+        print(
+            f"the fast engine is not to be had, the reference loop trains: {by}: {said[0] if said else error}",
+            file=sys.stderr,
+        )
         return None
 
 
-def compile_kernels(by: str, target: Path) -> None:
-    """Compile kernels.c to a shared library, whole or not at all. Raises OSError or SubprocessError."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".kernels-", suffix=".tmp")
-    os.close(handle)
-    try:
-        for flags in (FLAGS, FLAGS[:2] + FLAGS[3:], FLAGS[:1]):  # not every compiler knows all of them
-            command = [by, *flags, "-shared", "-fPIC", "-o", temporary, str(SOURCE), "-lm"]
-            done = subprocess.run(command, check=False, capture_output=True, timeout=COMPILE_SECONDS)
-            if done.returncode == 0:
-                break
-        done.check_returncode()
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def kept(folder: Path, stem: str) -> Path | None:
+    """Return the library that was compiled before, if it is whole: its size stands in its name."""
+    for path in folder.glob(f"{stem}-*.so"):
+        if path.name == f"{stem}-{path.stat().st_size}.so":
+            return path
+    return None
+
+
+def compiled(by: str, folder: Path, stem: str) -> Path:
+    """Compile kernels.c to a shared library, whole or not at all; return it. Raises OSError or SubprocessError."""
+
+    def ask(*words: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([by, *words], check=False, capture_output=True, timeout=COMPILE_SECONDS)
+
+    # In a folder of its own: a temporary file would be for this user's eyes alone.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".kernels-") as inner:
+        made = Path(inner) / "kernels.so"
+        # Not every compiler knows all flags. Whatever else fails is no reason to compile with fewer.
+        flags = [
+            flag for flag in FLAGS if flag.split("=")[0] not in ask(flag, *NOTHING).stderr.decode(errors="replace")
+        ]
+        ask(*flags, "-shared", "-fPIC", "-o", str(made), str(SOURCE), "-lm").check_returncode()
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        target = folder / f"{stem}-{made.stat().st_size}.so"
+        os.replace(made, target)
+    return target
 
 
 def abilities() -> str:

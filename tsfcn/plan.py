@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -153,18 +153,21 @@ def jobs(
             raise UserError(
                 f"engine.precision=bfloat16 is not for {architecture} with these settings: leave it out, or the model"
             )
-        for n_channels in {int(passport.get("n_channels", 1)) for passport in passports.values()}:
-            own = "float32" if if_possible and (not possible or n_channels > 1) else precision
-            variants[architecture, n_channels] = variant(architecture, model, protocol, unchanged, settings, own)
+        for fast in set(map(_may_be_fast, passports.values())):
+            own = precision if (possible and fast) or not if_possible else "float32"
+            variants[architecture, fast] = variant(architecture, model, protocol, unchanged, settings, own)
     return [
-        Job(
-            dataset, dict(passport), **variants[architecture, int(passport.get("n_channels", 1))], seed=seed, resample=r
-        )
+        Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport)], seed=seed, resample=r)
         for dataset, passport in passports.items()
         for architecture in models
         for r in resamples
         for seed in seeds
     ]
+
+
+def _may_be_fast(passport: Mapping[str, Any]) -> bool:
+    """Return whether the fast engine is for a dataset (native.engine), as far as its passport tells."""
+    return bool(passport.get("n_channels", 1) == 1 and passport.get("length", 2) > 1)
 
 
 def variant(
@@ -176,7 +179,9 @@ def variant(
     precision: str,
 ) -> dict[str, Any]:
     """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
-    changed = conf.changes(settings, conf.settings(unchanged, architecture, CONFIGS[architecture]()))
+    before = conf.settings(unchanged, architecture, CONFIGS[architecture]())
+    settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(model, settings)})
+    changed = conf.changes(settings, before)
     if precision != "float32":
         changed["precision"] = precision
     model_changed = conf.changes(model, CONFIGS[architecture]())

@@ -11,7 +11,7 @@
 
 #ifndef OF
 
-#if defined(__AMX_BF16__) && defined(__linux__)
+#if defined(__AMX_BF16__) && defined(__AVX512F__) && defined(__linux__)
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,7 +50,8 @@
 #define SUM_NEXT (SUM_ROWS + 64 / (int64_t)sizeof(S)) /* an odd number of cache lines */
 #define SUM_PANEL(kernel) ((ROUND_UP(SUM_ROWS + kernel, PAIR) + PAIR) * COLUMNS)
 
-/* Memory of this thread that stays for the next call, for `count` bytes; NULL where there is too little. */
+/* Memory of this thread that stays for the next call, and after the thread: for few threads that live long. For `count`
+   bytes; NULL where there is too little. */
 static void *scratch(size_t count)
 {
     static _Thread_local void *memory;
@@ -75,15 +76,19 @@ static void *scratch(size_t count)
                     to[i * next_to + j] = from[j * next_from + i];                                                     \
         }
 
-static void turn_64(const uint64_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
-                    uint64_t *restrict to, int64_t next_to)
+/* Values of any type by their bits. */
+typedef uint64_t unit_64 __attribute__((may_alias));
+typedef uint32_t unit_32 __attribute__((may_alias));
+
+static void turn_64(const unit_64 *restrict from, int64_t next_from, int64_t rows, int64_t columns,
+                    unit_64 *restrict to, int64_t next_to)
 {
     TURN()
 }
 
 #ifdef __AVX512F__
 /* 16 rows of 16 columns: pairs of rows, of pairs, and so on change places. */
-static void turn_16(const uint32_t *from, int64_t next_from, uint32_t *to, int64_t next_to)
+static void turn_16(const unit_32 *from, int64_t next_from, unit_32 *to, int64_t next_to)
 {
     __m512i a[16], b[16];
     for (int i = 0; i < 16; i++)
@@ -116,8 +121,8 @@ static void turn_16(const uint32_t *from, int64_t next_from, uint32_t *to, int64
 #define TURN_16
 #endif
 
-static void turn_32(const uint32_t *restrict from, int64_t next_from, int64_t rows, int64_t columns,
-                    uint32_t *restrict to, int64_t next_to)
+static void turn_32(const unit_32 *restrict from, int64_t next_from, int64_t rows, int64_t columns,
+                    unit_32 *restrict to, int64_t next_to)
 {
     TURN(TURN_16)
 }
@@ -176,10 +181,10 @@ ALWAYS void tile_of_amx(int64_t rows, const bfloat16 *a, int64_t next, const bfl
 typedef A OF(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), may_alias));
 #define V OF(vector)
 #if UNIT_BITS == 64
-#define UNIT uint64_t /* PAIR values */
+#define UNIT unit_64 /* PAIR values */
 #define TURNED turn_64
 #else
-#define UNIT uint32_t
+#define UNIT unit_32
 #define TURNED turn_32
 #endif
 

@@ -67,6 +67,13 @@ def canonical_label(text: str) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
+def _label(text: str, where: str, how: str) -> str:
+    """Return a label in its one spelling. Raises UserError, with how to write it, where there is none."""
+    if not text or text == "?" or NAN.fullmatch(text):
+        raise UserError(f"{where} is without a label: {how}")
+    return canonical_label(text)
+
+
 # ---------------------------------------------------------------- label first: .tsv, .txt, no suffix
 
 
@@ -93,18 +100,16 @@ def _label_first(path: Path, separator: str | None) -> Split:
     for number, line in _lines(path):
         where = f"file '{path}' line {number}"
         fields = line.split(separator)
-        label = fields[0].strip()
         if len(fields) < 2:
             raise UserError(f"{where} is of one column: write label and values with {word} between them")
-        if not label or NAN.fullmatch(label):
-            raise UserError(f"{where} is without a label: write it in the first column")
+        label = _label(fields[0].strip(), where, "write it in the first column")
         if n_columns not in (0, len(fields)):
             raise UserError(
                 f"{where} is of {len(fields)} columns: the lines before it have {n_columns}, end short cases with NaN"
             )
         n_columns = len(fields)
         split.cases.append(_numbers(fields[1:], line, where, first_column=2)[None, :])  # (1, n_timepoints)
-        split.labels.append(canonical_label(label))
+        split.labels.append(label)
     return split
 
 
@@ -119,6 +124,7 @@ def read_csv(path: Path) -> Split:
     """
     split = Split([], [])
     column, n_columns = 0, 0
+    named: list[int] = []
     for number, line in _lines(path):
         where = f"file '{path}' line {number}"
         fields = next(csv.reader([line])) if '"' in line else line.split(",")
@@ -129,6 +135,10 @@ def read_csv(path: Path) -> Split:
             named = [i for i, field in enumerate(fields) if field.strip().lower() in LABEL_COLUMNS]
             if len(named) > 1:
                 raise UserError(f"{where} is with {len(named)} columns of labels: keep one of {fields[named[0]]!r} ...")
+            if named and "" in map(str.strip, fields):
+                raise UserError(
+                    f"{where} is with a column without a name: leave out row numbers (index=False in pandas)"
+                )
             if named:
                 column = named[0]
                 continue
@@ -136,12 +146,18 @@ def read_csv(path: Path) -> Split:
                 raise UserError(f"{where} is neither a case nor a header with a label column: call that one 'label'")
         if len(fields) != n_columns:
             raise UserError(f"{where} is of {len(fields)} columns: the lines before it have {n_columns}")
-        label = fields.pop(column).strip()
-        if not label:
-            raise UserError(f"{where} is without a label: write it in column {column + 1}")
+        label = _label(fields.pop(column).strip(), where, f"write it in column {column + 1}")
         values = ["NaN" if field.strip() in ("", "?") else field for field in fields]
         split.cases.append(_numbers(values, line, where, first_column=1 if column else 2)[None, :])
-        split.labels.append(canonical_label(label))
+        split.labels.append(label)
+    if split.labels and not named:
+        word, first = split.labels[0], split.cases[0][0]
+        counted = len(first) > 2 and first[0] in (0, 1) and bool((np.diff(first) == 1).all())
+        if counted and split.labels.count(word) == 1 and not NUMBER.fullmatch(word):
+            raise UserError(
+                f"file '{path}' line 1 is a header, as it seems, whose columns have numbers for names: "
+                f"call that of the labels 'label' instead of {word[:40]!r}"
+            )
     return split
 
 
@@ -166,12 +182,12 @@ def read_ts(path: Path) -> Split:
             if tag == "@data":
                 in_data = True
             elif tag == "@timestamps" and words[:1] == ["true"]:
-                raise UserError(f"{where} is {text!r}: files with time stamps are not read, write plain values")
+                raise UserError(f"{where} is {text[:40]!r}: files with time stamps are not read, write plain values")
             elif tag == "@targetlabel" and words[:1] == ["true"]:
-                raise UserError(f"{where} is {text!r}: this is regression, take a dataset with classes")
+                raise UserError(f"{where} is {text[:40]!r}: this is regression, take a dataset with classes")
             elif tag == "@classlabel":
                 if words[:1] != ["true"]:
-                    raise UserError(f"{where} is {text!r}: this dataset has no classes, take one that has")
+                    raise UserError(f"{where} is {text[:40]!r}: this dataset has no classes, take one that has")
                 declared = {canonical_label(label) for label in text.split()[2:]}
             elif tag in ("@dimensions", "@dimension") and words and words[0].isdecimal():
                 n_channels = int(words[0])
@@ -179,13 +195,11 @@ def read_ts(path: Path) -> Split:
         if not in_data:
             raise UserError(f"{where} is neither '@' header nor '#' comment: put '@data' before the first case")
         *channels, label = (part.strip() for part in text.split(":"))
-        if not channels or not label:
-            raise UserError(f"{where} is without a label: end it with ':' and the class")
+        label = _label(label if channels else "", where, "end it with ':' and the class")
         if channels[0].startswith("("):
             raise UserError(f"{where} is with time stamps: files with time stamps are not read, write plain values")
-        label = canonical_label(label)
         if declared and label not in declared:
-            raise UserError(f"{where} is of class {label!r}: '@classLabel' does not name it, mend one of the two")
+            raise UserError(f"{where} is of class {label[:40]!r}: '@classLabel' does not name it, mend one of the two")
         n_channels = n_channels or len(channels)
         if len(channels) != n_channels:
             raise UserError(f"{where} is of {len(channels)} channels: the file has {n_channels}")
@@ -230,12 +244,10 @@ def read_arff(path: Path) -> Split:
         else:
             values, comma, label = text.rpartition(",")
             channels, before = [values], ""
-        label = canonical_label(_unquoted(label))
-        if before.strip() or not comma or not label:
-            raise UserError(f"{where} is without a label: end it with ',' and the class")
+        label = _label("" if before.strip() or not comma else _unquoted(label), where, "end it with ',' and the class")
         if label not in declared:
             raise UserError(
-                f"{where} is of class {label!r}: the last '@attribute' does not name it, mend one of the two"
+                f"{where} is of class {label[:40]!r}: the last '@attribute' does not name it, mend one of the two"
             )
         case = _channels(channels, where)
         if case.shape[0] != (n_channels or case.shape[0]):

@@ -4,7 +4,7 @@
     tsfcn results why KEY [RESULTS]     a job's history, and where it differs from the nearest finished one
     tsfcn results compact [RESULTS]     all records in one file, without what no longer counts
     tsfcn results merge FROM INTO       the records of one folder, with their files, into another
-    tsfcn results gc [RESULTS]          remove what crashes left and no record needs
+    tsfcn results gc [RESULTS]          remove what crashes left and no record needs, and --unfinished runs
 
 None of them loads torch. `compact` and `gc` refuse to work under a running run.
 """
@@ -267,10 +267,10 @@ def merge(source: Path, results: Path) -> str:
     return f"{results}: {told} records and {n_files} files came from {source}; make the tables: tsfcn table {results}"
 
 
-def gc(results: Path, dry_run: bool) -> str:
+def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
     """Remove what no record needs, and return what that was: leftovers of crashes, files of jobs without an ok record.
 
-    dry_run: only say it.
+    dry_run: only say it. unfinished: plans and checkpoints of runs that have not finished their jobs, too.
     """
     check_idle(results)
     records = store.read(results)
@@ -280,12 +280,19 @@ def gc(results: Path, dry_run: bool) -> str:
     for name in ("predictions", "weights"):
         doomed[f"{name} without a record"] = [p for p in (results / name).glob("[!.]*") if p.stem not in ok]
     doomed["checkpoints of finished jobs"] = [p for p in (results / "checkpoints").glob("[!.]*") if p.stem in ok]
+    if unfinished:
+        doomed["checkpoints of unfinished jobs"] = [
+            p for p in (results / "checkpoints").glob("[!.]*") if p.stem not in ok
+        ]
     doomed["heartbeats of dead runners"] = list((results / "runners").glob("[!.]*"))
     doomed["plans that are done"] = [
         path
         for path in (results / "plans").glob("[!.]*.json")
         if all(key in any_record for group in groups_of(path) for key in group["keys"].values())
     ]
+    if unfinished:
+        plans = set((results / "plans").glob("[!.]*.json"))
+        doomed["plans of unfinished runs"] = sorted(plans - set(doomed["plans that are done"]))
     with tempfile.NamedTemporaryFile(dir=results, prefix=".gc.") as probe:  # the clock is that of the file system
         now = Path(probe.name).stat().st_mtime
         temporary = [p for p in [*results.glob(".*.*"), *results.glob("*/.*.*")] if p.is_file()]
@@ -346,8 +353,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = verbs.add_parser("gc", help="remove what crashes left and no record needs")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
     verb.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    verb.add_argument("--unfinished", action="store_true", help="also what runs keep to go on: plans and checkpoints")
     options = parser.parse_args(argv)
     try:
+        if options.verb == "merge":
+            folder(options.source)
+            Path(options.results).mkdir(exist_ok=True)
         results = folder(options.results)
         if options.verb == "status":
             text = status(results, options.jobs)
@@ -356,9 +367,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif options.verb == "compact":
             text = compact(results)
         elif options.verb == "merge":
-            text = merge(folder(options.source), results)
+            text = merge(Path(options.source), results)
         else:
-            text = gc(results, options.dry_run)
+            text = gc(results, options.dry_run, options.unfinished)
         print(text, flush=True)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -176,9 +176,11 @@ def execute_run(
     for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
     n_done = sum(value == "done" for value in states.values())
+    n_failed = sum(states[job.key] == "failed" and bool(job.passport) for job in jobs)
     estimate = cost.makespan((seconds[key] for key in fitting), n_workers)
     print(
         f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(unusable)} datasets not usable"
+        + (f"; {n_failed} not tried again, they failed max_attempts={run.max_attempts} times" if n_failed else "")
         + (f"; roughly {clock(estimate)} with {min(n_workers, len(fitting))} workers" if fitting else "")
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else ""),
         file=sys.stderr,

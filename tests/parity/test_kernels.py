@@ -158,8 +158,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
     if by is None or not re.search(rf"\b{has}\b", native.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
     monkeypatch.setattr(native, "FLAGS", ("-O3", f"-march={processor}"))
-    native.compile_kernels(by, tmp_path / "kernels.so")
-    other = kernels.Native(ctypes.CDLL(str(tmp_path / "kernels.so")))
+    other = kernels.Native(ctypes.CDLL(str(native.compiled(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
             hold_a_step(other, sizes, types)

@@ -430,7 +430,7 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     (tmp_path / "Half_TRAIN.csv").write_text("label,t0\n", encoding="utf-8")
     assert archive.locate("GunPoint", tmp_path)[0] == "tsv"
     assert archive.locate("Mine", tmp_path) == ("ts", tmp_path / "Mine" / "Mine_TRAIN.ts")
-    assert archive.own(tmp_path) == ["Flat", "Mine"]
+    assert archive.own(tmp_path) == ["Flat", "Half", "Mine"]  # whoever reads it is told that a half is missing
     assert archive.own() == []
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -97,23 +100,64 @@ def test_which_engine_trains_what() -> None:
     assert of("auto", {}, compiled=False) == "reference" and of("fast", {}, compiled=False) == "fast_torch"
 
 
-def test_a_compiler_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job is trained all the same, and its record says how."""
-    broken = tmp_path / "cc"
-    broken.write_text("#!/bin/sh\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CC", str(broken))
-    native.compiler.cache_clear()
-    native.library.cache_clear()
-    try:
-        assert native.compiler() == str(broken) and native.library() is None
-        assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
-        record = run(planned(epochs=2), tmp_path / "fast", engine="fast")
-        assert (record["status"], record["engine"]) == ("ok", "fast_torch")
-    finally:
-        monkeypatch.undo()
+@pytest.fixture
+def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ctypes.CDLL | None]]:
+    """Yield what looks for the library with a compiler that is a shell script, $0 and a count of its calls in $n."""
+
+    def look(script: str) -> ctypes.CDLL | None:
+        broken = tmp_path / "cc"
+        count = f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0); echo $((n + 1)) > {tmp_path}/n"
+        text = f"#!/bin/sh\n{count}\n{script}\n"
+        if not broken.exists() or broken.read_text() != text:  # another compiler, another library
+            broken.write_text(text)
+            broken.chmod(0o755)
+        monkeypatch.setenv("CC", str(broken))
+        monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
         native.compiler.cache_clear()
         native.library.cache_clear()
+        assert native.compiler() == str(broken)
+        return native.library()
+
+    monkeypatch.setattr(native, "FLAGS", ("-O0", *native.FLAGS[1:]))
+    yield look
+    monkeypatch.undo()
+    native.compiler.cache_clear()
+    native.library.cache_clear()
+
+
+def test_a_compiler_that_fails_is_none(
+    anew: Callable[[str], ctypes.CDLL | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job is trained all the same, and its record says how."""
+    assert anew("echo no licence >&2; exit 1") is None
+    said = capsys.readouterr().err
+    assert said.startswith("the fast engine is not to be had, the reference loop trains: ") and "no licence" in said
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
+    record = run(planned(epochs=2), tmp_path / "fast", engine="fast")
+    assert (record["status"], record["engine"]) == ("ok", "fast_torch")
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
+def test_a_library_is_compiled_in_full_or_not_kept(anew: Callable[[str], ctypes.CDLL | None], tmp_path: Path) -> None:
+    """A compiler that is killed now and then leaves no slower library, and a damaged one is made anew."""
+    killed = f'[ $n -lt {len(native.FLAGS) + 1} ] && {{ echo "cc: Killed signal" >&2; exit 1; }}; exec gcc "$@"'
+    assert anew(killed) is not None  # from the temporary folder, its second try
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert anew('exec gcc "$@"') is not None
+    (whole,) = (tmp_path / "cache").glob("*.so")
+    assert whole.stat().st_mode & 0o444 == 0o444
+    content = whole.read_bytes()
+    whole.unlink()  # this process has it open
+    whole.write_bytes(content[:100_000])
+    assert anew('exec gcc "$@"') is not None
+    assert whole.stat().st_size == len(content)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
+def test_a_compiler_need_not_know_all_flags(anew: Callable[[str], ctypes.CDLL | None]) -> None:
+    unknown = "echo 'cc: error: unrecognized command-line option -mprefer-vector-width=512' >&2; exit 1"
+    assert anew(f'case "$*" in *prefer-vector*) {unknown};; esac; exec gcc "$@"') is not None
 
 
 def test_what_is_compiled_is_kept_in_the_cache(tmp_path: Path) -> None:
