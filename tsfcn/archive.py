@@ -101,10 +101,11 @@ def load(name: str, root: str | Path | None = None, split: str = "ucr2018") -> D
     """Read one dataset from a local archive or from sktime's wheel, and check it against the catalogue.
 
     name: as in the catalogue ('Coffee'), or any other name whose files lie under root: then there is nothing to check
-    it against and its passport says archive 'user'. root: the folder of the archive; without it $TSFCN_ARCHIVE, and
-    without that only the bundled datasets are found. split: 'ucr2018', the archive's, or 'ucr2015': train and test as
-    they were in the 2015 archive, which 14 datasets have the other way round (inferred from published accuracies) and
-    which has 85 of the 128; whichever way the files lie, what is asked for comes back.
+    it against and its passport says archive 'user'. root: the folder of the archive; without it $TSFCN_ARCHIVE, else
+    the default folder (`default_folder`) if it is there; the bundled datasets are found without any. split: 'ucr2018',
+    the archive's, or 'ucr2015': train and test as they were in the 2015 archive, which 14 datasets have the other way
+    round (inferred from published accuracies) and which has 85 of the 128; whichever way the files lie, what is asked
+    for comes back.
     In a table of the user's own (.tsv, .csv and so on), NaN only at the ends of cases means unequal length, and NaN
     anywhere else too means that all of them are missing values.
     Parsed files are kept in $TSFCN_CACHE or ~/.cache/tsfcn.

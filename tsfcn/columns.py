@@ -278,7 +278,7 @@ class _Gathered:
                 gaps[model] += 1
         if not cells:
             raise UserError(
-                f"'{self.path}' is of resamples alone: a mean over them needs 0, the official split, to the last"
+                f"'{self.path}' is of resamples alone: a mean needs all from 0, the official split, to the last"
             )
         return [
             Column(

@@ -29,7 +29,7 @@ from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
 from tsfcn.errors import UserError, first_line
-from tsfcn.plan import MEANING, Job, Terms
+from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
 CURVE_POINTS = 200
 
@@ -279,12 +279,42 @@ def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray, n_channels: int,
         "classes": "\n".join(str(label) for label in classes),
         "architecture": job.architecture,
         "model_settings": json.dumps(job.model_settings),
+        "settings": json.dumps(job.settings),
+        "precision": job.precision,
         "n_channels": str(n_channels),
         "n_timepoints": str(n_timepoints),
         "tsfcn": tsfcn.__version__,
     }
     tensors = {name: value.contiguous() for name, value in fit.weights[job.settings["select"]].items()}
     return save(tensors, metadata=about)
+
+
+def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """Return the network of a weights file (save_weights=true), in evaluation mode, and what the file says of it.
+
+    The network takes float32 (float64 where `precision` says so) of (n_cases, n_channels, n_timepoints), prepared as
+    `settings` says (tsfcn.arrays), and gives logits (n_cases, n_classes) in the order of `classes`. Keys besides: key,
+    dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels, n_timepoints, tsfcn.
+    Raises UserError for a file that cannot be read or is none of these.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"weights '{path}' are not readable: {first_line(error)}") from error
+    if "settings" not in said:
+        raise UserError(f"weights '{path}' are none of this version's: train again with save_weights=true")
+    about: dict[str, Any] = {**said, "classes": said["classes"].split("\n")}
+    about |= {name: int(said[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
+    about |= {name: json.loads(said[name]) for name in ("model_settings", "settings")}
+    sizes = about["n_channels"], about["n_timepoints"], len(about["classes"]), about["cells"]
+    network = models.build(said["architecture"], CONFIGS[said["architecture"]](**about["model_settings"]), *sizes)
+    network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
+    network.load_state_dict(weights)
+    return network, about
 
 
 def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:

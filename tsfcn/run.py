@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import types
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -381,14 +381,18 @@ def run(
 ) -> pd.DataFrame:
     """Run jobs and return their accuracy table, a row a dataset x model x protocol x split (see tsfcn.table.accuracy).
 
-    dataset, model: a name or a list of names; settings: top-level settings such as seeds=5 or results="out"; overrides:
-    anything else, as on the command line: tsfcn.run("Coffee", "fcn", "fawaz2019", "protocol.epochs=100").
+    dataset, model: a name or a list of names; settings: top-level settings such as seeds=5, results="out" or
+    archive={"root": "ucr"}; overrides: anything else, as on the command line:
+    tsfcn.run("Coffee", "fcn", "fawaz2019", "protocol.epochs=100").
     Jobs that are done are not run again. Failed and skipped jobs are told on standard error and have no row.
     Raises UserError (a ValueError) for bad input.
     """
     from tsfcn import table
 
-    named = {"dataset": dataset, "model": model, "protocol": protocol, **settings}
+    named: dict[str, object] = {"dataset": dataset, "model": model, "protocol": protocol}
+    for name, value in settings.items():
+        inner = value.items() if isinstance(value, Mapping) else None
+        named |= {name: value} if inner is None else {f"{name}.{key}": each for key, each in inner}
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))

@@ -387,6 +387,7 @@ def test_a_job_that_diverges_fails_and_the_others_finish(machine: Machine, tmp_p
     again = machine.run(*words, "max_attempts=2", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (1, done.stdout)
     assert "1 done before, 0 to run" in again.stderr
+    assert "; 1 not tried again, they failed max_attempts=2 times" in again.stderr
     assert contents(tmp_path) == before
     history = store.Reader(tmp_path / "results").news()
     assert sorted(record["status"] for record in history) == ["failed", "failed", "ok"]
@@ -537,6 +538,8 @@ RARE = {
     "archive.root=": "archive.root= is empty: give a folder",
     "protocol.common.epochs=9 protocol.epochs=3": "'protocol.common.epochs=9' has no effect",
     "protocol.models.resnet.epochs=3": "'protocol.models.resnet.epochs=3' has no effect: resnet is not among",
+    "protocol.rho=0.5": "'protocol.rho=0.5' has no effect: nothing in this run reads rho",
+    "protocol.common.cells=[8]": "'protocol.common.cells=[8]' has no effect: nothing in this run reads cells",
     "archive.root=~/ucr": "'archive.root=~/ucr' is not an override: write KEY=VALUE, and quotes within quotes",
     "results=a,b": "'results=a,b' is not one text",
     "seeds=range(3)": "'seeds=range(3)' is a sweep",

@@ -434,6 +434,26 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     assert archive.own() == []
 
 
+@pytest.mark.parametrize("name", ["Half", "../Half", "a\nb", "\x1b[31mred", "a\u202eb", "a\x7f"])
+def test_what_is_no_dataset_of_ones_own(tmp_path: Path, name: str) -> None:
+    (tmp_path / "Half_TRAIN.csv").write_text("label,t0\n", encoding="utf-8")
+    with pytest.raises(UserError, match="is half there" if name == "Half" else "is not a name") as got:
+        archive.load(name, tmp_path)
+    assert all(sign.isprintable() for sign in str(got.value))
+
+
+def test_labels_of_two_worlds_are_refused(tmp_path: Path) -> None:
+    train: list[Row] = [[1, 1, 2, 3], [2, 4, 5, 6]]
+    for test, ok in (([[1, 0, 0, 0], [3, 0, 0, 1]], True), ([[1, 0, 0, 0], [3, 0, 0, 1], [4, 0, 0, 1]], False)):
+        root = write_tsv(tmp_path / str(ok), "Toy", train, test)
+        if ok:
+            assert archive.load("Toy", root).passport["n_classes"] == 3
+        else:
+            for _ in range(2):  # the cache does not let it in either
+                with pytest.raises(UserError, match=r"has 2 of 3 test cases of classes that training lacks, as '3'"):
+                    archive.load("Toy", root)
+
+
 # ---------------------------------------------------------------- duplicates
 
 

@@ -55,6 +55,14 @@ def test_a_constant_series_becomes_zeros(value: float, n: int) -> None:
     assert not arrays.znorm_train(np.full((2, 1, n), value), np.full((1, 1, n), value))[0].any()
 
 
+@pytest.mark.parametrize("least", [1e-300, 1e-200, 1e-160, 1e-30, 1e30])
+def test_a_series_of_any_unit_is_scaled_alike(least: float) -> None:
+    x = np.random.RandomState(0).standard_normal((2, 1, 9))
+    np.testing.assert_allclose(arrays.znorm_series(x * least), arrays.znorm_series(x), rtol=1e-6)
+    for one, other in zip(arrays.znorm_train(x * least, x * least), arrays.znorm_train(x, x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 def test_missing_values_are_left_out_of_the_statistics_and_stay() -> None:
     z = arrays.znorm_series(cases([NAN, 1, NAN, 3, NAN], [NAN, 7, 7, NAN, NAN], [NAN] * 5))
     np.testing.assert_array_equal(z[:, 0], np.array([[NAN, -1, NAN, 1, NAN], [NAN, 0, 0, NAN, NAN], [NAN] * 5]))

@@ -191,6 +191,18 @@ def test_command_writes_files_and_prints(tmp_path: Path, capsys: pytest.CaptureF
     assert not {"Trace", "Beef", "Worms"} & {row["dataset"] for row in only["datasets"]}
 
 
+def test_datasets_of_ones_own_are_chosen_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mix.csv"
+    path.write_text("dataset,a,b\nCoffee,1,0.9\nGunPoint,0.8,0.9\nMine,0.5,0.6\nYours,0.5,0.4\n")
+    for words, left in (
+        (["--exclude", "Beef"], {"Coffee", "GunPoint", "Mine", "Yours"}),
+        (["--exclude", "Mine"], {"Coffee", "GunPoint", "Yours"}),
+        (["--dataset", "Mine,Coffee"], {"Coffee", "Mine"}),
+    ):
+        assert main([str(path), "--json", "-", *words]) == 0
+        assert {row["dataset"] for row in json.loads(capsys.readouterr().out)["datasets"]} == left
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

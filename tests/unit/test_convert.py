@@ -151,6 +151,31 @@ def test_what_sktime_writes_is_read(tmp_path: Path) -> None:
         assert sorted(read.values()) == pytest.approx(sorted(means.values()))
 
 
+def test_what_is_left_out_is_counted(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("dl4tsc", "sktime"):
+        convert(results, tmp_path / form, form)
+        said = capsys.readouterr().out
+        assert said.startswith("3 records written to ") and "; 1 records of resamples left out" in said
+    drawn = save(tmp_path / "drawn", record("Coffee", resample=2))
+    for form, why in (("sktime", "write them --to aeon"), ("wide", "needs all from 0")):
+        assert main([str(drawn), str(tmp_path / "no"), "--to", form]) == 2
+        assert "is of resamples alone" in (said := capsys.readouterr().err) and why in said
+    assert not (tmp_path / "no").exists()
+
+
+def test_two_datasets_do_not_become_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    p, y = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([0, 1])
+    for names, count in (("é ü", 2), ("a,b a;b", 0)):
+        made = [record(name, key=f"k{name}", accuracy=1.0, n_test=2) for name in names.split()]
+        results = save(tmp_path / names, *made)
+        for each in made:
+            store.write_predictions(results, each["key"], p, y, y, np.array(["a", "b"]))
+        out = tmp_path / f"out {names}"
+        assert main([str(results), str(out), "--to", "tsml"]) == (0 if count else 2)
+        assert len(list(out.rglob("*.csv"))) == count
+    assert "'a;b' and another dataset would both be" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

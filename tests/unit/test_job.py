@@ -147,8 +147,8 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert (about["key"], about["dataset"], about["seed"], about["resample"]) == (made.key, DATASET, "4", "0")
     assert (about["model"], about["protocol"]) == (made.model, made.protocol)
     assert int(about["cells"]) == (record["chosen_cells"] or 0)
-    network = models.build(model, made.model_config(), 1, 24, 2, int(about["cells"]))
-    network.load_state_dict(load_file(path))
+    network, told = tsfcn.load_network(path)
+    assert told["settings"] == made.settings and told["classes"] == ["1", "2"] and not network.training
     assert models.n_parameters(network) == record["n_parameters"]
     x_test, y_test = arrays_of(made)
     again = train.predict(network, x_test)

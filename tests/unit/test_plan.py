@@ -164,6 +164,9 @@ def test_changed_settings_are_named_and_off_paper() -> None:
     assert job.architecture == "lstm_fcn"
     # What this model does not use is no change of it.
     assert make("fcn", cells=[4]).protocol == "paper"
+    assert make("fcn", rho=0.5).key == make("fcn").key
+    assert make("fcn", optimiser="adadelta", betas=[0.5, 0.5]).protocol == "paper[optimiser=adadelta]"
+    assert make("mlp", initialiser="he_uniform").protocol == "paper"
     # A change of another model's block is none of this one.
     blocks = replace(PROTOCOL.models, fcn=TrainingConfig(epochs=3))
     assert make("lstm_fcn", models=blocks).protocol == "paper"
@@ -221,6 +224,16 @@ def test_jobs_are_datasets_by_models_by_resamples_by_seeds() -> None:
     ]
     assert len({job.key for job in made}) == 16 and len({job.group for job in made}) == 8
     assert made[-1].passport == {} and made[0].passport == COFFEE
+
+
+def test_precision_is_that_of_the_reference_loop_where_the_fast_engine_does_not_go() -> None:
+    several: dict[str, dict[str, Any]] = {
+        "Coffee": COFFEE,
+        "Mine": {"n_channels": 2, "length": 9},
+        "Short": {"n_channels": 1, "length": 1},
+    }
+    made = jobs(several, {"fcn": FCNConfig()}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16", if_possible=True)
+    assert [job.precision for job in made] == ["bfloat16", "float32", "float32"]
 
 
 def test_a_setting_out_of_range_is_refused_before_any_job() -> None:

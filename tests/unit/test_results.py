@@ -325,6 +325,10 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(tmp_path: Path, capsys
     assert [path for path in stays if not path.exists()] == []
     assert (tmp_path / "plans" / "a.json").exists()  # its job is pending
     assert gc(tmp_path, dry_run=False) == f"{tmp_path}: removed nothing"
+    said = told(capsys, "gc", "--unfinished", tmp_path)
+    assert "1 checkpoints of unfinished jobs" in said and "1 plans of unfinished runs" in said
+    assert not (tmp_path / "plans").exists() and not (tmp_path / "checkpoints").exists()
+    assert (tmp_path / "records" / "one.jsonl").read_text() == text
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
