@@ -26,9 +26,10 @@ from typing import BinaryIO
 from tsfcn import archive, catalogue
 from tsfcn.errors import UserError
 
-# The formats that hold a dataset, in the order in which we would have them: the official text first.
-FORMATS = ("tsv", "ts", "arff", "csv", "txt")
-FILE = re.compile(rf"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)\.(?P<format>{'|'.join(FORMATS)})")
+# The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
+# 2015, which has none, last.
+FORMATS = (".tsv", ".ts", ".arff", ".csv", ".txt", "")
+FILE = re.compile(r"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)(?P<format>\.tsv|\.ts|\.arff|\.csv|\.txt|)")
 # The official zip holds, beside the datasets, fifteen of them with gaps filled and short cases lengthened.
 ADJUSTED = re.compile(r"(^|/)[^/]*adjusted[^/]*/", re.IGNORECASE)
 
@@ -238,7 +239,7 @@ Pair = tuple[str, str] | UserError  # the training and the test file of a datase
 
 
 def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
-    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name.
+    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name, that of 2018.
 
     Of several formats the first of FORMATS is taken, of several folders the least deep; files of the archive's
     "adjusted" folder never. Where that leaves a choice, or one split of a dataset without the other, the error stands
@@ -246,7 +247,11 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
 
     >>> datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
     {'Coffee': ('U/Coffee/Coffee_TRAIN.tsv', 'U/Coffee/Coffee_TEST.tsv')}
+    >>> list(datasets(["50words/50words_TRAIN", "50words/50words_TEST"], "UCR_TS_Archive_2015"))
+    ['FiftyWords']
     """
+    known = {name.lower(): name for name in catalogue.CATALOGUE}
+    known |= {old.lower(): name for old, name in catalogue.OLD_NAMES.items()}
     found: dict[str, dict[tuple[int, int, str], dict[str, str]]] = {}
     for path in paths:
         folder, _, base = path.rpartition("/")
@@ -254,7 +259,8 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
         if match is None or base.startswith(".") or path.startswith("__MACOSX/") or ADJUSTED.search(path):
             continue
         place = (path.count("/"), FORMATS.index(match["format"]), folder)
-        splits = found.setdefault(match["name"], {}).setdefault(place, {})
+        name = known.get(match["name"].lower(), match["name"])
+        splits = found.setdefault(name, {}).setdefault(place, {})
         splits[match["split"]] = path
     pairs: dict[str, Pair] = {}
     for name, places in found.items():
@@ -269,6 +275,13 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
             splits = places[whole[0]]
             pairs[name] = (splits["TRAIN"], splits["TEST"])
     return pairs
+
+
+def file_name(name: str, path: str) -> str:
+    """Return what a file of `datasets` is called in the archive of dataset `name`."""
+    match = FILE.fullmatch(path.rpartition("/")[2])
+    assert match is not None
+    return f"{name}_{match['split']}{match['format']}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -295,7 +308,7 @@ class Folder:
 
     def files(self, name: str, paths: tuple[str, str], password: bytes | None = None) -> dict[str, Iterator[bytes]]:
         """Return the content of two files in pieces, by file name. Raises UserError for files that are too large."""
-        return {path.rpartition("/")[2]: self._pieces(self.path / path, largest(name)) for path in paths}
+        return {file_name(name, path): self._pieces(self.path / path, largest(name)) for path in paths}
 
     def _pieces(self, path: Path, limit: int) -> Iterator[bytes]:
         try:
@@ -326,7 +339,7 @@ def chosen(origin: Zip | Folder, label: str) -> dict[str, Pair]:
     """Return the files of every dataset of a source, by name (see `datasets`). Raises UserError where there is none."""
     found = datasets(origin.members if isinstance(origin, Zip) else origin.paths(), label)
     if not found:
-        wanted = f"NAME_TRAIN and NAME_TEST files (.{', .'.join(FORMATS)})"
+        wanted = f"NAME_TRAIN and NAME_TEST files ({', '.join(filter(None, FORMATS))} or no suffix)"
         inner = [path for path in (origin.members if isinstance(origin, Zip) else ()) if path.lower().endswith(".zip")]
         if inner:
             raise UserError(f"'{label}' holds another zip, '{inner[0]}', and no {wanted}: unpack that first")
@@ -373,7 +386,7 @@ class Zip:
 
         Raises UserError, also while the pieces are read, for members that are too large for the dataset or damaged.
         """
-        return {path.rpartition("/")[2]: self._pieces(self.members[path], largest(name), password) for path in paths}
+        return {file_name(name, path): self._pieces(self.members[path], largest(name), password) for path in paths}
 
     def check_password(self, password: bytes) -> None:
         """Raise UserError where the password is wrong: each member has a byte that tells, with 1 in 256 by chance."""

@@ -212,6 +212,18 @@ def test_a_zip_of_several_and_a_folder(tmp_path: Path, root: Path) -> None:
     assert bring_all(copies / ITALY, root) == []
 
 
+def test_the_archive_of_2015(tmp_path: Path, root: Path) -> None:
+    """Text without a suffix, under names of its own."""
+    official = archive.load("GunPoint")
+    for split, x, y in (("TRAIN", official.x_train, official.y_train), ("TEST", official.x_test, official.y_test)):
+        lines = [",".join([label, *(f"{v:.17g}" for v in case)]) for label, case in zip(y, x[:, 0], strict=True)]
+        write(tmp_path / "UCR_TS_Archive_2015" / "Gun_Point" / f"Gun_Point_{split}", "\n".join(lines).encode())
+    assert bring_all(tmp_path / "UCR_TS_Archive_2015", root) == ["GunPoint"]
+    assert left(root) == ["GunPoint/GunPoint_TEST", "GunPoint/GunPoint_TRAIN"]
+    passport = archive.load("GunPoint", root).passport
+    assert (passport["source"], passport["content"]) == ("ucr2015", official.passport["content"])
+
+
 def test_a_dataset_of_the_users_own(tmp_path: Path, root: Path) -> None:
     mine = {f"Mine_{split}.tsv": b"a\t1\t2\nb\t2\t1\n" for split in ("TRAIN", "TEST")}
     assert bring_all(write(tmp_path / "x.zip", zipped(mine)), root) == ["Mine"]
