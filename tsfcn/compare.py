@@ -108,7 +108,12 @@ def compare(
     if not rows:
         names = " and ".join(f"'{column.name}'" for column in found[:2]) + (" and others" if len(found) > 2 else "")
         why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
-        raise UserError(f"common datasets of {names} are none ({why}): compare what ran on the same data")
+        origins = [column.origin for column in found]
+        several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
+        hint = (
+            "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
+        )
+        raise UserError(f"common datasets of {names} are none ({why}): {hint}")
     cells = tuple(tuple(c.cells[place] for c, place in zip(found, row, strict=True)) for row in rows)
     scores = stats.tied(np.array([[cell.accuracy for cell in row] for row in cells]))
     n_classes = [CATALOGUE[row[0].dataset].n_classes if row[0].dataset in CATALOGUE else math.nan for row in rows]
