@@ -362,7 +362,7 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
                                 (A *)(memory + at_memory), (A *)(its_y + start * c_out));
             else
                 OF(product)(end - start, c_out, depth, input, c_in, room, panels, next_panel, edge,
-                            its_y + start * c_out, NULL, c_out);
+                            its_y + start * c_out, NULL, 0, c_out);
             for (int64_t r = start, some; r < end; r += some) { /* as far as a case reaches, and sums stay small */
                 int64_t t = r % rows;
                 some = rows - t;
@@ -505,11 +505,8 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
         A *gradient = of_weights + i * stride, *of_points = (A *)(memory + at_added);
         if (points)
             WIDE(panels_back_at_points)(weights + i * stride, kernel, c_in, c_out, (A *)panels);
-        else {
-            if (back)
-                OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
-            memset(gradient, 0, kernel * c_in * c_out * sizeof(A));
-        }
+        else if (back)
+            OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
         for (int64_t start = 0; start < last; start += chunk) {
             int64_t end = start + chunk < last ? start + chunk : last, some = end - start + kernel - 1;
             int64_t b = start / rows, t = start % rows - lead; /* slopes: zero but for `length` rows of each case */
@@ -531,7 +528,7 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                                 (A *)(memory + at_memory), (A *)(back + (i * cases * rows + start) * c_in));
             else if (back)
                 OF(product)(end - start, c_in, depth, slope, c_out, some * c_out + behind, panels, next_panel, slope,
-                            back + (i * cases * rows + start) * c_in, NULL, c_in);
+                            back + (i * cases * rows + start) * c_in, NULL, 0, c_in);
             const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
             if (!padded)
                 NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
@@ -542,7 +539,7 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                                          (const A *)(slope + lead * c_out), (const A *)input,
                                          (A *)(memory + at_memory));
             } else
-                OF(add_to)(gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
+                OF(add_to)(start > 0, gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
                            (S *)(memory + at_added));
         }
         if (points)

@@ -286,12 +286,13 @@ ALWAYS void OF(put)(const A *from, int64_t count, S *to)
         to[j] = STORE_S(from[j]);
 }
 
-/* The product of (rows, depth) and (depth, columns), rounded to `out` or added to `sum`, whose rows are next_out apart.
+/* The product of (rows, depth) and (depth, columns), rounded to `out`, or as `sum` or added to it, whose rows are next_out
+   apart.
 
    a: its rows are `next` values apart. panels: as packed, next_panel values apart, zero from `depth` to TO_DEPTH(depth).
    room: how many values of a may be read; those behind count as zeros. edge: memory for ROWS * next + TO_DEPTH(depth). */
 static void OF(product)(int64_t rows, int64_t columns, int64_t depth, const S *a, int64_t next, int64_t room,
-                        const S *panels, int64_t next_panel, S *edge, S *out, A *sum, int64_t next_out)
+                        const S *panels, int64_t next_panel, S *edge, S *out, A *sum, int add, int64_t next_out)
 {
     A found[ROWS * COLUMNS] __attribute__((aligned(64)));
     depth = TO_DEPTH(depth);
@@ -317,8 +318,11 @@ static void OF(product)(int64_t rows, int64_t columns, int64_t depth, const S *a
                     OF(put)(row, width, out + (r + i) * next_out + p);
                 else {
                     A *restrict to = sum + (r + i) * next_out + p;
-                    for (int64_t j = 0; j < width; j++)
-                        to[j] += row[j];
+                    if (add)
+                        for (int64_t j = 0; j < width; j++)
+                            to[j] += row[j];
+                    else
+                        memcpy(to, row, width * sizeof(A));
                 }
             }
         }
@@ -452,26 +456,25 @@ static int64_t OF(memory_to_add)(int64_t kernel, int64_t c_in, int64_t c_out)
     return ROUND_UP(c_out, ROWS) * SUM_NEXT + PAIR * ROUND_UP(c_in, COLUMNS) / COLUMNS * SUM_PANEL(kernel) + SUM_ROWS * c_out;
 }
 
-/* Adds the gradient of a layer's weights, (c_out, kernel, c_in), from some rows of slopes, (rows, c_out), and of what the
-   kernel sees, (rows + kernel - 1, c_in). */
-static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const S *slope,
+/* The gradient of a layer's weights, (c_out, kernel, c_in), or what is added to it, from some rows of slopes, (rows, c_out),
+   and of what the kernel sees, (rows + kernel - 1, c_in). */
+static void OF(add_to)(int add, A *gradient, int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const S *slope,
                        const S *seen, S *memory)
 {
     if (c_in == 1) { /* timepoints times slopes: those of the kernel are rows that overlap */
         int64_t next_panel = SUM_PANEL(kernel);
         S *panels = memory, *edge = panels + ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel;
         A *sum = (A *)(edge + ROUND_UP(ROWS + SUM_ROWS, 64 / (int64_t)sizeof(S)));
-        memset(sum, 0, kernel * c_out * sizeof(A));
         for (int64_t start = 0; start < rows; start += SUM_ROWS) {
             int64_t depth = rows - start < SUM_ROWS ? rows - start : SUM_ROWS;
             OF(packed)(slope + start * c_out, c_out, depth, c_out, panels, next_panel, 0);
             OF(filled_up)(depth, c_out, panels, next_panel);
             OF(product)(kernel, c_out, depth, seen + start, 1, rows - start + kernel - 1, panels, next_panel, edge, NULL,
-                        sum, c_out);
+                        sum, start > 0, c_out);
         }
         for (int64_t o = 0; o < c_out; o++)
             for (int64_t tap = 0; tap < kernel; tap++)
-                gradient[o * kernel + tap] += sum[tap * c_out + o];
+                gradient[o * kernel + tap] = (add ? gradient[o * kernel + tap] : 0) + sum[tap * c_out + o];
         return;
     }
     /* Slopes lie turned, what the kernel sees in panels, where each of its timepoints starts at another row. Pairs of rows
@@ -490,7 +493,7 @@ static void OF(add_to)(A *gradient, int64_t rows, int64_t kernel, int64_t c_in, 
         for (int64_t tap = 0; tap < kernel; tap++)
             OF(product)(c_out, c_in, depth, turned, next, n_turned,
                         panels + tap % PAIR * n_panels + tap / PAIR * PAIR * COLUMNS, next_panel, turned, NULL,
-                        gradient + tap * c_in, kernel * c_in);
+                        gradient + tap * c_in, add || start > 0, kernel * c_in);
     }
 }
 
