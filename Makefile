@@ -20,7 +20,7 @@ run: .venv/.run
 	$(BIN)/python -m tsfcn.run results=my_results $(ARGS)
 
 test: .venv/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+# More threads than cores, as where tests run side by side, are many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The default folder of downloads is the user's own; tests, and the commands that they start, have an empty one.
 os.environ["XDG_DATA_HOME"] = os.path.join(tempfile.gettempdir(), "tsfcn-tests-without-data")
 
