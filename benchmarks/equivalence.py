@@ -3,7 +3,7 @@
 From records of FCN under fawaz2019: float32 in RESULTS and, by the fast engine, in RESULTS/fast, bfloat16 in
 RESULTS/bfloat16. For every dataset with two jobs of both kinds, the verdict of docs/verdict.md on their mean accuracies
 over seeds, and the one of the mean over datasets: bfloat16 against float32, and of float32 the fast engine against the
-reference loop. A job that both engines have trained counts once where precisions are compared. Prints Markdown.
+reference loop. Of a job that is twice of one kind, the first record counts. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAIRS: dict[tuple[str, str], Callable[[store.Record], str]] = {  # what is compa
 def table(records: list[store.Record], one: str, other: str, kind: Callable[[store.Record], str]) -> str:
     """Return the verdicts on one kind of records against the other."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+    for record in {(kind(record), record["key"]): record for record in reversed(records)}.values():
         found[record["dataset"]][kind(record)].append(record["accuracy"])
     sizes = {record["dataset"]: record["n_test"] for record in records}
     rows = [
@@ -81,9 +81,8 @@ def main() -> None:
         and record["resample"] == 0
         and record["protocol"] in PROTOCOLS
     ]
-    once = list({record["key"]: record for record in reversed(records)}.values())
     for (one, other), kind in PAIRS.items():
-        print(f"{one} against {other}\n\n{table(once if one == 'bfloat16' else records, one, other, kind)}\n")
+        print(f"{one} against {other}\n\n{table(records, one, other, kind)}\n")
 
 
 if __name__ == "__main__":

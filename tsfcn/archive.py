@@ -154,14 +154,13 @@ def own(root: str | Path | None = None) -> list[str]:
     folder = root_folder(root)
     if folder is None:
         return []
-    known = {name.lower() for name in (*catalogue.CATALOGUE, *catalogue.OLD_NAMES)}
     stems = {
         _stem(entry).name
         for pattern in ("*_TRAIN*", "*_TEST*", "*/*_TRAIN*", "*/*_TEST*")
         for entry in folder.glob(pattern)
         if entry.suffix in readers.FORMATS
     }
-    found = sorted(stem for stem in stems if stem.lower() not in known and NAME.fullmatch(stem))
+    found = sorted(stem for stem in stems if stem.lower() not in catalogue.BY_FILE and NAME.fullmatch(stem))
     return [name for name in found if _is_under(folder, name)]
 
 

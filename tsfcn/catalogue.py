@@ -92,6 +92,11 @@ CATALOGUE: dict[str, Facts] = _read_facts(_HERE / "ucr2018.csv")
 OLD_NAMES: dict[str, str] = _read_old_names(_HERE / "names.csv")
 """Names that the 2015 archive's files had, and the UCR 2018 name of the same dataset (other than by case alone)."""
 
+BY_FILE: dict[str, str] = {name.lower(): name for name in CATALOGUE} | {
+    old.lower(): new for old, new in OLD_NAMES.items()
+}
+"""The UCR 2018 name by what files of a dataset may be called, in lower case."""
+
 
 def _named_sets() -> dict[str, tuple[str, ...]]:
     facts = CATALOGUE.values()

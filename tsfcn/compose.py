@@ -135,13 +135,14 @@ def check_reach(overrides: Sequence[str], run: config.RunConfig) -> None:
     chosen = run.model.chosen()
     unread = [config.unread(each, config.settings(run.protocol, name, each)) for name, each in chosen.items()]
     for written in overrides:
-        found = re.match(r"[+]*protocol\.(?:common\.|models\.\w+\.)?(\w+)=", written)
-        if found and all(found[1] in names for names in unread):
-            raise UserError(f"'{written}' has no effect: nothing in this run reads {found[1]}")
-        found = re.match(r"[+]*protocol\.(common|models\.(\w+))\.(\w+)=", written)
+        found = re.match(r"[+]*protocol\.(common\.|models\.(\w+)\.)?(\w+)=", written)
         if not found:
             continue
-        model, name = found[2], found[3]
+        layer, model, name = found.groups()
+        if all(name in names for names in unread):
+            raise UserError(f"'{written}' has no effect: nothing in this run reads {name}")
+        if layer is None:
+            continue
         if model is not None and model not in chosen:
             raise UserError(f"'{written}' has no effect: {model} is not among the models of this run")
         reached = False

@@ -352,6 +352,11 @@ def fast_trains(model: ModelConfig, settings: Settings) -> bool:
     return plain and settings.optimiser == "adam" and settings.length != "mask" and not seen
 
 
+def fast_takes(n_channels: int, n_timepoints: int) -> bool:
+    """Return whether the fast engine is for series of this size."""
+    return n_channels == 1 and n_timepoints > 1
+
+
 @dataclass
 class ExecutorConfig:
     """Where jobs run."""

@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 from tsfcn.archive import cache_folder
-from tsfcn.config import fast_trains
+from tsfcn.config import fast_takes, fast_trains
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -46,7 +46,7 @@ def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compile
     chosen: of config.ENGINES; n_channels, n_timepoints: of the series as trained; compiled: whether there is, or will
     be, kernels.c compiled. Slower than the reference loop, fast_torch is for who asks for it by name or by bfloat16.
     """
-    covered = fast_trains(job.model_config(), job.resolved()) and n_channels == 1 and n_timepoints > 1
+    covered = fast_trains(job.model_config(), job.resolved()) and fast_takes(n_channels, n_timepoints)
     if not covered or chosen == "reference":
         return "reference"
     if compiled:

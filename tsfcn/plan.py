@@ -167,7 +167,7 @@ def jobs(
 
 def _may_be_fast(passport: Mapping[str, Any]) -> bool:
     """Return whether the fast engine is for a dataset (native.engine), as far as its passport tells."""
-    return bool(passport.get("n_channels", 1) == 1 and passport.get("length", 2) > 1)
+    return conf.fast_takes(int(passport.get("n_channels", 1)), int(passport.get("length", 2)))
 
 
 def variant(

@@ -391,8 +391,7 @@ def run(
 
     named: dict[str, object] = {"dataset": dataset, "model": model, "protocol": protocol}
     for name, value in settings.items():
-        inner = value.items() if isinstance(value, Mapping) else None
-        named |= {name: value} if inner is None else {f"{name}.{key}": each for key, each in inner}
+        named |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value}
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))

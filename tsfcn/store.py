@@ -153,9 +153,14 @@ def by_time(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=finished)
 
 
+def attempt(record: Record) -> tuple[str, str]:
+    """Return which attempt at which job a record is of, wherever it was copied to."""
+    return str(record["key"]), finished(record)
+
+
 def attempts(records: Iterable[Record]) -> dict[str, int]:
     """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
-    return dict(Counter(key for key, _ in {(r["key"], finished(r)) for r in records if r["status"] == "failed"}))
+    return dict(Counter(key for key, _ in {attempt(r) for r in records if r["status"] == "failed"}))
 
 
 def identity(record: Record) -> tuple[Any, ...]:

@@ -29,7 +29,9 @@ from tsfcn.errors import UserError
 # The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
 # 2015, which has none, last.
 FORMATS = (".tsv", ".ts", ".arff", ".csv", ".txt", "")
-FILE = re.compile(r"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)(?P<format>\.tsv|\.ts|\.arff|\.csv|\.txt|)")
+FILE = re.compile(
+    rf"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)(?P<format>{'|'.join(map(re.escape, FORMATS))})"
+)
 # The official zip holds, beside the datasets, fifteen of them with gaps filled and short cases lengthened.
 ADJUSTED = re.compile(r"(^|/)[^/]*adjusted[^/]*/", re.IGNORECASE)
 
@@ -250,8 +252,6 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
     >>> list(datasets(["50words/50words_TRAIN", "50words/50words_TEST"], "UCR_TS_Archive_2015"))
     ['FiftyWords']
     """
-    known = {name.lower(): name for name in catalogue.CATALOGUE}
-    known |= {old.lower(): name for old, name in catalogue.OLD_NAMES.items()}
     found: dict[str, dict[tuple[int, int, str], dict[str, str]]] = {}
     for path in paths:
         folder, _, base = path.rpartition("/")
@@ -259,7 +259,7 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
         if match is None or base.startswith(".") or path.startswith("__MACOSX/") or ADJUSTED.search(path):
             continue
         place = (path.count("/"), FORMATS.index(match["format"]), folder)
-        name = known.get(match["name"].lower(), match["name"])
+        name = catalogue.BY_FILE.get(match["name"].lower(), match["name"])
         splits = found.setdefault(name, {}).setdefault(place, {})
         splits[match["split"]] = path
     pairs: dict[str, Pair] = {}

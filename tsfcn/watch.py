@@ -27,11 +27,6 @@ def alive(results: Path, watch: lease.Watch) -> list[dict[str, Any]]:
     return [each for each in lease.runners(results) if not watch.dead(each["id"], each)]
 
 
-def mark(record: store.Record) -> object:
-    """Return what tells a record from others, wherever it stands."""
-    return record["key"], store.finished(record)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Follow the runs of a results folder until none is left. Returns 0, or 2 after one line for a user's mistake."""
     parser = argparse.ArgumentParser(prog="tsfcn watch", description="See the runs at work in a results folder.")
@@ -44,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     screen, watch = Screen(sys.stdout), lease.Watch(results)
     known: set[str] = set()  # runners
-    told: set[object] = set()  # records, also those of before
+    told: set[tuple[str, str]] = set()  # attempts, also those of before
     records = store.Reader(results)
     try:
-        told.update(map(mark, records.news()))
+        told.update(map(store.attempt, records.news()))
         runners = alive(results, watch)
         if not runners:
             print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
@@ -64,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
             for record in store.by_time(records.news()):
-                if mark(record) not in told:  # `compact` writes all into a new file
-                    told.add(mark(record))
+                if store.attempt(record) not in told:  # `compact` writes all into a new file
+                    told.add(store.attempt(record))
                     screen.say(finished(record))
         screen.clear()
         print("no run is at work any more", flush=True)
