@@ -9,7 +9,7 @@
      S   of a layer's operands, of its output y and of the gradient of that
      B   of the output of the layer before
      F   of the gradient of the input of the layer that follows
-     A   of sums, statistics, weights and everything else; functions of WIDE are for operands of this type, S where PAIR is 1
+     A   of sums, statistics, weights and everything else
 
    Arrays are contiguous, channels last. Each case has length + kernel - 1 rows in a layer's input, which is padded, in its
    output and in their gradients, so that a batch is one long series; the rows in which a kernel sees two cases are
@@ -50,6 +50,7 @@ static inline bfloat16 round_bfloat16(float value)
 #include "products.c"
 
 #define CHUNK_ROWS (1024 / (int64_t)sizeof(S)) /* of a layer's input and slopes that stay in the cache */
+#define BEHIND (ROWS > SEEN ? ROWS : SEEN)     /* rows of zeros behind them that may be read */
 #define STRETCH 64                             /* channels that are rounded at once */
 
 /* A place for `bytes` behind what has its place already. */
@@ -61,7 +62,6 @@ static size_t place(size_t *total, size_t bytes)
 }
 
 #define OF(function) function##_float32
-#define WIDE(function) function##_float32
 #define NAME(function) function##_float32_float32_float32
 #define S float
 #define LOAD_S AS_IS
@@ -77,7 +77,6 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_float64
-#define WIDE(function) function##_float64
 #define NAME(function) function##_float64_float64_float64
 #define S double
 #define LOAD_S AS_IS
@@ -93,7 +92,6 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_bfloat16
-#define WIDE(function) function##_float32
 #define NAME(function) function##_bfloat16_bfloat16_bfloat16
 #define S bfloat16
 #define LOAD_S load_bfloat16
@@ -109,7 +107,6 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_float32
-#define WIDE(function) function##_float32
 #define NAME(function) function##_float32_float32_bfloat16
 #define S float
 #define LOAD_S AS_IS
@@ -124,7 +121,6 @@ static size_t place(size_t *total, size_t bytes)
 #include "kernels.c"
 
 #define OF(function) function##_bfloat16
-#define WIDE(function) function##_float32
 #define NAME(function) function##_bfloat16_float32_bfloat16
 #define S bfloat16
 #define LOAD_S load_bfloat16
@@ -142,9 +138,7 @@ static size_t place(size_t *total, size_t bytes)
 
 #ifdef ALONE /* functions of S and A only, once for each */
 #include "products.c"
-#if PAIR == 1
 #include "winograd.c"
-#endif
 
 #undef UNIT
 #undef TURNED
@@ -273,31 +267,32 @@ int OF(pooled)(int64_t n, int64_t cases, int64_t length, int64_t channels, int64
 }
 #endif
 
-/* A row of batch norm and ReLU. */
+/* A row of batch norm and ReLU, of type S, or A where it is `wide`. */
 static void NAME(outcome)(int64_t channels, const B *restrict from, const A *restrict factor, const A *restrict offset,
-                          S *restrict to)
+                          int wide, void *restrict to)
 {
     for (int64_t start = 0; start < channels; start += STRETCH) {
         int64_t some = channels - start < STRETCH ? channels - start : STRETCH;
-        A values[STRETCH];
+        A not_rounded[STRETCH], *restrict values = wide ? (A *)to + start : not_rounded;
         for (int64_t j = 0, c = start; j < some; j++, c++) {
             A value = LOAD_B(from[c]) * factor[c] + offset[c];
             values[j] = value < 0 ? 0 : value;
         }
-        OF(put)(values, some, to + start);
+        if (!wide)
+            OF(put)(values, some, (S *)to + start);
     }
 }
 
-/* The padded input of a layer, rows `start` to `end` of all cases, from what the layer before left. */
+/* The padded input of a layer, rows `start` to `end` of all cases, from what the layer before left; `wide` as above. */
 static void NAME(seen)(int64_t start, int64_t end, int64_t length, int64_t rows, int64_t left, int64_t before_rows,
-                       int64_t channels, const B *before, const A *factor, const A *offset, S *to)
+                       int64_t channels, const B *before, const A *factor, const A *offset, int wide, char *to)
 {
-    int64_t b = start / rows, t = start % rows - left;
-    for (int64_t r = start; r < end; r++, to += channels) {
+    int64_t b = start / rows, t = start % rows - left, next = channels * (wide ? sizeof(A) : sizeof(S));
+    for (int64_t r = start; r < end; r++, to += next) {
         if (t >= 0 && t < length)
-            NAME(outcome)(channels, before + (b * before_rows + t) * channels, factor, offset, to);
+            NAME(outcome)(channels, before + (b * before_rows + t) * channels, factor, offset, wide, to);
         else
-            memset(to, 0, channels * sizeof(S));
+            memset(to, 0, next);
         if (++t == rows - left) {
             t = -left;
             b++;
@@ -317,27 +312,28 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
                   A *inverse, A *running_mean, A *running_variance, double momentum, double eps)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_in;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_in + DEPTH;
-    int points = PAIR == 1 && !padded && WIDE(points_pay)(last, kernel, c_in, c_out);
-    int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
-    size_t total = 0;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = BEHIND * c_in + DEPTH;
+    int points = !padded && OF(points_pay)(last, kernel, c_in, c_out);
+    int64_t chunk = points ? OF(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
+    size_t total = 0, of_seen = points ? sizeof(A) : sizeof(S);
     int64_t n_panels = points ? POINTS * c_in * c_out : ROUND_UP(c_out, COLUMNS) / COLUMNS * next_panel;
     size_t at_panels = place(&total, n_panels * sizeof(S));
-    size_t at_memory = place(&total, (points ? WIDE(memory_at_points)(c_in, c_out) : c_out * depth) * sizeof(S));
+    size_t at_memory = place(&total, points ? OF(memory_at_points)(c_in, c_out) : c_out * depth * sizeof(S));
     size_t at_edge = place(&total, (ROWS * c_in + TO_DEPTH(depth)) * sizeof(S));
-    size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * sizeof(S));
+    size_t at_seen = place(&total, padded ? 0 : ((chunk + kernel) * c_in + behind) * of_seen);
     size_t at_norm = place(&total, 2 * c_in * sizeof(A)), at_sums = place(&total, 2 * c_out * sizeof(A));
     size_t at_totals = place(&total, 2 * c_out * sizeof(double));
     char *memory = scratch(total);
     if (!memory)
         return 1;
-    S *panels = (S *)(memory + at_panels), *edge = (S *)(memory + at_edge), *seen = (S *)(memory + at_seen);
+    S *panels = (S *)(memory + at_panels), *edge = (S *)(memory + at_edge);
+    char *seen = memory + at_seen; /* A at points, otherwise S */
     A *restrict factor = (A *)(memory + at_norm), *restrict offset = factor + c_in;
     A *restrict sum = (A *)(memory + at_sums), *restrict square = sum + c_out;
     double *restrict centre = (double *)(memory + at_totals), *restrict squares = centre + c_out;
     for (int64_t i = 0; i < n; i++) {
         if (points)
-            WIDE(panels_at_points)(weights + i * stride, kernel, c_in, c_out, (A *)panels, (A *)(memory + at_memory));
+            OF(kernels_at_points)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
         else
             OF(panels_of)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
         if (!padded)
@@ -349,17 +345,17 @@ int NAME(forward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64_
         S *its_y = y + i * cases * rows * c_out;
         for (int64_t start = 0; start < last; start += chunk) {
             int64_t end = start + chunk < last ? start + chunk : last;
-            const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
+            const S *input = padded ? padded + (i * cases * rows + start) * c_in : (const S *)seen;
             int64_t n_seen = end - start + kernel - 1;
             int64_t room = padded ? (cases * rows - start) * c_in : n_seen * c_in + behind;
             if (!padded) {
                 NAME(seen)(start, start + n_seen, length, rows, left, before_rows, c_in,
-                           before + i * cases * before_rows * c_in, factor, offset, seen);
-                memset(seen + n_seen * c_in, 0, behind * sizeof(S));
+                           before + i * cases * before_rows * c_in, factor, offset, points, seen);
+                memset(seen + n_seen * c_in * of_seen, 0, behind * of_seen);
             }
             if (points)
-                WIDE(convolved)(end - start, kernel, c_in, c_out, (const A *)input, (const A *)panels,
-                                (A *)(memory + at_memory), (A *)(its_y + start * c_out));
+                OF(convolved)(end - start, kernel, c_in, c_out, (const A *)seen, panels, memory + at_memory,
+                              its_y + start * c_out);
             else
                 OF(product)(end - start, c_out, depth, input, c_in, room, panels, next_panel, edge,
                             its_y + start * c_out, NULL, 0, c_out);
@@ -414,14 +410,15 @@ static void NAME(passed)(int64_t rows, int64_t channels, const S *restrict y, co
             }
 }
 
-/* A row of the gradient of y from that, which on the whole is at_mean, and `along` times y around its mean. */
+/* A row of the gradient of y from that, which on the whole is at_mean, and `along` times y around its mean; of type S, or A
+   where it is `wide`. */
 static void NAME(normed_back)(int64_t channels, const S *restrict y, const F *restrict back, const A *restrict constant,
                               const A *restrict factor, const A *restrict offset, const A *restrict mean,
-                              const A *restrict at_mean, const A *restrict along, S *restrict slope)
+                              const A *restrict at_mean, const A *restrict along, int wide, void *restrict slope)
 {
     for (int64_t start = 0; start < channels; start += STRETCH) {
         int64_t some = channels - start < STRETCH ? channels - start : STRETCH;
-        A values[STRETCH];
+        A not_rounded[STRETCH], *restrict values = wide ? (A *)slope + start : not_rounded;
         if (back)
             for (int64_t j = 0, c = start; j < some; j++, c++) {
                 A v = LOAD_S(y[c]), own = PASSED(v, LOAD_F(back[c]));
@@ -432,7 +429,8 @@ static void NAME(normed_back)(int64_t channels, const S *restrict y, const F *re
                 A v = LOAD_S(y[c]), own = PASSED(v, constant[c]);
                 values[j] = factor[c] * (own - at_mean[c] - (v - mean[c]) * along[c]);
             }
-        OF(put)(values, some, slope + start);
+        if (!wide)
+            OF(put)(values, some, (S *)slope + start);
     }
 }
 #undef PASSED
@@ -448,24 +446,26 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                    const F *from, const A *of_pooled, A *of_scale, A *of_shift, A *of_weights, S *back)
 {
     int64_t rows = length + kernel - 1, last = cases * rows - kernel + 1, depth = kernel * c_out, lead = kernel - 1 - left;
-    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = ROWS * c_out + DEPTH;
-    int points = PAIR == 1 && !padded && back && WIDE(points_pay)(last, kernel, c_in, c_out);
-    int64_t chunk = points ? WIDE(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
-    size_t total = 0;
+    int64_t next_panel = TO_DEPTH(depth) * COLUMNS, behind = BEHIND * c_out + DEPTH;
+    int points = !padded && back && OF(points_pay)(last, kernel, c_in, c_out);
+    int64_t chunk = points ? OF(rows_at_once)(last, kernel) : ROUND_UP(CHUNK_ROWS, ROWS);
+    size_t total = 0, of_seen = points ? sizeof(A) : sizeof(S); /* and of slopes */
     int64_t n_panels = points ? POINTS * c_in * c_out : ROUND_UP(c_in, COLUMNS) / COLUMNS * next_panel;
-    int64_t n_memory = points ? WIDE(memory_at_points)(c_in, c_out) : ROUND_UP(2 * depth * c_in + 2, 64);
+    int64_t n_memory = ROUND_UP(2 * depth * c_in + 2, 64);
     size_t at_panels = place(&total, back ? n_panels * sizeof(S) : 0);
-    size_t at_memory = place(&total, back ? n_memory * sizeof(S) : 0);
-    size_t at_added = place(&total, (points ? n_panels : OF(memory_to_add)(kernel, c_in, c_out)) * sizeof(S));
-    size_t at_seen = place(&total, padded ? 0 : (chunk + kernel + POINTS) * c_in * sizeof(S));
-    size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * sizeof(S));
+    size_t at_memory = place(&total, points ? OF(memory_at_points)(c_in, c_out) : back ? n_memory * sizeof(S) : 0);
+    size_t at_added =
+        place(&total, points ? n_panels * sizeof(A) : OF(memory_to_add)(kernel, c_in, c_out) * sizeof(S));
+    size_t at_seen = place(&total, padded ? 0 : (chunk + kernel + SEEN) * c_in * of_seen);
+    size_t at_slope = place(&total, ((chunk + kernel) * c_out + behind) * of_seen);
     size_t at_norm = place(&total, (2 * c_in + 6 * c_out) * sizeof(A));
     size_t at_totals = place(&total, 2 * c_out * sizeof(double));
     size_t at_constant = place(&total, from ? 0 : cases * c_out * sizeof(A));
     char *memory = scratch(total);
     if (!memory)
         return 1;
-    S *panels = (S *)(memory + at_panels), *seen = (S *)(memory + at_seen), *slope = (S *)(memory + at_slope);
+    S *panels = (S *)(memory + at_panels);
+    char *seen = memory + at_seen, *slope = memory + at_slope; /* A at points, otherwise S */
     A *restrict before_factor = (A *)(memory + at_norm), *restrict before_offset = before_factor + c_in;
     A *restrict factor = before_offset + c_in, *restrict offset = factor + c_out, *restrict sum = offset + c_out;
     A *restrict product = sum + c_out, *restrict at_mean = product + c_out, *restrict along = at_mean + c_out;
@@ -504,7 +504,7 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
         }
         A *gradient = of_weights + i * stride, *of_points = (A *)(memory + at_added);
         if (points)
-            WIDE(panels_back_at_points)(weights + i * stride, kernel, c_in, c_out, (A *)panels);
+            OF(kernels_back_at_points)(weights + i * stride, kernel, c_in, c_out, panels);
         else if (back)
             OF(panels_back)(weights + i * stride, kernel, c_in, c_out, panels, (S *)(memory + at_memory));
         for (int64_t start = 0; start < last; start += chunk) {
@@ -514,42 +514,41 @@ int NAME(backward)(int64_t n, int64_t cases, int64_t length, int64_t c_in, int64
                 if (t >= 0 && t < length)
                     NAME(normed_back)(c_out, its_y + (b * rows + t) * c_out,
                                       from ? its_from + (b * after_rows + t) * c_out : NULL, constant + b * c_out,
-                                      factor, offset, m, at_mean, along, slope + r * c_out);
+                                      factor, offset, m, at_mean, along, points, slope + r * c_out * of_seen);
                 else
-                    memset(slope + r * c_out, 0, c_out * sizeof(S));
+                    memset(slope + r * c_out * of_seen, 0, c_out * of_seen);
                 if (++t == rows - lead) {
                     t = -lead;
                     b++;
                 }
             }
-            memset(slope + some * c_out, 0, behind * sizeof(S));
+            memset(slope + some * c_out * of_seen, 0, behind * of_seen);
+            const S *slopes = (const S *)slope;
+            S *its_back = back ? back + (i * cases * rows + start) * c_in : NULL;
             if (points)
-                WIDE(convolved)(end - start, kernel, c_out, c_in, (const A *)slope, (const A *)panels,
-                                (A *)(memory + at_memory), (A *)(back + (i * cases * rows + start) * c_in));
+                OF(convolved)(end - start, kernel, c_out, c_in, (const A *)slope, panels, memory + at_memory, its_back);
             else if (back)
-                OF(product)(end - start, c_in, depth, slope, c_out, some * c_out + behind, panels, next_panel, slope,
-                            back + (i * cases * rows + start) * c_in, NULL, 0, c_in);
-            const S *input = padded ? padded + (i * cases * rows + start) * c_in : seen;
+                OF(product)(end - start, c_in, depth, slopes, c_out, some * c_out + behind, panels, next_panel, NULL,
+                            its_back, NULL, 0, c_in);
             if (!padded)
                 NAME(seen)(start, start + some, length, rows, left, before_rows, c_in,
-                           before + i * cases * before_rows * c_in, before_factor, before_offset, seen);
+                           before + i * cases * before_rows * c_in, before_factor, before_offset, points, seen);
             if (points) {
-                memset(seen + some * c_in, 0, POINTS * c_in * sizeof(S));
-                WIDE(gradient_at_points)(start > 0, of_points, end - start, kernel, c_in, c_out,
-                                         (const A *)(slope + lead * c_out), (const A *)input,
-                                         (A *)(memory + at_memory));
+                memset(seen + some * c_in * of_seen, 0, SEEN * c_in * of_seen);
+                OF(gradient_at_points)(start > 0, of_points, end - start, kernel, c_in, c_out,
+                                       (const A *)slope + lead * c_out, (const A *)seen, memory + at_memory);
             } else
-                OF(add_to)(start > 0, gradient, end - start, kernel, c_in, c_out, slope + lead * c_out, input,
+                OF(add_to)(start > 0, gradient, end - start, kernel, c_in, c_out, slopes + lead * c_out,
+                           padded ? padded + (i * cases * rows + start) * c_in : (const S *)seen,
                            (S *)(memory + at_added));
         }
         if (points)
-            WIDE(gradient_from_points)(of_points, kernel, c_in, c_out, gradient);
+            OF(gradient_from_points)(of_points, kernel, c_in, c_out, gradient);
     }
     return 0;
 }
 
 #undef OF
-#undef WIDE
 #undef NAME
 #undef S
 #undef LOAD_S

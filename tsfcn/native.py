@@ -57,7 +57,7 @@ def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compile
 @functools.cache
 def has_bfloat16() -> bool:
     """Return whether bfloat16 is faster than float32 on this processor (docs/performance.md)."""
-    return bool(re.search(r"\bamx_bf16\b", abilities()))
+    return bool(re.search(r"\b(amx|avx512)_bf16\b", abilities()))
 
 
 @functools.cache

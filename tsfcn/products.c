@@ -188,6 +188,52 @@ typedef A OF(vector) __attribute__((vector_size(VECTOR), aligned(sizeof(A)), may
 #define TURNED turn_32
 #endif
 
+/* PAIR times LANES values of a panel, and a sum to which they are added, times PAIR values of the left operand. */
+#if PAIR == 1
+typedef V OF(operand);
+
+ALWAYS V OF(loaded)(const S *b)
+{
+    return *(const V *)b;
+}
+
+ALWAYS V OF(added)(V sum, const S *a, V b)
+{
+    return sum + *a * b;
+}
+#elif defined(__AVX512BF16__)
+typedef __m512bh OF(operand);
+
+ALWAYS __m512bh OF(loaded)(const S *b)
+{
+    return (__m512bh)_mm512_loadu_si512(b);
+}
+
+ALWAYS V OF(added)(V sum, const S *a, __m512bh b)
+{
+    int32_t pair;
+    memcpy(&pair, a, sizeof(pair));
+    return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), b);
+}
+#else
+typedef uint32_t OF(bits) __attribute__((vector_size(VECTOR), aligned(4), may_alias));
+
+typedef struct {
+    V first, second;
+} OF(operand);
+
+ALWAYS OF(operand) OF(loaded)(const S *b)
+{
+    OF(bits) both = *(const OF(bits) *)b;
+    return (OF(operand)){(V)(both << 16), (V)(both & 0xffff0000)};
+}
+
+ALWAYS V OF(added)(V sum, const S *a, OF(operand) b)
+{
+    return sum + LOAD_S(a[0]) * b.first + LOAD_S(a[1]) * b.second;
+}
+#endif
+
 /* The first n rows of a tile; n is known when this is compiled. */
 ALWAYS void OF(rows)(const int n, const S *a, int64_t next, const S *b, int64_t depth, A *found)
 {
@@ -200,37 +246,13 @@ ALWAYS void OF(rows)(const int n, const S *a, int64_t next, const S *b, int64_t 
     for (int i = 0; i < n; i += 3)
         base[i / 3] = a + i * next;
     for (int64_t q = 0; q < depth; q += PAIR, b += PAIR * COLUMNS) {
-#if PAIR == 1
-        V one = *(const V *)b, other = *(const V *)(b + LANES);
+        OF(operand) one = OF(loaded)(b), other = OF(loaded)(b + PAIR * LANES);
 #pragma GCC unroll 16
         for (int i = 0; i < n; i++) {
-            A value = base[i / 3][i % 3 * next + q];
-            sums[i][0] += value * one;
-            sums[i][1] += value * other;
+            const S *value = base[i / 3] + i % 3 * next + q;
+            sums[i][0] = OF(added)(sums[i][0], value, one);
+            sums[i][1] = OF(added)(sums[i][1], value, other);
         }
-#elif defined(__AVX512BF16__)
-        __m512bh one = (__m512bh)_mm512_loadu_si512(b), other = (__m512bh)_mm512_loadu_si512(b + PAIR * LANES);
-#pragma GCC unroll 16
-        for (int i = 0; i < n; i++) {
-            int32_t pair;
-            memcpy(&pair, base[i / 3] + i % 3 * next + q, sizeof(pair));
-            __m512bh value = (__m512bh)_mm512_set1_epi32(pair);
-            sums[i][0] = (V)_mm512_dpbf16_ps((__m512)sums[i][0], value, one);
-            sums[i][1] = (V)_mm512_dpbf16_ps((__m512)sums[i][1], value, other);
-        }
-#else
-        typedef uint32_t bits __attribute__((vector_size(VECTOR), aligned(4), may_alias));
-        bits one = *(const bits *)b, other = *(const bits *)(b + PAIR * LANES);
-        V one_first = (V)(one << 16), one_second = (V)(one & 0xffff0000);
-        V other_first = (V)(other << 16), other_second = (V)(other & 0xffff0000);
-#pragma GCC unroll 16
-        for (int i = 0; i < n; i++) {
-            const S *at = base[i / 3] + i % 3 * next + q;
-            float first = LOAD_S(at[0]), second = LOAD_S(at[1]);
-            sums[i][0] += first * one_first + second * one_second;
-            sums[i][1] += first * other_first + second * other_second;
-        }
-#endif
     }
 #pragma GCC unroll 16
     for (int i = 0; i < n; i++) {

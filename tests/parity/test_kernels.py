@@ -40,6 +40,7 @@ SIZES = [
     Sizes(1, 7, 90, (1, 35, 64, 32), (4, 4, 4)),  # pairs across timepoints
     Sizes(2, 3, 37, (1, 64, 96, 32), (8, 4, 6)),  # by fewer multiplications, as far as types and vectors allow
     Sizes(1, 7, 90, (1, 96, 64, 128), (8, 3, 5)),
+    Sizes(1, 3, 91, (1, 64, 32, 64), (8, 8, 7)),  # long kernels, that only bfloat16 takes so
     Sizes(1, 16, 150, (1, 128, 256, 128), (8, 5, 3)),  # the papers' network
 ]
 
@@ -146,6 +147,39 @@ def hold_a_step(by: kernels.Torch, sizes: Sizes, types: str) -> None:
 @pytest.mark.parametrize("types", TYPES)
 def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: kernels.Torch) -> None:
     hold_a_step(compiled, sizes, types)
+
+
+@pytest.mark.parametrize(("types", "limit"), [("float32", 5), ("bfloat16", 2)])
+def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: kernels.Torch) -> None:
+    """The papers' second and third block beside float64; held to the errors of torch, whose products are plain."""
+    sizes = SIZES[-1]
+    ways = [(kernels.Torch(), blocks(sizes, "float64")), (kernels.Torch(), blocks(sizes, types))]
+    ways.append((compiled, blocks(sizes, types)))
+    of_pooled = torch.randn(1, sizes.cases, sizes.channels[-1], generator=torch.Generator().manual_seed(1))
+
+    def hold(truth: Tensor | None, usual: Tensor | None, found: Tensor | None) -> None:
+        """Compare errors, then let all go on from what is usual."""
+        assert truth is not None and usual is not None and found is not None
+        error, usual_error = (float((of.double() - truth).square().mean().sqrt()) for of in (found, usual))
+        assert 0 < error < limit * usual_error
+        truth.copy_(usual)
+        found.copy_(usual)
+
+    for b in range(3):
+        for by, of in ways:
+            by.forward(of[b], of[b - 1] if b else None)()
+        for part in ("y", "mean", "inverse"):
+            truth, usual, found = (getattr(of[b], part) for _, of in ways)
+            if part == "y" and b:
+                hold(*(y[:, :, : sizes.length] for y in (truth, usual, found)))
+            truth.copy_(usual)
+            found.copy_(usual)
+    for b in (2, 1):
+        for by, of in ways:
+            after, pooled = (None, of_pooled.to(of[b].mean.dtype)) if b == 2 else (of[2], None)
+            by.backward(of[b], of[b - 1], after, pooled)()
+        hold(*(of[b].of_weights for _, of in ways))
+        hold(*(back[:, :, : sizes.length] for _, of in ways if (back := of[b].back) is not None))
 
 
 @pytest.mark.parametrize(
