@@ -38,7 +38,6 @@ from tsfcn.job import commit
 HERE = Path(__file__).parent
 WARM = 2  # as in contestant.py
 FLOP = 6 * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)  # a timepoint of the FCN, forward and backward
-TURN_SECONDS = 0.4  # about, of the reference loop
 PEERS = ["aeon==1.5.0", "tensorflow-cpu==2.21.0"]  # in an environment of their own
 
 FCN = (
@@ -291,8 +290,8 @@ def table(ceilings: dict[str, dict[str, float]], all_found: list[tuple[Case, dic
     return out.getvalue()
 
 
-def measure(cases: Sequence[Case], turns: int, python_of: dict[str, str]) -> tuple[str, str]:
-    """Measure all and return Markdown and CSV."""
+def measure(cases: Sequence[Case], turns: int, seconds: float, python_of: dict[str, str]) -> tuple[str, str]:
+    """Measure all and return Markdown and CSV. seconds: of a turn, about, of the reference loop."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = [name for name in dict.fromkeys(n for case in cases for n in case.contestants) if name in python_of]
     every: list[Process] = []
@@ -312,7 +311,7 @@ def measure(cases: Sequence[Case], turns: int, python_of: dict[str, str]) -> tup
                 name = f"ceiling {precision}"
                 hired = hire(name, {"one core": [1], **ways(cores)})
                 found = turns_of(hired, message, {name: 1.0}, turns)[name].seconds
-                rates = {way: 1 / statistics.median(seconds) for way, seconds in found.items()}
+                rates = {way: 1 / statistics.median(taken) for way, taken in found.items()}
                 one = rates.pop("one core")
                 ceilings[precision] = {"one core": one, "all cores": max(rates.values())}
             jobs: dict[tuple[str, str], list[Process]] = {}
@@ -321,7 +320,7 @@ def measure(cases: Sequence[Case], turns: int, python_of: dict[str, str]) -> tup
             all_found = []
             for case in cases:
                 step = 2e-3 + FLOP * case.batch * case.length / 1e11
-                turn = max(1, round(TURN_SECONDS / (step * case.steps)))
+                turn = max(1, round(seconds / (step * case.steps)))
                 message = {
                     "case": str(series(case, Path(folder))),
                     "batch": case.batch,
@@ -350,7 +349,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="renew RESULTS.md and results.csv")
     parser.add_argument("--aeon", type=Path, default=Path("benchmarks_work/aeon"), help="folder of aeon's environment")
     options = parser.parse_args()
-    cases, turns = (QUICK, 2) if options.quick else (CASES, 5)
+    # The first turn after others were at work may be slow, so that there are three at least.
+    cases, turns, seconds = (QUICK, 3, 0.2) if options.quick else (CASES, 5, 0.4)
     python_of = dict.fromkeys((*FCN, *LSTM_FCN), sys.executable)
     aeon = environment(options.aeon.resolve())
     if aeon is None:
@@ -358,7 +358,7 @@ def main() -> None:
     else:
         python_of["aeon FCN"] = aeon
     since = time.monotonic()
-    text, rows = measure(cases, turns, python_of)
+    text, rows = measure(cases, turns, seconds, python_of)
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "sktime", "numpy"))
     head = (
         f"# tsfcn beside its peers\n\n`python benchmarks/peers.py{' --quick' if options.quick else ''}` "
