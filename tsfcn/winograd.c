@@ -121,33 +121,24 @@ ALWAYS void OF(interpolated)(const int count, const A *from, int64_t next, V *ow
     }
 }
 #else
-/* The i-th of `count` coefficients, with the one that lies four behind it, or less that. */
-ALWAYS V OF(with_fourth)(const int count, const V *own, const int i)
+/* The i-th of `count` coefficients, and `sign` times the one that lies four behind it. */
+ALWAYS V OF(joined)(const int count, const V *own, const int i, const A sign)
 {
     if (i >= count)
         return (V){0};
     if (i + 4 >= count)
         return own[i];
-    return own[i] + own[i + 4];
-}
-
-ALWAYS V OF(less_fourth)(const int count, const V *own, const int i)
-{
-    if (i >= count)
-        return (V){0};
-    if (i + 4 >= count)
-        return own[i];
-    return own[i] - own[i + 4];
+    return own[i] + sign * own[i + 4];
 }
 
 /* The values of a polynomial with `count` <= 8 coefficients at eighth roots of unity: at 1 and -1, and the real and
    imaginary parts at the second, first and third power of the first root. */
 ALWAYS void OF(at_roots)(const int count, const V *own, V *found)
 {
-    V even = OF(with_fourth)(count, own, 0), even_2 = OF(with_fourth)(count, own, 2);
-    V odd = OF(with_fourth)(count, own, 1), odd_2 = OF(with_fourth)(count, own, 3);
-    V real = OF(less_fourth)(count, own, 0), imaginary = OF(less_fourth)(count, own, 2);
-    V one = OF(less_fourth)(count, own, 1), three = OF(less_fourth)(count, own, 3);
+    V even = OF(joined)(count, own, 0, 1), even_2 = OF(joined)(count, own, 2, 1);
+    V odd = OF(joined)(count, own, 1, 1), odd_2 = OF(joined)(count, own, 3, 1);
+    V real = OF(joined)(count, own, 0, -1), imaginary = OF(joined)(count, own, 2, -1);
+    V one = OF(joined)(count, own, 1, -1), three = OF(joined)(count, own, 3, -1);
     V less = (A)HALF_ROOT * (one - three), more = (A)HALF_ROOT * (one + three);
     found[0] = even + even_2 + (odd + odd_2);
     found[1] = even + even_2 - (odd + odd_2);
