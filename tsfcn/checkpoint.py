@@ -24,7 +24,7 @@ from tsfcn.errors import first_line
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, pickle.PickleError)  # what torch.load raises for a broken file
-LAYOUT = 3  # of the state; raise it when train or engine put other things in it
+LAYOUT = 4  # of the state; raise it when train or engine put other things in it
 
 
 class Stopped(Exception):

@@ -22,8 +22,10 @@ Initial weights, orders and masks come from the same generators, in the same ord
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ from torch import Tensor, nn
 from tsfcn import kernels, models, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
-from tsfcn.train import Curve, Diverged, Fit, Plateau, Weights
+from tsfcn.train import Curve, Diverged, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, several LSTM sizes at once are no faster than one by one
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
@@ -72,7 +74,8 @@ class Stack:
     """Weights, gradients, moments and batch statistics of several trainings, and their way into networks and back."""
 
     def __init__(self, shape: Shape, networks: Sequence[nn.Module], dtype: torch.dtype, device: torch.device) -> None:
-        self.shape, self.n, self.steps = shape, len(networks), 0
+        self.shape, self.n = shape, len(networks)
+        self.steps = torch.zeros(1, dtype=torch.int64, device=device)  # taken so far
         sizes = {name: math.prod(part) for name, part in shape.parts().items()}
         self.weights = torch.zeros(self.n, sum(sizes.values()), dtype=dtype, device=device)
         self.gradients = torch.zeros_like(self.weights)
@@ -85,7 +88,7 @@ class Stack:
         for i, network in enumerate(networks):
             weights = train.snapshot(network)
             self.others.append(weights)
-            for ours, theirs in self._pairs(self.values(i), weights):
+            for ours, theirs in self._pairs([value[i] for value in self.values()], weights):
                 ours.copy_(theirs)
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
@@ -95,9 +98,9 @@ class Stack:
             start += math.prod(part)
         return found
 
-    def values(self, i: int) -> list[Tensor]:
-        """Return what training i is made of: its weights as one vector, running means, running variances."""
-        return [self.weights[i], *(mean[i] for mean in self.mean), *(variance[i] for variance in self.variance)]
+    def values(self) -> list[Tensor]:
+        """Return what trainings are made of, each (n, ...): weights as vectors, running means, running variances."""
+        return [self.weights, *self.mean, *self.variance]
 
     def _pairs(self, values: list[Tensor], weights: Weights) -> list[tuple[Tensor, Tensor]]:
         """Return (ours, the network's) of everything that is trained or a statistic, of the same shape each."""
@@ -147,11 +150,9 @@ class Stack:
 
     def load(self, state: State) -> None:
         """Take up such a state."""
-        self.steps = state["steps"]
-        ours = [self.weights, self.first, self.second, *self.mean, *self.variance]
-        for here, there in zip(
-            ours, [state["weights"], *state["moments"], *state["mean"], *state["variance"]], strict=True
-        ):
+        ours = [self.weights, self.steps, self.first, self.second, *self.mean, *self.variance]
+        theirs = [state["weights"], state["steps"], *state["moments"], *state["mean"], *state["variance"]]
+        for here, there in zip(ours, theirs, strict=True):
             here.copy_(there)
 
 
@@ -183,17 +184,18 @@ class Step:
         cases: Cases,
         n_cases: int,
         dtype: torch.dtype,
-        by: kernels.Torch,
+        backend: kernels.Torch,
         total: Tensor,
     ) -> None:
         shape, n, own = stack.shape, stack.n, stack.weights.dtype
-        self.stack, self.config, self.cases = stack, config, cases
+        self.stack, self.config, self.cases, self.backend = stack, config, cases, backend
 
         def room(*sizes: int, dtype: torch.dtype = own) -> Tensor:
             return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
 
         padded = room(n, n_cases, shape.n_timepoints + shape.kernels[0] - 1, shape.filters[0])
-        self.series = padded.view(n * n_cases, -1)  # of a batch
+        self.series = padded  # of a batch
+        self.index = torch.zeros(n, n_cases, dtype=torch.int64, device=stack.weights.device)
         blocks: list[kernels.Block] = []
         for b, kernel in enumerate(shape.kernels):
             n_in, n_out, of = shape.filters[b], shape.filters[b + 1], own if b == 0 else dtype
@@ -222,17 +224,17 @@ class Step:
             )
         befores, afters, last = [None, *blocks], [*blocks[1:], None], blocks[-1]
         pooled, of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
-        self.forward = [by.forward(block, before) for block, before in zip(blocks, befores, strict=False)]
-        self.forward.append(by.pool(last, pooled))
+        self.forward = [backend.forward(block, before) for block, before in zip(blocks, befores, strict=False)]
+        self.forward.append(backend.pool(last, pooled))
         self.backward = [
-            by.backward(block, before, after, of_pooled if block is last else None)
+            backend.backward(block, before, after, of_pooled if block is last else None)
             for block, before, after in zip(blocks, befores, afters, strict=False)
         ][::-1]
         self.pooled, self.of_pooled, self.features, self.of_features = pooled, of_pooled, pooled, of_pooled
         if shape.cells:
             self.features, self.of_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
         part, gradient = stack.part, stack.gradient
-        self.score = by.score(
+        self.score = backend.score(
             kernels.Head(
                 features=self.features,
                 of_features=self.of_features,
@@ -243,27 +245,28 @@ class Step:
                 total=total,
                 y=cases.y,
                 case_weights=cases.weights,
+                index=self.index,
             )
         )
 
-    def __call__(self, index: Tensor, masks: Tensor | None) -> None:
+    def __call__(self, order: Tensor, masks: Tensor | None) -> None:
         """Fill the stack's gradients for a batch, and add its losses to the total.
 
-        index: numbers of the cases, int64 (n, n_cases), contiguous; masks: of the LSTM's outputs (n, n_cases, cells),
-        scaled, or None.
+        order: numbers of the cases, int64 (n, n_cases); masks: of the LSTM's outputs (n, n_cases, cells), scaled, or
+        None.
         """
-        torch.index_select(self.cases.series, 0, index.view(-1), out=self.series)
+        self.backend.take_batch(order, self.cases.series, self.index, self.series, self.stack.steps)
         for operation in self.forward:
             operation()
         cells = self.stack.shape.cells
         if not cells:
-            self.score(index)
+            self.score()
         else:
-            x = self.cases.x[index]
+            x = self.cases.x[self.index]
             branch = self.lstm(x)
             self.features[:, :, :cells] = branch[0] if masks is None else branch[0] * masks
             self.features[:, :, cells:] = self.pooled
-            self.score(index)
+            self.score()
             of_hidden = self.of_features[:, :, :cells]
             self.lstm_back(x, branch, of_hidden if masks is None else of_hidden * masks)
             self.of_pooled.copy_(self.of_features[:, :, cells:])
@@ -311,20 +314,130 @@ class Step:
 # Training
 
 
+GRAPH_STEPS = 64  # a CUDA graph holds as many epochs as have so many steps, one at least
+READ_SECONDS = 0.25  # between two reads of losses from a GPU
+STAGED_BYTES = 2**25  # of orders and masks that are uploaded between two reads
+
+
 @dataclass
-class Run:
-    """One training of the stack: what is its own."""
+class Draws:
+    """The random numbers of one training of the stack: orders of cases and dropout masks, each from its own stream."""
 
     seed: int
     cells: int
     order: torch.Generator
     masks: torch.Generator
-    plateau: Plateau
-    kept: list[Tensor]  # the values of the epoch with the least training loss, as Stack.values
-    curve: Curve
-    least: float = math.inf
-    best_epoch: int = 0
-    steps: int = 0  # taken until the end of that epoch
+
+
+class Epochs:
+    """Some epochs of a stack as one sequence of operations on memory that stays where it is.
+
+    orders: int64 (n_epochs, n, n_cases), the order of the cases of each epoch; masks: (n_epochs, n, n_cases, cells), of
+    the LSTMs' outputs, scaled, in this order, or None. `fill` draws both, the sequence reads them.
+    On a GPU the sequence is recorded as a CUDA graph at first use and replayed from then on.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        config: FCNConfig,
+        cases: Cases,
+        batch: int,
+        dtype: torch.dtype,
+        backend: kernels.Torch,
+        rule: kernels.Rule,
+        schedule: kernels.Schedule,
+        n_epochs: int,
+    ) -> None:
+        n_cases, device, own = len(cases.x), stack.weights.device, stack.weights.dtype
+        self.stack, self.backend, self.schedule, self.batch, self.n_epochs = stack, backend, schedule, batch, n_epochs
+        sizes = {min(batch, n_cases), n_cases % batch} - {0}
+        self.steps = {size: Step(stack, config, cases, size, dtype, backend, schedule.total) for size in sizes}
+        self.adam = backend.adam(stack.weights, stack.first, stack.second, stack.gradients, rule)
+        self.end_epoch = backend.end_epoch(schedule)
+        self.orders = torch.zeros(n_epochs, stack.n, n_cases, dtype=torch.int64, device=device)
+        self.dropout = config.dropout if isinstance(config, LSTMFCNConfig) and stack.shape.cells else 0.0
+        self.masks: Tensor | None = None
+        if self.dropout > 0:
+            self.masks = torch.zeros(n_epochs, stack.n, n_cases, stack.shape.cells, dtype=own, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.staged: list[tuple[Tensor, Tensor | None]] = []  # page-locked memory, from which a GPU copies by itself
+
+    @property
+    def n_staged(self) -> int:
+        """How many times the sequence may be enqueued before it must have run."""
+        size = self.orders.nbytes + (0 if self.masks is None else self.masks.nbytes)
+        return max(1, STAGED_BYTES // size)
+
+    def fill(self, draws: Sequence[Draws], slot: int) -> None:
+        """Draw the orders and masks of the next epochs. slot: below n_staged, where a GPU copies them from."""
+        orders, masks = self.orders, self.masks
+        if self.orders.is_cuda:
+            while len(self.staged) <= slot:
+                room = [torch.zeros(t.shape, dtype=t.dtype, pin_memory=True) for t in (orders, masks) if t is not None]
+                self.staged.append((room[0], room[1] if len(room) > 1 else None))
+            orders, masks = self.staged[slot]
+        for epoch in range(self.n_epochs):
+            for i, draw in enumerate(draws):
+                torch.randperm(orders.shape[2], generator=draw.order, out=orders[epoch, i])
+                if masks is not None:
+                    for part in masks[epoch, i].split(self.batch):
+                        kept = torch.rand((len(part), draw.cells), generator=draw.masks, dtype=part.dtype)
+                        part[:, : draw.cells] = (kept >= self.dropout) / (1 - self.dropout)
+        if self.orders.is_cuda:
+            self.orders.copy_(orders, non_blocking=True)
+            if self.masks is not None and masks is not None:
+                self.masks.copy_(masks, non_blocking=True)
+
+    def _run(self) -> None:
+        for epoch in range(self.n_epochs):
+            masks = None if self.masks is None else self.masks[epoch].split(self.batch, dim=1)
+            for number, order in enumerate(self.orders[epoch].split(self.batch, dim=1)):
+                self.steps[order.shape[1]](order, None if masks is None else masks[number])
+                self.adam()
+            self.end_epoch()
+
+    def run(self) -> None:
+        """Train the epochs that `fill` prepared; on a GPU this only enqueues them."""
+        if not self.orders.is_cuda:
+            self._run()
+            return
+        if self.graph is None:
+            self.graph = self.recorded()
+        self.graph.replay()
+
+    def recorded(self) -> torch.cuda.CUDAGraph:
+        """Return the sequence as a CUDA graph; nothing has been trained afterwards."""
+        with RECORDING:  # one at a time: the first compiles what the others use too
+            schedule = [each for each in self.schedule if isinstance(each, Tensor)]
+            changed = [self.stack.steps, self.stack.first, self.stack.second, *schedule]
+            changed += [each for pair in self.schedule.kept for each in pair]
+            before = [each.clone() for each in changed]
+            size = {order.shape[1]: order for order in self.orders[0].split(self.batch, dim=1)}
+            for n_cases, order in size.items():  # compiles kernels, makes the libraries' handles and workspaces
+                masks = None if self.masks is None else self.masks[0, :, :n_cases]
+                self.steps[n_cases](order, masks)
+                self.adam()
+            self.end_epoch()
+            for each, value in zip(changed, before, strict=True):
+                each.copy_(value)
+            self.backend.refresh()
+            torch.cuda.current_stream().synchronize()
+            graph = torch.cuda.CUDAGraph()
+            graph.capture_begin(capture_error_mode="thread_local")  # other threads go on meanwhile
+            try:
+                self._run()
+            finally:
+                graph.capture_end()
+        return graph
+
+
+RECORDING = threading.Lock()
+
+
+def epochs_at_once(n_epochs: int, steps: int) -> int:
+    """Return the largest divisor of n_epochs so that as many epochs of `steps` each have at most GRAPH_STEPS, or 1."""
+    return max((e for e in range(1, GRAPH_STEPS // steps + 1) if n_epochs % e == 0), default=1)
 
 
 @train.subnormals_flushed()
@@ -346,30 +459,29 @@ def fit(
 
     x, y, progress, begin and ended are as there; progress tells the mean loss. No cases are held out and no test set
     is looked at here: what selects by them takes the reference loop. precision: a name of DTYPES; float64 is for x of
-    that type. Raises Diverged when the loss of any of them is not finite.
+    that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of after every
+    epoch. Raises Diverged when the loss of any of them is not finite.
     """
     own = torch.float64 if precision == "float64" else torch.float32
-    x = x.to(own)
-    runs, networks = [], []
+    x, device = x.to(own), x.device
+    draws, networks = [], []
     for seed, cells in trainings:
         seeds = np.random.SeedSequence(seed).generate_state(4)
         init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
         network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
         models.initialise(network, settings.initialiser, init)
-        networks.append(network.to(dtype=own, device=x.device))
-        runs.append(Run(seed, cells, order, masks, Plateau.of(settings), [], Curve([], [])))
+        networks.append(network.to(dtype=own, device=device))
+        draws.append(Draws(seed, cells, order, masks))
     shape = Shape(
         filters=(x.shape[1], *config.filters),
         kernels=tuple(config.kernels),
         n_classes=n_classes,
-        cells=max(run.cells for run in runs),
+        cells=max(draw.cells for draw in draws),
         n_timepoints=x.shape[2],
         attention=model == "alstm_fcn",
     )
-    dtype, by = DTYPES[precision], kernels.best(x.device)
-    stack = Stack(shape, networks, own, x.device)
-    for i, run in enumerate(runs):
-        run.kept = [torch.zeros_like(value) for value in stack.values(i)]
+    stack = Stack(shape, networks, own, device)
+    backend = kernels.best(stack.weights, DTYPES[precision], shape)
     weights = train.class_weights(y, n_classes, settings.class_weights)
     cases = Cases(
         x=x[:, 0],
@@ -377,83 +489,88 @@ def fit(
         y=y.long().contiguous(),
         weights=None if weights is None else weights.to(own)[y],
     )
-    batch, total = settings.batch(len(x)), torch.zeros(len(runs), dtype=torch.float64, device=x.device)
-    sizes = {min(batch, len(x)), len(x) % batch} - {0}
-    steps = {size: Step(stack, config, cases, size, dtype, by, total) for size in sizes}
-    adam = by.adam(stack.weights, stack.first, stack.second, stack.gradients)
-    dropout = config.dropout if isinstance(config, LSTMFCNConfig) else 0.0
+    n, batch = len(draws), settings.batch(len(x))
+    steps = math.ceil(len(x) / batch)
 
-    first = 1
+    def filled(value: float, dtype: torch.dtype = torch.float64, *sizes: int) -> Tensor:
+        return torch.full(sizes or (n,), value, dtype=dtype, device=device)
+
+    whole = torch.int64
+    schedule = kernels.Schedule(
+        n_cases=len(x),
+        factor=settings.plateau_factor,
+        patience=settings.plateau_patience,
+        min_lr=settings.plateau_min_lr,
+        min_delta=settings.plateau_min_delta,
+        epoch=filled(0, whole, 1),
+        total=filled(0),
+        lr=filled(settings.lr),
+        plateau_best=filled(math.inf),
+        waited=filled(0, whole),
+        least=filled(math.inf),
+        best_epoch=filled(0, whole),
+        better=filled(0, whole),
+        losses=filled(math.nan, torch.float64, settings.epochs, n),
+        rates=filled(math.nan, torch.float64, settings.epochs, n),
+        kept=[(value, torch.zeros_like(value)) for value in stack.values()],
+    )
+    changing = {name: each for name, each in schedule._asdict().items() if isinstance(each, Tensor)}
+    done = 0
     if begin is not None:
         stack.load(begin["stack"])
-        for run, then in zip(runs, begin["runs"], strict=True):
-            run.order.set_state(then["order"])
-            run.masks.set_state(then["masks"])
-            run.plateau.lr, run.plateau.best, run.plateau.waited = then["plateau"]
-            run.kept = then["kept"]
-            run.least, run.best_epoch, run.steps = then["best"]
-            run.curve = Curve(**then["curve"])
-        first = begin["epoch"] + 1
+        for name, each in changing.items():
+            each.copy_(begin["schedule"][name])
+        for (_, kept), then in zip(schedule.kept, begin["kept"], strict=True):
+            kept.copy_(then)
+        for draw, (order_state, masks_state) in zip(draws, begin["draws"], strict=True):
+            draw.order.set_state(order_state)
+            draw.masks.set_state(masks_state)
+        done = int(begin["epoch"])
+    backend.refresh()
+    rule = kernels.Rule(schedule.lr, stack.steps, settings.betas, settings.eps)
+    n_epochs = epochs_at_once(settings.epochs - done, steps) if device.type == "cuda" else 1
+    epochs = Epochs(stack, config, cases, batch, DTYPES[precision], backend, rule, schedule, n_epochs)
 
     def state() -> State:
         return {
             "stack": stack.state(),
-            "epoch": len(runs[0].curve.loss),
-            "runs": [
-                {
-                    "order": run.order.get_state(),
-                    "masks": run.masks.get_state(),
-                    "plateau": (run.plateau.lr, run.plateau.best, run.plateau.waited),
-                    "kept": run.kept,
-                    "best": (run.least, run.best_epoch, run.steps),
-                    "curve": asdict(run.curve),
-                }
-                for run in runs
-            ],
+            "epoch": done,
+            "schedule": changing,
+            "kept": [kept for _, kept in schedule.kept],
+            "draws": [(draw.order.get_state(), draw.masks.get_state()) for draw in draws],
         }
 
-    def drawn(n_cases: int) -> Tensor | None:
-        """Return the masks of the LSTMs' outputs, (n, n_cases, cells), scaled; None without dropout."""
-        if dropout == 0 or not shape.cells:
-            return None
-        masks = torch.zeros(len(runs), n_cases, shape.cells, dtype=own)
-        for i, run in enumerate(runs):
-            left = torch.rand((n_cases, run.cells), generator=run.masks, dtype=own) >= dropout
-            masks[i, :, : run.cells] = left / (1 - dropout)
-        return masks.to(x.device)
-
-    for epoch in range(first, settings.epochs + 1):
-        orders = torch.stack([torch.randperm(len(x), generator=run.order) for run in runs]).to(x.device)
-        total.zero_()
-        rates = [run.plateau.lr for run in runs]
-        for index in orders.split(batch, dim=1):
-            steps[index.shape[1]](index.contiguous(), drawn(index.shape[1]))
-            stack.steps += 1
-            adam(kernels.Rule(rates, settings.betas, stack.steps, settings.eps))
-        for i, (run, loss) in enumerate(zip(runs, (total / len(x)).tolist(), strict=True)):
-            if not math.isfinite(loss):
-                raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
-            run.curve.loss.append(loss)
-            run.curve.lr.append(run.plateau.lr)
-            if loss < run.least:
-                run.least, run.best_epoch, run.steps = loss, epoch, stack.steps
-                for best, value in zip(run.kept, stack.values(i), strict=True):
-                    best.copy_(value)
-            run.plateau.step(loss)
+    at_once = 1  # runs of the sequence between two reads
+    while done < settings.epochs:
+        started = time.monotonic()
+        n_runs = min(at_once, (settings.epochs - done) // n_epochs)
+        for slot in range(n_runs):
+            epochs.fill(draws, slot)
+            epochs.run()
+        for losses in schedule.losses[done : done + n_runs * n_epochs].tolist():
+            done += 1
+            for loss in losses:
+                if not math.isfinite(loss):
+                    raise Diverged(f"training loss is {loss} in epoch {done}: try a smaller protocol.lr")
+        if device.type == "cuda":
+            share = READ_SECONDS / max(time.monotonic() - started, 1e-6)
+            at_once = max(1, min(round(n_runs * share), 2 * n_runs, epochs.n_staged))
         if progress is not None:
-            progress(epoch, settings.epochs, float(np.mean([run.curve.loss[-1] for run in runs])))
-        if ended is not None and epoch < settings.epochs:
+            progress(done, settings.epochs, float(np.mean(losses)))
+        if ended is not None and done < settings.epochs:
             ended(state)
 
     fits = []
-    for i, (run, network) in enumerate(zip(runs, networks, strict=True)):
-        kept = {
-            "least_train_loss": stack.network(i, run.kept, run.steps),
-            "last": stack.network(i, stack.values(i), stack.steps),
+    curves, rates = schedule.losses.T.tolist(), schedule.rates.T.tolist()
+    for i, (draw, network) in enumerate(zip(draws, networks, strict=True)):
+        best_epoch = {"least_train_loss": int(schedule.best_epoch[i]), "last": settings.epochs}
+        kept_weights = {
+            "least_train_loss": [kept[i] for _, kept in schedule.kept],
+            "last": [values[i] for values, _ in schedule.kept],
         }
-        best_epoch = {"least_train_loss": run.best_epoch, "last": settings.epochs}
-        done = Fit(network, kept, best_epoch, run.curve, run.cells, math.nan)
-        fits.append(train.finished(done, x, y, None))
+        found = {name: stack.network(i, parts, steps * best_epoch[name]) for name, parts in kept_weights.items()}
+        whole_fit = Fit(network, found, best_epoch, Curve(curves[i], rates[i]), draw.cells, math.nan)
+        fits.append(train.finished(whole_fit, x, y, None))
     return fits
 
 

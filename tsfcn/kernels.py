@@ -1,14 +1,17 @@
-"""What a step of the fast engine consists of, twice: in C for one processor core, in torch for any device.
+"""What an epoch of the fast engine consists of: in torch for any device, in C for one processor core, in Triton for a GPU.
 
+    take_batch a batch's cases, gathered by their numbers
     forward    a convolution, of a series or of what batch norm and ReLU make of the convolution before
     pool       the mean over time of what batch norm and ReLU make of the last one
     score      features -> the loss, and its gradients as far as the features
     backward   the gradients of a block, from the way back through its batch norm and ReLU to its input
     adam       a step of the optimiser
+    end_epoch  the loss of an epoch, the weights to keep by it, and the next learning rate
 
-Each returns an operation on memory that stays where it is, to be done step after step. `Native` has them in C
-(kernels.c and what it includes, which native.py compiles), `Torch` does the same by torch's own operations, up to
-rounding. `best` returns the one to take.
+All but the first return an operation on memory that stays where it is, to be done step after step. None of `Torch` and
+`cuda.Cuda` reads a tensor on the host, so that an epoch can be recorded once and replayed (a CUDA graph). `Native` has
+them in C (kernels.c and what it includes, which native.py compiles), cuda.py as Triton kernels; `Torch` does the same
+by torch's own operations, up to rounding. `best` returns the backend to take.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ from torch import Tensor
 from tsfcn import native
 
 Operation = Callable[[], None]
-Score = Callable[[Tensor], None]  # of the cases' numbers among all, int64 (n, n_cases)
 
 
 class Block(NamedTuple):
@@ -78,20 +80,37 @@ class Head(NamedTuple):
     total: Tensor  # float64, (n,): losses are added to it
     y: Tensor  # int64, of all cases
     case_weights: Tensor | None  # that their losses are multiplied by
+    index: Tensor  # numbers of the batch's cases, int64 (n, n_cases)
 
 
 class Rule(NamedTuple):
-    """A step of Adam, the `steps`-th."""
+    """Adam, with all that changes from step to step in tensors."""
 
-    rates: Sequence[float]  # the learning rate of each training
+    lr: Tensor  # float64 (n,): the learning rate of each training
+    steps: Tensor  # int64 (1,): the number of this step, from 1 on
     betas: tuple[float, float]
-    steps: int
     eps: float
 
-    @property
-    def corrections(self) -> tuple[float, float]:
-        """What the bias of the first moment and of the root of the second is divided by."""
-        return 1 - self.betas[0] ** self.steps, math.sqrt(1 - self.betas[1] ** self.steps)
+
+class Schedule(NamedTuple):
+    """What the end of an epoch reads and writes, for n trainings; see `train.Plateau` for the learning rate's rule."""
+
+    n_cases: int
+    factor: float
+    patience: int
+    min_lr: float
+    min_delta: float
+    epoch: Tensor  # int64 (1,): epochs that have ended
+    total: Tensor  # float64 (n,): the sum of the cases' losses in this epoch
+    lr: Tensor  # float64 (n,)
+    plateau_best: Tensor  # float64 (n,): the loss that the next has to undercut, by min_delta
+    waited: Tensor  # int64 (n,): epochs since then
+    least: Tensor  # float64 (n,): the least loss
+    best_epoch: Tensor  # int64 (n,): the epoch that had it, from 1 on
+    better: Tensor  # int64 (n,): 1 where this epoch is that one
+    losses: Tensor  # float64 (n_epochs, n): of each epoch
+    rates: Tensor  # float64 (n_epochs, n): the learning rate of each epoch
+    kept: Sequence[tuple[Tensor, Tensor]]  # (values, copy of them at best_epoch), both (n, ...)
 
 
 def windows(rows: Tensor, length: int, kernel: int) -> Tensor:
@@ -145,10 +164,24 @@ class Torch:
 
         return run
 
-    def score(self, head: Head) -> Score:
+    def refresh(self) -> None:
+        """Take note that weights were changed by other means than `adam`."""
+
+    def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
+        """Copy a batch into place and count the step.
+
+        order: numbers of the cases, int64 (n, n_cases), any strides; cases: all of them, padded, (n_all, values);
+        index: filled with order; series: filled with the cases, (n, n_cases, rows, c_in); steps: int64 (1,), raised.
+        """
+        index.copy_(order)
+        torch.index_select(cases, 0, index.view(-1), out=series.view(index.numel(), -1))
+        steps.add_(1)
+
+    def score(self, head: Head) -> Operation:
         """Return what adds the cross-entropies of cases to total, and fills the gradients of their mean."""
 
-        def run(index: Tensor) -> None:
+        def run() -> None:
+            index = head.index
             y = head.y[index].unsqueeze(2)
             logits = torch.baddbmm(head.bias.unsqueeze(1), head.features, head.weights)
             slope = torch.softmax(logits, dim=2)
@@ -197,16 +230,46 @@ class Torch:
 
         return run
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor) -> Callable[[Rule], None]:
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
         """Return what takes a step; of n trainings each: weights, both moments and gradient, (n, count)."""
+        betas = torch.tensor(rule.betas, dtype=torch.float64, device=weights.device)
 
-        def run(rule: Rule) -> None:
-            corrections = rule.corrections
+        def run() -> None:
+            corrections = 1 - betas**rule.steps
             first.lerp_(gradient, 1 - rule.betas[0])
             second.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
-            spread = second.sqrt().div_(corrections[1]).add_(rule.eps)
-            rate = torch.tensor(rule.rates, dtype=weights.dtype, device=weights.device).unsqueeze(1) / corrections[0]
+            spread = second.sqrt().div_(corrections[1].sqrt().to(second.dtype)).add_(rule.eps)
+            rate = (rule.lr / corrections[0]).to(weights.dtype).unsqueeze(1)
             weights.sub_(rate * first / spread)
+
+        return run
+
+    def end_epoch(self, schedule: Schedule) -> Operation:
+        """Return what ends an epoch: notes its losses and rates, keeps the best values, sets the next rates."""
+        s = schedule
+        numbers = torch.arange(len(s.losses), device=s.lr.device)
+
+        def run() -> None:
+            loss = s.total / s.n_cases
+            here = (numbers == s.epoch).unsqueeze(1)
+            s.losses.copy_(torch.where(here, loss, s.losses))
+            s.rates.copy_(torch.where(here, s.lr, s.rates))
+            s.epoch.add_(1)
+            better = loss < s.least
+            s.better.copy_(better)
+            s.least.copy_(torch.where(better, loss, s.least))
+            s.best_epoch.copy_(torch.where(better, s.epoch, s.best_epoch))
+            for values, kept in s.kept:
+                kept.copy_(torch.where(better.view(-1, *[1] * (values.dim() - 1)), values, kept))
+            fell = loss < s.plateau_best - s.min_delta
+            s.plateau_best.copy_(torch.where(fell, loss, s.plateau_best))
+            s.waited.copy_(torch.where(fell, 0, s.waited + 1))
+            if s.patience > 0:
+                due = s.waited >= s.patience
+                lower = (s.lr * s.factor).clamp(min=s.min_lr)
+                s.lr.copy_(torch.where(due & (s.lr > s.min_lr), lower, s.lr))
+                s.waited.masked_fill_(due, 0)
+            s.total.zero_()
 
         return run
 
@@ -268,32 +331,68 @@ class Native(Torch):
             *(back, of_pooled, block.of_scale, block.of_shift, block.of_weights, block.back),
         )
 
-    def score(self, head: Head) -> Score:
+    def score(self, head: Head) -> Operation:
         """Do as Torch does."""
         n, n_cases, width = head.features.shape
-        n_classes, total = head.bias.shape[1], head.total
-        add = self.call(
-            *("scored", [head.features], n, n_cases, width, n_classes, head.bias.stride(0)),
+        return self.call(
+            *("scored", [head.features], n, n_cases, width, head.bias.shape[1], head.bias.stride(0)),
             *(head.features, head.weights, head.bias, head.y, head.case_weights),
-            *(head.of_features, head.of_weights, head.of_bias, total),
+            *(head.of_features, head.of_weights, head.of_bias, head.total, head.index),
         )
-        return lambda index: add(index.data_ptr())
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor) -> Callable[[Rule], None]:
+    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
         """Do as Torch does."""
         rates = (ctypes.c_double * len(weights))()
         pointer = ctypes.addressof(rates)
         step = self.call("adam", [weights], *weights.shape, weights, first, second, gradient, pointer)
+        lr, steps = rule.lr.numpy(), rule.steps.numpy()
 
-        def run(rule: Rule) -> None:
-            corrections = rule.corrections
-            rates[:] = [rate / corrections[0] for rate in rule.rates]
-            step(*rule.betas, corrections[1], rule.eps)
+        def run() -> None:
+            corrections = [1 - beta ** int(steps[0]) for beta in rule.betas]
+            rates[:] = [rate / corrections[0] for rate in lr.tolist()]
+            step(*rule.betas, math.sqrt(corrections[1]), rule.eps)
+
+        return run
+
+    def end_epoch(self, schedule: Schedule) -> Operation:
+        """Do as Torch does; on the host, weights are copied only where they are to be kept."""
+        s = schedule
+        epoch, total, lr, plateau_best, waited, least, best_epoch, better, losses, rates = (
+            each.numpy() for each in s[schedule._fields.index("epoch") : schedule._fields.index("kept")]
+        )
+
+        def run() -> None:
+            losses[epoch[0]], rates[epoch[0]] = total / s.n_cases, lr
+            epoch[0] += 1
+            for i, loss in enumerate(losses[epoch[0] - 1].tolist()):
+                better[i] = loss < least[i]
+                if better[i]:
+                    least[i], best_epoch[i] = loss, epoch[0]
+                    for values, kept in s.kept:
+                        kept[i].copy_(values[i])
+                waited[i] += 1
+                if loss < plateau_best[i] - s.min_delta:
+                    plateau_best[i], waited[i] = loss, 0
+                elif 0 < s.patience <= waited[i]:
+                    waited[i] = 0
+                    if lr[i] > s.min_lr:
+                        lr[i] = max(lr[i] * s.factor, s.min_lr)
+            total[:] = 0
 
         return run
 
 
-def best(device: torch.device | str = "cpu") -> Torch:
-    """Return Native on a processor where a C compiler is found, otherwise Torch."""
-    library = native.library() if torch.device(device).type == "cpu" else None
-    return Torch() if library is None else Native(library)
+def best(weights: Tensor, dtype: torch.dtype, shape: Any = None) -> Torch:
+    """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
+
+    weights: of the stack, (n, count); dtype: of activations and of the products' operands; shape: an engine.Shape.
+    """
+    if weights.device.type == "cpu":
+        library = native.library()
+        return Torch() if library is None else Native(library)
+    if weights.device.type == "cuda":
+        from tsfcn import cuda
+
+        if cuda.serves(shape, dtype):
+            return cuda.Cuda(weights, dtype)
+    return Torch()

@@ -139,8 +139,8 @@ def test_networks_and_series_of_odd_shapes() -> None:
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*what, seed, cells=cells)
-        for by in (kernels.best(), kernels.Torch()):
+        for by in (kernels.best(x, x.dtype), kernels.Torch()):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(kernels, "best", lambda device, by=by: by)
+                patch.setattr(kernels, "best", lambda *_, by=by: by)
                 here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]
             assert apart(here.curve.loss, there.curve.loss) < 1e-9, (model, sizes, n, length)

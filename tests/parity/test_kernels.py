@@ -49,7 +49,7 @@ SIZES = [
 def compiled() -> kernels.Torch:
     if native.library() is None:
         pytest.skip("no C compiler here")
-    return kernels.best()
+    return kernels.best(torch.zeros(1, 1), torch.float32)
 
 
 def blocks(sizes: Sizes, types: str) -> list[kernels.Block]:
@@ -218,7 +218,8 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: k
         gradients, of_features = torch.zeros_like(wide), torch.zeros_like(features)
         total = torch.ones(n, dtype=torch.float64)
         (weights, bias), (of_weights, of_bias) = parts(wide), parts(gradients)
-        by.score(kernels.Head(features, of_features, weights, of_weights, bias, of_bias, total, y, case_weights))(index)
+        head = (features, of_features, weights, of_weights, bias, of_bias, total, y, case_weights, index)
+        by.score(kernels.Head(*head))()
         found.append([total, of_features, gradients])
     own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
     weights, bias = parts(own_wide)
@@ -242,10 +243,12 @@ def test_steps_of_adam(own: torch.dtype, compiled: kernels.Torch) -> None:
     for by in (compiled, kernels.Torch()):
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         gradient = torch.zeros_like(start)
-        step = by.adam(weights, first, second, gradient)
-        for count, new in enumerate(gradients, start=1):
+        lr, steps = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+        step = by.adam(weights, first, second, gradient, kernels.Rule(lr, steps, (0.9, 0.999), 1e-7))
+        for new in gradients:
             gradient.copy_(new)
-            step(kernels.Rule([1e-3, 1e-2, 0.0], (0.9, 0.999), count, 1e-7))
+            steps.add_(1)
+            step()
         assert torch.equal(weights[2], start[2])
         found.append([weights, first, second])
     for ours, theirs in zip(*found, strict=True):
