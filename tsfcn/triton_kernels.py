@@ -26,9 +26,6 @@ from typing import Any
 import triton
 import triton.language as tl
 
-SIZES = ["n_cases", "length", "rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride"]
-
-
 def kernel(*sizes: str) -> Any:
     """Return a decorator that compiles a function; `sizes` names run-time integers that must not be specialised on."""
     return triton.jit(do_not_specialize=list(sizes), do_not_specialize_on_alignment=list(sizes))
@@ -108,10 +105,10 @@ def first_statistics(
     tl.store(counts + m * n_parts + part, count)
 
 
-@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member")
+@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
 def first_activate(
     series, weights, scale, shift, mean, inverse, inputs, n_cases, length, rows_per_case, n_rows, next_rows_per_case,
-    stride, member, LEFT: tl.constexpr, C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
+    stride, member_rows, LEFT: tl.constexpr, C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
 ):
     """Fill the second block's inputs with what batch norm and ReLU make of the first convolution."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -122,7 +119,7 @@ def first_activate(
     factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
     value = tl.maximum(y * factor[None, :] + offset[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
     target = (rows // length) * next_rows_per_case + rows % length + LEFT
-    at = inputs + m * member + target[:, None] * C + channels[None, :]
+    at = inputs + (m * member_rows + target[:, None]) * C + channels[None, :]
     tl.store(at, value.to(inputs.dtype.element_ty), mask=valid[:, None])
 
 
@@ -166,9 +163,9 @@ def finish_statistics(
     tl.store(running_variance + at, before + momentum * (variance * (total / (total - 1.0)) - before))
 
 
-@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member")
+@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
 def activate(
-    y, scale, shift, mean, inverse, inputs, n_cases, length, rows_per_case, n_rows, next_rows_per_case, stride, member,
+    y, scale, shift, mean, inverse, inputs, n_cases, length, rows_per_case, n_rows, next_rows_per_case, stride, member_rows,
     LEFT: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
 ):
     """Fill the next block's inputs with what batch norm and ReLU make of y."""
@@ -181,19 +178,20 @@ def activate(
     source = y + m * n_cases * rows_per_case * C + (case * rows_per_case + t)[:, None] * C + channels[None, :]
     value = tl.load(source, mask=valid[:, None], other=0.0).to(tl.float32)
     value = tl.maximum(value * factor[None, :] + offset[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
-    target = inputs + m * member + (case * next_rows_per_case + t + LEFT)[:, None] * C + channels[None, :]
+    target = inputs + (m * member_rows + (case * next_rows_per_case + t + LEFT)[:, None]) * C + channels[None, :]
     tl.store(target, value.to(inputs.dtype.element_ty), mask=valid[:, None])
 
 
-@kernel("length", "rows_per_case", "n_rows", "n_parts", "stride", "member")
+@kernel("length", "rows_per_case", "n_rows", "n_parts", "sixteens", "member_rows")
 def convolve(
-    inputs, weights, y, partials, counts, length, rows_per_case, n_rows, n_parts, stride, member,
+    inputs, weights, y, partials, counts, length, rows_per_case, n_rows, n_parts, sixteens, member_rows,
     C_IN: tl.constexpr, KK: tl.constexpr, C_OUT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     """Fill y with the convolution of inputs by weights (C_OUT, KK), and partials with each tile's statistics.
 
     KK: kernel * C_IN. n_rows: of one training, padding included; one part is BM rows. EXACT: for float32 operands.
+    sixteens: values between the weights of two trainings, divided by 16, so that the compiler knows their alignment.
     """
     pid, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     tiles: tl.constexpr = C_OUT // BN
@@ -201,8 +199,8 @@ def convolve(
     rows = part * BM + tl.arange(0, BM)
     channels = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = inputs + m * member + rows[:, None] * C_IN + k[None, :]
-    right = weights + m * stride + channels[:, None] * KK + k[None, :]
+    left = inputs + (m * member_rows + rows[:, None]) * C_IN + k[None, :]
+    right = weights + m * sixteens * 16 + channels[:, None] * KK + k[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, KK, BK):
         a = tl.load(left + start)
@@ -383,10 +381,10 @@ def output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels
     return factor[None, :] * (slope - average[None, :] - (out - centre[None, :]) * along[None, :])
 
 
-@kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "stride", "member")
+@kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "stride", "member_rows")
 def output_slopes(
     y, grad, scale, shift, mean, inverse, terms, slopes, n_cases, length, rows_per_case, grad_rows_per_case, n_rows,
-    stride, member, BEFORE: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, POOLED: tl.constexpr,
+    stride, member_rows, BEFORE: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, POOLED: tl.constexpr,
 ):
     """Fill slopes with the gradient of y, BEFORE rows of zeros before each case."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -400,13 +398,13 @@ def output_slopes(
         out, grad, factor, offset, m, case, t, valid, n_cases, length, grad_rows_per_case, channels, C, POOLED
     )
     slope = output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels, C)
-    target = slopes + m * member + (case * rows_per_case + t + BEFORE)[:, None] * C + channels[None, :]
+    target = slopes + (m * member_rows + (case * rows_per_case + t + BEFORE)[:, None]) * C + channels[None, :]
     tl.store(target, slope.to(slopes.dtype.element_ty), mask=valid[:, None])
 
 
-@kernel("n_rows", "stride", "member")
+@kernel("n_rows", "sixteens", "member_rows")
 def convolve_back(
-    slopes, weights, grad_input, n_rows, stride, member, KERNEL: tl.constexpr, C_IN: tl.constexpr, C_OUT: tl.constexpr,
+    slopes, weights, grad_input, n_rows, sixteens, member_rows, KERNEL: tl.constexpr, C_IN: tl.constexpr, C_OUT: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, EXACT: tl.constexpr,
 ):
     """Fill grad_input with the convolution of slopes by the weights turned round, (C_OUT, KERNEL, C_IN)."""
@@ -415,8 +413,8 @@ def convolve_back(
     rows = (pid // tiles) * BM + tl.arange(0, BM)
     channels = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = slopes + m * member + rows[:, None] * C_OUT + k[None, :]
-    right = weights + m * stride + k[:, None] * (KERNEL * C_IN) + channels[None, :]
+    left = slopes + (m * member_rows + rows[:, None]) * C_OUT + k[None, :]
+    right = weights + m * sixteens * 16 + k[:, None] * (KERNEL * C_IN) + channels[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, KERNEL * C_OUT, BK):
         tap, c_out = start // C_OUT, start % C_OUT
@@ -430,9 +428,9 @@ def convolve_back(
     tl.store(at, total.to(grad_input.dtype.element_ty), mask=(rows < n_rows)[:, None])
 
 
-@kernel("chunk", "n_chunks", "slopes_member", "inputs_member")
+@kernel("chunk", "n_chunks", "member_rows")
 def weight_gradient(
-    slopes, inputs, partials, chunk, n_chunks, slopes_member, inputs_member, BEFORE: tl.constexpr,
+    slopes, inputs, partials, chunk, n_chunks, member_rows, BEFORE: tl.constexpr,
     C_IN: tl.constexpr, KK: tl.constexpr, C_OUT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
@@ -442,8 +440,8 @@ def weight_gradient(
     out = (pid // tiles) * BM + tl.arange(0, BM)
     seen = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = slopes + m * slopes_member + (part * chunk + BEFORE + k)[:, None] * C_OUT + out[None, :]
-    right = inputs + m * inputs_member + (part * chunk + k)[:, None] * C_IN + seen[None, :]
+    left = slopes + (m * member_rows + (part * chunk + BEFORE + k)[:, None]) * C_OUT + out[None, :]
+    right = inputs + (m * member_rows + (part * chunk + k)[:, None]) * C_IN + seen[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, chunk, BK):
         a = tl.load(left + start * C_OUT)
@@ -461,11 +459,11 @@ def first_weight_gradient(
     grad_rows_per_case, n_rows, n_parts, tiles_per_part, stride, C_IN: tl.constexpr, TAPS: tl.constexpr,
     BT: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, POOLED: tl.constexpr,
 ):
-    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first block's weights. BT: >= TAPS, for the product."""
+    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first block's weights. BT: a power of two, >= TAPS."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channels, taps = tl.arange(0, C), tl.arange(0, BT)
     factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
-    total = tl.zeros((BT, C), tl.float32)
+    total = tl.zeros((BM, BT, C), tl.float32)
     for tile in range(tiles_per_part):
         rows = (part * tiles_per_part + tile) * BM + tl.arange(0, BM)
         valid = rows < n_rows
@@ -478,9 +476,9 @@ def first_weight_gradient(
         slope = tl.where(valid[:, None], slope, 0.0)
         start = ((m * n_cases + case) * rows_per_case + t) * C_IN
         window = tl.load(series + start[:, None] + taps[None, :], mask=valid[:, None] & (taps < TAPS)[None, :], other=0.0)
-        total = tl.dot(tl.trans(window), slope, total, input_precision="ieee")
+        total += window[:, :, None] * slope[:, None, :]
     at = partials + (m * n_parts + part) * C * TAPS + channels[None, :] * TAPS + taps[:, None]
-    tl.store(at, total, mask=(taps < TAPS)[:, None])
+    tl.store(at, tl.sum(total, axis=0), mask=(taps < TAPS)[:, None])
 
 
 @kernel("n_parts", "count", "stride")
@@ -498,9 +496,9 @@ def add_parts(partials, gradient, n_parts, count, stride, BLOCK: tl.constexpr):
 # Optimiser, learning rate, and the weights to keep
 
 
-@kernel("count")
+@kernel("count", "sixteens")
 def adam(
-    weights, first, second, gradient, rounded, lr, steps, count, log_beta1, log_beta2, beta1, beta2, eps,
+    weights, first, second, gradient, rounded, lr, steps, count, sixteens, log_beta1, log_beta2, beta1, beta2, eps,
     BLOCK: tl.constexpr,
 ):
     """Take the `steps`-th step of Adam, and round the new weights to the type of `rounded`."""
@@ -519,7 +517,7 @@ def adam(
     tl.store(first + place, m1, mask=inside)
     tl.store(second + place, m2, mask=inside)
     tl.store(weights + place, w, mask=inside)
-    tl.store(rounded + place, w.to(rounded.dtype.element_ty), mask=inside)
+    tl.store(rounded + m * sixteens * 16 + at, w.to(rounded.dtype.element_ty), mask=inside)
 
 
 @kernel("count")
