@@ -225,7 +225,7 @@ class Cuda(Torch):
         n, n_cases, width = head.features.shape
         n_classes = head.bias.shape[1]
         arguments = (
-            *(head.features, head.weights, head.bias, head.y, head.case_weights, head.index),
+            *(head.features, head.weights, head.bias, head.y, head.case_weights, head.numbers),
             *(head.of_features, head.of_weights, head.of_bias, head.total, n_cases, head.bias.stride(0)),
         )
         blocks = {"BW": power_of_two(width), "BL": power_of_two(n_classes), "BB": 16}

@@ -21,10 +21,11 @@ Initial weights, orders and masks come from the same generators, in the same ord
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,7 +246,7 @@ class Step:
                 total=total,
                 y=cases.y,
                 case_weights=cases.weights,
-                index=self.index,
+                numbers=self.index,
             )
         )
 
@@ -409,8 +410,7 @@ class Epochs:
     def recorded(self) -> torch.cuda.CUDAGraph:
         """Return the sequence as a CUDA graph; nothing has been trained afterwards."""
         with RECORDING:  # one at a time: the first compiles what the others use too
-            schedule = [each for each in self.schedule if isinstance(each, Tensor)]
-            changed = [self.stack.steps, self.stack.first, self.stack.second, *schedule]
+            changed = [self.stack.steps, self.stack.first, self.stack.second, *self.schedule.changing().values()]
             changed += [each for pair in self.schedule.kept for each in pair]
             before = [each.clone() for each in changed]
             size = {order.shape[1]: order for order in self.orders[0].split(self.batch, dim=1)}
@@ -440,6 +440,164 @@ def epochs_at_once(n_epochs: int, steps: int) -> int:
     return max((e for e in range(1, GRAPH_STEPS // steps + 1) if n_epochs % e == 0), default=1)
 
 
+class Training:
+    """Several trainings of one architecture on the same cases, as one program. Arguments as for `fit`."""
+
+    def __init__(
+        self,
+        model: str,
+        config: FCNConfig,
+        settings: Settings,
+        x: Tensor,
+        y: Tensor,
+        n_classes: int,
+        trainings: Sequence[tuple[int, int]],
+        precision: str = "float32",
+        begin: State | None = None,
+    ) -> None:
+        own = torch.float64 if precision == "float64" else torch.float32
+        self.settings, self.x, self.y, self.device = settings, x.to(own), y, x.device
+        self.draws: list[Draws] = []
+        self.networks: list[nn.Module] = []
+        for seed, cells in trainings:
+            seeds = np.random.SeedSequence(seed).generate_state(4)
+            init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+            network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
+            models.initialise(network, settings.initialiser, init)
+            self.networks.append(network.to(dtype=own, device=self.device))
+            self.draws.append(Draws(seed, cells, order, masks))
+        shape = Shape(
+            filters=(x.shape[1], *config.filters),
+            kernels=tuple(config.kernels),
+            n_classes=n_classes,
+            cells=max(draw.cells for draw in self.draws),
+            n_timepoints=x.shape[2],
+            attention=model == "alstm_fcn",
+        )
+        self.stack = Stack(shape, self.networks, own, self.device)
+        self.schedule = first_schedule(settings, self.stack, len(x))
+        self.done = 0  # epochs
+        if begin is not None:
+            self.load(begin)
+        batch = settings.batch(len(x))
+        self.steps_per_epoch = math.ceil(len(x) / batch)
+        weights = train.class_weights(y, n_classes, settings.class_weights)
+        cases = Cases(
+            x=self.x[:, 0],
+            series=F.pad(self.x[:, 0], models.same_padding(config.kernels[0])),
+            y=y.long().contiguous(),
+            weights=None if weights is None else weights.to(own)[y],
+        )
+        backend = kernels.best(self.stack.weights, DTYPES[precision], shape)
+        backend.refresh()
+        rule = kernels.Rule(self.schedule.lr, self.stack.steps, settings.betas, settings.eps)
+        at_once = 1
+        if self.device.type == "cuda":
+            at_once = epochs_at_once(settings.epochs - self.done, self.steps_per_epoch)
+        self.epochs = Epochs(
+            self.stack, config, cases, batch, DTYPES[precision], backend, rule, self.schedule, at_once
+        )
+
+    def state(self) -> State:
+        """Return what the rest of the training follows from."""
+        return {
+            "stack": self.stack.state(),
+            "epoch": self.done,
+            "schedule": self.schedule.changing(),
+            "kept": [kept for _, kept in self.schedule.kept],
+            "draws": [(draw.order.get_state(), draw.masks.get_state()) for draw in self.draws],
+        }
+
+    def load(self, state: State) -> None:
+        """Take up such a state."""
+        self.stack.load(state["stack"])
+        for name, each in self.schedule.changing().items():
+            each.copy_(state["schedule"][name])
+        for (_, kept), before in zip(self.schedule.kept, state["kept"], strict=True):
+            kept.copy_(before)
+        for draw, (order, masks) in zip(self.draws, state["draws"], strict=True):
+            draw.order.set_state(order)
+            draw.masks.set_state(masks)
+        self.done = int(state["epoch"])
+
+    def advance(self, n_runs: int) -> float:
+        """Run the sequence of epochs n_runs times (at most epochs.n_staged) and return the mean loss of the last epoch.
+
+        Raises Diverged when a loss is not finite.
+        """
+        for slot in range(n_runs):
+            self.epochs.fill(self.draws, slot)
+            self.epochs.run()
+        losses: list[float] = []
+        for losses in self.schedule.losses[self.done : self.done + n_runs * self.epochs.n_epochs].tolist():
+            self.done += 1
+            for loss in losses:
+                if not math.isfinite(loss):
+                    raise Diverged(f"training loss is {loss} in epoch {self.done}: try a smaller protocol.lr")
+        return float(np.mean(losses))
+
+    def run(self, progress: train.Progress | None, ended: train.Ended | None) -> None:
+        """Train all epochs that are left."""
+        at_once = 1
+        while self.done < self.settings.epochs:
+            started = time.monotonic()
+            n_runs = min(at_once, (self.settings.epochs - self.done) // self.epochs.n_epochs)
+            loss = self.advance(n_runs)
+            if self.device.type == "cuda":
+                share = READ_SECONDS / max(time.monotonic() - started, 1e-6)
+                at_once = max(1, min(round(n_runs * share), 2 * n_runs, self.epochs.n_staged))
+            if progress is not None:
+                progress(self.done, self.settings.epochs, loss)
+            if ended is not None and self.done < self.settings.epochs:
+                ended(self.state)
+
+    def fits(self) -> list[Fit]:
+        """Return the fits, when all epochs have ended. Raises Diverged where predictions are not finite."""
+        found = []
+        losses, rates = self.schedule.losses.T.tolist(), self.schedule.rates.T.tolist()
+        for i, (draw, network) in enumerate(zip(self.draws, self.networks, strict=True)):
+            best_epoch = {"least_train_loss": int(self.schedule.best_epoch[i]), "last": self.settings.epochs}
+            parts = {
+                "least_train_loss": [kept[i] for _, kept in self.schedule.kept],
+                "last": [values[i] for values, _ in self.schedule.kept],
+            }
+            weights = {
+                name: self.stack.network(i, part, self.steps_per_epoch * best_epoch[name])
+                for name, part in parts.items()
+            }
+            fit = Fit(network, weights, best_epoch, Curve(losses[i], rates[i]), draw.cells, math.nan)
+            found.append(train.finished(fit, self.x, self.y, None))
+        return found
+
+
+def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> kernels.Schedule:
+    """Return the schedule of a stack before its first epoch."""
+    n, device = stack.n, stack.weights.device
+
+    def filled(value: float, *sizes: int) -> Tensor:
+        dtype = torch.float64 if isinstance(value, float) else torch.int64
+        return torch.full(sizes or (n,), value, dtype=dtype, device=device)
+
+    return kernels.Schedule(
+        n_cases=n_cases,
+        factor=settings.plateau_factor,
+        patience=settings.plateau_patience,
+        min_lr=settings.plateau_min_lr,
+        min_delta=settings.plateau_min_delta,
+        epoch=filled(0, 1),
+        total=filled(0.0),
+        lr=filled(float(settings.lr)),
+        plateau_best=filled(math.inf),
+        waited=filled(0),
+        least=filled(math.inf),
+        best_epoch=filled(0),
+        better=filled(0),
+        losses=filled(math.nan, settings.epochs, n),
+        rates=filled(math.nan, settings.epochs, n),
+        kept=[(value, torch.zeros_like(value)) for value in stack.values()],
+    )
+
+
 @train.subnormals_flushed()
 def fit(
     model: str,
@@ -462,116 +620,23 @@ def fit(
     that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of after every
     epoch. Raises Diverged when the loss of any of them is not finite.
     """
-    own = torch.float64 if precision == "float64" else torch.float32
-    x, device = x.to(own), x.device
-    draws, networks = [], []
-    for seed, cells in trainings:
-        seeds = np.random.SeedSequence(seed).generate_state(4)
-        init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-        network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
-        models.initialise(network, settings.initialiser, init)
-        networks.append(network.to(dtype=own, device=device))
-        draws.append(Draws(seed, cells, order, masks))
-    shape = Shape(
-        filters=(x.shape[1], *config.filters),
-        kernels=tuple(config.kernels),
-        n_classes=n_classes,
-        cells=max(draw.cells for draw in draws),
-        n_timepoints=x.shape[2],
-        attention=model == "alstm_fcn",
-    )
-    stack = Stack(shape, networks, own, device)
-    backend = kernels.best(stack.weights, DTYPES[precision], shape)
-    weights = train.class_weights(y, n_classes, settings.class_weights)
-    cases = Cases(
-        x=x[:, 0],
-        series=F.pad(x[:, 0], models.same_padding(config.kernels[0])),
-        y=y.long().contiguous(),
-        weights=None if weights is None else weights.to(own)[y],
-    )
-    n, batch = len(draws), settings.batch(len(x))
-    steps = math.ceil(len(x) / batch)
+    with side_stream(x.device):
+        training = Training(model, config, settings, x, y, n_classes, trainings, precision, begin)
+        training.run(progress, ended)
+        return training.fits()
 
-    def filled(value: float, dtype: torch.dtype = torch.float64, *sizes: int) -> Tensor:
-        return torch.full(sizes or (n,), value, dtype=dtype, device=device)
 
-    whole = torch.int64
-    schedule = kernels.Schedule(
-        n_cases=len(x),
-        factor=settings.plateau_factor,
-        patience=settings.plateau_patience,
-        min_lr=settings.plateau_min_lr,
-        min_delta=settings.plateau_min_delta,
-        epoch=filled(0, whole, 1),
-        total=filled(0),
-        lr=filled(settings.lr),
-        plateau_best=filled(math.inf),
-        waited=filled(0, whole),
-        least=filled(math.inf),
-        best_epoch=filled(0, whole),
-        better=filled(0, whole),
-        losses=filled(math.nan, torch.float64, settings.epochs, n),
-        rates=filled(math.nan, torch.float64, settings.epochs, n),
-        kept=[(value, torch.zeros_like(value)) for value in stack.values()],
-    )
-    changing = {name: each for name, each in schedule._asdict().items() if isinstance(each, Tensor)}
-    done = 0
-    if begin is not None:
-        stack.load(begin["stack"])
-        for name, each in changing.items():
-            each.copy_(begin["schedule"][name])
-        for (_, kept), then in zip(schedule.kept, begin["kept"], strict=True):
-            kept.copy_(then)
-        for draw, (order_state, masks_state) in zip(draws, begin["draws"], strict=True):
-            draw.order.set_state(order_state)
-            draw.masks.set_state(masks_state)
-        done = int(begin["epoch"])
-    backend.refresh()
-    rule = kernels.Rule(schedule.lr, stack.steps, settings.betas, settings.eps)
-    n_epochs = epochs_at_once(settings.epochs - done, steps) if device.type == "cuda" else 1
-    epochs = Epochs(stack, config, cases, batch, DTYPES[precision], backend, rule, schedule, n_epochs)
-
-    def state() -> State:
-        return {
-            "stack": stack.state(),
-            "epoch": done,
-            "schedule": changing,
-            "kept": [kept for _, kept in schedule.kept],
-            "draws": [(draw.order.get_state(), draw.masks.get_state()) for draw in draws],
-        }
-
-    at_once = 1  # runs of the sequence between two reads
-    while done < settings.epochs:
-        started = time.monotonic()
-        n_runs = min(at_once, (settings.epochs - done) // n_epochs)
-        for slot in range(n_runs):
-            epochs.fill(draws, slot)
-            epochs.run()
-        for losses in schedule.losses[done : done + n_runs * n_epochs].tolist():
-            done += 1
-            for loss in losses:
-                if not math.isfinite(loss):
-                    raise Diverged(f"training loss is {loss} in epoch {done}: try a smaller protocol.lr")
-        if device.type == "cuda":
-            share = READ_SECONDS / max(time.monotonic() - started, 1e-6)
-            at_once = max(1, min(round(n_runs * share), 2 * n_runs, epochs.n_staged))
-        if progress is not None:
-            progress(done, settings.epochs, float(np.mean(losses)))
-        if ended is not None and done < settings.epochs:
-            ended(state)
-
-    fits = []
-    curves, rates = schedule.losses.T.tolist(), schedule.rates.T.tolist()
-    for i, (draw, network) in enumerate(zip(draws, networks, strict=True)):
-        best_epoch = {"least_train_loss": int(schedule.best_epoch[i]), "last": settings.epochs}
-        kept_weights = {
-            "least_train_loss": [kept[i] for _, kept in schedule.kept],
-            "last": [values[i] for values, _ in schedule.kept],
-        }
-        found = {name: stack.network(i, parts, steps * best_epoch[name]) for name, parts in kept_weights.items()}
-        whole_fit = Fit(network, found, best_epoch, Curve(curves[i], rates[i]), draw.cells, math.nan)
-        fits.append(train.finished(whole_fit, x, y, None))
-    return fits
+@contextlib.contextmanager
+def side_stream(device: torch.device) -> Iterator[None]:
+    """Let a GPU work in a stream other than its default one, which cannot be recorded."""
+    if device.type != "cuda" or torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
+        yield
+        return
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream(device).wait_stream(stream)
 
 
 def search(

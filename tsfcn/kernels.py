@@ -80,7 +80,7 @@ class Head(NamedTuple):
     total: Tensor  # float64, (n,): losses are added to it
     y: Tensor  # int64, of all cases
     case_weights: Tensor | None  # that their losses are multiplied by
-    index: Tensor  # numbers of the batch's cases, int64 (n, n_cases)
+    numbers: Tensor  # of the batch's cases, int64 (n, n_cases)
 
 
 class Rule(NamedTuple):
@@ -111,6 +111,10 @@ class Schedule(NamedTuple):
     losses: Tensor  # float64 (n_epochs, n): of each epoch
     rates: Tensor  # float64 (n_epochs, n): the learning rate of each epoch
     kept: Sequence[tuple[Tensor, Tensor]]  # (values, copy of them at best_epoch), both (n, ...)
+
+    def changing(self) -> dict[str, Tensor]:
+        """Return the tensors but for `kept`, by name."""
+        return {name: each for name, each in self._asdict().items() if isinstance(each, Tensor)}
 
 
 def windows(rows: Tensor, length: int, kernel: int) -> Tensor:
@@ -181,7 +185,7 @@ class Torch:
         """Return what adds the cross-entropies of cases to total, and fills the gradients of their mean."""
 
         def run() -> None:
-            index = head.index
+            index = head.numbers
             y = head.y[index].unsqueeze(2)
             logits = torch.baddbmm(head.bias.unsqueeze(1), head.features, head.weights)
             slope = torch.softmax(logits, dim=2)
@@ -337,7 +341,7 @@ class Native(Torch):
         return self.call(
             *("scored", [head.features], n, n_cases, width, head.bias.shape[1], head.bias.stride(0)),
             *(head.features, head.weights, head.bias, head.y, head.case_weights),
-            *(head.of_features, head.of_weights, head.of_bias, head.total, head.index),
+            *(head.of_features, head.of_weights, head.of_bias, head.total, head.numbers),
         )
 
     def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
@@ -358,7 +362,7 @@ class Native(Torch):
         """Do as Torch does; on the host, weights are copied only where they are to be kept."""
         s = schedule
         epoch, total, lr, plateau_best, waited, least, best_epoch, better, losses, rates = (
-            each.numpy() for each in s[schedule._fields.index("epoch") : schedule._fields.index("kept")]
+            each.numpy() for each in schedule.changing().values()
         )
 
         def run() -> None:

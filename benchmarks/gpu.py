@@ -1,0 +1,324 @@
+"""A GPU in a few minutes: agreement with the CPU, step times, throughput, and the archive extrapolated.
+
+    python benchmarks/gpu.py [check] [time] [profile] [streams] [--device cuda] [--shapes 12] [--out FOLDER]
+
+check    losses of one epoch of twelve shapes of the archive, in three precisions, against the reference loop in float64
+time     a step of the same shapes: a textbook loop, the same in a CUDA graph by cuDNN, products by torch, Triton
+profile  where the time of a step goes, kernel by kernel
+streams  steps a second of several trainings side by side
+
+Without words, all of them. On a machine without a GPU `--device cpu` runs the same code, small, to see that it works.
+Shapes are those of datasets, their series random: nothing is downloaded. Times are medians of CUDA events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tsfcn import config, engine, kernels, models, train
+from tsfcn.catalogue import CATALOGUE
+from tsfcn.compose import compose
+
+SHAPES = (
+    *("ItalyPowerDemand", "SmoothSubspace", "Crop", "CBF", "GunPoint", "ElectricDevices", "FiftyWords", "FordA"),
+    *("OliveOil", "StarLightCurves", "ACSF1", "HandOutlines"),
+)
+LIMITS = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2}
+FCN = config.FCNConfig()
+
+
+def settings_of(epochs: int, batch: int, model: str = "fcn") -> config.Settings:
+    """Return fawaz2019's settings with so many epochs and batches of this size."""
+    protocol = compose(["protocol=fawaz2019"])[0].protocol
+    made = config.settings(protocol, model, FCN)
+    return replace(made, epochs=epochs, batch_size=batch, batch_divisor=0)
+
+
+def shape(name: str) -> tuple[int, int, int]:
+    """Return (batch, timepoints, classes) of a dataset under fawaz2019."""
+    facts = CATALOGUE[name]
+    protocol = compose(["protocol=fawaz2019"])[0].protocol
+    batch = config.settings(protocol, "fcn", FCN).batch(facts.n_train)
+    return batch, int(facts.length or 100), facts.n_classes
+
+
+def cases(n_cases: int, length: int, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Return random series with something to learn, float64 (n_cases, 1, length), and their classes."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(n_cases) % n_classes
+    x = torch.randn(n_cases, 1, length, generator=generator, dtype=torch.float64)
+    return x + torch.sin(torch.linspace(0, 6, length)[None, None] * (1 + y[:, None, None])), y
+
+
+def check(names: list[str], device: str) -> list[dict[str, Any]]:
+    """Return how far losses of one epoch of three steps are from the reference loop's in float64 on the CPU."""
+    rows = []
+    for name in names:
+        batch, length, n_classes = shape(name)
+        x, y = cases(2 * batch + max(1, batch // 2), length, n_classes)
+        what = ("fcn", FCN, settings_of(1, batch))
+        (truth,) = train.fit(*what, x, y, n_classes, 0).curve.loss
+        row: dict[str, Any] = {"shape": name, "batch": batch, "length": length, "classes": n_classes}
+        for precision, limit in LIMITS.items():
+            own = x.double() if precision == "float64" else x.float()
+            fits = engine.fit(*what, own.to(device), y.to(device), n_classes, [(0, 0), (1, 0)], precision=precision)
+            row[precision] = abs(fits[0].curve.loss[0] - truth) / truth
+            row[f"{precision} agrees"] = row[precision] < limit
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Step times
+
+
+def synchronise(device: str) -> None:
+    """Wait for the device."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def median_seconds(run: Callable[[], None], device: str, repeats: int = 15) -> float:
+    """Return the median time of `run`, after three that do not count."""
+    for _ in range(3):
+        run()
+    synchronise(device)
+    times = []
+    for _ in range(repeats):
+        if device == "cpu":
+            started = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - started)
+            continue
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) / 1e3)
+    return statistics.median(times)
+
+
+class Flat(nn.Module):
+    """The FCN by two-dimensional convolutions of height one, channels last, as cuDNN likes them."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        sizes = [1, *FCN.filters]
+        self.pads = [models.same_padding(kernel) for kernel in FCN.kernels]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, (1, k)) for a, b, k in zip(sizes, sizes[1:], FCN.kernels, strict=False))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c, eps=1e-3, momentum=0.01) for c in FCN.filters)
+        self.head = nn.Linear(sizes[-1], n_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits. (n, 1, 1, t) -> (n, n_classes)."""
+        for conv, norm, pad in zip(self.convs, self.norms, self.pads, strict=True):
+            x = F.relu(norm(conv(F.pad(x, pad))))
+        logits: Tensor = self.head(x.mean(dim=(2, 3)))
+        return logits
+
+
+def textbook(batch: int, length: int, n_classes: int, device: str) -> float:
+    """Return the seconds of a step of a plain PyTorch loop in float32."""
+    x, y = (each.to(device) for each in cases(batch, length, n_classes))
+    x = x.float()
+    network = models.build("fcn", FCN, 1, length, n_classes, 0).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(x), y).backward()
+        optimizer.step()
+
+    return median_seconds(step, device)
+
+
+def cudnn(batch: int, length: int, n_classes: int, device: str) -> float:
+    """Return the seconds of a step by cuDNN: bfloat16 by autocast, channels last, fused Adam, all in one CUDA graph."""
+    x, y = (each.to(device) for each in cases(batch, length, n_classes))
+    x = x.float().unsqueeze(2).to(memory_format=torch.channels_last)
+    network = Flat(n_classes).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True, capturable=device != "cpu")
+    kind = "cpu" if device == "cpu" else "cuda"
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(kind, torch.bfloat16):
+            loss = F.cross_entropy(network(x).float(), y)
+        loss.backward()
+        optimizer.step()
+
+    if device == "cpu":
+        return median_seconds(step, device)
+    torch.backends.cudnn.benchmark = True
+    with engine.side_stream(torch.device(device)):
+        for _ in range(3):
+            step()
+        torch.cuda.current_stream().synchronize()
+        graph = torch.cuda.CUDAGraph()
+        optimizer.zero_grad(set_to_none=True)
+        graph.capture_begin()
+        step()
+        graph.capture_end()
+        found = median_seconds(graph.replay, device)
+    torch.backends.cudnn.benchmark = False
+    return found
+
+
+def training(batch: int, length: int, n_classes: int, device: str, n: int, precision: str = "bfloat16") -> engine.Training:
+    """Return a stack of n trainings whose sequence is 16 steps."""
+    x, y = cases(16 * batch, length, n_classes)
+    what = (settings_of(2000, batch), x.float().to(device), y.to(device), n_classes, [(seed, 0) for seed in range(n)])
+    return engine.Training("fcn", FCN, *what, precision)
+
+
+def stacked(batch: int, length: int, n_classes: int, device: str, n: int = 1, by_torch: bool = False) -> float:
+    """Return the seconds of a step of n stacked trainings in bfloat16."""
+    best = kernels.best
+    if by_torch:
+        kernels.best = lambda *_: kernels.Torch()
+    try:
+        with engine.side_stream(torch.device(device)):
+            made = training(batch, length, n_classes, device, n)
+            made.epochs.fill(made.draws, 0)
+            steps = made.epochs.n_epochs * made.steps_per_epoch
+            return median_seconds(made.epochs.run, device) / steps
+    finally:
+        kernels.best = best
+
+
+def times(names: list[str], device: str) -> list[dict[str, Any]]:
+    """Return the microseconds of a step by each way to train."""
+    rows = []
+    for name in names:
+        what = (*shape(name), device)
+        ways: dict[str, Callable[[], float]] = {
+            "textbook": lambda what=what: textbook(*what),
+            "cuDNN graph": lambda what=what: cudnn(*what),
+            "products graph": lambda what=what: stacked(*what, by_torch=True),
+            "Triton graph": lambda what=what: stacked(*what),
+            "five stacked": lambda what=what: stacked(*what, n=5),
+        }
+        row: dict[str, Any] = {"shape": name, "batch": what[0], "length": what[1], "classes": what[2]}
+        for way, run in ways.items():
+            try:
+                row[way] = round(run() * 1e6, 1)
+            except RuntimeError as error:
+                row[way] = None
+                print(f"{name}, {way}: {error}", file=sys.stderr)
+        flop = 6.0 * what[0] * what[1] * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)
+        row["TFLOP/s"] = round(flop / row["Triton graph"] / 1e6, 1) if row["Triton graph"] else None
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def profile(names: list[str], device: str) -> None:
+    """Print the kernels of a step and their microseconds."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    for name in names:
+        with engine.side_stream(torch.device(device)):
+            made = training(*shape(name), device, 1)
+            made.epochs.fill(made.draws, 0)
+            for _ in range(3):
+                made.epochs.run()
+            synchronise(device)
+            kinds = [ProfilerActivity.CPU] if device == "cpu" else [ProfilerActivity.CUDA]
+            with profiler(activities=kinds) as found:
+                for _ in range(5):
+                    made.epochs.run()
+                synchronise(device)
+        steps = 5 * made.epochs.n_epochs * made.steps_per_epoch
+        print(f"--- {name} {shape(name)}: microseconds a step")
+        rows = sorted(found.key_averages(), key=lambda row: -row.device_time_total)[:24]
+        for row in rows:
+            print(f"{row.device_time_total / steps:9.2f}  {row.count / steps:5.2f} x  {row.key[:70]}")
+
+
+def streams(names: list[str], device: str, counts: tuple[int, ...] = (1, 2, 4, 8, 16)) -> list[dict[str, Any]]:
+    """Return the microseconds a step of several trainings side by side, each in a thread and a stream of its own."""
+    rows = []
+    for name in names:
+        row: dict[str, Any] = {"shape": name}
+        for count in counts:
+            made = [training(*shape(name), device, 1) for _ in range(count)]
+            epochs = made[0].epochs
+            ready, done = (threading.Barrier(count + 1, timeout=120) for _ in range(2))
+            runs: list[int] = []
+
+            def work(one: engine.Training, runs: list[int] = runs, ready: Any = ready, done: Any = done) -> None:
+                with engine.side_stream(torch.device(device)):
+                    one.advance(2)
+                    started = time.perf_counter()
+                    one.advance(2)
+                    each = (time.perf_counter() - started) / 2
+                    runs.append(max(1, min(one.epochs.n_staged, 400, round(0.3 / each))))
+                    ready.wait()
+                    ready.wait()
+                    one.advance(runs[0])
+                    done.wait()
+
+            workers = [threading.Thread(target=work, args=(one,)) for one in made]
+            for worker in workers:
+                worker.start()
+            ready.wait()
+            started = time.perf_counter()
+            ready.wait()
+            done.wait()
+            steps = runs[0] * epochs.n_epochs * made[0].steps_per_epoch
+            row[str(count)] = round((time.perf_counter() - started) / (steps * count) * 1e6, 1)
+            for worker in workers:
+                worker.join()
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="check time profile streams; none: all")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--shapes", type=int, default=len(SHAPES))
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    parts = given.parts or ["check", "time", "profile", "streams"]
+    names, device = list(SHAPES[: given.shapes]), given.device
+    found: dict[str, Any] = {"torch": torch.__version__}
+    if device != "cpu":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    started = time.monotonic()
+    for part in parts:
+        if part == "check":
+            found[part] = check(names, device)
+        elif part == "time":
+            found[part] = times(names, device)
+        elif part == "profile":
+            profile([name for name in ("ItalyPowerDemand", "GunPoint", "ElectricDevices", "FordA", "HandOutlines") if name in names], device)
+        elif part == "streams":
+            some = [name for name in ("ItalyPowerDemand", "ElectricDevices", "FordA", "StarLightCurves") if name in names]
+            found[part] = streams(some, device)
+        print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "gpu.json").write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
