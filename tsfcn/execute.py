@@ -14,6 +14,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -337,6 +338,7 @@ class Thread:
         self.inbox.put(None)
 
 
+LOST = r"^\w+: CUDA error"  # of a reason: after this nothing works on the GPU in this process
 Answer = tuple[Thread, Event | store.Record | Exception]
 
 
@@ -402,7 +404,7 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
                         continue
                     event = settled(thread, answer)
                     yield event
-                    if event.record.get("status") == "failed" and "CUDA error" in event.record["reason"]:
+                    if event.record.get("status") == "failed" and re.search(LOST, event.record["reason"]):
                         raise UserError(
                             f"device={terms.device} fails, and with it whatever this process starts "
                             f"({event.record['reason']}): start the same command again"

@@ -37,9 +37,6 @@ CURVE_POINTS = 200
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no fault of the job, and the next one would fail likewise
 
 
-OUT_OF_DEVICE_MEMORY = "out of memory|ALLOC_FAILED"  # torch's words, and those of cuBLAS and cuDNN
-
-
 class TooLarge(UserError):
     """The job cannot fit into this machine's memory."""
 
@@ -88,11 +85,8 @@ def run_job(
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        if device != "cpu" and re.search(OUT_OF_DEVICE_MEMORY, str(error)):
-            reason = f"out of memory: {brief(error)}; use a smaller executor.per_device or protocol.batch_size"
-        elif re.search("not enough memory|out of memory|can't allocate memory", str(error)):
-            reason = f"out of memory: {first_line(error)}; use fewer executor.workers"
-        else:
+        reason = memory_reason(error, device)
+        if not reason:
             traceback.print_exc(file=sys.stderr)
             reason = f"{type(error).__name__}: {first_line(error)}"
         outcome, status = {}, "failed"
@@ -108,9 +102,18 @@ def run_job(
     return record
 
 
-def brief(error: BaseException) -> str:
-    """Return the first two sentences of an error: torch adds how its memory is used, and advice of its own."""
-    return ". ".join(first_line(error).split(". ")[:2]).rstrip(".")
+def memory_reason(error: BaseException, device: str) -> str:
+    """Return the reason of a record, with a remedy, if the error is one for want of memory; '' if it is not.
+
+    device: torch's name of where the job was trained. Of a GPU's error the first two sentences are kept: torch adds how
+    the memory is used, and advice of its own.
+    """
+    if device != "cpu" and re.search("CUDA out of memory|MPS backend out of memory|ALLOC_FAILED", str(error)):
+        sentences = ". ".join(first_line(error).split(". ")[:2]).rstrip(".")
+        return f"out of memory: {sentences}; use a smaller executor.per_device or protocol.batch_size"
+    if re.search("not enough memory|out of memory|can't allocate memory", str(error)):
+        return f"out of memory: {first_line(error)}; use fewer executor.workers"
+    return ""
 
 
 def describe(job: Job, status: str, reason: str, device: str = "cpu") -> store.Record:
