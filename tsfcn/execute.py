@@ -10,6 +10,7 @@ finishes the epoch, writes the job's state and ends.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import math
@@ -416,8 +417,18 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
             deadline = time.monotonic() + (0 if asked() else STOP_SECONDS)
             for thread in busy():
                 thread.thread.join(max(0.0, deadline - time.monotonic()))
+            if busy():
+                atexit.register(exit_at_once, pool, 130 if asked() else 1)
     if asked():
         raise KeyboardInterrupt
+
+
+def exit_at_once(pool: list[Thread], code: int) -> None:
+    """End this process if a thread is still in the middle of an epoch: Python would abort in torch's code there."""
+    if any(thread.thread.is_alive() for thread in pool):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
 
 
 @contextlib.contextmanager

@@ -210,7 +210,7 @@ class LSTM(nn.Module):
 def last(states: list[Tensor], n_steps: Tensor) -> Tensor:
     """Return of each case its state after n_steps (n,) steps, whatever came of the steps behind. -> (n, cells)."""
     device = states[0].device
-    return torch.stack(states, dim=1)[torch.arange(len(n_steps), device=device), (n_steps - 1).to(device)]
+    return torch.stack(states, dim=1)[torch.arange(len(n_steps), device=device), upload(n_steps - 1, device)]
 
 
 class AttentionLSTM(LSTM):
@@ -246,7 +246,7 @@ class AttentionLSTM(LSTM):
         h, c = self.start(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         scored = x @ self.score_x + self.score_bias  # (n, n_steps, cells)
-        absent = None if n_steps is None else (torch.arange(x.shape[1]) >= n_steps[:, None]).to(x.device)
+        absent = None if n_steps is None else upload(torch.arange(x.shape[1]) >= n_steps[:, None], x.device)
         states = []
         for t in range(x.shape[1]):
             z = torch.einsum("nt,ntd->nd", self.weights(scored, h, absent), x)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tsfcn import archive, config, device, job, native, plan, store
+from tsfcn import archive, config, device, execute, job, lease, native, plan, store, train
 from tsfcn.checkpoint import Stopped
 from tsfcn.compose import command_line, compose
 from tsfcn.errors import UserError
@@ -250,6 +251,43 @@ def test_the_reference_loop_on_a_gpu_is_that_of_the_cpu_up_to_rounding(model: st
         assert there[name] == pytest.approx(here[name], rel=1e-9), name
     again = run(made, tmp_path / "again", engine="reference", device="cuda:0")
     assert again["train_cross_entropy"] == there["train_cross_entropy"]
+
+
+@gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_series_of_unequal_length_train_on_a_gpu_as_on_the_cpu(shuffle: bool) -> None:
+    run, _ = compose(["protocol=smoke", "model=alstm_fcn", "protocol.length=mask", "protocol.validation=0.3"])
+    network = config.LSTMFCNConfig(filters=[6, 5, 4], shuffle=shuffle)
+    chosen = config.settings(run.protocol, "alstm_fcn", network)
+    draw = torch.Generator().manual_seed(0)
+    x, lengths = torch.randn(23, 1, 12, generator=draw, dtype=torch.float64), torch.arange(23) % 9 + 4
+    y = torch.arange(23) % 3
+    found = []
+    for name in ("cpu", "cuda:0"):
+        there = x.to(name), y.to(name)
+        found.append(
+            train.fit(*("alstm_fcn", network, chosen, *there, 3, 0), lengths=lengths, cells=3, oracle=(*there, lengths))
+        )
+    assert found[1].curve.loss == pytest.approx(found[0].curve.loss, rel=1e-9)
+    assert found[1].train_cross_entropy == pytest.approx(found[0].train_cross_entropy, rel=1e-9)
+    assert found[1].best_epoch == found[0].best_epoch
+
+
+@gpu
+@pytest.mark.gpu
+def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path: Path) -> None:
+    made = [replace(reference("lstm_fcn", "float32"), seed=seed) for seed in range(4)]
+    found = []
+    for n_at_a_time in (1, 4):
+        results = tmp_path / str(n_at_a_time)
+        with lease.Runner(results) as runner:
+            queue = execute.Queue(made, results, runner)
+            ends = execute.threads(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
+            records = {event.job.seed: event.record for event in ends if event.kind == "end"}
+        assert {record["status"] for record in records.values()} == {"ok"}
+        found.append({seed: record["train_cross_entropy"] for seed, record in records.items()})
+    assert found[0] == found[1]
 
 
 @gpu

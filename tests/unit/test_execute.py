@@ -328,6 +328,39 @@ def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
     assert store.read(tmp_path) == []
 
 
+# A command that is interrupted twice in the middle of three trainings.
+TWICE = """
+import contextlib, json, signal, sys
+from pathlib import Path
+from tsfcn import execute, lease
+from tsfcn.plan import Job, Terms
+from tsfcn.run import answered
+
+planned, results = [Job(**each) for each in json.loads(sys.stdin.readline())], Path(sys.argv[1])
+
+def go():
+    with lease.Runner(results) as runner:
+        events = execute.threads(execute.Queue(planned, results, runner), Terms(), 3)
+        with contextlib.closing(events):
+            for event in events:
+                if event.kind == "progress":
+                    signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(signal.SIGINT)
+
+sys.exit(answered(go))
+"""
+
+
+def test_a_command_with_threads_that_is_interrupted_twice_ends_with_its_code(tmp_path: Path) -> None:
+    """Python aborts when it ends while a thread is in torch's code."""
+    text = json.dumps([job.to_json() for job in plan([0, 1, 2], epochs=10**6)]) + "\n"
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, tmp_path], input=text, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[0] == execute.STOPPING and "terminate" not in done.stderr
+
+
 def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
     with queued(planned, tmp_path) as queue:
