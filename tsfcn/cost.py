@@ -223,12 +223,12 @@ class Model:
     def way(self, job: Job) -> Way:
         """Return how a job will be trained here."""
         size = sizes(job)
-        by = native.engine(
+        engine = native.engine(
             *(job, self.engine, size.n_channels, size.length),
             compiled=native.compiler() is not None,
             device=self.device,
         )
-        return by, job.precision
+        return engine, job.precision
 
     def seconds(self, job: Job, counted: np.ndarray | None = None) -> float:
         """Return the estimated time of a job on one core or a GPU. counted: its work, where it is known already."""

@@ -123,9 +123,9 @@ def gpu(name: str) -> str:
 def driver() -> str:
     """Return the version of the NVIDIA driver, '' where it is unknown."""
     with contextlib.suppress(OSError):
-        found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", Path("/proc/driver/nvidia/version").read_text())
-        if found:
-            return found[0]
+        match = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", Path("/proc/driver/nvidia/version").read_text())
+        if match:
+            return match[0]
     try:  # nvidia-ml-py, where it is installed
         library = importlib.import_module("pynvml")
         library.nvmlInit()

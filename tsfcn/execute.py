@@ -316,12 +316,12 @@ class Thread:
         from tsfcn.job import run_job
 
         self.job = job
-        told = 0.0
+        reported = 0.0
 
         def progress(epoch: int, epochs: int, loss: float) -> None:
-            nonlocal told
-            if time.monotonic() - told >= PROGRESS_SECONDS:
-                told = time.monotonic()
+            nonlocal reported
+            if time.monotonic() - reported >= PROGRESS_SECONDS:
+                reported = time.monotonic()
                 self.news.put((self, Event("progress", self.number, job, epoch, epochs, loss)))
 
         def ours() -> bool:

@@ -212,11 +212,11 @@ def fit(
                 f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
                 "(every class has one case only): use protocol.validation=0"
             )
-        fitted, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
+        kept_in, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
         held_lengths = None if lengths is None else lengths[left_out]
         held = x[left_out.to(x.device)], y[left_out.to(x.device)].cpu(), held_lengths
-        x, y = x[fitted.to(x.device)], y[fitted.to(x.device)]
-        lengths = None if lengths is None else lengths[fitted]
+        x, y = x[kept_in.to(x.device)], y[kept_in.to(x.device)]
+        lengths = None if lengths is None else lengths[kept_in]
     if oracle is not None:
         oracle = oracle[0], oracle[1].cpu(), oracle[2]
 
@@ -267,9 +267,9 @@ def fit(
     for epoch in range(first, settings.epochs + 1):
         network.train()
         total = torch.zeros((), dtype=loss_dtype, device=x.device)
-        shuffled = torch.randperm(len(x), generator=order)
-        there = upload(shuffled, x.device)  # the whole epoch's order in one copy
-        for index, index_cpu in zip(there.split(batch), shuffled.split(batch), strict=True):
+        permutation = torch.randperm(len(x), generator=order)
+        uploaded = upload(permutation, x.device)  # the whole epoch's order in one copy
+        for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
             logits = network(x[index], None if lengths is None else lengths[index_cpu])
             losses = F.cross_entropy(logits, y[index], reduction="none")
             if case_weights is not None:
