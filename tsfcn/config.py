@@ -340,14 +340,13 @@ def check_device(value: str) -> None:
     """Raise UserError unless `value` is of the form of a device; whether it is there is seen when a run starts."""
     if re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", value):
         return
-    word, number = re.fullmatch(r"(.*?)[:_ ]?(\d{0,3})", value.lower().strip(), re.DOTALL).groups()  # type: ignore[union-attr]
-    near = (
-        ["cuda"]
-        if word in ("", "gpu", "nvidia")
-        else difflib.get_close_matches(word, ("cpu", "cuda", "mps", "auto"), 1)
-    )
-    suffix = f":{number}" if number and near == ["cuda"] else ""
-    hint = f"did you mean 'device={near[0]}{suffix}'? Use" if near and (word or number) else "use"
+    word = re.sub(r"[:_ ]?\d*$", "", value.lower().strip())
+    number = re.search(r"\d{1,3}$", value)
+    known = {"gpu": "cuda", "nvidia": "cuda", "": "cuda" if number else ""}
+    near = known.get(word) or "".join(difflib.get_close_matches(word, ("cpu", "cuda", "mps", "auto"), 1))
+    if near == "cuda" and number:
+        near += f":{number[0]}"
+    hint = f"did you mean 'device={near}'? Use" if near else "use"
     raise UserError(f"device={value} is not known: {hint} one of {', '.join(DEVICES)}")
 
 

@@ -414,11 +414,11 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
             closing.set()
             for thread in pool:
                 thread.end()
+            if busy():
+                atexit.register(exit_at_once, pool, 130 if asked() else 1)
             deadline = time.monotonic() + (0 if asked() else STOP_SECONDS)
             for thread in busy():
                 thread.thread.join(max(0.0, deadline - time.monotonic()))
-            if busy():
-                atexit.register(exit_at_once, pool, 130 if asked() else 1)
     if asked():
         raise KeyboardInterrupt
 

@@ -167,9 +167,8 @@ def measure(
         )
     if name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
-    way = (
-        f"{name} on {device.type}" if on_gpu else name
-    )  # a state goes on where it came from: the record says one device
+    # A state is continued on the kind of device that it comes from: the record names one.
+    way = f"{name} on {device.type}" if on_gpu else name
     checkpoint = Checkpoint(
         store.checkpoint_path(results, job.key),
         {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": way},
