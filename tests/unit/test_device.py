@@ -62,7 +62,7 @@ def test_the_forms_of_a_device_are_accepted(word: str) -> None:
         ("cdua", "did you mean 'device=cuda'? Use one of "),
         ("cpu:0", "did you mean 'device=cpu'? Use one of "),
         ("cuda:-1", "did you mean 'device=cuda:1'? Use one of "),
-        ("tpu9000", "use one of "),
+        ("xla", "use one of "),
         ("", "use one of "),
     ],
 )
