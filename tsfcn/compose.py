@@ -18,7 +18,7 @@ from tsfcn import config
 from tsfcn.errors import UserError, first_line
 
 GROUPS = ("model", "protocol", "executor", "experiment")
-TEXTS = ("results", "archive.root", "archive.mirror")
+TEXTS = ("results", "archive.root", "archive.mirror", "device")
 FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the marks and labels of tables rest on
 
 
@@ -188,6 +188,7 @@ def command_line(overrides: Sequence[str], verb: str = "run") -> str:
         "results=",
         "executor",
         "engine.name",
+        "device=",
         "checkpoint.",
         "max_attempts",
         "budget",

@@ -6,7 +6,9 @@ besides their checks, and need the standard library alone.
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Optional
@@ -331,6 +333,23 @@ class EngineConfig:
             raise UserError("engine.precision=bfloat16 is not for the reference loop: leave out engine.name=reference")
 
 
+DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the number of a GPU, from 0 on
+
+
+def check_device(value: str) -> None:
+    """Raise UserError unless `value` is of the form of a device; whether it is there is seen when a run starts."""
+    if re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", value):
+        return
+    word = re.sub(r"[:_ ]?\d*$", "", value.lower().strip())
+    number = re.search(r"\d{1,3}$", value)
+    known = {"gpu": "cuda", "nvidia": "cuda", "": "cuda" if number else ""}
+    near = known.get(word) or "".join(difflib.get_close_matches(word, ("cpu", "cuda", "mps", "auto"), 1))
+    if near == "cuda" and number:
+        near += f":{number[0]}"
+    hint = f"did you mean 'device={near}'? Use" if near else "use"
+    raise UserError(f"device={value} is not known: {hint} one of {', '.join(DEVICES)}")
+
+
 def unread(model: ModelConfig, settings: Settings) -> set[str]:
     """Return the names of the settings that have no effect on this network, whatever their value."""
     other = {"rho"} if settings.optimiser == "adam" else {"betas"}
@@ -364,12 +383,14 @@ class ExecutorConfig:
     name: str = "local"  # local: processes of one thread each; inline: this process
     workers: int = 0  # processes; 0: one a core
     memory: float = 0.0  # GiB that a worker may take; 0: an equal share of what is free when the run starts
+    per_device: int = 0  # jobs at a time on a GPU, each in a thread of one process; 0: as many as suit the engine
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         one_of("executor", self.name, ("local", "inline"))
         within("executor.workers", self.workers, 0)
         within("executor.memory", self.memory, 0)
+        within("executor.per_device", self.per_device, 0)
 
 
 @dataclass
@@ -395,6 +416,7 @@ class RunConfig:
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    device: str = "cpu"  # where networks are trained: one of DEVICES
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     results: str = "results"
     save_weights: bool = False
@@ -405,8 +427,9 @@ class RunConfig:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the ranges."""
         within("max_attempts", self.max_attempts, 1)
+        check_device(self.device)
 
 
 def integers(name: str, value: object, *, count: bool) -> list[int]:

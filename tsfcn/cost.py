@@ -25,6 +25,7 @@ import numpy as np
 from tsfcn import config as conf
 from tsfcn import native
 from tsfcn.catalogue import CATALOGUE
+from tsfcn.device import kind
 from tsfcn.errors import UserError
 from tsfcn.plan import Job
 
@@ -35,6 +36,14 @@ PRIORS = {  # of engine and precision, as they are to each other on one core; PR
     ("fast", "float32"): np.array([1 / 1.75e11, 1 / 8e10, 1 / 3e8, 2e-4, 2e-4, 2e-4, 0.6]),
     ("fast", "bfloat16"): np.array([1 / 7.5e11, 1 / 8e10, 1 / 4e8, 2e-4, 2e-4, 2e-4, 0.6]),
 }
+
+GPU_PRIOR = np.array([1 / 1e13, 1 / 2e13, 1 / 4e11, 2.5e-3, 3e-4, 3e-4, 1.0])  # of any way on a GPU but these
+GPU_PRIORS = {  # rough: of a GPU of 2023 in a data centre
+    ("reference", "float32"): GPU_PRIOR,
+    ("fast_cuda", "float32"): np.array([1 / 3e13, 1 / 2e13, 1 / 4e11, 7e-5, 5e-5, 2e-4, 1.0]),
+    ("fast_cuda", "bfloat16"): np.array([1 / 1.5e14, 1 / 2e13, 1 / 4e11, 7e-5, 5e-5, 2e-4, 1.0]),
+}
+SIDE_BY_SIDE = 4  # jobs on one GPU that are as fast as each alone; more help little
 
 PRIOR_SPREAD = 0.8  # of the logarithm of a rate: how far we expect the prior to be off
 RECORD_SPREAD = 0.12  # of the logarithm of a job's time around what its work says
@@ -137,7 +146,8 @@ Way = tuple[str, str]  # engine and precision
 class Model:
     """Estimates the time of jobs on one hardware from what its records took.
 
-    hardware: what the hardware of its records begins with. engine: of config.ENGINES, as the run has it. Rates are
+    hardware: what the hardware of its records begins with. engine: of config.ENGINES, as the run has it. device:
+    torch's name of where it trains; records of another kind of device teach nothing. Rates are
     learned from the general to the particular, for each way to train (engine and precision) by itself: the prior, the
     records of other hardware, those of this, those of the network; each level starts from the one before and
     multiplies its rates by factors that maximise the likelihood of the logarithms of the times, with PRIOR_SPREAD and
@@ -146,9 +156,15 @@ class Model:
     """
 
     def __init__(
-        self, records: Iterable[Mapping[str, Any]] = (), hardware: str = "", engine: str = "reference"
+        self,
+        records: Iterable[Mapping[str, Any]] = (),
+        hardware: str = "",
+        engine: str = "reference",
+        device: str = "cpu",
     ) -> None:
-        self.hardware, self.engine = hardware, engine
+        self.hardware, self.engine, self.device = hardware, engine, device
+        on_cpu = kind(device) == "cpu"
+        self.priors, self.any_prior = (PRIORS, PRIOR) if on_cpu else (GPU_PRIORS, GPU_PRIOR)
         # By way, hardware (ours?) and network.
         self.seen: dict[tuple[Way, bool, str], tuple[list[np.ndarray], list[float]]] = {}
         self.rates: dict[tuple[Way, str], np.ndarray] = {}
@@ -163,6 +179,7 @@ class Model:
             or not isinstance(taken, (int, float))
             or taken <= 0
             or not record.get("engine")
+            or kind(str(record.get("device") or "cpu")) != kind(self.device)
         ):
             return
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
@@ -184,12 +201,12 @@ class Model:
 
     def prior(self, way: Way) -> np.ndarray:
         """Return the rates from which those of a way are learned."""
-        prior = PRIORS.get(way, PRIOR)
+        prior = self.priors.get(way, self.any_prior)
         if any(by == way for by, _, _ in self.seen):
             return prior
         off = [
-            np.log(times) - np.log(np.array(works) @ PRIORS[by])
-            for by in {by for by, ours, _ in self.seen if ours and by in PRIORS}
+            np.log(times) - np.log(np.array(works) @ self.priors[by])
+            for by in {by for by, ours, _ in self.seen if ours and by in self.priors}
             for works, times in [self.known(by, True)]
         ]
         return prior * float(np.exp(np.median(np.concatenate(off)))) if off else prior
@@ -206,11 +223,15 @@ class Model:
     def way(self, job: Job) -> Way:
         """Return how a job will be trained here."""
         size = sizes(job)
-        compiled = native.compiler() is not None
-        return native.engine(job, self.engine, size.n_channels, size.length, compiled=compiled), job.precision
+        engine = native.engine(
+            *(job, self.engine, size.n_channels, size.length),
+            compiled=native.compiler() is not None,
+            device=self.device,
+        )
+        return engine, job.precision
 
     def seconds(self, job: Job, counted: np.ndarray | None = None) -> float:
-        """Return the estimated time of a job on one core. counted: its work, where it is known already."""
+        """Return the estimated time of a job on one core or a GPU. counted: its work, where it is known already."""
         return float((work(job) if counted is None else counted) @ self.rate(self.way(job), job.architecture))
 
     def estimates(self, jobs: Iterable[Job], works: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 import tsfcn
 from tsfcn import arrays, cost, models, native, store, train
+from tsfcn import device as devices
 from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
@@ -51,6 +52,7 @@ def run_job(
     n_sharing: int = 1,
     memory: float = math.inf,
     checkpoint_seconds: float = math.inf,
+    device: str = "cpu",
     progress: train.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     ours: Callable[[], bool] = lambda: True,
@@ -66,9 +68,10 @@ def run_job(
     started = time.monotonic()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
-    reset_peak_memory()
+    if device == "cpu":  # beside other jobs in this process the peak is that of all
+        reset_peak_memory()
     try:
-        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds)
+        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
         outcome = measure(job, results, terms, progress, stop)
         status, reason = "ok", ""
     except Stopped:
@@ -82,9 +85,8 @@ def run_job(
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise
-        if re.search("not enough memory|out of memory|can't allocate memory", str(error)):
-            reason = f"out of memory: {first_line(error)}; use fewer executor.workers"
-        else:
+        reason = memory_reason(error, device)
+        if not reason:
             traceback.print_exc(file=sys.stderr)
             reason = f"{type(error).__name__}: {first_line(error)}"
         outcome, status = {}, "failed"
@@ -92,7 +94,7 @@ def run_job(
         torch.set_num_threads(threads)
     outcome["peak_memory_bytes"] = peak_memory()
     outcome["job_seconds"] = round(time.monotonic() - started, 3)
-    record = describe(job, status, reason) | outcome
+    record = describe(job, status, reason, device) | outcome
     if not ours():
         raise Stopped("another runner has taken the job over")
     writer.write(record)
@@ -100,8 +102,22 @@ def run_job(
     return record
 
 
-def describe(job: Job, status: str, reason: str) -> store.Record:
-    """Return the record of a job without its numbers."""
+def memory_reason(error: BaseException, device: str) -> str:
+    """Return the reason of a record, with a remedy, if the error is one for want of memory; '' if it is not.
+
+    device: torch's name of where the job was trained. Of a GPU's error the first two sentences are kept: torch adds how
+    the memory is used, and advice of its own.
+    """
+    if device != "cpu" and re.search("CUDA out of memory|MPS backend out of memory|ALLOC_FAILED", str(error)):
+        sentences = ". ".join(first_line(error).split(". ")[:2]).rstrip(".")
+        return f"out of memory: {sentences}; use a smaller executor.per_device or protocol.batch_size"
+    if re.search("not enough memory|out of memory|can't allocate memory", str(error)):
+        return f"out of memory: {first_line(error)}; use fewer executor.workers"
+    return ""
+
+
+def describe(job: Job, status: str, reason: str, device: str = "cpu") -> store.Record:
+    """Return the record of a job without its numbers. device: torch's name of where it was trained."""
     return {
         "key": job.key,
         "group": job.group,
@@ -110,9 +126,10 @@ def describe(job: Job, status: str, reason: str) -> store.Record:
         **job.to_json(),
         "test_selected": job.settings["select"] == "test_oracle",
         "meaning": MEANING,
-        "device": "cpu",
+        "device": device,
+        **devices.description(device),
         "engine": "",
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "versions": versions(),
         "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -128,28 +145,35 @@ def measure(
         raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
     settings = job.resolved()
     data = prepare(dataset, job)
-    dtype = torch.float64 if job.precision == "float64" else torch.float32
+    dtype, device = torch.float64 if job.precision == "float64" else torch.float32, torch.device(terms.device)
+    devices.prepare(terms.device)
     x, y = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.y_train)
     x_test, y_test = torch.from_numpy(data.x_test).to(dtype), torch.from_numpy(data.y_test)
     lengths = torch.from_numpy(data.test_lengths)
     held_out = settings.validation > 0
     n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
     batch = settings.batch(n_fit)
-    check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
+    on_gpu = device.type != "cpu"
+    if not on_gpu:  # what a GPU has no memory for, it says itself
+        check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
+    x, y, x_test = x.to(device), y.to(device), x_test.to(device)
 
     config = job.model_config()
-    name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=native.library() is not None)
+    compiled = not on_gpu and native.library() is not None
+    name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
     if name == "reference" and job.precision == "bfloat16":
         raise UserError(
             "engine.precision=bfloat16 is for series of one channel and two timepoints or more: leave it out"
         )
     if name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
+    # A state is continued on the kind of device that it comes from: the record names one.
+    way = f"{name} on {device.type}" if on_gpu else name
     checkpoint = Checkpoint(
         store.checkpoint_path(results, job.key),
-        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": name},
+        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": way},
         terms.checkpoint_seconds,
-        hardware(),
+        hardware(terms.device),
         stop,
     )
     what = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
@@ -181,7 +205,7 @@ def measure(
     )
     if terms.save_weights:
         store.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
-    least = "least_train_loss"
+    least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],
         "accuracy_least_train_loss": accuracy[least],
@@ -219,7 +243,8 @@ def measure(
         "train_seconds": round(train_seconds, 3),
         "test_seconds": round(test_seconds, 4),
         "resumed_epochs": checkpoint.resumed,
-        "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, hardware()])),
+        "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, hardware(terms.device)])),
+        **({"deterministic": name == "reference" and details["deterministic"]} if on_gpu else {}),
     }
 
 
@@ -285,7 +310,7 @@ def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray, n_channels: int,
         "n_timepoints": str(n_timepoints),
         "tsfcn": tsfcn.__version__,
     }
-    tensors = {name: value.contiguous() for name, value in fit.weights[job.settings["select"]].items()}
+    tensors = {name: value.cpu().contiguous() for name, value in fit.weights[job.settings["select"]].items()}
     return save(tensors, metadata=about)
 
 
@@ -364,9 +389,10 @@ def peak_memory() -> int:
 
 
 @functools.cache
-def hardware() -> str:
-    """Return the processor's name, its core count and the vector instructions that torch uses."""
-    return f"{cost.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+def hardware(device: str = "cpu") -> str:
+    """Return the processor's name, its core count and the vector instructions that torch uses; a GPU's name first."""
+    processor = f"{cost.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return processor if device == "cpu" else f"{devices.gpu(device)} + {processor}"
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tsfcn import config, plan, published, render, stats, store, verdict
+from tsfcn import device as devices
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.compose import command_line, compose, override
 from tsfcn.errors import UserError
@@ -314,7 +315,8 @@ def turn(words: Sequence[str], wanted: Sequence[str]) -> int:
 def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
     run, unchanged = compose(words)
     results = Path(run.results)
-    base, unusable = planned(run, unchanged)
+    device = devices.resolve(run.device)
+    base, unusable = planned(run, unchanged, device)
     if dataset in unusable:
         raise UserError(unusable[dataset][1])
     turned = [v for v in variants(run, dataset, base[0].passport["n_train"]) if v.knob in wanted]
@@ -336,7 +338,7 @@ def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
             if not variant.words:
                 changed.append((variant, [record[variant.field] for record in ours]))
                 continue
-            jobs, _ = planned(*composed[variant])
+            jobs, _ = planned(*composed[variant], device)
             changed.append((variant, [by_key[job.key]["accuracy"] for job in jobs if job.key in by_key]))
         one = ours[0]
         (row,) = table.accuracy(ours).to_dict("records")

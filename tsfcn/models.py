@@ -7,7 +7,8 @@ come from generators that the caller passes, never from torch's global state.
 Given `lengths` as well, int64 (n_cases,), a network looks at the first `lengths[i]` timepoints of case i and at nothing
 behind them (length=mask): before every convolution there are zeros outside a series, as around one that is not padded,
 and batch statistics, running statistics and pooling count real timepoints alone. So the logits of a padded series are
-those of the bare one. The series are laid end to end for that, so that absent timepoints cost nothing either.
+those of the bare one. The series are laid end to end for that, so that absent timepoints cost nothing either. Lengths
+are on the CPU whatever the device of the network, since shapes follow from them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.device import upload
 
 
 def same_padding(kernel: int) -> tuple[int, int]:
@@ -113,6 +115,7 @@ class Dropout(nn.Module):
     """Zero each value with probability `rate` in training and scale the others by 1 / (1 - rate).
 
     The masks come from `generator`, which must be set before training, so that they depend on the job's seed alone.
+    It is one of the CPU's on every device, so that the masks are the same on all.
     """
 
     def __init__(self, rate: float) -> None:
@@ -126,8 +129,8 @@ class Dropout(nn.Module):
             return x
         if self.generator is None:
             raise RuntimeError("dropout has no generator: call models.seed_dropout(model, generator) before training")
-        kept = torch.rand(x.shape, generator=self.generator, dtype=x.dtype, device=x.device) >= self.rate
-        return x * kept / (1 - self.rate)
+        kept = torch.rand(x.shape, generator=self.generator, dtype=x.dtype) >= self.rate
+        return x * upload(kept, x.device) / (1 - self.rate)
 
 
 class FCN(nn.Module):
@@ -206,7 +209,8 @@ class LSTM(nn.Module):
 
 def last(states: list[Tensor], n_steps: Tensor) -> Tensor:
     """Return of each case its state after n_steps (n,) steps, whatever came of the steps behind. -> (n, cells)."""
-    return torch.stack(states, dim=1)[torch.arange(len(n_steps)), n_steps - 1]
+    device = states[0].device
+    return torch.stack(states, dim=1)[torch.arange(len(n_steps), device=device), upload(n_steps - 1, device)]
 
 
 class AttentionLSTM(LSTM):
@@ -242,7 +246,7 @@ class AttentionLSTM(LSTM):
         h, c = self.start(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         scored = x @ self.score_x + self.score_bias  # (n, n_steps, cells)
-        absent = None if n_steps is None else (torch.arange(x.shape[1]) >= n_steps[:, None]).to(x.device)
+        absent = None if n_steps is None else upload(torch.arange(x.shape[1]) >= n_steps[:, None], x.device)
         states = []
         for t in range(x.shape[1]):
             z = torch.einsum("nt,ntd->nd", self.weights(scored, h, absent), x)

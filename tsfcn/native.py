@@ -1,7 +1,8 @@
 """kernels.c, compiled for the processor at hand: a few seconds at first use, then kept in the cache.
 
     compiler       the C compiler, if there is one
-    engine         which engine trains a job, given that
+    engine         which engine trains a job, given that and the device
+    automatic_precision  the precision that suits engine and device
     has_bfloat16   whether the processor is faster in bfloat16
     library        their functions, if they can be had
 
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from tsfcn.archive import cache_folder
 from tsfcn.config import fast_takes, fast_trains
+from tsfcn.device import kind
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -40,18 +42,30 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, (os.environ.get("CC") or "cc", "gcc", "clang"))), None)
 
 
-def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compiled: bool) -> str:
-    """Return which engine trains a job: reference, fast, or fast_torch, which is `fast` without its C part.
+def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compiled: bool, device: str = "cpu") -> str:
+    """Return which engine trains a job: reference, fast, fast_torch (`fast` without its C part) or fast_cuda.
 
     chosen: of config.ENGINES; n_channels, n_timepoints: of the series as trained; compiled: whether there is, or will
-    be, kernels.c compiled. Slower than the reference loop, fast_torch is for who asks for it by name or by bfloat16.
+    be, kernels.c compiled, which matters on the CPU alone; device: torch's name of it. Slower than the reference loop,
+    fast_torch is for who asks for it by name or by bfloat16.
     """
     covered = fast_trains(job.model_config(), job.resolved()) and fast_takes(n_channels, n_timepoints)
-    if not covered or chosen == "reference":
+    if not covered or chosen == "reference" or kind(device) == "mps":
         return "reference"
+    if kind(device) == "cuda":
+        return "fast_cuda"
     if compiled:
         return "fast"
     return "fast_torch" if chosen == "fast" or job.precision == "bfloat16" else "reference"
+
+
+def automatic_precision(chosen: str, device: str = "cpu") -> str:
+    """Return the precision that engine.precision=auto stands for. chosen: of config.ENGINES; device: torch's name."""
+    if chosen == "reference":
+        return "float32"
+    if kind(device) == "cpu":
+        return "bfloat16" if has_bfloat16() else "float32"
+    return "float32"
 
 
 @functools.cache

@@ -94,6 +94,7 @@ class Terms:
     n_sharing: int = 1  # jobs at a time share the memory that is free
     memory: float = math.inf  # bytes that the process may take
     checkpoint_seconds: float = math.inf  # between two checkpoints
+    device: str = "cpu"  # torch's name of it, as device.resolve gives
 
 
 CONFIGS: dict[str, Any] = {

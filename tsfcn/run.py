@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import tsfcn
 from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, native, plan, store, unpack
+from tsfcn import device as devices
 from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
@@ -35,6 +36,9 @@ FLAGS = (
     *("--shell-completion", "-sc"),
 )
 
+# Jobs at a time on a device of this kind, by the reference loop alone or not. That loop waits for Python's lock.
+PER_DEVICE = {("cuda", False): 8, ("cuda", True): 2, ("mps", False): 1, ("mps", True): 1}
+
 Unusable = dict[
     str, tuple[str, str]
 ]  # by dataset: 'skipped' (not to be had) or 'failed' (its files are wrong), and why
@@ -43,8 +47,13 @@ Unusable = dict[
 # From a RunConfig to records
 
 
-def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[list[plan.Job], Unusable]:
-    """Return the jobs of a run, and the datasets that cannot be had or are wrong (their jobs have no passport)."""
+def planned(
+    run: config.RunConfig, unchanged: config.ProtocolConfig, device: str = "cpu"
+) -> tuple[list[plan.Job], Unusable]:
+    """Return the jobs of a run, and the datasets that cannot be had or are wrong (their jobs have no passport).
+
+    device: torch's name of where it will train, which engine.precision=auto depends on.
+    """
     unusable: Unusable = {}
     passports: dict[str, dict[str, Any]] = {}
     seeds = config.integers("seeds", run.seeds, count=True)
@@ -57,7 +66,7 @@ def planned(run: config.RunConfig, unchanged: config.ProtocolConfig) -> tuple[li
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
-        precision = "bfloat16" if native.has_bfloat16() and run.engine.name != "reference" else "float32"
+        precision = native.automatic_precision(run.engine.name, device)
     what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
@@ -122,6 +131,7 @@ def execute_run(
     show: what is printed of the records of these jobs in the end; None: their accuracy table. more: runs that differ in
     model, protocol, data and seeds alone, whose jobs are done beside these.
     """
+    device = chosen_device(run)
     results = Path(run.results)
     budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
     reader = store.Reader(results)
@@ -129,9 +139,9 @@ def execute_run(
     records, failures = store.counting(history), store.attempts(history)
 
     def plan_now() -> tuple[list[plan.Job], Unusable]:
-        jobs, unusable = planned(run, unchanged)
+        jobs, unusable = planned(run, unchanged, device)
         for further in more:
-            jobs_too, unusable_too = planned(*further)
+            jobs_too, unusable_too = planned(*further, device)
             jobs, unusable = jobs + jobs_too, unusable | unusable_too
         check_results(jobs, records, results)
         jobs = known_passports(jobs, unusable, records)
@@ -163,14 +173,16 @@ def execute_run(
 
     states = {job.key: state(job) for job in jobs}
     pending = [job for job in jobs if states[job.key] == "pending"]
-    model = cost.Model(records, cost.processor(), run.engine.name)
+    model = cost.Model(records, devices.gpu(device) or cost.processor(), run.engine.name, device)
     works = {job.key: cost.work(job) for job in pending}
     seconds = model.estimates(pending, works)
     pending.sort(key=lambda job: seconds[job.key], reverse=True)  # so that workers end together
-    n_workers = 1 if run.executor.name == "inline" else run.executor.workers or execute.cores()
+    n_workers = n_at_a_time(run, device)
+    if device != "cpu":
+        n_workers = min(n_workers, cost.SIDE_BY_SIDE)
     fitting = cost.fitting(seconds, n_workers, budget) if budget < math.inf else set(seconds)
     if run.dry_run:
-        print(dry(jobs, states, unusable, n_workers, seconds, run.budget, fitting))
+        print(dry(jobs, states, unusable, n_workers, seconds, run.budget, fitting, device))
         return OK, jobs
 
     for line in reasons((name, name, *why) for name, why in unusable.items()):
@@ -178,10 +190,11 @@ def execute_run(
     n_done = sum(value == "done" for value in states.values())
     n_failed = sum(states[job.key] == "failed" and bool(job.passport) for job in jobs)
     estimate = cost.makespan((seconds[key] for key in fitting), n_workers)
+    means = f"with {min(n_workers, len(fitting))} workers" if device == "cpu" else f"on {device}"
     print(
         f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(unusable)} datasets not usable"
         + (f"; {n_failed} not tried again, they failed max_attempts={run.max_attempts} times" if n_failed else "")
-        + (f"; roughly {clock(estimate)} with {min(n_workers, len(fitting))} workers" if fitting else "")
+        + (f"; roughly {clock(estimate)} {means}" if fitting else "")
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else ""),
         file=sys.stderr,
     )
@@ -210,7 +223,7 @@ def execute_run(
             budget_seconds=budget,
         )
         # Closing ends the workers, whatever happens.
-        with contextlib.closing(events(queue, run, n_workers, monitor)) as told:
+        with contextlib.closing(events(queue, run, device, monitor)) as told:
             for event in told:
                 monitor.see(event)
                 if event.record.get("status") == "ok":
@@ -225,12 +238,39 @@ def execute_run(
     if left:
         rest = sum(monitor.cost.get(job.key, 0.0) for job in left) / n_workers
         print(
-            f"budget={run.budget} is over: {len(left)} jobs are left, roughly {clock(rest)} with {n_workers} workers; "
+            f"budget={run.budget} is over: {len(left)} jobs are left, roughly {clock(rest)} "
+            f"{f'with {n_workers} workers' if device == 'cpu' else f'on {device}'}; "
             "the same command goes on with them",
             file=sys.stderr,
         )
         code = code or SKIPS
     return code, jobs
+
+
+def chosen_device(run: config.RunConfig) -> str:
+    """Return torch's name of the device of a run, and say on stderr which one it is unless it is the CPU by default.
+
+    Raises UserError where it is not available, or not for the precision of the run.
+    """
+    device = devices.resolve(run.device)
+    if devices.kind(device) == "mps" and run.engine.precision in ("float64", "bfloat16"):
+        raise UserError(
+            f"engine.precision={run.engine.precision} is not for device={run.device}, which trains in float32: "
+            "leave it out, or use device=cpu"
+        )
+    line = devices.announcement(run.device, device)
+    if line:
+        print(line, file=sys.stderr)
+    return device
+
+
+def n_at_a_time(run: config.RunConfig, device: str) -> int:
+    """Return how many jobs are trained at a time."""
+    if run.executor.name == "inline":
+        return 1
+    if device == "cpu":
+        return run.executor.workers or execute.cores()
+    return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
 
 
 def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
@@ -265,8 +305,9 @@ def download(settings: config.ArchiveConfig, missing: list[str]) -> dict[str, st
     return failed
 
 
-def events(queue: execute.Queue, run: config.RunConfig, n_workers: int, monitor: Monitor) -> Generator[execute.Event]:
-    """Yield the events of running the jobs of the queue with the chosen executor."""
+def events(queue: execute.Queue, run: config.RunConfig, device: str, monitor: Monitor) -> Generator[execute.Event]:
+    """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
+    n_workers = n_at_a_time(run, device)
     folder = archive.root_folder(run.archive.root)
     terms = plan.Terms(
         root=None if folder is None else str(folder.resolve()),
@@ -275,7 +316,10 @@ def events(queue: execute.Queue, run: config.RunConfig, n_workers: int, monitor:
         n_sharing=n_workers,
         memory=run.executor.memory * 2**30 or math.inf,
         checkpoint_seconds=run.checkpoint.every_seconds,
+        device=device,
     )
+    if device != "cpu":
+        return execute.threads(queue, terms, n_workers)
     if run.executor.name == "inline":
         return execute.inline(queue, terms, monitor.see)
     if terms.memory == math.inf:
@@ -343,9 +387,10 @@ def dry(
     seconds: dict[str, float],
     budget: str | None,
     fitting: set[str],
+    device: str,
 ) -> str:
-    """Return the plan as text: a line a job with its state and its estimated time on one core."""
-    rows = []
+    """Return the plan as text: a line a job with its state and its estimated time on one core, or alone on the GPU."""
+    rows, on_cpu = [], device == "cpu"
     for job in jobs:
         price = clock(seconds[job.key]) if states[job.key] == "pending" else ""
         rows.append(f"{states[job.key]:8} {price:>12}  {title(job.to_json())}")
@@ -355,8 +400,10 @@ def dry(
         rows.append(f"budget={budget} is enough for {len(fitting)} of {len(seconds)} jobs, {clock(long)} are left")
     rows.append(
         f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(unusable)} of them not usable: "
-        f"{len(seconds)} jobs to run, roughly {clock(sum(seconds.values()))} on one core, "
-        f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers}; nothing was run (dry_run=true)"
+        f"{len(seconds)} jobs to run, roughly {clock(sum(seconds.values()))} "
+        f"{'on one core' if on_cpu else 'one by one'}, "
+        f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers if on_cpu else device}; "
+        "nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
 

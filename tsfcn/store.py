@@ -17,6 +17,7 @@ import os
 import secrets
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -39,9 +40,14 @@ class Writer:
     def __init__(self, results: Path) -> None:
         self.folder = results / "records"
         self.file: BinaryIO | None = None
+        self.lock = threading.Lock()  # threads may share a writer
 
     def write(self, record: Record) -> None:
         """Append one record and wait until the disk has it. Raises OSError when it cannot."""
+        with self.lock:
+            self._write(record)
+
+    def _write(self, record: Record) -> None:
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"

@@ -23,6 +23,7 @@ from tsfcn import models
 from tsfcn.arrays import stratified_holdout
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import ModelConfig, Settings
+from tsfcn.device import upload
 from tsfcn.errors import UserError
 
 Weights = dict[str, Tensor]
@@ -30,6 +31,7 @@ Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, trai
 Ended = Callable[[Callable[[], State]], None]  # called after an epoch, with what gives the state to go on from
 
 PREDICT_TIMEPOINTS = 2**13  # a batch of inference: 8 MiB for each activation of 256 filters in float32
+PREDICT_TIMEPOINTS_GPU = 2**17  # the same on a GPU: 128 MiB
 
 
 class Diverged(UserError):
@@ -103,6 +105,11 @@ def snapshot(network: nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
+def on_device(weights: Weights, device: torch.device) -> Weights:
+    """Return the weights as tensors on the device."""
+    return {name: value.to(device) for name, value in weights.items()}
+
+
 def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Return the optimiser of the settings over all parameters of the network."""
     if settings.optimiser == "adadelta":
@@ -120,37 +127,37 @@ def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
 
 @torch.no_grad()
 def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return log-probabilities, float64 (n_cases, n_classes), of x (n_cases, n_channels, n_timepoints).
+    """Return log-probabilities, float64 (n_cases, n_classes) on the CPU, of x (n_cases, n_channels, n_timepoints).
 
-    lengths: int64 (n_cases,), how many timepoints of each case the network sees; None: all. Cases of one length are
-    seen together and bare, so a prediction never depends on another case. Inference mode: running batch-norm
-    statistics, no dropout. Leaves the network in evaluation mode.
+    x: on the device of the network. lengths: int64 (n_cases,) on the CPU, how many timepoints of each case the network
+    sees; None: all. Cases of one length are seen together and bare, so a prediction never depends on another case.
+    Inference mode: running batch-norm statistics, no dropout. Leaves the network in evaluation mode.
     """
     network.eval()
     if lengths is not None and bool((lengths < x.shape[-1]).any()):
-        numbers = torch.arange(len(x), device=x.device)
+        numbers = torch.arange(len(x))
         groups = [numbers[lengths == length] for length in lengths.unique().tolist()]
-        grouped = torch.cat([predict(network, x[g, :, : int(lengths[g[0]])], lengths[g]) for g in groups])
+        grouped = torch.cat([predict(network, x[g.to(x.device), :, : int(lengths[g[0]])], lengths[g]) for g in groups])
         return grouped[torch.cat(groups).argsort()]
-    size = max(1, PREDICT_TIMEPOINTS // x.shape[-1])
+    size = max(1, (PREDICT_TIMEPOINTS if x.device.type == "cpu" else PREDICT_TIMEPOINTS_GPU) // x.shape[-1])
     logits: Tensor | None = None  # of all cases, in one place: results kept apart would keep the heap from shrinking
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        found = network(x[part], None if lengths is None else lengths[part]).double()
+        found = network(x[part], None if lengths is None else lengths[part])
         logits = found.new_empty(len(x), found.shape[1]) if logits is None else logits
         logits[part] = found
     assert logits is not None
-    return torch.log_softmax(logits, dim=1)
+    return torch.log_softmax(logits.cpu().double(), dim=1)  # a GPU is waited for here, once
 
 
 def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the mean negative log-likelihood of the true classes, in nats."""
-    return F.nll_loss(log_probabilities, y).item()
+    """Return the mean negative log-likelihood of the true classes, in nats. y: int64 (n_cases,) on any device."""
+    return F.nll_loss(log_probabilities, y.to(log_probabilities.device)).item()
 
 
 def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the share of cases whose most probable class (the first of equals) is the true one."""
-    return (log_probabilities.argmax(dim=1) == y).double().mean().item()
+    """Return the share of cases whose most probable class (the first of equals) is the true one. y: on any device."""
+    return (log_probabilities.argmax(dim=1) == y.to(log_probabilities.device)).double().mean().item()
 
 
 @contextlib.contextmanager
@@ -182,16 +189,17 @@ def fit(
 ) -> Fit:
     """Train one network from one seed and return the weights that each rule of selection keeps.
 
-    x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,).
-    lengths: int64 (n_cases,), the timepoints of each case that count (length=mask; see models.py); None: all.
-    cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
+    x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,), there.
+    lengths: int64 (n_cases,) on the CPU, the timepoints of each case that count (length=mask; see models.py); None:
+    all. cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
     set, for select=test_oracle only. begin: a state that `ended` was given, after any
     epoch but the last: training goes on from it, with the same bits.
 
     An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
     it drives the learning rate, and the weights after the epoch with the strictly least one are kept.
-    Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own.
+    Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own;
+    they are drawn on the CPU and are the same on every device. A GPU is waited for once an epoch, for its loss.
     Raises Diverged when the loss, or what the kept weights predict, is not finite.
     """
     seeds = np.random.SeedSequence(seed).generate_state(4)
@@ -204,18 +212,24 @@ def fit(
                 f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
                 "(every class has one case only): use protocol.validation=0"
             )
-        held = x[held_index], y[held_index], None if lengths is None else lengths[held_index]
-        x, y, lengths = x[fit_index], y[fit_index], None if lengths is None else lengths[fit_index]
+        kept_in, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
+        held_lengths = None if lengths is None else lengths[left_out]
+        held = x[left_out.to(x.device)], y[left_out.to(x.device)].cpu(), held_lengths
+        x, y = x[kept_in.to(x.device)], y[kept_in.to(x.device)]
+        lengths = None if lengths is None else lengths[kept_in]
+    if oracle is not None:
+        oracle = oracle[0], oracle[1].cpu(), oracle[2]
 
     network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
     models.initialise(network, settings.initialiser, init)
     models.seed_dropout(network, masks)
     network.to(dtype=x.dtype, device=x.device)
-    weights = class_weights(y, n_classes, settings.class_weights)
-    case_weights = None if weights is None else weights.to(x.dtype)[y]
+    weights = class_weights(y.cpu(), n_classes, settings.class_weights)
+    case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
     optimizer = make_optimizer(network, settings)
     plateau = Plateau.of(settings)
     batch = settings.batch(len(x))
+    loss_dtype = torch.float32 if x.device.type == "mps" else torch.float64  # MPS has no float64
     kept: dict[str, Weights] = {}
     best_epoch: dict[str, int] = {}
     least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
@@ -228,7 +242,8 @@ def fit(
         order.set_state(begin["order"])
         masks.set_state(begin["masks"])
         plateau.lr, plateau.best, plateau.waited = begin["plateau"]
-        kept, best_epoch, least = dict(begin["kept"]), dict(begin["best_epoch"]), dict(begin["least"])
+        kept = {selection: on_device(weights, x.device) for selection, weights in begin["kept"].items()}
+        best_epoch, least = dict(begin["best_epoch"]), dict(begin["least"])
         curve, first = Curve(**begin["curve"]), len(begin["curve"]["loss"]) + 1
 
     def state() -> State:
@@ -251,16 +266,18 @@ def fit(
 
     for epoch in range(first, settings.epochs + 1):
         network.train()
-        total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for index in torch.randperm(len(x), generator=order).split(batch):
-            logits = network(x[index], None if lengths is None else lengths[index])
+        total = torch.zeros((), dtype=loss_dtype, device=x.device)
+        permutation = torch.randperm(len(x), generator=order)
+        uploaded = upload(permutation, x.device)  # the whole epoch's order in one copy
+        for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
+            logits = network(x[index], None if lengths is None else lengths[index_cpu])
             losses = F.cross_entropy(logits, y[index], reduction="none")
             if case_weights is not None:
                 losses = losses * case_weights[index]
             optimizer.zero_grad(set_to_none=True)
             losses.mean().backward()
             optimizer.step()
-            total += losses.detach().double().sum()
+            total += losses.detach().to(loss_dtype).sum()
         loss = total.item() / len(x)
         if not math.isfinite(loss):
             raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
@@ -336,7 +353,9 @@ def search(
     fits: list[Fit] = []
     for done in begin["fits"] if begin is not None else []:
         network = models.build(model, config, x.shape[1], x.shape[2], n_classes, done["cells"])
-        fits.append(Fit(network.to(dtype=x.dtype, device=x.device), **{**done, "curve": Curve(**done["curve"])}))
+        weights = {selection: on_device(each, x.device) for selection, each in done["weights"].items()}
+        again = {**done, "weights": weights, "curve": Curve(**done["curve"])}
+        fits.append(Fit(network.to(dtype=x.dtype, device=x.device), **again))
     for number, cells in enumerate(sizes):
         if number < len(fits):
             continue

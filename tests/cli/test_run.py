@@ -459,6 +459,7 @@ BAD = {
     "model.lstm_fcn.cells=8": (
         "'model.lstm_fcn.cells=8' sets a model that is not chosen: add it, 'model=[...,lstm_fcn]'"
     ),
+    "device=gpu": "device=gpu is not known: did you mean 'device=cuda'? Use one of cpu, cuda, cuda:N, mps, auto",
     "protocol.length=interpolate": "protocol.length=interpolate is not known: use one of pad, cut, mask",
 }
 
@@ -470,6 +471,34 @@ def test_bad_input(word: str, machine: Machine, tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {BAD[word]}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["device=cuda", "device=cuda:3", "device=cuda dry_run=true"])
+def test_a_gpu_that_is_not_there_is_told_in_one_line_before_anything_is_planned(
+    word: str, machine: Machine, tmp_path: Path
+) -> None:
+    done = machine.run("protocol=smoke", *word.split(), cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {word.split(maxsplit=1)[0]} is not available: ") and line.endswith(
+        ", or use device=cpu"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="may have a GPU of another kind")
+def test_auto_says_what_it_chose_and_leaves_the_record_of_the_cpu(machine: Machine, first: Run, tmp_path: Path) -> None:
+    words = ("protocol=smoke", "dataset=ItalyPowerDemand", *TINY[1:], "device=auto")
+    plan = machine.run(*words, "dry_run=true", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    done = machine.run(*words, cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
+    assert (plan.returncode, done.returncode) == (0, 0), done.stderr
+    for told in (plan, done):
+        (line,) = [line for line in told.stderr.splitlines() if line.startswith("device=")]
+        assert line.startswith("device=auto: cpu, since ")
+    (record,) = store.read(tmp_path / "results")
+    (same,) = [r for r in store.read(first.folder / "results") if r["dataset"] == "ItalyPowerDemand"]
+    assert lasting(record) == lasting(same)
+    assert "device" not in (tmp_path / "results" / "commands.txt").read_text()
 
 
 def test_bad_folder_in_the_environment(machine: Machine, tmp_path: Path) -> None:
@@ -551,6 +580,7 @@ RARE = {
     "checkpoint.every_seconds=-1": "checkpoint.every_seconds=-1 is out of range",
     "checkpoint.every=1": "setting 'checkpoint.every' in 'checkpoint.every=1' is not known: checkpoint has every_",
     "executor.memory=-1": "executor.memory=-1 is out of range",
+    "executor.per_device=-1": "executor.per_device=-1 is out of range",
     "retry_failed=true": "setting 'retry_failed' in 'retry_failed=true' is not known",
 }
 

@@ -144,6 +144,24 @@ def test_each_engine_and_precision_learns_from_its_own_records() -> None:
     assert Model(engine="fast").seconds(half) < Model(engine="fast").seconds(job) < Model().seconds(job)
 
 
+def test_a_gpu_has_rates_of_its_own_and_learns_from_records_of_gpus_alone() -> None:
+    job = make()
+    half = replace(job, precision="bfloat16")
+    alone = Model([], "A GPU", "auto", "cuda:0")
+    assert alone.way(half) == ("fast_cuda", "bfloat16") and alone.way(make("resnet")) == ("reference", "float32")
+    assert alone.seconds(half) < alone.seconds(job) < Model([], "A GPU", "reference", "cuda:0").seconds(job)
+    there = {"engine": "fast_cuda", "device": "cuda:1", "hardware": "A GPU + A, 2 cores"}
+    records = [
+        record(job, 40.0),
+        record(job, 7.0, **there),
+        record(make("resnet"), 90.0, **{**there, "engine": "reference"}),
+    ]
+    assert Model(records, "A GPU", "auto", "cuda:0").seconds(job) == pytest.approx(7, rel=0.05)
+    assert Model(records, "A GPU", "auto", "cuda:0").seconds(make("resnet")) == pytest.approx(90, rel=0.05)
+    for name in ("reference", "auto"):
+        assert Model(records, "A", name).seconds(job) == Model(records[:1], "A", name).seconds(job)
+
+
 def test_a_way_without_records_is_as_far_off_as_others_are_on_this_hardware() -> None:
     job = make()
     half, slow = replace(job, precision="bfloat16"), [record(job, 3 * seconds(job))]

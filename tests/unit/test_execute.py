@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,156 @@ def test_inline_ends_after_the_epoch_when_it_is_asked_to_and_goes_on_later(how: 
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
     inline(planned, tmp_path)
     assert [(r["seed"], r["resumed_epochs"]) for r in store.read(tmp_path)] == [(0, [1]), (1, [])]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Threads, which share a GPU; on the CPU they do the same
+
+
+def follow(events: Generator[Event], see: Callable[[Event], None]) -> None:
+    """Show every event to `see`, and close the executor at the end, as a run does."""
+    with contextlib.closing(events) as open_events:
+        for event in open_events:
+            see(event)
+
+
+def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path: Path) -> None:
+    planned = plan([0, 1, 2, 3, 4], epochs=30)
+    n_cores = torch.get_num_threads()
+    with queued(planned, tmp_path / "threads") as queue:
+        events = list(execute.threads(queue, TERMS, 3))
+        assert queue.runner.held == {} and not queue.is_open()
+    assert torch.get_num_threads() == n_cores
+    assert [event.job.seed for event in events if event.kind == "start"] == [0, 1, 2, 3, 4]
+    assert sorted(event.job.seed for event in events if event.kind == "end") == [0, 1, 2, 3, 4]
+    assert {event.worker for event in events} == {0, 1, 2}
+    inline(planned, tmp_path / "inline")
+    here, there = (
+        sorted(store.read(tmp_path / name), key=lambda record: int(record["seed"])) for name in ("inline", "threads")
+    )
+    assert [record["status"] for record in there] == ["ok"] * 5
+    assert [lasting(record) for record in here] == [lasting(record) for record in there]
+    for job in planned:
+        path = store.predictions_path(tmp_path / "threads", job.key)
+        assert path.read_bytes() == store.predictions_path(tmp_path / "inline", job.key).read_bytes()
+
+
+def test_a_job_that_fails_in_a_thread_stops_no_other(tmp_path: Path) -> None:
+    good, bad = plan([0, 1], epochs=5), plan([2], epochs=5)
+    bad = [replace(job, passport={**job.passport, "content": "another"}) for job in bad]
+    with queued([good[0], *bad, good[1]], tmp_path) as queue:
+        ends = {e.job.seed: e.record for e in execute.threads(queue, TERMS, 2) if e.kind == "end"}
+    assert {seed: record["status"] for seed, record in ends.items()} == {0: "ok", 1: "ok", 2: "failed"}
+    assert "has changed since the run was planned" in ends[2]["reason"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_threads_end_after_their_epochs_when_they_are_asked_to_and_go_on_later(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    planned = plan([0, 1, 2], epochs=3000)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    kinds: set[tuple[str, int]] = set()
+
+    def see(event: Event) -> None:
+        new = (event.kind, event.job.seed) not in kinds
+        kinds.add((event.kind, event.job.seed))
+        if new and event.kind == "progress" and {("progress", 0), ("progress", 1)} <= kinds:
+            signal.raise_signal(how)
+
+    with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
+        follow(execute.threads(queue, TERMS, 2), see)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert {job for kind, job in kinds if kind == "back"} == {0, 1}
+    assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
+    assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned[:2]}
+    with queued(planned[:1], tmp_path) as queue:
+        list(execute.threads(queue, TERMS, 2))
+    (record,) = store.read(tmp_path)
+    assert record["status"] == "ok" and len(record["resumed_epochs"]) == 1
+
+
+def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
+    def interrupt_twice(event: Event) -> None:
+        if event.kind == "progress":
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), queued(plan([0], epochs=10**6), tmp_path) as queue:
+        follow(execute.threads(queue, TERMS, 2), interrupt_twice)
+    assert store.read(tmp_path) == []
+
+
+# A command that is interrupted twice in the middle of three trainings.
+TWICE = """
+import contextlib, json, signal, sys
+from pathlib import Path
+from tsfcn import execute, lease
+from tsfcn.plan import Job, Terms
+from tsfcn.run import answered
+
+planned, results = [Job(**each) for each in json.loads(sys.stdin.readline())], Path(sys.argv[1])
+
+def go():
+    with lease.Runner(results) as runner:
+        events = execute.threads(execute.Queue(planned, results, runner), Terms(), 3)
+        with contextlib.closing(events):
+            for event in events:
+                if event.kind == "progress":
+                    signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(signal.SIGINT)
+
+sys.exit(answered(go))
+"""
+
+
+def test_a_command_with_threads_that_is_interrupted_twice_ends_with_its_code(tmp_path: Path) -> None:
+    """Python aborts when it ends while a thread is in torch's code."""
+    text = json.dumps([job.to_json() for job in plan([0, 1, 2], epochs=10**6)]) + "\n"
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, tmp_path], input=text, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.splitlines()[0] == execute.STOPPING and "terminate" not in done.stderr
+
+
+def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
+    planned = plan([0, 1], epochs=10**6)
+    with queued(planned, tmp_path) as queue:
+        run = execute.threads(queue, TERMS, 2)
+        assert {next(run).kind, next(run).kind} == {"start"} and next(run).kind == "progress"
+        run.close()
+    assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
+    assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned}
+
+
+def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
+    planned = plan([0, 1], epochs=10**6)
+    with queued(planned, tmp_path, budget_seconds=3) as queue:
+        kinds = [event.kind for event in execute.threads(queue, TERMS, 2) if event.kind != "progress"]
+    assert kinds == ["start", "start", "back", "back"]
+    assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
+    (job,) = plan([0], epochs=10**6)
+    with queued([job], tmp_path, budget_seconds=60) as queue:
+        run = execute.threads(queue, TERMS, 1)
+        for event in run:
+            if event.kind == "progress":
+                lease.lease_path(tmp_path, job.key, 1).write_text('{"id": "another"}')
+                queue.runner.gone.add(job.key)
+            if event.kind == "back":
+                break
+        run.close()
+    assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {job.key: 1}
+
+
+def test_a_disk_that_takes_no_record_ends_threads_with_its_error(tmp_path: Path) -> None:
+    (tmp_path / "records").write_text("a file where the folder belongs")
+    with queued(plan([0, 1]), tmp_path) as queue, pytest.raises(OSError, match="records"):
+        list(execute.threads(queue, TERMS, 2))
+    assert lease.highest(tmp_path) == {}
 
 
 @linux

@@ -232,7 +232,8 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     rows = [row for row in text.split("## predictions")[0].splitlines() if row.startswith("| `")]
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     run(planned(), tmp_path)
-    assert store.read(tmp_path)[0].keys() == documented
+    on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
+    assert store.read(tmp_path)[0].keys() | on_a_gpu == documented
 
 
 # ---------------------------------------------------------------- data of the user's own

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "tsfcn"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("config", "catalogue", "arrays", "readers", "picture", "stats", "figures"),
+    ("device",),
     ("archive", "models", "plan", "published"),
     ("unpack", "store", "native"),
     ("fetch",),
@@ -181,6 +182,7 @@ def test_needs_the_standard_library_alone(module: str) -> None:
     [
         name
         for name in (
+            "device",
             "plan",
             "store",
             "archive",
