@@ -19,6 +19,7 @@ import statistics
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ SHAPES = (
     *("ItalyPowerDemand", "SmoothSubspace", "Crop", "CBF", "GunPoint", "ElectricDevices", "FiftyWords", "FordA"),
     *("OliveOil", "StarLightCurves", "ACSF1", "HandOutlines"),
 )
+PROFILED = ("ItalyPowerDemand", "GunPoint", "ElectricDevices", "FordA", "HandOutlines")
+STREAMED = ("ItalyPowerDemand", "ElectricDevices", "FordA", "StarLightCurves")
 LIMITS = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2}
 FCN = config.FCNConfig()
 
@@ -303,21 +306,24 @@ def main() -> None:
     found: dict[str, Any] = {"torch": torch.__version__}
     if device != "cpu":
         found["gpu"] = torch.cuda.get_device_name(device)
-    started = time.monotonic()
+    started, failed = time.monotonic(), False
+    ways: dict[str, Callable[[], Any]] = {
+        "check": lambda: check(names, device),
+        "time": lambda: times(names, device),
+        "profile": lambda: profile([name for name in PROFILED if name in names], device),
+        "streams": lambda: streams([name for name in STREAMED if name in names], device),
+    }
     for part in parts:
-        if part == "check":
-            found[part] = check(names, device)
-        elif part == "time":
-            found[part] = times(names, device)
-        elif part == "profile":
-            profile([name for name in ("ItalyPowerDemand", "GunPoint", "ElectricDevices", "FordA", "HandOutlines") if name in names], device)
-        elif part == "streams":
-            some = [name for name in ("ItalyPowerDemand", "ElectricDevices", "FordA", "StarLightCurves") if name in names]
-            found[part] = streams(some, device)
+        try:
+            found[part] = ways[part]()
+        except Exception:  # the others may tell something all the same
+            traceback.print_exc()
+            failed = True
         print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         (given.out / "gpu.json").write_text(json.dumps(found, indent=1))
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
