@@ -315,7 +315,8 @@ class ArchiveConfig:
 
 
 ENGINES = ("auto", "reference", "fast")
-PRECISIONS = ("auto", "float32", "float64", "bfloat16")
+PRECISIONS = ("auto", "float32", "float64", "bfloat16", "tf32")
+FAST_PRECISIONS = ("bfloat16", "tf32")  # of the fast engine alone
 
 
 @dataclass
@@ -329,8 +330,10 @@ class EngineConfig:
         """Check the ranges."""
         one_of("engine.name", self.name, ENGINES)
         one_of("engine.precision", self.precision, PRECISIONS)
-        if self.precision == "bfloat16" and self.name == "reference":
-            raise UserError("engine.precision=bfloat16 is not for the reference loop: leave out engine.name=reference")
+        if self.precision in FAST_PRECISIONS and self.name == "reference":
+            raise UserError(
+                f"engine.precision={self.precision} is not for the reference loop: leave out engine.name=reference"
+            )
 
 
 DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the number of a GPU, from 0 on

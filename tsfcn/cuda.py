@@ -20,15 +20,16 @@ from tsfcn.kernels import Block, Head, Operation, Rule, Schedule, Torch
 TAPS = 32  # values that a first kernel may see
 CLASSES = 128
 WIDTH = 512  # of the features
+NEVER = 2**31 - 1  # epochs of patience
 PARTS = 264  # programs that share rows: two a multiprocessor of an H100
 
 
-def serves(shape: Any, dtype: torch.dtype) -> bool:
-    """Return whether `Cuda` is for networks of an engine.Shape; bfloat16 only: float32 needs exact products."""
+def serves(shape: Any, precision: str) -> bool:
+    """Return whether `Cuda` is for networks of an engine.Shape in this precision; exact products are cuBLAS's."""
     filters = shape.filters[1:]
     fits = all(c & (c - 1) == 0 and 16 <= c <= 512 for c in filters)
     first = shape.kernels[0] * shape.filters[0] <= TAPS
-    return dtype == torch.bfloat16 and fits and first and shape.n_classes <= CLASSES and shape.cells + filters[-1] <= WIDTH
+    return precision in ("bfloat16", "tf32") and fits and first and shape.n_classes <= CLASSES and shape.cells + filters[-1] <= WIDTH
 
 
 def power_of_two(n: int, least: int = 16) -> int:
@@ -79,14 +80,18 @@ class Space:
 
 
 class Cuda(Torch):
-    """By Triton kernels. weights: of the stack, (n, count); dtype: of activations and of the products' operands."""
+    """By Triton kernels.
 
-    def __init__(self, weights: Tensor, dtype: torch.dtype) -> None:
+    weights: of the stack, (n, count); dtype: of activations and of the products' operands; exact: whether products of
+    float32 are of float32, not of the 19 bits of TF32.
+    """
+
+    def __init__(self, weights: Tensor, dtype: torch.dtype, *, exact: bool = False) -> None:
         self.weights = weights
         n, count = weights.shape
         self.sixteens = math.ceil(count / 16)  # between the rounded weights of two trainings, which are so aligned
         self.rounded = torch.zeros(n, 16 * self.sixteens, dtype=dtype, device=weights.device)
-        self.exact = dtype == torch.float32
+        self.exact = exact
         self.spaces: dict[int, Space] = {}
 
     def refresh(self) -> None:
@@ -317,7 +322,8 @@ class Cuda(Torch):
 
         def run() -> None:
             triton.adam[math.ceil(count / 1024), n](
-                weights, first, second, gradient, self.rounded, rule.lr, rule.steps, count, self.sixteens, *logs, *rule.betas, rule.eps,
+                weights, first, second, gradient, self.rounded, rule.lr, rule.steps, count, self.sixteens, *logs,
+                1 - rule.betas[0], rule.betas[1], 1 - rule.betas[1], rule.eps,
                 BLOCK=1024, num_warps=4,
             )  # fmt: skip
 
@@ -325,10 +331,15 @@ class Cuda(Torch):
 
     def end_epoch(self, schedule: Schedule) -> Operation:
         """Do as Torch does; weights are copied only where they are to be kept."""
-        rest = super().end_epoch(schedule._replace(kept=[]))
+        s = schedule
+        n, device = len(s.lr), s.lr.device
+        constants = torch.tensor([s.factor, s.min_lr, s.min_delta], dtype=torch.float64, device=device)
+        tensors = s.total, s.lr, s.plateau_best, s.waited, s.least, s.best_epoch, s.better, s.losses, s.rates, s.epoch
 
         def run() -> None:
-            rest()
+            triton.end_epoch[1,](
+                *tensors, constants, n, s.n_cases, s.patience or NEVER, BLOCK=power_of_two(n, 1), num_warps=1
+            )
             for values, kept in schedule.kept:
                 count = values.shape[1]
                 triton.keep_better[math.ceil(count / 1024), len(values)](

@@ -39,8 +39,7 @@ from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
 from tsfcn.train import Curve, Diverged, Fit, Weights
 
-STACK_ROWS = 500  # cases times timepoints of a batch: above, several LSTM sizes at once are no faster than one by one
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -488,15 +487,13 @@ class Training:
             y=y.long().contiguous(),
             weights=None if weights is None else weights.to(own)[y],
         )
-        backend = kernels.best(self.stack.weights, DTYPES[precision], shape)
+        backend, dtype = kernels.best(self.stack.weights, precision, shape), kernels.DTYPES[precision]
         backend.refresh()
         rule = kernels.Rule(self.schedule.lr, self.stack.steps, settings.betas, settings.eps)
         at_once = 1
         if self.device.type == "cuda":
             at_once = epochs_at_once(settings.epochs - self.done, self.steps_per_epoch)
-        self.epochs = Epochs(
-            self.stack, config, cases, batch, DTYPES[precision], backend, rule, self.schedule, at_once
-        )
+        self.epochs = Epochs(self.stack, config, cases, batch, dtype, backend, rule, self.schedule, at_once)
 
     def state(self) -> State:
         """Return what the rest of the training follows from."""
@@ -616,7 +613,7 @@ def fit(
     """Train a network for each (seed, cells) of `trainings`, all at once, and return what `train.fit` returns of each.
 
     x, y, progress, begin and ended are as there; progress tells the mean loss. No cases are held out and no test set
-    is looked at here: what selects by them takes the reference loop. precision: a name of DTYPES; float64 is for x of
+    is looked at here: what selects by them takes the reference loop. precision: a name of kernels.DTYPES; float64 is for x of
     that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of after every
     epoch. Raises Diverged when the loss of any of them is not finite.
     """
@@ -654,7 +651,8 @@ def search(
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size that is asked for; returns and chooses as `train.search` does.
 
-    As one stack where steps are small, and progress counts the epochs of the stack; otherwise one after another.
+    As one stack on a GPU or where steps are small, and progress counts the epochs of the stack; otherwise one after
+    another.
     """
     assert isinstance(config, FCNConfig)
     what = (model, config, settings, x, y, n_classes)
@@ -662,7 +660,8 @@ def search(
     def alone(*_: object, cells: int, lengths: None, oracle: None, **how: Any) -> Fit:
         return fit(*what, [(seed, cells)], precision=precision, **how)[0]
 
-    if len(settings.cells) < 2 or min(settings.batch(len(x)), len(x)) * x.shape[2] > STACK_ROWS:
+    large = x.device.type == "cpu" and min(settings.batch(len(x)), len(x)) * x.shape[2] > STACK_ROWS
+    if len(settings.cells) < 2 or large:
         return train.search(*what, seed, progress=progress, checkpoint=checkpoint, by=alone)
     fits = fit(
         *what,

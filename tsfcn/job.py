@@ -29,6 +29,7 @@ from tsfcn import device as devices
 from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
+from tsfcn.config import FAST_PRECISIONS
 from tsfcn.errors import UserError, first_line
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
@@ -161,9 +162,9 @@ def measure(
     config = job.model_config()
     compiled = not on_gpu and native.library() is not None
     name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
-    if name == "reference" and job.precision == "bfloat16":
+    if name == "reference" and job.precision in FAST_PRECISIONS:
         raise UserError(
-            "engine.precision=bfloat16 is for series of one channel and two timepoints or more: leave it out"
+            f"engine.precision={job.precision} is for series of one channel and two timepoints or more: leave it out"
         )
     if name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training

@@ -1,4 +1,4 @@
-"""What an epoch of the fast engine consists of: in torch for any device, in C for one processor core, in Triton for a GPU.
+"""What an epoch of the fast engine consists of: by torch for any device, in C for a processor, in Triton for a GPU.
 
     take_batch a batch's cases, gathered by their numbers
     forward    a convolution, of a series or of what batch norm and ReLU make of the convolution before
@@ -26,8 +26,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tsfcn import native
+from tsfcn.errors import UserError
 
 Operation = Callable[[], None]
+DTYPES = {  # of activations and of the operands of products, by precision
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "tf32": torch.float32,
+}
 
 
 class Block(NamedTuple):
@@ -386,10 +393,10 @@ class Native(Torch):
         return run
 
 
-def best(weights: Tensor, dtype: torch.dtype, shape: Any = None) -> Torch:
+def best(weights: Tensor, precision: str = "float32", shape: Any = None) -> Torch:
     """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
 
-    weights: of the stack, (n, count); dtype: of activations and of the products' operands; shape: an engine.Shape.
+    weights: of the stack, (n, count); shape: an engine.Shape. Raises UserError where none has this precision.
     """
     if weights.device.type == "cpu":
         library = native.library()
@@ -397,6 +404,8 @@ def best(weights: Tensor, dtype: torch.dtype, shape: Any = None) -> Torch:
     if weights.device.type == "cuda":
         from tsfcn import cuda
 
-        if cuda.serves(shape, dtype):
-            return cuda.Cuda(weights, dtype)
+        if cuda.serves(shape, precision):
+            return cuda.Cuda(weights, DTYPES[precision])
+        if precision == "tf32":
+            raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
     return Torch()

@@ -258,6 +258,8 @@ def chosen_device(run: config.RunConfig) -> str:
             f"engine.precision={run.engine.precision} is not for device={run.device}, which trains in float32: "
             "leave it out, or use device=cpu"
         )
+    if run.engine.precision == "tf32" and devices.kind(device) != "cuda":
+        raise UserError("engine.precision=tf32 is for NVIDIA GPUs: leave it out, or use device=cuda")
     line = devices.announcement(run.device, device)
     if line:
         print(line, file=sys.stderr)

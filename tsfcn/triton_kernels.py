@@ -498,10 +498,11 @@ def add_parts(partials, gradient, n_parts, count, stride, BLOCK: tl.constexpr):
 
 @kernel("count", "sixteens")
 def adam(
-    weights, first, second, gradient, rounded, lr, steps, count, sixteens, log_beta1, log_beta2, beta1, beta2, eps,
+    weights, first, second, gradient, rounded, lr, steps, count, sixteens, log_beta1, log_beta2, share1, beta2, share2,
+    eps,
     BLOCK: tl.constexpr,
 ):
-    """Take the `steps`-th step of Adam, and round the new weights to the type of `rounded`."""
+    """Take the `steps`-th step of Adam, and round the new weights to the type of `rounded`. shares: 1 - beta."""
     at, m = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1).to(tl.int64)
     inside = at < count
     n = tl.load(steps).to(tl.float64)
@@ -511,13 +512,43 @@ def adam(
     place = m * count + at
     g = tl.load(gradient + place, mask=inside, other=0.0)
     m1 = tl.load(first + place, mask=inside, other=0.0)
-    m1 += (1.0 - beta1) * (g - m1)
-    m2 = tl.load(second + place, mask=inside, other=0.0) * beta2 + (1.0 - beta2) * g * g
+    m1 += share1 * (g - m1)
+    m2 = tl.load(second + place, mask=inside, other=0.0) * beta2 + share2 * g * g
     w = tl.load(weights + place, mask=inside, other=0.0) - rate * m1 / (tl.sqrt(m2) / correction2 + eps)
     tl.store(first + place, m1, mask=inside)
     tl.store(second + place, m2, mask=inside)
     tl.store(weights + place, w, mask=inside)
     tl.store(rounded + m * sixteens * 16 + at, w.to(rounded.dtype.element_ty), mask=inside)
+
+
+@kernel("n", "n_cases", "patience")
+def end_epoch(
+    total, lr, plateau_best, waited, least, best_epoch, better, losses, rates, epoch, constants, n, n_cases, patience,
+    BLOCK: tl.constexpr,
+):
+    """End an epoch as kernels.Schedule says, but for the values to keep. constants: factor, min_lr, min_delta."""
+    i = tl.arange(0, BLOCK)
+    inside = i < n
+    factor, min_lr, min_delta = tl.load(constants), tl.load(constants + 1), tl.load(constants + 2)
+    number = tl.load(epoch)
+    loss = tl.load(total + i, mask=inside, other=0.0) / n_cases
+    rate = tl.load(lr + i, mask=inside, other=0.0)
+    tl.store(losses + number * n + i, loss, mask=inside)
+    tl.store(rates + number * n + i, rate, mask=inside)
+    smallest = tl.load(least + i, mask=inside, other=0.0)
+    tl.store(better + i, (loss < smallest).to(tl.int64), mask=inside)
+    tl.store(least + i, loss, mask=inside & (loss < smallest))
+    tl.store(best_epoch + i, tl.zeros((BLOCK,), tl.int64) + number + 1, mask=inside & (loss < smallest))
+    before = tl.load(plateau_best + i, mask=inside, other=0.0)
+    fell = loss < before - min_delta
+    tl.store(plateau_best + i, loss, mask=inside & fell)
+    count = tl.where(fell, 0, tl.load(waited + i, mask=inside, other=0) + 1)
+    due = count >= patience
+    lower = tl.maximum(rate * factor, min_lr)
+    tl.store(lr + i, lower, mask=inside & due & (rate > min_lr))
+    tl.store(waited + i, tl.where(due, 0, count), mask=inside)
+    tl.store(total + i, tl.zeros((BLOCK,), tl.float64), mask=inside)
+    tl.store(epoch, number + 1)
 
 
 @kernel("count")

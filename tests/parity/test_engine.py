@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import statistics
+import types
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.protocols import TRAINING
-from tsfcn import config, engine, kernels, train
+from tsfcn import config, engine, kernels, native, train
 from tsfcn.checkpoint import State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig, Settings
 
@@ -61,9 +64,17 @@ def apart(one: list[float], other: list[float]) -> float:
     return max(abs(a - b) / abs(b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.fixture(params=["best", "torch"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let the engine train by its backend for this processor, or by torch's operations, which run on any device."""
+    if request.param == "torch":
+        monkeypatch.setattr(kernels, "best", lambda *_: kernels.Torch())
+    return str(request.param)
+
+
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 @pytest.mark.parametrize("model", MODELS)
-def test_float64_losses_are_the_reference_s(model: str, class_weights: str) -> None:
+def test_float64_losses_are_the_reference_s(model: str, class_weights: str, backend: str) -> None:
     """Over 3 epochs with a smaller last batch, and across steps of the plateau."""
     chosen = settings(model, class_weights=class_weights)
     there, here = reference(model, chosen, torch.float64), fast(model, chosen, torch.float64, "float64")
@@ -91,7 +102,7 @@ def test_twenty_steps_are_as_near_as_the_precision(model: str, precision: str, l
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_of_a_stack_is_what_it_is_alone(model: str) -> None:
+def test_each_of_a_stack_is_what_it_is_alone(model: str, backend: str) -> None:
     """Seeds and, where there is an LSTM, sizes side by side, in float64."""
     shape, cells = MODELS[model]
     trainings = [(3, cells), (4, cells), (3, cells and cells + 4)]
@@ -107,7 +118,7 @@ def test_each_of_a_stack_is_what_it_is_alone(model: str) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("model", MODELS)
-def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str) -> None:
+def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, backend: str) -> None:
     shape, cells = MODELS[model]
     x, y = data(torch.float32)
     states: list[State] = []
@@ -121,6 +132,88 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str) 
     for one, other in zip(whole, again, strict=True):
         assert asdict(one.curve) == asdict(other.curve)
         assert one.train_cross_entropy == other.train_cross_entropy
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+@pytest.mark.parametrize("backend", ["native", "torch", "triton"])
+def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str, patience: int) -> None:
+    """Rates, best epochs and kept values of 200 epochs of random losses, for three trainings at once, bit by bit."""
+    if backend == "native" and native.library() is None:
+        pytest.skip("no C compiler here")
+    if backend == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed")
+        from tsfcn.cuda import Cuda
+    n, epochs, chosen = 3, 200, settings("fcn", epochs=200, plateau_patience=patience, plateau_min_delta=0.01)
+    weights = torch.zeros(n, 4)
+    made = {"native": kernels.best, "torch": lambda _: kernels.Torch(), "triton": lambda w: Cuda(w, torch.float32)}
+    stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
+    schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
+    end_epoch = made[backend](weights).end_epoch(schedule)
+    plateaus = [train.Plateau.of(chosen) for _ in range(n)]
+    generator, least = torch.Generator().manual_seed(0), [math.inf] * n
+    for epoch in range(epochs):
+        schedule.total.copy_(7 * (torch.rand(n, generator=generator, dtype=torch.float64) + 5 / (epoch + 1)))
+        losses = (schedule.total / 7).tolist()
+        weights.fill_(float(epoch))
+        end_epoch()
+        assert schedule.losses[epoch].tolist() == losses
+        assert schedule.rates[epoch].tolist() == [plateau.lr for plateau in plateaus]
+        for i, (plateau, loss) in enumerate(zip(plateaus, losses, strict=True)):
+            plateau.step(loss)
+            if loss < least[i]:
+                least[i] = loss
+                assert schedule.best_epoch[i] == epoch + 1
+            assert schedule.kept[0][1][i].tolist() == [float(schedule.best_epoch[i] - 1)] * 4
+    assert schedule.least.tolist() == least and not schedule.total.any() and int(schedule.epoch) == epochs
+    assert (len(set(schedule.rates[:, 0].tolist())) > 1) == (patience > 0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can be recorded in a CUDA graph: by torch's operations, and by Triton's as far as torch sees them."""
+    monkeypatch.setattr(kernels, "best", lambda *_: kernels.Torch())
+    shape, cells = MODELS[model]
+    training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
+    tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
+    places = [each.data_ptr() for each in tensors]
+    training.epochs.fill(training.draws, 0)
+    called: set[str] = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            called.add(str(function))
+            return function(*args, **(kwargs or {}))
+
+    with Watch():
+        training.epochs.run()
+    assert "aten.mm.default" in called and "aten.index_select.out" in called  # it does watch
+    reads = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.equal.default", "aten._to_copy.out"}
+    assert not called & reads
+    assert [each.data_ptr() for each in tensors] == places
+    assert int(training.schedule.epoch) == 1 and int(training.stack.steps) == 4
+
+
+def test_epochs_at_once_divide_those_that_are_left() -> None:
+    assert engine.epochs_at_once(2000, 1) == 50 and engine.epochs_at_once(2000, 8) == 8
+    assert engine.epochs_at_once(1999, 4) == 1 and engine.epochs_at_once(2000, 558) == 1
+    assert engine.epochs_at_once(6, 10) == 6
+
+
+def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where a graph holds several short epochs."""
+    shape, cells = MODELS["lstm_fcn"]
+    what = ("lstm_fcn", shape, settings("lstm_fcn", epochs=6), *data(torch.float32), CLASSES, [(3, cells)])
+    one_by_one = engine.Training(*what)
+    one_by_one.run(None, None)
+    at_once = engine.Training(*what)
+    epochs = at_once.epochs
+    at_once.epochs = engine.Epochs(
+        *(at_once.stack, shape, next(iter(epochs.steps.values())).cases, epochs.batch, torch.float32, epochs.backend),
+        *(kernels.Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
+    )
+    at_once.run(None, None)
+    (one,), (other,) = one_by_one.fits(), at_once.fits()
+    assert asdict(one.curve) == asdict(other.curve) and one.train_cross_entropy == other.train_cross_entropy
 
 
 def test_networks_and_series_of_odd_shapes() -> None:
@@ -139,7 +232,7 @@ def test_networks_and_series_of_odd_shapes() -> None:
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*what, seed, cells=cells)
-        for by in (kernels.best(x, x.dtype), kernels.Torch()):
+        for by in (kernels.best(x), kernels.Torch()):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(kernels, "best", lambda *_, by=by: by)
                 here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]

@@ -49,7 +49,7 @@ SIZES = [
 def compiled() -> kernels.Torch:
     if native.library() is None:
         pytest.skip("no C compiler here")
-    return kernels.best(torch.zeros(1, 1), torch.float32)
+    return kernels.best(torch.zeros(1, 1))
 
 
 def blocks(sizes: Sizes, types: str) -> list[kernels.Block]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="Triton is not installed")
 
 from tests.parity.test_engine import apart, settings
@@ -58,7 +54,7 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
     """Each operation begins at what torch's left, off the threshold of ReLU."""
     dtype, limit = TYPES[types]
     (weights, ours), (_, theirs) = stacked(sizes, types), stacked(sizes, types)
-    backend, by_torch = Cuda(weights, dtype), kernels.Torch()
+    backend, by_torch = Cuda(weights, dtype, exact=True), kernels.Torch()
     backend.refresh()
     n, cases, c_out = sizes.n, sizes.cases, sizes.channels[-1]
     pooled, known, of_pooled = (torch.randn(n, cases, c_out, generator=torch.Generator().manual_seed(s)).to(DEVICE) for s in range(3))
@@ -95,7 +91,7 @@ def test_losses_are_the_reference_s(model: str, class_weights: str, monkeypatch:
     """Over 3 epochs with a smaller last batch, across a step of the plateau, two trainings stacked."""
     sizes = {"filters": [16, 32, 16], "kernels": [8, 5, 3]}
     shape, cells = (LSTMFCNConfig(**sizes), 5) if model == "lstm_fcn" else (FCNConfig(**sizes), 0)
-    monkeypatch.setattr(kernels, "best", lambda weights, dtype, shape: Cuda(weights, dtype))
+    monkeypatch.setattr(kernels, "best", lambda weights, precision, shape: Cuda(weights, torch.float32, exact=True))
     chosen = settings(model, class_weights=class_weights, cells=(), plateau_min_delta=0.5)
     y = torch.arange(11) % 3
     x = torch.randn(11, 1, 20, generator=torch.Generator().manual_seed(7)) + y[:, None, None]
