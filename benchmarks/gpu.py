@@ -1,25 +1,36 @@
-"""A GPU in a few minutes: agreement with the CPU, step times, throughput, and the archive extrapolated.
+"""A GPU in eight minutes: agreement with the CPU, step times, throughput, the archive extrapolated, and a slice of it.
 
-    python benchmarks/gpu.py [check] [time] [profile] [streams] [--device cuda] [--shapes 12] [--out FOLDER]
+    python benchmarks/gpu.py [PART ...] [OVERRIDE=VALUE ...] [--device cuda] [--shapes 12] [--minutes 8] [--out FOLDER]
 
-check    losses of one epoch of twelve shapes of the archive, in three precisions, against the reference loop in float64
+limits   what the GPU reaches: a large product in bfloat16, a large copy
+check    losses of one epoch of twelve shapes of the archive, in four precisions, against the reference loop in float64
 time     a step of the same shapes: a textbook loop, the same in a CUDA graph by cuDNN, products by torch, Triton
 profile  where the time of a step goes, kernel by kernel
 streams  steps a second of several trainings side by side
+train    one bundled dataset end to end, as a user would
+archive  `python -m tsfcn.run dataset=all` in the minutes that are left; its records are packed as records.tar.gz
 
-Without words, all of them. On a machine without a GPU `--device cpu` runs the same code, small, to see that it works.
-Shapes are those of datasets, their series random: nothing is downloaded. Times are medians of CUDA events.
+Without PART all of them. Words with a `=` are overrides for the two runs. Shapes are those of datasets, their series
+random: nothing is downloaded. Times are medians of CUDA events; energy is the GPU's own count (nvidia-ml-py, where it
+is installed). `--device cpu --shapes 1 protocol=smoke` runs the same code without a GPU, to see that it works.
+Results are printed, and written to FOLDER/gpu.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import importlib
 import json
 import statistics
+import subprocess
 import sys
+import tarfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +40,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import config, engine, kernels, models, train
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import packing
+from tsfcn import config, engine, kernels, models, store, train
+from tsfcn import device as devices
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.compose import compose
+from tsfcn.errors import UserError
+
+PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 
 SHAPES = (
     *("ItalyPowerDemand", "SmoothSubspace", "Crop", "CBF", "GunPoint", "ElectricDevices", "FiftyWords", "FordA"),
@@ -39,7 +57,7 @@ SHAPES = (
 )
 PROFILED = ("ItalyPowerDemand", "GunPoint", "ElectricDevices", "FordA", "HandOutlines")
 STREAMED = ("ItalyPowerDemand", "ElectricDevices", "FordA", "StarLightCurves")
-LIMITS = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2}
+LIMITS = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2, "tf32": 1e-2}  # relative, of the loss of an epoch
 FCN = config.FCNConfig()
 
 
@@ -76,6 +94,8 @@ def check(names: list[str], device: str) -> list[dict[str, Any]]:
         (truth,) = train.fit(*what, x, y, n_classes, 0).curve.loss
         row: dict[str, Any] = {"shape": name, "batch": batch, "length": length, "classes": n_classes}
         for precision, limit in LIMITS.items():
+            if precision == "tf32" and device == "cpu":
+                continue
             own = x.double() if precision == "float64" else x.float()
             fits = engine.fit(*what, own.to(device), y.to(device), n_classes, [(0, 0), (1, 0)], precision=precision)
             row[precision] = abs(fits[0].curve.loss[0] - truth) / truth
@@ -95,10 +115,11 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def median_seconds(run: Callable[[], None], device: str, repeats: int = 15) -> float:
+def median_seconds(run: Callable[[], Any], device: str) -> float:
     """Return the median time of `run`, after three that do not count."""
     for _ in range(3):
         run()
+    repeats = 15 if device != "cpu" else 3
     synchronise(device)
     times = []
     for _ in range(repeats):
@@ -123,7 +144,9 @@ class Flat(nn.Module):
         super().__init__()
         sizes = [1, *FCN.filters]
         self.pads = [models.same_padding(kernel) for kernel in FCN.kernels]
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, (1, k)) for a, b, k in zip(sizes, sizes[1:], FCN.kernels, strict=False))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(a, b, (1, k)) for a, b, k in zip(sizes, sizes[1:], FCN.kernels, strict=False)
+        )
         self.norms = nn.ModuleList(nn.BatchNorm2d(c, eps=1e-3, momentum=0.01) for c in FCN.filters)
         self.head = nn.Linear(sizes[-1], n_classes)
 
@@ -182,18 +205,20 @@ def cudnn(batch: int, length: int, n_classes: int, device: str) -> float:
     return found
 
 
-def training(batch: int, length: int, n_classes: int, device: str, n: int, precision: str = "bfloat16") -> engine.Training:
+def training(
+    batch: int, length: int, n_classes: int, device: str, n: int, precision: str = "bfloat16"
+) -> engine.Training:
     """Return a stack of n trainings whose sequence is 16 steps."""
     x, y = cases(16 * batch, length, n_classes)
     what = (settings_of(2000, batch), x.float().to(device), y.to(device), n_classes, [(seed, 0) for seed in range(n)])
     return engine.Training("fcn", FCN, *what, precision)
 
 
-def stacked(batch: int, length: int, n_classes: int, device: str, n: int = 1, by_torch: bool = False) -> float:
+def stacked(batch: int, length: int, n_classes: int, device: str, *, n: int = 1, by_torch: bool = False) -> float:
     """Return the seconds of a step of n stacked trainings in bfloat16."""
-    best = kernels.best
+    best = engine.best_backend
     if by_torch:
-        kernels.best = lambda *_: kernels.Torch()
+        engine.best_backend = lambda *_: kernels.Torch()
     try:
         with engine.side_stream(torch.device(device)):
             made = training(batch, length, n_classes, device, n)
@@ -201,7 +226,7 @@ def stacked(batch: int, length: int, n_classes: int, device: str, n: int = 1, by
             steps = made.epochs.n_epochs * made.steps_per_epoch
             return median_seconds(made.epochs.run, device) / steps
     finally:
-        kernels.best = best
+        engine.best_backend = best
 
 
 def times(names: list[str], device: str) -> list[dict[str, Any]]:
@@ -210,11 +235,11 @@ def times(names: list[str], device: str) -> list[dict[str, Any]]:
     for name in names:
         what = (*shape(name), device)
         ways: dict[str, Callable[[], float]] = {
-            "textbook": lambda what=what: textbook(*what),
-            "cuDNN graph": lambda what=what: cudnn(*what),
-            "products graph": lambda what=what: stacked(*what, by_torch=True),
-            "Triton graph": lambda what=what: stacked(*what),
-            "five stacked": lambda what=what: stacked(*what, n=5),
+            "textbook": functools.partial(textbook, *what),
+            "cuDNN graph": functools.partial(cudnn, *what),
+            "products graph": functools.partial(stacked, *what, by_torch=True),
+            "Triton graph": functools.partial(stacked, *what),
+            "five stacked": functools.partial(stacked, *what, n=5),
         }
         row: dict[str, Any] = {"shape": name, "batch": what[0], "length": what[1], "classes": what[2]}
         for way, run in ways.items():
@@ -254,12 +279,12 @@ def profile(names: list[str], device: str) -> None:
             print(f"{row.device_time_total / steps:9.2f}  {row.count / steps:5.2f} x  {row.key[:70]}")
 
 
-def streams(names: list[str], device: str, counts: tuple[int, ...] = (1, 2, 4, 8, 16)) -> list[dict[str, Any]]:
+def streams(names: list[str], device: str) -> list[dict[str, Any]]:
     """Return the microseconds a step of several trainings side by side, each in a thread and a stream of its own."""
     rows = []
     for name in names:
         row: dict[str, Any] = {"shape": name}
-        for count in counts:
+        for count in (1, 2, 4, 8, 16) if device != "cpu" else (1, 2):
             made = [training(*shape(name), device, 1) for _ in range(count)]
             epochs = made[0].epochs
             ready, done = (threading.Barrier(count + 1, timeout=120) for _ in range(2))
@@ -271,7 +296,7 @@ def streams(names: list[str], device: str, counts: tuple[int, ...] = (1, 2, 4, 8
                     started = time.perf_counter()
                     one.advance(2)
                     each = (time.perf_counter() - started) / 2
-                    runs.append(max(1, min(one.epochs.n_staged, 400, round(0.3 / each))))
+                    runs.append(max(1, min(one.epochs.n_staged, 400, round((0.3 if device != "cpu" else 0.03) / each))))
                     ready.wait()
                     ready.wait()
                     one.advance(runs[0])
@@ -293,38 +318,120 @@ def streams(names: list[str], device: str, counts: tuple[int, ...] = (1, 2, 4, 8
     return rows
 
 
-def main() -> None:
-    """Do what the command line says."""
+def limits(device: str) -> dict[str, float]:
+    """Return what the device reaches: TFLOP/s of a large product in bfloat16, GB/s of a copy, read and written."""
+    size = 8192 if device != "cpu" else 512
+    a, b = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
+    seconds = median_seconds(lambda: torch.mm(a, b), device)
+    source = torch.randn(2**28 if device != "cpu" else 2**20, device=device)
+    target = torch.empty_like(source)
+    found = {
+        "TFLOP/s": round(2 * size**3 / seconds / 1e12, 1),
+        "GB/s": round(2 * source.nbytes / median_seconds(lambda: target.copy_(source), device) / 1e9, 1),
+    }
+    print(found, flush=True)
+    return found
+
+
+def extrapolated(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the minutes of the archive by the simulation of packing.py, from measured steps of single trainings."""
+    measured = [row for row in rows if row["Triton graph"]]
+    floor, rate = min(row["Triton graph"] for row in measured) / 1e6, max(row["TFLOP/s"] for row in measured) * 1e12
+    works = packing.archive("fcn", "fawaz2019", list(CATALOGUE))
+    found = {"floor of a step, microseconds": floor * 1e6, "TFLOP/s at best": rate / 1e12}
+    for count in (1, 8):
+        seconds, _ = packing.makespan(works, floor, rate, count, 78 * 2**30, 0.5)
+        found[f"archive, minutes, {count} at a time"] = round(seconds / 60, 1)
+    print(found, flush=True)
+    return found
+
+
+def energy(device: str) -> float | None:
+    """Return the joules that the GPU has taken since its driver was loaded; None where nobody tells."""
+    with contextlib.suppress(Exception):
+        library = importlib.import_module("pynvml")
+        library.nvmlInit()
+        handle = library.nvmlDeviceGetHandleByIndex(torch.device(device).index or 0)
+        return float(library.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
+    return None
+
+
+def suite(device: str, results: Path, *words: str) -> dict[str, Any]:
+    """Run the suite and return its exit code, seconds, joules, and how many jobs have which status."""
+    command = [sys.executable, "-m", "tsfcn.run", f"device={device}", f"results={results}", *words]
+    if not any(word.startswith("engine.precision=") for word in words):
+        command.append("engine.precision=bfloat16")
+    started, joules = time.monotonic(), energy(device)
+    code = subprocess.run(command, check=False).returncode
+    found: dict[str, Any] = {"command": " ".join(command[1:]), "code": code}
+    found["seconds"] = round(time.monotonic() - started, 1)
+    if joules is not None:
+        found["joules"] = round((energy(device) or joules) - joules)
+    statuses = Counter(record["status"] for record in store.read(results))
+    found |= {f"jobs {status}": count for status, count in statuses.items()}
+    print(found, flush=True)
+    return found
+
+
+def slice_of_archive(device: str, out: Path, seconds: float, *words: str) -> dict[str, Any]:
+    """Train what fits into so many seconds, and pack the records of it."""
+    results = out / "results"
+    found = suite(device, results, "dataset=all", f"budget={max(1, round(seconds))}s", *words)
+    (results / "records").mkdir(parents=True, exist_ok=True)  # there may be time for none
+    with tarfile.open(out / "records.tar.gz", "w:gz") as pack:
+        pack.add(results / "records", "records")
+    return found
+
+
+def main() -> int:
+    """Do what the command line says; return 1 where a part failed or losses did not agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="check time profile streams; none: all")
+    parser.add_argument("words", nargs="*", metavar="PART or OVERRIDE", help=", ".join(PARTS))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--shapes", type=int, default=len(SHAPES))
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which the slice of the archive has ended")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks_work"))
     given = parser.parse_args()
-    parts = given.parts or ["check", "time", "profile", "streams"]
-    names, device = list(SHAPES[: given.shapes]), given.device
-    found: dict[str, Any] = {"torch": torch.__version__}
-    if device != "cpu":
-        found["gpu"] = torch.cuda.get_device_name(device)
+    words = [word for word in given.words if "=" in word]
+    parts = [word for word in given.words if "=" not in word] or list(PARTS)
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: the parts are {', '.join(PARTS)}")
+    names, device, out = list(SHAPES[: given.shapes]), given.device, given.out
+    try:
+        found: dict[str, Any] = {"torch": torch.__version__, "device": devices.gpu(devices.resolve(device)) or "cpu"}
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out.mkdir(parents=True, exist_ok=True)
+    devices.prepare(devices.resolve(device))
     started, failed = time.monotonic(), False
     ways: dict[str, Callable[[], Any]] = {
+        "limits": lambda: limits(device),
         "check": lambda: check(names, device),
         "time": lambda: times(names, device),
         "profile": lambda: profile([name for name in PROFILED if name in names], device),
         "streams": lambda: streams([name for name in STREAMED if name in names], device),
+        "train": lambda: suite(device, out / "one", "dataset=ItalyPowerDemand", *words),
+        "archive": lambda: slice_of_archive(device, out, 60 * given.minutes - (time.monotonic() - started), *words),
     }
     for part in parts:
         try:
             found[part] = ways[part]()
+            if part == "time":
+                found["extrapolated"] = extrapolated(found[part])
         except Exception:  # the others may tell something all the same
             traceback.print_exc()
             failed = True
         print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
-    if given.out is not None:
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "gpu.json").write_text(json.dumps(found, indent=1))
-    sys.exit(1 if failed else 0)
+        (out / "gpu.json").write_text(json.dumps(found, indent=1))
+    disagree = [
+        f"{row['shape']} {p}" for row in found.get("check", []) for p in LIMITS if not row.get(f"{p} agrees", True)
+    ]
+    if disagree:
+        print(f"do not agree: {', '.join(disagree)}", file=sys.stderr)
+    return 1 if failed or disagree else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

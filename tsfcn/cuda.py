@@ -29,7 +29,13 @@ def serves(shape: Any, precision: str) -> bool:
     filters = shape.filters[1:]
     fits = all(c & (c - 1) == 0 and 16 <= c <= 512 for c in filters)
     first = shape.kernels[0] * shape.filters[0] <= TAPS
-    return precision in ("bfloat16", "tf32") and fits and first and shape.n_classes <= CLASSES and shape.cells + filters[-1] <= WIDTH
+    return (
+        precision in ("bfloat16", "tf32")
+        and fits
+        and first
+        and shape.n_classes <= CLASSES
+        and shape.cells + filters[-1] <= WIDTH
+    )
 
 
 def power_of_two(n: int, least: int = 16) -> int:
@@ -206,7 +212,8 @@ class Cuda(Torch):
             triton.convolve[n_parts * (c_out // tiles.columns), n](
                 inputs, weights, block.y, space.partials, space.counts, length, rows_per_case, rows, n_parts,
                 self.sixteens, member_rows, C_IN=c_in, KK=kernel * c_in, C_OUT=c_out, BM=tiles.rows, BN=tiles.columns,
-                BK=divisor(kernel * c_in, tiles.depth), EXACT=self.exact, num_warps=tiles.warps, num_stages=tiles.stages,
+                BK=divisor(kernel * c_in, tiles.depth), EXACT=self.exact, num_warps=tiles.warps,
+                num_stages=tiles.stages,
             )  # fmt: skip
             finish(n_parts)
 
@@ -237,7 +244,12 @@ class Cuda(Torch):
 
         def run() -> None:
             triton.loss[n,](
-                *arguments, WIDTH=width, N_CLASSES=n_classes, **blocks, WEIGHTED=head.case_weights is not None, num_warps=8
+                *arguments,
+                WIDTH=width,
+                N_CLASSES=n_classes,
+                **blocks,
+                WEIGHTED=head.case_weights is not None,
+                num_warps=8,
             )
 
         return run
@@ -265,8 +277,8 @@ class Cuda(Torch):
                 **constants, C=c_out, BM=bm, FIRST=first, POOLED=pooled, num_warps=4,
             )  # fmt: skip
             triton.finish_norm_sums[c_out // bc, n](
-                space.partials, block.inverse, block.of_scale, block.of_shift, space.terms, space.n_parts, n_rows, stride,
-                C=c_out, BC=bc, BP=64, num_warps=4,
+                space.partials, block.inverse, block.of_scale, block.of_shift, space.terms, space.n_parts, n_rows,
+                stride, C=c_out, BC=bc, BP=64, num_warps=4,
             )  # fmt: skip
 
         count = c_out * kernel * c_in
@@ -347,5 +359,3 @@ class Cuda(Torch):
                 )
 
         return run
-
-

@@ -34,9 +34,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import kernels, models, train
+from tsfcn import kernels, models, native, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
+from tsfcn.errors import UserError
 from tsfcn.train import Curve, Diverged, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
@@ -487,7 +488,7 @@ class Training:
             y=y.long().contiguous(),
             weights=None if weights is None else weights.to(own)[y],
         )
-        backend, dtype = kernels.best(self.stack.weights, precision, shape), kernels.DTYPES[precision]
+        backend, dtype = best_backend(self.stack.weights, precision, shape), kernels.DTYPES[precision]
         backend.refresh()
         rule = kernels.Rule(self.schedule.lr, self.stack.steps, settings.betas, settings.eps)
         at_once = 1
@@ -567,13 +568,33 @@ class Training:
         return found
 
 
+def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> kernels.Torch:
+    """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
+
+    weights: of the stack, (n, count); shape: of its networks. Raises UserError where none has this precision.
+    """
+    if weights.device.type == "cpu":
+        library = native.library()
+        return kernels.Torch() if library is None else kernels.Native(library)
+    if weights.device.type == "cuda" and shape is not None:
+        from tsfcn import cuda
+
+        if cuda.serves(shape, precision):
+            return cuda.Cuda(weights, kernels.DTYPES[precision])
+        if precision == "tf32":
+            raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
+    return kernels.Torch()
+
+
 def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> kernels.Schedule:
     """Return the schedule of a stack before its first epoch."""
     n, device = stack.n, stack.weights.device
 
     def filled(value: float, *sizes: int) -> Tensor:
-        dtype = torch.float64 if isinstance(value, float) else torch.int64
-        return torch.full(sizes or (n,), value, dtype=dtype, device=device)
+        return torch.full(sizes or (n,), value, dtype=torch.float64, device=device)
+
+    def counts(*sizes: int) -> Tensor:
+        return torch.zeros(sizes or (n,), dtype=torch.int64, device=device)
 
     return kernels.Schedule(
         n_cases=n_cases,
@@ -581,14 +602,14 @@ def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> kernels.Sc
         patience=settings.plateau_patience,
         min_lr=settings.plateau_min_lr,
         min_delta=settings.plateau_min_delta,
-        epoch=filled(0, 1),
-        total=filled(0.0),
-        lr=filled(float(settings.lr)),
+        epoch=counts(1),
+        total=filled(0),
+        lr=filled(settings.lr),
         plateau_best=filled(math.inf),
-        waited=filled(0),
+        waited=counts(),
         least=filled(math.inf),
-        best_epoch=filled(0),
-        better=filled(0),
+        best_epoch=counts(),
+        better=counts(),
         losses=filled(math.nan, settings.epochs, n),
         rates=filled(math.nan, settings.epochs, n),
         kept=[(value, torch.zeros_like(value)) for value in stack.values()],
@@ -613,9 +634,9 @@ def fit(
     """Train a network for each (seed, cells) of `trainings`, all at once, and return what `train.fit` returns of each.
 
     x, y, progress, begin and ended are as there; progress tells the mean loss. No cases are held out and no test set
-    is looked at here: what selects by them takes the reference loop. precision: a name of kernels.DTYPES; float64 is for x of
-    that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of after every
-    epoch. Raises Diverged when the loss of any of them is not finite.
+    is looked at here: what selects by them takes the reference loop. precision: a name of kernels.DTYPES; float64 is
+    for x of that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of
+    after every epoch. Raises Diverged when the loss of any of them is not finite.
     """
     with side_stream(x.device):
         training = Training(model, config, settings, x, y, n_classes, trainings, precision, begin)

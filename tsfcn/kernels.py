@@ -11,7 +11,7 @@
 All but the first return an operation on memory that stays where it is, to be done step after step. None of `Torch` and
 `cuda.Cuda` reads a tensor on the host, so that an epoch can be recorded once and replayed (a CUDA graph). `Native` has
 them in C (kernels.c and what it includes, which native.py compiles), cuda.py as Triton kernels; `Torch` does the same
-by torch's own operations, up to rounding. `best` returns the backend to take.
+by torch's own operations, up to rounding.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from tsfcn import native
-from tsfcn.errors import UserError
 
 Operation = Callable[[], None]
 DTYPES = {  # of activations and of the operands of products, by precision
@@ -391,21 +388,3 @@ class Native(Torch):
             total[:] = 0
 
         return run
-
-
-def best(weights: Tensor, precision: str = "float32", shape: Any = None) -> Torch:
-    """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
-
-    weights: of the stack, (n, count); shape: an engine.Shape. Raises UserError where none has this precision.
-    """
-    if weights.device.type == "cpu":
-        library = native.library()
-        return Torch() if library is None else Native(library)
-    if weights.device.type == "cuda":
-        from tsfcn import cuda
-
-        if cuda.serves(shape, precision):
-            return cuda.Cuda(weights, DTYPES[precision])
-        if precision == "tf32":
-            raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
-    return Torch()

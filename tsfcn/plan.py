@@ -152,7 +152,8 @@ def jobs(
         possible = precision not in conf.FAST_PRECISIONS or conf.fast_trains(model, settings)
         if not possible and not if_possible:
             raise UserError(
-                f"engine.precision={precision} is not for {architecture} with these settings: leave it out, or the model"
+                f"engine.precision={precision} is not for {architecture} with these settings: "
+                "leave it out, or the model"
             )
         for fast in set(map(_may_be_fast, passports.values())):
             own = precision if (possible and fast) or not if_possible else "float32"

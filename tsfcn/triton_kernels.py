@@ -3,20 +3,21 @@
 Layouts, all contiguous, channels last; m is the training in the stack, r counts rows:
 
     series   (n, n_cases, length + kernel - 1, c_in)   input of the first block, zero outside a case; float32
-    inputs   (n, rows + slack, c_in)                   input of a later block, likewise; rows = n_cases * (length + kernel - 1)
+    inputs   (n, rows + slack, c_in)                   of a later block, likewise; rows: n_cases * (length + kernel - 1)
     y        (n, n_cases, length + kernel - 1, c_out)  output of a convolution; the first `length` rows of a case count
     slopes   (n, rows + slack, c_out)                  gradient of y, padded for the convolution back to the input
     partials (n, n_parts, 2, c)                        mean and summed squares (or two sums) of each part of the rows
 
 With cases padded, the timepoints that a kernel sees lie side by side: row r of the convolution's input matrix is
-`kernel * c_in` values from row r of `inputs` on, so a convolution is a matrix product whose left operand has overlapping
-rows (implicit im2col). Rows between two cases are computed and never read. `slack` rows of zeros end each training's
-part, so that the last tile needs no mask.
+`kernel * c_in` values from row r of `inputs` on, so a convolution is a matrix product whose left operand has
+overlapping rows (implicit im2col). Rows between two cases are computed and never read. `slack` rows of zeros end each
+training's part, so that the last tile needs no mask.
 
 Sums over rows are made in parts of fixed order, without atomics: the same input gives the same bits.
 
-Nothing here depends on a GPU but its speed: under TRITON_INTERPRET=1 the kernels run on the CPU (tests/parity/test_triton.py).
-Sizes of datasets are run-time arguments, so that one compilation serves the whole archive; sizes of networks are constants.
+Nothing here depends on a GPU but its speed: under TRITON_INTERPRET=1 the kernels run on the CPU, which is how
+tests/parity/test_triton.py holds them to torch. Sizes of datasets are run-time arguments, so that one compilation
+serves the whole archive; sizes of networks are constants.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import triton
 import triton.language as tl
+
 
 def kernel(*sizes: str) -> Any:
     """Return a decorator that compiles a function; `sizes` names run-time integers that must not be specialised on."""
@@ -51,7 +53,20 @@ def take_batch(order, cases, index, series, steps, order_stride, n_cases, n_valu
 
 
 @triton.jit
-def first_convolution(series, weights, m, rows, valid, n_cases, length, rows_per_case, stride, C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr):
+def first_convolution(
+    series,
+    weights,
+    m,
+    rows,
+    valid,
+    n_cases,
+    length,
+    rows_per_case,
+    stride,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    C: tl.constexpr,
+):
     """Return the first convolution at `rows` (of n_cases * length), float32 (rows, C). TAPS: kernel * C_IN values."""
     case, t = rows // length, rows % length
     start = ((m * n_cases + case) * rows_per_case + t) * C_IN
@@ -86,8 +101,21 @@ def joined(count, mean, m2, n, some):
 
 @kernel("n_cases", "length", "rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride")
 def first_statistics(
-    series, weights, partials, counts, n_cases, length, rows_per_case, n_rows, n_parts, tiles_per_part, stride,
-    C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
+    series,
+    weights,
+    partials,
+    counts,
+    n_cases,
+    length,
+    rows_per_case,
+    n_rows,
+    n_parts,
+    tiles_per_part,
+    stride,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
 ):
     """Fill partials with mean and summed squares of the first convolution, counts with the rows of each part."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -107,8 +135,25 @@ def first_statistics(
 
 @kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
 def first_activate(
-    series, weights, scale, shift, mean, inverse, inputs, n_cases, length, rows_per_case, n_rows, next_rows_per_case,
-    stride, member_rows, LEFT: tl.constexpr, C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
+    series,
+    weights,
+    scale,
+    shift,
+    mean,
+    inverse,
+    inputs,
+    n_cases,
+    length,
+    rows_per_case,
+    n_rows,
+    next_rows_per_case,
+    stride,
+    member_rows,
+    LEFT: tl.constexpr,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
 ):
     """Fill the second block's inputs with what batch norm and ReLU make of the first convolution."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -129,8 +174,19 @@ def first_activate(
 
 @kernel("n_parts", "n_rows")
 def finish_statistics(
-    partials, counts, mean, inverse, running_mean, running_variance, n_parts, n_rows, momentum, eps,
-    C: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,
+    partials,
+    counts,
+    mean,
+    inverse,
+    running_mean,
+    running_variance,
+    n_parts,
+    n_rows,
+    momentum,
+    eps,
+    C: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
 ):
     """Fill mean and inverse from partials, and move the running statistics by `momentum`."""
     channels, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1).to(tl.int64)
@@ -165,8 +221,22 @@ def finish_statistics(
 
 @kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
 def activate(
-    y, scale, shift, mean, inverse, inputs, n_cases, length, rows_per_case, n_rows, next_rows_per_case, stride, member_rows,
-    LEFT: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
+    y,
+    scale,
+    shift,
+    mean,
+    inverse,
+    inputs,
+    n_cases,
+    length,
+    rows_per_case,
+    n_rows,
+    next_rows_per_case,
+    stride,
+    member_rows,
+    LEFT: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
 ):
     """Fill the next block's inputs with what batch norm and ReLU make of y."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -184,8 +254,23 @@ def activate(
 
 @kernel("length", "rows_per_case", "n_rows", "n_parts", "sixteens", "member_rows")
 def convolve(
-    inputs, weights, y, partials, counts, length, rows_per_case, n_rows, n_parts, sixteens, member_rows,
-    C_IN: tl.constexpr, KK: tl.constexpr, C_OUT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    inputs,
+    weights,
+    y,
+    partials,
+    counts,
+    length,
+    rows_per_case,
+    n_rows,
+    n_parts,
+    sixteens,
+    member_rows,
+    C_IN: tl.constexpr,
+    KK: tl.constexpr,
+    C_OUT: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     """Fill y with the convolution of inputs by weights (C_OUT, KK), and partials with each tile's statistics.
@@ -224,8 +309,19 @@ def convolve(
 
 @kernel("n_cases", "length", "rows_per_case", "stride")
 def pool(
-    y, scale, shift, mean, inverse, pooled, n_cases, length, rows_per_case, stride,
-    C: tl.constexpr, BC: tl.constexpr, BT: tl.constexpr,
+    y,
+    scale,
+    shift,
+    mean,
+    inverse,
+    pooled,
+    n_cases,
+    length,
+    rows_per_case,
+    stride,
+    C: tl.constexpr,
+    BC: tl.constexpr,
+    BT: tl.constexpr,
 ):
     """Fill pooled (n, n_cases, C) with the mean over time of what batch norm and ReLU make of y."""
     channels, case, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1), tl.program_id(2).to(tl.int64)
@@ -242,8 +338,23 @@ def pool(
 
 @kernel("n_cases", "stride")
 def loss(
-    features, weights, bias, labels, case_weights, index, grad_features, grad_weights, grad_bias, total, n_cases, stride,
-    WIDTH: tl.constexpr, N_CLASSES: tl.constexpr, BW: tl.constexpr, BL: tl.constexpr, BB: tl.constexpr,
+    features,
+    weights,
+    bias,
+    labels,
+    case_weights,
+    index,
+    grad_features,
+    grad_weights,
+    grad_bias,
+    total,
+    n_cases,
+    stride,
+    WIDTH: tl.constexpr,
+    N_CLASSES: tl.constexpr,
+    BW: tl.constexpr,
+    BL: tl.constexpr,
+    BB: tl.constexpr,
     WEIGHTED: tl.constexpr,
 ):
     """Add the cross-entropies of a batch to total, and fill the gradients of their mean by head and features."""
@@ -289,8 +400,20 @@ def loss(
 
 @triton.jit
 def rectified_gradient(
-    y, grad, factor, offset, m, case, t, valid, n_cases, length, grad_rows_per_case, channels,
-    C: tl.constexpr, POOLED: tl.constexpr,
+    y,
+    grad,
+    factor,
+    offset,
+    m,
+    case,
+    t,
+    valid,
+    n_cases,
+    length,
+    grad_rows_per_case,
+    channels,
+    C: tl.constexpr,
+    POOLED: tl.constexpr,
 ):
     """Return the gradient by what batch norm made of y, float32 (rows, C), 0 for rows that are not valid.
 
@@ -308,8 +431,20 @@ def rectified_gradient(
 
 @triton.jit
 def output_of(
-    y, weights, m, rows, valid, n_cases, length, rows_per_case, stride, channels,
-    C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, FIRST: tl.constexpr,
+    y,
+    weights,
+    m,
+    rows,
+    valid,
+    n_cases,
+    length,
+    rows_per_case,
+    stride,
+    channels,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    C: tl.constexpr,
+    FIRST: tl.constexpr,
 ):
     """Return the convolution's output at `rows`, float32 (rows, C): kept in y, or computed from the series there."""
     if FIRST:
@@ -322,9 +457,28 @@ def output_of(
 
 @kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride")
 def norm_sums(
-    y, weights, grad, scale, shift, mean, inverse, partials, n_cases, length, rows_per_case, grad_rows_per_case, n_rows,
-    n_parts, tiles_per_part, stride, C_IN: tl.constexpr, TAPS: tl.constexpr, C: tl.constexpr, BM: tl.constexpr,
-    FIRST: tl.constexpr, POOLED: tl.constexpr,
+    y,
+    weights,
+    grad,
+    scale,
+    shift,
+    mean,
+    inverse,
+    partials,
+    n_cases,
+    length,
+    rows_per_case,
+    grad_rows_per_case,
+    n_rows,
+    n_parts,
+    tiles_per_part,
+    stride,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
+    FIRST: tl.constexpr,
+    POOLED: tl.constexpr,
 ):
     """Fill partials with the sums over rows of the gradient, and of the gradient times centred y."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -339,8 +493,20 @@ def norm_sums(
             y, weights, m, rows, valid, n_cases, length, rows_per_case, stride, channels, C_IN, TAPS, C, FIRST
         )
         slope = rectified_gradient(
-            out, grad, factor, offset, m, rows // length, rows % length, valid, n_cases, length, grad_rows_per_case,
-            channels, C, POOLED,
+            out,
+            grad,
+            factor,
+            offset,
+            m,
+            rows // length,
+            rows % length,
+            valid,
+            n_cases,
+            length,
+            grad_rows_per_case,
+            channels,
+            C,
+            POOLED,
         )
         plain += tl.sum(slope, axis=0)
         product += tl.sum(slope * (out - centre[None, :]), axis=0)
@@ -351,8 +517,17 @@ def norm_sums(
 
 @kernel("n_parts", "n_rows", "stride")
 def finish_norm_sums(
-    partials, inverse, grad_scale, grad_shift, terms, n_parts, n_rows, stride,
-    C: tl.constexpr, BC: tl.constexpr, BP: tl.constexpr,
+    partials,
+    inverse,
+    grad_scale,
+    grad_shift,
+    terms,
+    n_parts,
+    n_rows,
+    stride,
+    C: tl.constexpr,
+    BC: tl.constexpr,
+    BP: tl.constexpr,
 ):
     """Fill the gradients of scale and shift, and terms (n, 2, C) by which batch norm's backward pass corrects."""
     channels, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1).to(tl.int64)
@@ -383,8 +558,25 @@ def output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels
 
 @kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "stride", "member_rows")
 def output_slopes(
-    y, grad, scale, shift, mean, inverse, terms, slopes, n_cases, length, rows_per_case, grad_rows_per_case, n_rows,
-    stride, member_rows, BEFORE: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, POOLED: tl.constexpr,
+    y,
+    grad,
+    scale,
+    shift,
+    mean,
+    inverse,
+    terms,
+    slopes,
+    n_cases,
+    length,
+    rows_per_case,
+    grad_rows_per_case,
+    n_rows,
+    stride,
+    member_rows,
+    BEFORE: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
+    POOLED: tl.constexpr,
 ):
     """Fill slopes with the gradient of y, BEFORE rows of zeros before each case."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -404,8 +596,19 @@ def output_slopes(
 
 @kernel("n_rows", "sixteens", "member_rows")
 def convolve_back(
-    slopes, weights, grad_input, n_rows, sixteens, member_rows, KERNEL: tl.constexpr, C_IN: tl.constexpr, C_OUT: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, EXACT: tl.constexpr,
+    slopes,
+    weights,
+    grad_input,
+    n_rows,
+    sixteens,
+    member_rows,
+    KERNEL: tl.constexpr,
+    C_IN: tl.constexpr,
+    C_OUT: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    EXACT: tl.constexpr,
 ):
     """Fill grad_input with the convolution of slopes by the weights turned round, (C_OUT, KERNEL, C_IN)."""
     pid, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
@@ -430,8 +633,19 @@ def convolve_back(
 
 @kernel("chunk", "n_chunks", "member_rows")
 def weight_gradient(
-    slopes, inputs, partials, chunk, n_chunks, member_rows, BEFORE: tl.constexpr,
-    C_IN: tl.constexpr, KK: tl.constexpr, C_OUT: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
+    slopes,
+    inputs,
+    partials,
+    chunk,
+    n_chunks,
+    member_rows,
+    BEFORE: tl.constexpr,
+    C_IN: tl.constexpr,
+    KK: tl.constexpr,
+    C_OUT: tl.constexpr,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
     """Fill partials (n, n_chunks, C_OUT, KK) with slopes turned times inputs, over `chunk` rows each."""
@@ -455,11 +669,31 @@ def weight_gradient(
 
 @kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride")
 def first_weight_gradient(
-    series, weights, grad, scale, shift, mean, inverse, terms, partials, n_cases, length, rows_per_case,
-    grad_rows_per_case, n_rows, n_parts, tiles_per_part, stride, C_IN: tl.constexpr, TAPS: tl.constexpr,
-    BT: tl.constexpr, C: tl.constexpr, BM: tl.constexpr, POOLED: tl.constexpr,
+    series,
+    weights,
+    grad,
+    scale,
+    shift,
+    mean,
+    inverse,
+    terms,
+    partials,
+    n_cases,
+    length,
+    rows_per_case,
+    grad_rows_per_case,
+    n_rows,
+    n_parts,
+    tiles_per_part,
+    stride,
+    C_IN: tl.constexpr,
+    TAPS: tl.constexpr,
+    BT: tl.constexpr,
+    C: tl.constexpr,
+    BM: tl.constexpr,
+    POOLED: tl.constexpr,
 ):
-    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first block's weights. BT: a power of two, >= TAPS."""
+    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first block's weights. BT: TAPS or more, 2**i."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channels, taps = tl.arange(0, C), tl.arange(0, BT)
     factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
@@ -475,7 +709,9 @@ def first_weight_gradient(
         slope = output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels, C)
         slope = tl.where(valid[:, None], slope, 0.0)
         start = ((m * n_cases + case) * rows_per_case + t) * C_IN
-        window = tl.load(series + start[:, None] + taps[None, :], mask=valid[:, None] & (taps < TAPS)[None, :], other=0.0)
+        window = tl.load(
+            series + start[:, None] + taps[None, :], mask=valid[:, None] & (taps < TAPS)[None, :], other=0.0
+        )
         total += window[:, :, None] * slope[:, None, :]
     at = partials + (m * n_parts + part) * C * TAPS + channels[None, :] * TAPS + taps[:, None]
     tl.store(at, tl.sum(total, axis=0), mask=(taps < TAPS)[:, None])
@@ -498,7 +734,20 @@ def add_parts(partials, gradient, n_parts, count, stride, BLOCK: tl.constexpr):
 
 @kernel("count", "sixteens")
 def adam(
-    weights, first, second, gradient, rounded, lr, steps, count, sixteens, log_beta1, log_beta2, share1, beta2, share2,
+    weights,
+    first,
+    second,
+    gradient,
+    rounded,
+    lr,
+    steps,
+    count,
+    sixteens,
+    log_beta1,
+    log_beta2,
+    share1,
+    beta2,
+    share2,
     eps,
     BLOCK: tl.constexpr,
 ):
@@ -523,7 +772,20 @@ def adam(
 
 @kernel("n", "n_cases", "patience")
 def end_epoch(
-    total, lr, plateau_best, waited, least, best_epoch, better, losses, rates, epoch, constants, n, n_cases, patience,
+    total,
+    lr,
+    plateau_best,
+    waited,
+    least,
+    best_epoch,
+    better,
+    losses,
+    rates,
+    epoch,
+    constants,
+    n,
+    n_cases,
+    patience,
     BLOCK: tl.constexpr,
 ):
     """End an epoch as kernels.Schedule says, but for the values to keep. constants: factor, min_lr, min_delta."""

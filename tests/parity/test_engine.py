@@ -68,7 +68,7 @@ def apart(one: list[float], other: list[float]) -> float:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let the engine train by its backend for this processor, or by torch's operations, which run on any device."""
     if request.param == "torch":
-        monkeypatch.setattr(kernels, "best", lambda *_: kernels.Torch())
+        monkeypatch.setattr(engine, "best_backend", lambda *_: kernels.Torch())
     return str(request.param)
 
 
@@ -145,7 +145,11 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
         from tsfcn.cuda import Cuda
     n, epochs, chosen = 3, 200, settings("fcn", epochs=200, plateau_patience=patience, plateau_min_delta=0.01)
     weights = torch.zeros(n, 4)
-    made = {"native": kernels.best, "torch": lambda _: kernels.Torch(), "triton": lambda w: Cuda(w, torch.float32)}
+    made: dict[str, Callable[[torch.Tensor], kernels.Torch]] = {
+        "native": engine.best_backend,
+        "torch": lambda _: kernels.Torch(),
+        "triton": lambda weights: Cuda(weights, torch.float32),
+    }
     stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
     schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
     end_epoch = made[backend](weights).end_epoch(schedule)
@@ -171,7 +175,7 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
 @pytest.mark.parametrize("model", MODELS)
 def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it can be recorded in a CUDA graph: by torch's operations, and by Triton's as far as torch sees them."""
-    monkeypatch.setattr(kernels, "best", lambda *_: kernels.Torch())
+    monkeypatch.setattr(engine, "best_backend", lambda *_: kernels.Torch())
     shape, cells = MODELS[model]
     training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
     tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
@@ -179,12 +183,12 @@ def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkey
     training.epochs.fill(training.draws, 0)
     called: set[str] = set()
 
-    class Watch(TorchDispatchMode):
+    class Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             called.add(str(function))
             return function(*args, **(kwargs or {}))
 
-    with Watch():
+    with Watch():  # type: ignore[no-untyped-call]
         training.epochs.run()
     assert "aten.mm.default" in called and "aten.index_select.out" in called  # it does watch
     reads = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.equal.default", "aten._to_copy.out"}
@@ -232,8 +236,8 @@ def test_networks_and_series_of_odd_shapes() -> None:
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*what, seed, cells=cells)
-        for by in (kernels.best(x), kernels.Torch()):
+        for by in (engine.best_backend(x), kernels.Torch()):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(kernels, "best", lambda *_, by=by: by)
+                patch.setattr(engine, "best_backend", lambda *_, by=by: by)
                 here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]
             assert apart(here.curve.loss, there.curve.loss) < 1e-9, (model, sizes, n, length)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsfcn import kernels, models, native
+from tsfcn import engine, kernels, models, native
 
 TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
@@ -49,7 +49,7 @@ SIZES = [
 def compiled() -> kernels.Torch:
     if native.library() is None:
         pytest.skip("no C compiler here")
-    return kernels.best(torch.zeros(1, 1))
+    return engine.best_backend(torch.zeros(1, 1))
 
 
 def blocks(sizes: Sizes, types: str) -> list[kernels.Block]:

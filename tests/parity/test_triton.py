@@ -1,6 +1,8 @@
-"""The Triton kernels against torch's operations, by Triton's interpreter on the CPU, or compiled where there is a GPU."""
+"""The Triton kernels against torch's operations: by Triton's interpreter on the CPU, compiled where there is a GPU."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +27,10 @@ SIZES = [
 
 
 def on_device(block: kernels.Block) -> kernels.Block:
-    return kernels.Block(*(part.to(DEVICE) if isinstance(part, torch.Tensor) else part for part in block))
+    parts: dict[str, Any] = {
+        name: part.to(DEVICE) if isinstance(part, torch.Tensor) else part for name, part in block._asdict().items()
+    }
+    return kernels.Block(**parts)
 
 
 def stacked(sizes: Sizes, types: str) -> tuple[torch.Tensor, list[kernels.Block]]:
@@ -36,7 +41,7 @@ def stacked(sizes: Sizes, types: str) -> tuple[torch.Tensor, list[kernels.Block]
     start, found = 0, []
     weights, gradients = weights.to(DEVICE), gradients.to(DEVICE)
     for block in made:
-        views = {}
+        views: dict[str, Any] = {}
         for name, grad in (("weights", "of_weights"), ("scale", "of_scale"), ("shift", "of_shift")):
             part = getattr(block, name)
             size = part[0].numel()
@@ -57,7 +62,9 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
     backend, by_torch = Cuda(weights, dtype, exact=True), kernels.Torch()
     backend.refresh()
     n, cases, c_out = sizes.n, sizes.cases, sizes.channels[-1]
-    pooled, known, of_pooled = (torch.randn(n, cases, c_out, generator=torch.Generator().manual_seed(s)).to(DEVICE) for s in range(3))
+    pooled, known, of_pooled = (
+        torch.randn(n, cases, c_out, generator=torch.Generator().manual_seed(s)).to(DEVICE) for s in range(3)
+    )
     for b, (block, same) in enumerate(zip(ours, theirs, strict=True)):
         by_torch.forward(same, theirs[b - 1] if b else None)()
         backend.forward(block, ours[b - 1] if b else None)()
@@ -89,9 +96,11 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
 @pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
 def test_losses_are_the_reference_s(model: str, class_weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over 3 epochs with a smaller last batch, across a step of the plateau, two trainings stacked."""
-    sizes = {"filters": [16, 32, 16], "kernels": [8, 5, 3]}
+    sizes: dict[str, Any] = {"filters": [16, 32, 16], "kernels": [8, 5, 3]}
     shape, cells = (LSTMFCNConfig(**sizes), 5) if model == "lstm_fcn" else (FCNConfig(**sizes), 0)
-    monkeypatch.setattr(kernels, "best", lambda weights, precision, shape: Cuda(weights, torch.float32, exact=True))
+    monkeypatch.setattr(
+        engine, "best_backend", lambda weights, precision, shape: Cuda(weights, torch.float32, exact=True)
+    )
     chosen = settings(model, class_weights=class_weights, cells=(), plateau_min_delta=0.5)
     y = torch.arange(11) % 3
     x = torch.randn(11, 1, 20, generator=torch.Generator().manual_seed(7)) + y[:, None, None]

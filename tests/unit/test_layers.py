@@ -18,11 +18,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("config", "catalogue", "arrays", "readers", "picture", "stats", "figures"),
     ("device",),
     ("archive", "models", "plan", "published"),
-    ("unpack", "store", "native"),
+    ("unpack", "store", "native", "triton_kernels"),
     ("fetch",),
     ("render", "cost", "lease", "checkpoint", "page", "verdict"),
     ("train", "table", "kernels"),
-    ("columns",),
+    ("columns", "cuda"),
     ("compare", "convert"),
     ("engine", "explain", "findings"),
     ("report",),
@@ -40,13 +40,14 @@ COMMANDS = set().union(*LAYERS[-5:-1])
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
-    "torch": {"models", "checkpoint", "train", "kernels", "engine", "explain", "job", "estimator", "execute"},
+    "torch": {"models", "checkpoint", "train", "kernels", "cuda", "engine", "explain", "job", "estimator", "execute"},
     "pandas": {"render", "table", "verdict", "report", "compare"},
     "scipy": {"stats"},
     "sklearn": {"estimator"},
     "sktime": {"estimator"},
     "hydra": COMMANDS,
     "omegaconf": COMMANDS,
+    "triton": {"triton_kernels"},
     "matplotlib": set(),
     "aeon": set(),
 }
