@@ -1,9 +1,9 @@
-"""What the Triton kernels become for a GPU that need not be there: `python benchmarks/triton_code.py [--capability 90]`.
+"""What the Triton kernels compile to, without a GPU: `python benchmarks/triton_code.py [--capability 90]`.
 
 Compiles every kernel that a step of the papers' FCN and LSTM-FCN launches, at a few shapes, and prints a line for each:
 grid, warps, bytes of shared memory, registers a thread, bytes of memory a thread (spilled registers), and how many
-instructions multiply matrices by warp groups (wgmma, on Hopper) and copy without waiting (cp.async). Exit code 1 where one does not
-compile or spills. Nothing is launched; without TRITON_CACHE_DIR nothing compiled is kept.
+instructions multiply matrices by warp groups (wgmma, on Hopper) and copy without waiting (cp.async). Exit code 1 where
+one does not compile or spills. Nothing is launched; without TRITON_CACHE_DIR nothing compiled is kept.
 """
 
 from __future__ import annotations

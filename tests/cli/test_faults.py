@@ -266,6 +266,12 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
 
 
 @linux
+def test_a_budget_too_short_for_any_job_leaves_all_of_them(start: Any, tmp_path: Path) -> None:
+    out, err = ended(start("run", *TINY, "protocol.epochs=1000000", "executor.workers=1", "budget=1s"), 3)
+    assert "budget=1s is over: 1 jobs are left" in err and "error" not in err and out == ""
+
+
+@linux
 def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Path) -> None:
     words = (*TINY, "seeds=3", "executor.workers=1")
     ended(start("run", *words))

@@ -1,4 +1,4 @@
-"""What prepares a run on a GPU, on a machine without one: its measuring script, its compiler's report, its simulation."""
+"""What prepares a run on a GPU, on a machine without one: measuring script, compiler's report, simulation."""
 
 from __future__ import annotations
 
