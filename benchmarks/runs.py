@@ -47,7 +47,8 @@ JOBS = (
 )
 N_JOBS = 200
 TIMES = ("train_seconds", "total_seconds")  # columns of tables that differ from run to run
-ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
+ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 
 
 def run(results: Path, *words: str) -> subprocess.Popen[str]:
@@ -262,9 +263,10 @@ def predict(work: Path, actual: Path, since: str) -> str:
             continue
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
         estimate = model.seconds(job)
-        took, learned, guessed = took + record["train_seconds"], learned + estimate, guessed + prior.seconds(job)
-        off.append(abs(estimate / record["train_seconds"] - 1))
-        print(f"{record['dataset']:24} {record['train_seconds']:8.0f} {estimate:8.0f}", file=sys.stderr)
+        actual_seconds = store.seconds(record, "train")
+        took, learned, guessed = took + actual_seconds, learned + estimate, guessed + prior.seconds(job)
+        off.append(abs(estimate / actual_seconds - 1))
+        print(f"{record['dataset']:24} {actual_seconds:8.0f} {estimate:8.0f}", file=sys.stderr)
     assert off, f"no full jobs of this machine in {actual}"
     assert abs(learned / took - 1) < 0.25, (learned, took)
     return (

@@ -36,7 +36,7 @@ class Checkpoint:
 
     about: what must be equal for a state to be of use (key, versions); every_seconds: how often the state is written,
     0: after every epoch; hardware: what this process trains on; stop: asked after each epoch, True ends the training
-    with Stopped.
+    with Stopped; clock: the processor time in seconds, from any start, of the process or the thread that trains.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Checkpoint:
         every_seconds: float,
         hardware: str = "",
         stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.process_time,
     ) -> None:
         self.path = path
         self.about = {
@@ -53,8 +54,11 @@ class Checkpoint:
         }  # plain, to be read again
         self.every_seconds = every_seconds
         self.stop = stop
+        self.clock = clock
         self.started = self.kept = time.monotonic()
+        self.processor_started = clock()
         self.seconds_before = 0.0  # of training, in earlier processes
+        self.processor_seconds_before: float | None = 0.0  # the same in processor time; None: not in the state
         self.resumed: list[int] = []  # the epochs, counted over all LSTM sizes, after which training was taken up again
         self.here = hardware
         self.hardware: list[str] = []  # that earlier processes trained on
@@ -70,17 +74,25 @@ class Checkpoint:
             differing = [name for name, value in self.about.items() if about.get(name) != value]
             self.seconds_before, self.resumed = float(found["seconds"]), [*found["resumed"], found["epoch"]]
             self.hardware = list(found["hardware"])
+            processor_seconds = found.get("processor_seconds")  # absent in older states
+            self.processor_seconds_before = None if processor_seconds is None else float(processor_seconds)
         except (*UNREADABLE, KeyError, TypeError, ValueError, AttributeError):
             differing = ["cannot be read"]
         if not differing:
             return found
-        self.seconds_before, self.resumed, self.hardware = 0.0, [], []
+        self.seconds_before, self.processor_seconds_before, self.resumed, self.hardware = 0.0, 0.0, [], []
         print(f"{self.path}: not of this job ({', '.join(differing)}): training starts anew", file=sys.stderr)
         return None
 
     def train_seconds(self) -> float:
         """Return the seconds of training so far, those of earlier processes included."""
         return self.seconds_before + time.monotonic() - self.started
+
+    def train_processor_seconds(self) -> float | None:
+        """Return the same in processor time; None where that of earlier processes is unknown."""
+        if self.processor_seconds_before is None:
+            return None
+        return self.processor_seconds_before + self.clock() - self.processor_started
 
     def epoch_ended(self, state: Callable[[], State]) -> None:
         """Write the state if it is time to. Raises Stopped, when it is on disk, if the training has to stop.
@@ -92,6 +104,7 @@ class Checkpoint:
             return
         now = state()
         about = {"about": self.about, "seconds": self.train_seconds(), "resumed": self.resumed}
+        about["processor_seconds"] = self.train_processor_seconds()
         whole = {**now, **about, "hardware": [*self.hardware, self.here]}
         try:
             store.replace(self.path, lambda file: torch.save(whole, file))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tsfcn import config as conf
-from tsfcn import native
+from tsfcn import native, store
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.device import kind
 from tsfcn.errors import UserError
@@ -172,8 +172,8 @@ class Model:
             self.learn(record)
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take a record into account, if it is an `ok` one of a training."""
-        taken = record.get("train_seconds")
+        """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `store.seconds`."""
+        taken = store.seconds(record, "train")
         if (
             record.get("status") != "ok"
             or not isinstance(taken, (int, float))
@@ -187,7 +187,7 @@ class Model:
         way = str(record["engine"]), job.precision
         works, times = self.seen.setdefault((way, ours, job.architecture), ([], []))
         works.append(work(job))
-        times.append(float(taken) + float(record.get("test_seconds") or 0))
+        times.append(float(taken) + float(store.seconds(record, "test") or 0))
         self.rates.clear()
 
     def known(self, way: Way, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:

@@ -292,9 +292,16 @@ class Thread:
     """A thread and the job that it has in hand. It answers on `news` and does not touch the queue of jobs."""
 
     def __init__(
-        self, number: int, results: Path, writer: store.Writer, terms: Terms, news: SimpleQueue[Answer]
+        self,
+        number: int,
+        results: Path,
+        writer: store.Writer,
+        terms: Terms,
+        news: SimpleQueue[Answer],
+        clock: Callable[[], float],
     ) -> None:
         self.number = number
+        self.clock = clock  # the processor time of its jobs
         self.results, self.writer, self.terms, self.news = results, writer, terms, news
         self.job: Job | None = None
         self.inbox: SimpleQueue[Callable[[], store.Record] | None] = SimpleQueue()
@@ -329,7 +336,12 @@ class Thread:
 
         def run() -> store.Record:
             return run_job(
-                *(job, self.results, self.writer), **asdict(self.terms), progress=progress, stop=stop, ours=ours
+                *(job, self.results, self.writer),
+                **asdict(self.terms),
+                progress=progress,
+                stop=stop,
+                ours=ours,
+                clock=self.clock,
             )
 
         self.inbox.put(run)
@@ -362,6 +374,8 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
 
     writer = store.Writer(queue.results)
     news: SimpleQueue[Answer] = SimpleQueue()
+    # Torch trains on a GPU in threads of its own too: they count where they are of one job alone.
+    clock = time.process_time if n_at_a_time == 1 else time.thread_time
     pool: list[Thread] = []
     closing = threading.Event()
 
@@ -387,7 +401,7 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
             while True:
                 while not asked() and (idle() or len(pool) < n_at_a_time) and (job := queue.take()):
                     if (thread := idle()) is None:
-                        pool.append(thread := Thread(len(pool), queue.results, writer, terms, news))
+                        pool.append(thread := Thread(len(pool), queue.results, writer, terms, news, clock))
 
                     def stop(key: str = job.key) -> bool:
                         late = time.monotonic() > queue.deadline

@@ -57,11 +57,13 @@ def run_job(
     progress: train.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     ours: Callable[[], bool] = lambda: True,
+    clock: Callable[[], float] = time.process_time,
 ) -> store.Record:
     """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
 
     The terms (plan.Terms) come first. stop: asked after each epoch, True ends the job with its state on disk. ours:
-    asked before the record is written, whether this process still holds the job's lease. A job that fails, whatever the
+    asked before the record is written, whether this process still holds the job's lease. clock: the processor time in
+    seconds; time.thread_time where other jobs run in this process at the same time. A job that fails, whatever the
     reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into memory,
     'skipped'. Raises Stopped where there is no record because the job was stopped or is another's by now, OSError where
     the disk is full.
@@ -73,7 +75,7 @@ def run_job(
         reset_peak_memory()
     try:
         terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
-        outcome = measure(job, results, terms, progress, stop)
+        outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
     except Stopped:
         raise
@@ -138,7 +140,12 @@ def describe(job: Job, status: str, reason: str, device: str = "cpu") -> store.R
 
 
 def measure(
-    job: Job, results: Path, terms: Terms, progress: train.Progress | None, stop: Callable[[], bool]
+    job: Job,
+    results: Path,
+    terms: Terms,
+    progress: train.Progress | None,
+    stop: Callable[[], bool],
+    clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
     dataset = load(job.dataset, terms.root, "ucr2015" if job.passport["split"] == "ucr2015" else "ucr2018")
@@ -176,6 +183,7 @@ def measure(
         terms.checkpoint_seconds,
         hardware(terms.device),
         stop,
+        clock,
     )
     what = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
     if name != "reference":
@@ -188,11 +196,11 @@ def measure(
             progress=progress,
             checkpoint=checkpoint,
         )
-    train_seconds = checkpoint.train_seconds()
+    train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
-    start = time.perf_counter()
+    start, processor_start = time.perf_counter(), clock()
     tested = train.predict(chosen.load(settings.select), x_test, lengths)
-    test_seconds = time.perf_counter() - start
+    test_seconds, test_processor_seconds = time.perf_counter() - start, clock() - processor_start
     if not torch.isfinite(tested).all():
         raise train.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
     accuracy: dict[str, float | None] = {}
@@ -243,6 +251,8 @@ def measure(
         "engine": name,
         "train_seconds": round(train_seconds, 3),
         "test_seconds": round(test_seconds, 4),
+        "train_processor_seconds": None if train_processor_seconds is None else round(train_processor_seconds, 3),
+        "test_processor_seconds": round(test_processor_seconds, 4),
         "resumed_epochs": checkpoint.resumed,
         "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, hardware(terms.device)])),
         **({"deterministic": name == "reference" and details["deterministic"]} if on_gpu else {}),

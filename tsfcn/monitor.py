@@ -66,7 +66,7 @@ class Monitor:
         self.n_done = {"ok": 0, "failed": 0, "skipped": 0}
         self.n_elsewhere = 0
         self.told_at = -math.inf
-        self.cost_done = 0.0  # of jobs that ended here, and the seconds that they took
+        self.cost_done = 0.0  # of jobs that ended here, and the wall time that they took
         self.seconds_done = 0.0
         self.tell()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from tsfcn import published
+from tsfcn import published, store
 
 Record = Mapping[str, Any]
 
@@ -27,6 +27,7 @@ MEANINGS = {
     EARLY: "trained on an early revision of the archive, whose cases or values are not the official ones",
     UNKNOWN: "trained on files whose content is not the official one, though their sizes are",
 }
+PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
 
 
@@ -96,11 +97,19 @@ def _splits(splits: Iterable[str]) -> list[str]:
     return splits if any(split != "official" for split in splits) else [""] * len(splits)
 
 
-def table(frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = False) -> str:
+def table(
+    frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = False, processor_time: bool = False
+) -> str:
     """Return an accuracy or metric table as aligned text, or as Markdown, with a legend of what occurs in it.
 
     Fractions with four digits, '±' and the standard deviation over seeds where there are several, the published figure
-    and the difference beside them. `metric` is the title of the column. Columns with nothing in them are left out.
+    and the difference beside them. Columns with nothing in them are left out.
+
+    Args:
+        frame: as `tsfcn.table.accuracy` and `metric` return it.
+        metric: the title of its column.
+        markdown: Markdown instead of text.
+        processor_time: whether the training time of any record is processor time (`store.has_processor_seconds`).
     """
     if frame.empty:
         return "No job is ok yet: nothing to show."
@@ -121,10 +130,10 @@ def table(frame: pd.DataFrame, *, metric: str = "accuracy", markdown: bool = Fal
         ],
         markdown=markdown,
     )
-    return "\n".join([grid_text, "", *_legend(rows, metric, markdown=markdown)]).rstrip()
+    return "\n".join([grid_text, "", *_legend(rows, metric, markdown=markdown, processor_time=processor_time)]).rstrip()
 
 
-def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -> list[str]:
+def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool, processor_time: bool) -> list[str]:
     """Return a line for each sign that occurs in the rows of a table."""
     lines = []
     if metric == "nll":
@@ -139,6 +148,8 @@ def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool) -
         said = ", ".join(f"{source} ({runs[source]})" for source in sorted(sources))
         lines.append(f"published: the paper's accuracy on the same split, {said}.")
         lines.append("difference: ours minus theirs.")
+    if processor_time:
+        lines.append(f"training: {PROCESSOR_TIME}.")
     notes: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row["published_note"] and row["dataset"] not in notes[row["published_note"]]:
@@ -267,6 +278,7 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
     counts = Counter(failures["status"])
     given = rows[~rows["split"].str.contains("resample")]
     shown = rows if given.empty else given
+    timed = any(map(store.has_processor_seconds, done))
 
     jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     parts = [
@@ -274,9 +286,9 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
         f"{jobs}; {_count(rows['dataset'].nunique(), 'dataset')}; {_hours(done)} of training.",
         "## Summary",
         summary(summed, markdown=True),
-        "" if summed.empty else _SUMMARY_WORDS,
+        "" if summed.empty else _SUMMARY_WORDS + (f"\nIt is {PROCESSOR_TIME}." if timed else ""),
         "## Accuracy",
-        table(shown, markdown=True),
+        table(shown, markdown=True, processor_time=timed),
     ]
     if len(shown) < len(rows):
         parts.append(f"{_count(len(rows) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
@@ -320,7 +332,7 @@ def _count(n: int, noun: str) -> str:
 
 
 def _hours(records: Iterable[Record]) -> str:
-    return f"{math.fsum(record.get('train_seconds') or 0.0 for record in records) / 3600:.2f} hours"
+    return f"{math.fsum(store.seconds(record, 'train') or 0.0 for record in records) / 3600:.2f} hours"
 
 
 def _papers(rows: pd.DataFrame, judged: pd.DataFrame) -> list[str]:

@@ -27,7 +27,7 @@ from tsfcn.errors import UserError
 from tsfcn.figures import escaped
 from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
-from tsfcn.render import CHANGED, MEANINGS, TEST_SELECTED, fraction, listed, p_value, signed
+from tsfcn.render import CHANGED, MEANINGS, PROCESSOR_TIME, TEST_SELECTED, fraction, listed, p_value, signed
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
@@ -249,6 +249,8 @@ def _datasets(given: Material) -> str:
     words += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
         words.append(f"[...]: {CHANGED}.")
+    if any(map(store.has_processor_seconds, given.done)):
+        words.append(f"training: {PROCESSOR_TIME}.")
     if given.judged:
         words.append(
             "Verdicts: equivalent (the means differ by less than 0.02 or one test case, and the runs suffice to say "
@@ -507,7 +509,11 @@ def _time(given: Material) -> str:
         else "No dataset is common to all, so that there are no means to compare."
     )
     machines = sorted({str(r.get("hardware") or "not recorded") for r in given.done})
-    devices = f"Seconds are wall clock on {'; '.join(machines[:6])}. A job may have shared its processor with others."
+    on_machines = f"on {'; '.join(machines[:6])}"
+    if any(map(store.has_processor_seconds, given.done)):
+        devices = f"Seconds, {on_machines}, are {PROCESSOR_TIME}."
+    else:
+        devices = f"Seconds are wall clock {on_machines}. A job may have shared its processor with others."
     data = csv_text(
         ["dataset", "model", "protocol", "split", "seconds_a_job", "accuracy"],
         [
@@ -796,7 +802,7 @@ SECTIONS = (
 def page(given: Material) -> str:
     """Return the page as HTML."""
     counts = Counter(row["status"] for row in given.failures)
-    seconds = math.fsum(record.get("train_seconds") or 0.0 for record in given.done)
+    seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in given.done)
     said = (
         f"{count(len(given.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
         f"{count(len({row['dataset'] for row in given.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."

@@ -358,7 +358,7 @@ def accuracies(records: list[store.Record]) -> str:
     """Return the accuracy table of records as text."""
     from tsfcn import render, table
 
-    return render.table(table.accuracy(records))
+    return render.table(table.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
 
 
 def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Record]], str] | None) -> int:

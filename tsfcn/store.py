@@ -19,13 +19,14 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from tsfcn.device import kind
 from tsfcn.errors import UserError
 from tsfcn.plan import Job, digest
 
@@ -127,6 +128,21 @@ def checked(record: Record, path: Path) -> Record:
     if int(record.get("schema", 0)) > SCHEMA:
         raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}, install a newer")
     return record
+
+
+def has_processor_seconds(record: Mapping[str, Any], part: Literal["train", "test"] = "train") -> bool:
+    """Return whether the processor time counts for a part of a job: on a CPU, where the record holds it.
+
+    Jobs that share a machine slow each other down, which their wall times show and their processor times do not. On a
+    GPU the processor only launches the work.
+    """
+    on_cpu = kind(str(record.get("device") or "cpu")) == "cpu"
+    return on_cpu and record.get(f"{part}_processor_seconds") is not None
+
+
+def seconds(record: Mapping[str, Any], part: Literal["train", "test"]) -> Any:
+    """Return the seconds that a part of a job took: processor time where it counts, else wall time; None without."""
+    return record.get(f"{part}_processor_seconds" if has_processor_seconds(record, part) else f"{part}_seconds")
 
 
 def read(results: Path) -> list[Record]:

@@ -43,7 +43,7 @@ COLUMNS = {
     "max": "float64",
     "last": "float64",  # mean over seeds of the accuracy of the last weights
     "selected": "float64",  # the same for weights selected on held-out cases; NaN where none were held out
-    "train_seconds": "float64",  # sum over seeds
+    "train_seconds": "float64",  # sum over seeds; processor time on a CPU where recorded, else wall time
     "marks": "str",
     "published": "float64",
     "published_std": "float64",
@@ -223,7 +223,7 @@ def _rows(
                 "max": max(values),
                 "last": _mean_of(members, "accuracy_last") if is_accuracy else math.nan,
                 "selected": _mean_of(members, "accuracy_selected") if is_accuracy else math.nan,
-                "train_seconds": math.fsum(record.get("train_seconds") or 0.0 for record in members),
+                "train_seconds": math.fsum(store.seconds(record, "train") or 0.0 for record in members),
                 "marks": _marks(members),
                 "published": figure.mean if figure else math.nan,
                 "published_std": math.nan if figure is None or figure.std is None else figure.std,
@@ -333,7 +333,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     n_common datasets that every row of the same split has: mean_accuracy_common, mean_rank (1 is best, ties get their
     average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all that.
     Ranks and wins are missing where nothing is to be ranked: a single row, or no dataset in common. total_seconds:
-    training and testing, summed. marks as in `accuracy`.
+    training and testing, summed; processor time on a CPU where recorded, else wall time. marks as in `accuracy`.
     """
     cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
     for (dataset, model, protocol, split), members in _ok(records).items():
@@ -419,7 +419,7 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _seconds(record: Record) -> float:
-    return (record.get("train_seconds") or 0.0) + (record.get("test_seconds") or 0.0)
+    return float((store.seconds(record, "train") or 0.0) + (store.seconds(record, "test") or 0.0))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -576,7 +576,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     summed, failures = summary(records), status(records)
-    parts = [render.table(table, metric=options.metric, markdown=options.markdown)]
+    timed = any(map(store.has_processor_seconds, records))
+    parts = [render.table(table, metric=options.metric, markdown=options.markdown, processor_time=timed)]
     without = table[table["mean"].isna()]
     if not without.empty:
         parts.append(

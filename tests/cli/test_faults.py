@@ -24,7 +24,8 @@ from tsfcn.archive import load
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
-ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
+ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 ASIDE = ("leases", "runners", "plans", "checkpoints")  # what a run needs while it works, and leaves only when killed
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")

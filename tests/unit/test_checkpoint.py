@@ -137,6 +137,7 @@ def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
     again = Checkpoint(path, ABOUT, 0.0)
     assert again.begin is not None and again.resumed == [3 * SETTINGS.epochs - 1]
     assert again.seconds_before > 0
+    assert again.processor_seconds_before is not None and again.processor_seconds_before > 0
 
 
 @pytest.mark.parametrize("changed", [{"key": "f" * 16}, {"meaning": 2}, {"torch": "1.0"}])
@@ -149,7 +150,8 @@ def test_the_state_of_another_job_or_version_is_ignored_with_a_word(
     assert Checkpoint(path, ABOUT, 1e9).begin is not None
     assert capsys.readouterr().err == ""
     other = Checkpoint(path, ABOUT | changed, 1e9)
-    assert other.begin is None and other.resumed == [] and other.seconds_before == 0
+    assert other.begin is None and other.resumed == []
+    assert other.seconds_before == other.processor_seconds_before == 0
     assert capsys.readouterr().err == f"{path}: not of this job ({next(iter(changed))}): training starts anew\n"
     same(search("fcn", other)[0], search("fcn", None)[0])
 

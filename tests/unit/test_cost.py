@@ -132,6 +132,19 @@ def test_other_hardware_teaches_less_than_this_one_and_failures_and_engines_noth
         assert Model([record(job, 5 * seconds(job), **other)], "A").seconds(job) == seconds(job)
 
 
+def test_processor_time_teaches_on_a_cpu_and_wall_time_where_there_is_none() -> None:
+    job = make()
+    alone = Model([record(job, 40.0, test_seconds=2.0)], "A").seconds(job)
+    shared = {"train_processor_seconds": 40.0, "test_processor_seconds": 2.0, "test_seconds": 9.0}
+    assert Model([record(job, 400.0, **shared)], "A").seconds(job) == alone
+    resumed = shared | {"train_processor_seconds": None}  # from a checkpoint without it
+    assert Model([record(job, 40.0, **resumed)], "A").seconds(job) == alone
+    on_gpu = {"engine": "fast_cuda", "device": "cuda:0", "hardware": "A GPU + A"}
+    for other in ({}, shared):
+        model = Model([record(job, 7.0, **on_gpu, **{**other, "test_seconds": 0.5})], "A GPU", "auto", "cuda:0")
+        assert model.seconds(job) == pytest.approx(7.5, rel=0.05)
+
+
 def test_each_engine_and_precision_learns_from_its_own_records() -> None:
     job = make()
     half = replace(job, precision="bfloat16")
@@ -194,7 +207,7 @@ def undisturbed(record: store.Record) -> bool:
 
 
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
-    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and r["train_seconds"] > 5]
+    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and store.seconds(r, "train") > 5]
     assert len(records) > 20
     ways = {(r["architecture"], r["engine"], r["precision"]) for r in records}
     assert len(ways) >= 3
@@ -206,7 +219,7 @@ def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None
 
             def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
                 model = Model(teachers, each["hardware"], each["engine"])
-                return abs(math.log(model.seconds(job) / each["train_seconds"]))
+                return abs(math.log(model.seconds(job) / store.seconds(each, "train")))
 
             off.append(apart(others))
             if undisturbed(each):

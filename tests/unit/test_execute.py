@@ -119,7 +119,8 @@ def lines(results: Path) -> list[store.Record]:
 
 
 # What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
+ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 
 
 def lasting(record: store.Record) -> dict[str, Any]:
@@ -280,6 +281,15 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     for job in planned:
         path = store.predictions_path(tmp_path / "threads", job.key)
         assert path.read_bytes() == store.predictions_path(tmp_path / "inline", job.key).read_bytes()
+
+
+def test_threads_count_the_processor_time_of_their_own_job_alone(tmp_path: Path) -> None:
+    with queued(plan([0, 1, 2], epochs=100), tmp_path) as queue:
+        before = time.process_time()
+        records = [event.record for event in execute.threads(queue, TERMS, 3) if event.kind == "end"]
+        of_all = time.process_time() - before
+    each = [record["train_processor_seconds"] + record["test_processor_seconds"] for record in records]
+    assert len(each) == 3 and min(each) > 0 and sum(each) < of_all
 
 
 def test_a_job_that_fails_in_a_thread_stops_no_other(tmp_path: Path) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from safetensors.torch import load_file
 
 import tsfcn
 from tsfcn import archive, config, job, models, plan, store, train
+from tsfcn.checkpoint import Stopped
 
 DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 
@@ -110,6 +116,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["finished"])
     assert record["hardware"] and re.fullmatch(r"([0-9a-f]{40}(\+changes)?)?", record["commit"])
     assert 0 < record["train_seconds"] < record["job_seconds"] and 0 < record["test_seconds"] < record["job_seconds"]
+    assert record["train_processor_seconds"] > 0 and record["test_processor_seconds"] > 0
     assert 2**24 < record["peak_memory_bytes"] < 2**37
     assert (record["accuracy_selected"], record["accuracy_test_oracle"]) == (None, None)
     assert record["accuracy"] == record["accuracy_least_train_loss"]
@@ -234,6 +241,85 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     run(planned(), tmp_path)
     on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
     assert store.read(tmp_path)[0].keys() | on_a_gpu == documented
+
+
+# ---------------------------------------------------------------- processor time
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="pins the job and its neighbour to one core")
+def test_a_busy_process_on_the_same_core_doubles_the_wall_time_and_not_the_processor_time(tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    made = planned(epochs=150)
+    run(planned(), tmp_path / "warm")  # what is loaded and compiled at first is not compared
+    quiet = run(made, tmp_path / "quiet")
+    try:
+        os.sched_setaffinity(0, {min(cores)})  # of this thread, and of the process that it starts
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as neighbour:
+            try:
+                beside = run(made, tmp_path / "beside")
+            finally:
+                neighbour.kill()
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert beside["train_seconds"] > 1.5 * beside["train_processor_seconds"]
+    assert beside["train_processor_seconds"] < 1.6 * quiet["train_processor_seconds"]
+
+
+def test_a_busy_thread_of_the_same_process_does_not_count_under_the_clock_of_the_thread(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def spin() -> None:
+        while not ended.is_set():
+            sum(range(1000))
+
+    neighbour = threading.Thread(target=spin)
+    before = time.process_time()
+    neighbour.start()
+    try:
+        record = run(planned(epochs=100), tmp_path, clock=time.thread_time)
+    finally:
+        ended.set()
+        neighbour.join()
+    of_both = time.process_time() - before
+    assert 0 < record["train_processor_seconds"] + record["test_processor_seconds"] < 0.75 * of_both
+
+
+def stopped_job(results: Path, after: int) -> tuple[plan.Job, Path]:
+    """Train a job of six epochs until `after` of them are done; return it and the path of its checkpoint."""
+    made = planned(epochs=6)
+    epochs: list[int] = []
+    with pytest.raises(Stopped):
+        run(
+            *(made, results),
+            progress=lambda epoch, n_epochs, loss: epochs.append(epoch),
+            stop=lambda: len(epochs) >= after,
+        )
+    return made, store.checkpoint_path(results, made.key)
+
+
+def test_a_resumed_job_adds_the_processor_time_of_earlier_processes(tmp_path: Path) -> None:
+    made, path = stopped_job(tmp_path, 3)
+    state = torch.load(path, weights_only=True)
+    assert 0 < state["processor_seconds"] < 60
+    torch.save(state | {"processor_seconds": state["processor_seconds"] + 1000}, path)
+    record = run(made, tmp_path)
+    assert record["resumed_epochs"] == [3]
+    assert 1000 + state["processor_seconds"] < record["train_processor_seconds"] < 1060
+    assert 0 < record["train_seconds"] < 60
+
+
+def test_a_checkpoint_without_processor_time_is_resumed_and_the_job_counts_with_its_wall_time(tmp_path: Path) -> None:
+    made, path = stopped_job(tmp_path, 3)
+    state = torch.load(path, weights_only=True)
+    del state["processor_seconds"]
+    torch.save(state, path)
+    with pytest.raises(Stopped):  # another state that does not know it
+        run(made, tmp_path, stop=lambda: True)
+    record = run(made, tmp_path)
+    assert record["resumed_epochs"] == [3, 4]
+    assert record["train_processor_seconds"] is None and record["test_processor_seconds"] > 0
+    assert store.seconds(record, "train") == record["train_seconds"]
+    assert store.seconds(record, "test") == record["test_processor_seconds"]
 
 
 # ---------------------------------------------------------------- data of the user's own

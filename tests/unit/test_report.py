@@ -244,6 +244,17 @@ def test_three_datasets(tmp_path: Path) -> None:
     assert "A single seed a dataset" in page.text and "Nothing failed" in page.text
 
 
+def test_times_are_processor_time_where_recorded_and_the_page_says_so(tmp_path: Path) -> None:
+    old, new = record(), record(seed=1, train_processor_seconds=2.0, test_processor_seconds=0.1)
+    page = report(save(tmp_path / "old", old))
+    assert "wall clock on A processor" in page and "processor time" not in page
+    page = report(save(tmp_path / "new", old, new))
+    assert "Seconds, on A processor, are processor time on a CPU where it was recorded, else wall time." in page
+    (row,) = check(page).rows("t-datasets")
+    assert row["training"] == "12.0 s"
+    assert [float(point["seconds_a_job"]) for point in Page(page).csv_of("c-time")] == [6.0]
+
+
 def test_one_dataset_without_a_published_figure(tmp_path: Path) -> None:
     results = save(tmp_path, record("Mine", passport={"archive": "own"}))
     page = check(report(results))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,41 @@ def test_accuracy_averages_seeds_by_hand() -> None:
     assert math.isnan(row["selected"])
     assert row["train_seconds"] == pytest.approx(6.5)
     assert (row["split"], row["marks"]) == ("official", "")
+
+
+def test_training_time_is_processor_time_on_a_cpu_where_recorded_and_else_wall_time() -> None:
+    processor: dict[str, Any] = {"train_processor_seconds": 2.0, "test_processor_seconds": 0.25}
+    records = [
+        record(seed=0),  # an old one: 10 and 0.5 seconds
+        record(seed=1, **processor),
+        record(seed=2, **processor | {"train_processor_seconds": None}),
+        record(seed=3, device="cuda:0", **processor),
+    ]
+    assert [only_row(table.accuracy([each]))["train_seconds"] for each in records] == [10.0, 2.0, 10.0, 10.0]
+    assert only_row(table.accuracy(records))["train_seconds"] == pytest.approx(32.0)
+    assert only_row(table.summary(records))["total_seconds"] == pytest.approx(32.0 + 0.5 + 0.25 + 0.25 + 0.5)
+    seconds = [store.seconds(each, "train") for each in records]
+    as_wall = [record(seed=each["seed"], train_seconds=taken) for each, taken in zip(records, seconds, strict=True)]
+    pd.testing.assert_frame_equal(table.accuracy(records), table.accuracy(as_wall))
+
+
+def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_ones_do(tmp_path: Path) -> None:
+    old, new = save(tmp_path / "old", record()), save(tmp_path / "new", record(train_processor_seconds=2.0))
+    for results in (old, new):
+        table.write(results)
+    assert "processor time" not in (old / "README.md").read_text()
+    page = (new / "README.md").read_text()
+    assert "Time is training and testing.\nIt is processor time on a CPU where it was recorded, else wall time." in page
+    assert "- training: processor time on a CPU where it was recorded, else wall time." in page
+
+
+@pytest.mark.parametrize("folder", [".", "fast", "bfloat16", "knobs"])
+def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path) -> None:
+    committed = Path(table.__file__).parents[1] / "results" / folder
+    shutil.copytree(committed / "records", tmp_path / "records")
+    table.write(tmp_path)
+    for path in sorted((committed / "tables").glob("*.csv")):
+        assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_one_seed_has_no_deviation() -> None:
@@ -622,10 +658,14 @@ def test_main_writes_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr().out
     assert "0.9650 ± 0.0071" in printed
     assert "MPCE" in printed
+    assert "processor time" not in printed
     assert "set archive.root" in printed
     assert (results / "README.md").is_file()
     assert table.main([str(results), "--markdown"]) == 0
     assert "| ItalyPowerDemand | fcn " in capsys.readouterr().out
+    save(results, record("ItalyPowerDemand", seed=2, train_processor_seconds=2.0))
+    assert table.main([str(results)]) == 0
+    assert "\ntraining: processor time on a CPU where it was recorded, else wall time." in capsys.readouterr().out
 
 
 def test_main_prints_another_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
