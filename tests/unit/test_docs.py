@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,3 +41,15 @@ def test_every_module_is_on_the_map() -> None:
     named = set(re.findall(r"tsfcn/(\w+\.py)", text))
     there = {path.name for path in (ROOT / "tsfcn").glob("*.py") if not path.name.startswith("__")}
     assert named == there | (named & {"__main__.py"})
+
+
+def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the committed records of the default engine; the bundled datasets suffice."""
+    shutil.copytree(ROOT / "results" / "fast", tmp_path / "fast")
+    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+    printed = subprocess.run(
+        [sys.executable, "-m", "tsfcn.run", f"results={tmp_path / 'fast'}"], check=True, capture_output=True, text=True
+    )
+    assert "3 done before, 0 to run" in printed.stderr
+    assert f"```\n{printed.stdout}```\n" in (ROOT / "README.md").read_text()
