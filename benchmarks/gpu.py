@@ -292,14 +292,14 @@ def streams(names: list[str], device: str) -> list[dict[str, Any]]:
 
             def work(one: engine.Training, runs: list[int] = runs, ready: Any = ready, done: Any = done) -> None:
                 with engine.side_stream(torch.device(device)):
-                    one.advance(2)
+                    one.run(2)
                     started = time.perf_counter()
-                    one.advance(2)
+                    one.run(2)
                     each = (time.perf_counter() - started) / 2
                     runs.append(max(1, min(one.epochs.n_staged, 400, round((0.3 if device != "cpu" else 0.03) / each))))
                     ready.wait()
                     ready.wait()
-                    one.advance(runs[0])
+                    one.run(runs[0])
                     done.wait()
 
             workers = [threading.Thread(target=work, args=(one,)) for one in made]

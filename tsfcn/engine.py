@@ -38,7 +38,7 @@ from tsfcn import kernels, models, native, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
 from tsfcn.errors import UserError
-from tsfcn.train import Curve, Diverged, Fit, Weights
+from tsfcn.train import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
 
@@ -476,7 +476,8 @@ class Training:
         )
         self.stack = Stack(shape, self.networks, own, self.device)
         self.schedule = first_schedule(settings, self.stack, len(x))
-        self.done = 0  # epochs
+        self.done = 0  # epochs that have ended
+        self.runs_at_once = 1  # of the sequence of epochs, between two reads of losses
         if begin is not None:
             self.load(begin)
         batch = settings.batch(len(x))
@@ -518,7 +519,25 @@ class Training:
             draw.masks.set_state(masks)
         self.done = int(state["epoch"])
 
-    def advance(self, n_runs: int) -> float:
+    @property
+    def n_epochs(self) -> int:
+        """Epochs in all."""
+        return self.settings.epochs
+
+    def advance(self) -> float:
+        """Train as many epochs as suit the device and return the mean loss of the last. Raises Diverged.
+
+        On a CPU one; on a GPU, which works meanwhile and is waited for in the end, what takes READ_SECONDS or so.
+        """
+        started, epochs = time.monotonic(), self.epochs
+        n_runs = min(self.runs_at_once, (self.n_epochs - self.done) // epochs.n_epochs)
+        loss = self.run(n_runs)
+        if self.device.type == "cuda":
+            share = READ_SECONDS / max(time.monotonic() - started, 1e-6)
+            self.runs_at_once = max(1, min(round(n_runs * share), 2 * n_runs, epochs.n_staged))
+        return loss
+
+    def run(self, n_runs: int) -> float:
         """Run the sequence of epochs n_runs times (at most epochs.n_staged) and return the mean loss of the last epoch.
 
         Raises Diverged when a loss is not finite.
@@ -530,24 +549,8 @@ class Training:
         for losses in self.schedule.losses[self.done : self.done + n_runs * self.epochs.n_epochs].tolist():
             self.done += 1
             for loss in losses:
-                if not math.isfinite(loss):
-                    raise Diverged(f"training loss is {loss} in epoch {self.done}: try a smaller protocol.lr")
+                train.check_finite(loss, self.done)
         return float(np.mean(losses))
-
-    def run(self, progress: train.Progress | None, ended: train.Ended | None) -> None:
-        """Train all epochs that are left."""
-        at_once = 1
-        while self.done < self.settings.epochs:
-            started = time.monotonic()
-            n_runs = min(at_once, (self.settings.epochs - self.done) // self.epochs.n_epochs)
-            loss = self.advance(n_runs)
-            if self.device.type == "cuda":
-                share = READ_SECONDS / max(time.monotonic() - started, 1e-6)
-                at_once = max(1, min(round(n_runs * share), 2 * n_runs, self.epochs.n_staged))
-            if progress is not None:
-                progress(self.done, self.settings.epochs, loss)
-            if ended is not None and self.done < self.settings.epochs:
-                ended(self.state)
 
     def fits(self) -> list[Fit]:
         """Return the fits, when all epochs have ended. Raises Diverged where predictions are not finite."""
@@ -640,7 +643,7 @@ def fit(
     """
     with side_stream(x.device):
         training = Training(model, config, settings, x, y, n_classes, trainings, precision, begin)
-        training.run(progress, ended)
+        train.train_epochs(training, progress, ended)
         return training.fits()
 
 

@@ -13,6 +13,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -170,6 +171,179 @@ def subnormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+class Training(Protocol):
+    """One or more networks in training, as the loop over epochs sees them."""
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs in all."""
+
+    @property
+    def done(self) -> int:
+        """Epochs that have ended."""
+
+    def advance(self) -> float:
+        """Train one or more further epochs and return the training loss of the last. Raises Diverged."""
+
+    def state(self) -> State:
+        """Return what the rest of the training follows from."""
+
+
+def train_epochs(training: Training, progress: Progress | None, ended: Ended | None) -> None:
+    """Train all epochs that are left: the one loop over epochs, whatever the engine."""
+    while training.done < training.n_epochs:
+        loss = training.advance()
+        if progress is not None:
+            progress(training.done, training.n_epochs, loss)
+        if ended is not None and training.done < training.n_epochs:
+            ended(training.state)
+
+
+def check_finite(loss: float, epoch: int) -> None:
+    """Raise Diverged unless the training loss of an epoch is finite."""
+    if not math.isfinite(loss):
+        raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
+
+
+class ReferenceTraining:
+    """One network in training by autograd, the definition of what a protocol means. Arguments as for `fit`."""
+
+    def __init__(
+        self,
+        model: str,
+        config: ModelConfig,
+        settings: Settings,
+        x: Tensor,
+        y: Tensor,
+        n_classes: int,
+        seed: int,
+        *,
+        lengths: Tensor | None = None,
+        cells: int = 0,
+        oracle: tuple[Tensor, Tensor, Tensor] | None = None,
+        begin: State | None = None,
+    ) -> None:
+        seeds = np.random.SeedSequence(seed).generate_state(4)
+        init, self.order, self.masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+        self.held: tuple[Tensor, Tensor, Tensor | None] | None = None
+        if settings.validation > 0:
+            fit_index, held_index = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
+            if len(held_index) == 0:
+                raise UserError(
+                    f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
+                    "(every class has one case only): use protocol.validation=0"
+                )
+            kept_in, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
+            held_lengths = None if lengths is None else lengths[left_out]
+            self.held = x[left_out.to(x.device)], y[left_out.to(x.device)].cpu(), held_lengths
+            x, y = x[kept_in.to(x.device)], y[kept_in.to(x.device)]
+            lengths = None if lengths is None else lengths[kept_in]
+        self.oracle = None if oracle is None else (oracle[0], oracle[1].cpu(), oracle[2])
+        self.settings, self.cells = settings, cells
+        self.x, self.y, self.lengths = x, y, lengths
+
+        self.network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
+        models.initialise(self.network, settings.initialiser, init)
+        models.seed_dropout(self.network, self.masks)
+        self.network.to(dtype=x.dtype, device=x.device)
+        weights = class_weights(y.cpu(), n_classes, settings.class_weights)
+        self.case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.plateau = Plateau.of(settings)
+        self.kept: dict[str, Weights] = {}
+        self.best_epoch: dict[str, int] = {}
+        self.least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
+        self.curve = Curve([], [])
+        if begin is not None:
+            self.load(begin)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs in all."""
+        return self.settings.epochs
+
+    @property
+    def done(self) -> int:
+        """Epochs that have ended."""
+        return len(self.curve.loss)
+
+    def state(self) -> State:
+        """Return what the rest of the training follows from."""
+        return {
+            "epoch": self.done,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "order": self.order.get_state(),
+            "masks": self.masks.get_state(),
+            "plateau": (self.plateau.lr, self.plateau.best, self.plateau.waited),
+            "kept": self.kept,
+            "best_epoch": self.best_epoch,
+            "least": self.least,
+            "curve": asdict(self.curve),
+        }
+
+    def load(self, state: State) -> None:
+        """Take up such a state."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.order.set_state(state["order"])
+        self.masks.set_state(state["masks"])
+        self.plateau.lr, self.plateau.best, self.plateau.waited = state["plateau"]
+        self.kept = {selection: on_device(weights, self.x.device) for selection, weights in state["kept"].items()}
+        self.best_epoch, self.least = dict(state["best_epoch"]), dict(state["least"])
+        self.curve = Curve(**state["curve"])
+
+    def keep(self, selection: str, score: float) -> None:
+        """Keep the weights as they are now where the score of this selection is its least so far."""
+        if score < self.least[selection]:
+            self.least[selection], self.best_epoch[selection] = score, self.done
+            self.kept[selection] = snapshot(self.network)
+
+    def train_epoch(self) -> float:
+        """Train one epoch and return its loss; a GPU is waited for once."""
+        x, y, lengths, batch = self.x, self.y, self.lengths, self.settings.batch(len(self.x))
+        loss_dtype = torch.float32 if x.device.type == "mps" else torch.float64  # MPS has no float64
+        total = torch.zeros((), dtype=loss_dtype, device=x.device)
+        self.network.train()
+        permutation = torch.randperm(len(x), generator=self.order)
+        uploaded = upload(permutation, x.device)  # the whole epoch's order in one copy
+        for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
+            logits = self.network(x[index], None if lengths is None else lengths[index_cpu])
+            losses = F.cross_entropy(logits, y[index], reduction="none")
+            if self.case_weights is not None:
+                losses = losses * self.case_weights[index]
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.mean().backward()
+            self.optimizer.step()
+            total += losses.detach().to(loss_dtype).sum()
+        return total.item() / len(x)
+
+    def advance(self) -> float:
+        """Train one epoch, keep the weights that are to be kept, set the next learning rate. Returns its loss."""
+        loss = self.train_epoch()
+        check_finite(loss, self.done + 1)
+        self.curve.loss.append(loss)
+        self.curve.lr.append(self.plateau.lr)
+        self.keep("least_train_loss", loss)
+        if self.held is not None:
+            x, y, lengths = self.held
+            self.keep("validation", cross_entropy(predict(self.network, x, lengths), y))
+        if self.oracle is not None:
+            x, y, lengths = self.oracle
+            self.keep("test_oracle", -accuracy(predict(self.network, x, lengths), y))
+        self.optimizer.param_groups[0]["lr"] = self.plateau.step(loss)
+        return loss
+
+    def fit(self) -> Fit:
+        """Return the fit, when all epochs have ended. Raises Diverged where predictions are not finite."""
+        kept = {**self.kept, "last": snapshot(self.network)}
+        best_epoch = {**self.best_epoch, "last": self.n_epochs}
+        if self.held is not None and "validation" not in kept:
+            raise Diverged(f"predictions are not finite after {self.n_epochs} epochs: try a smaller protocol.lr")
+        fit = Fit(self.network, kept, best_epoch, self.curve, self.cells, math.nan)
+        return finished(fit, self.x, self.y, self.lengths)
+
+
 @subnormals_flushed()
 def fit(
     model: str,
@@ -189,115 +363,35 @@ def fit(
 ) -> Fit:
     """Train one network from one seed and return the weights that each rule of selection keeps.
 
-    x: float (n_cases, n_channels, n_timepoints), its dtype and device are the training's; y: int64 (n_cases,), there.
-    lengths: int64 (n_cases,) on the CPU, the timepoints of each case that count (length=mask; see models.py); None:
-    all. cells: the LSTM's size, for networks that have one. oracle: x, y and lengths of the TEST
-    set, for select=test_oracle only. begin: a state that `ended` was given, after any
-    epoch but the last: training goes on from it, with the same bits.
-
     An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
     it drives the learning rate, and the weights after the epoch with the strictly least one are kept.
     Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own;
-    they are drawn on the CPU and are the same on every device. A GPU is waited for once an epoch, for its loss.
-    Raises Diverged when the loss, or what the kept weights predict, is not finite.
+    they are drawn on the CPU and are the same on every device.
+
+    Args:
+        model: A name of config.MODELS.
+        config: The model's settings.
+        settings: The protocol, resolved for this model.
+        x: float (n_cases, n_channels, n_timepoints); its dtype and device are the training's.
+        y: int64 (n_cases,), on the same device.
+        n_classes: The number of classes.
+        seed: All random numbers follow from it.
+        lengths: int64 (n_cases,) on the CPU, the timepoints of each case that count (length=mask); None: all.
+        cells: The LSTM's size, for networks that have one.
+        oracle: x, y and lengths of the TEST set, for select=test_oracle only.
+        progress: Called after every epoch with the epochs done, those in all and the loss.
+        begin: A state that `ended` was given, after any epoch but the last: training goes on with the same bits.
+        ended: Called after every epoch but the last with a function that returns the state.
+
+    Raises:
+        Diverged: The loss, or what the kept weights predict, is not finite.
     """
-    seeds = np.random.SeedSequence(seed).generate_state(4)
-    init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-    held: tuple[Tensor, Tensor, Tensor | None] | None = None
-    if settings.validation > 0:
-        fit_index, held_index = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
-        if len(held_index) == 0:
-            raise UserError(
-                f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
-                "(every class has one case only): use protocol.validation=0"
-            )
-        kept_in, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
-        held_lengths = None if lengths is None else lengths[left_out]
-        held = x[left_out.to(x.device)], y[left_out.to(x.device)].cpu(), held_lengths
-        x, y = x[kept_in.to(x.device)], y[kept_in.to(x.device)]
-        lengths = None if lengths is None else lengths[kept_in]
-    if oracle is not None:
-        oracle = oracle[0], oracle[1].cpu(), oracle[2]
-
-    network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
-    models.initialise(network, settings.initialiser, init)
-    models.seed_dropout(network, masks)
-    network.to(dtype=x.dtype, device=x.device)
-    weights = class_weights(y.cpu(), n_classes, settings.class_weights)
-    case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
-    optimizer = make_optimizer(network, settings)
-    plateau = Plateau.of(settings)
-    batch = settings.batch(len(x))
-    loss_dtype = torch.float32 if x.device.type == "mps" else torch.float64  # MPS has no float64
-    kept: dict[str, Weights] = {}
-    best_epoch: dict[str, int] = {}
-    least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
-    curve = Curve([], [])
-
-    first = 1
-    if begin is not None:
-        network.load_state_dict(begin["network"])
-        optimizer.load_state_dict(begin["optimizer"])
-        order.set_state(begin["order"])
-        masks.set_state(begin["masks"])
-        plateau.lr, plateau.best, plateau.waited = begin["plateau"]
-        kept = {selection: on_device(weights, x.device) for selection, weights in begin["kept"].items()}
-        best_epoch, least = dict(begin["best_epoch"]), dict(begin["least"])
-        curve, first = Curve(**begin["curve"]), len(begin["curve"]["loss"]) + 1
-
-    def state() -> State:
-        return {
-            "epoch": len(curve.loss),
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "order": order.get_state(),
-            "masks": masks.get_state(),
-            "plateau": (plateau.lr, plateau.best, plateau.waited),
-            "kept": kept,
-            "best_epoch": best_epoch,
-            "least": least,
-            "curve": asdict(curve),
-        }
-
-    def keep(selection: str, score: float, epoch: int) -> None:
-        if score < least[selection]:
-            least[selection], kept[selection], best_epoch[selection] = score, snapshot(network), epoch
-
-    for epoch in range(first, settings.epochs + 1):
-        network.train()
-        total = torch.zeros((), dtype=loss_dtype, device=x.device)
-        permutation = torch.randperm(len(x), generator=order)
-        uploaded = upload(permutation, x.device)  # the whole epoch's order in one copy
-        for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
-            logits = network(x[index], None if lengths is None else lengths[index_cpu])
-            losses = F.cross_entropy(logits, y[index], reduction="none")
-            if case_weights is not None:
-                losses = losses * case_weights[index]
-            optimizer.zero_grad(set_to_none=True)
-            losses.mean().backward()
-            optimizer.step()
-            total += losses.detach().to(loss_dtype).sum()
-        loss = total.item() / len(x)
-        if not math.isfinite(loss):
-            raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
-        curve.loss.append(loss)
-        curve.lr.append(plateau.lr)
-        keep("least_train_loss", loss, epoch)
-        if held is not None:
-            keep("validation", cross_entropy(predict(network, held[0], held[2]), held[1]), epoch)
-        if oracle is not None:
-            keep("test_oracle", -accuracy(predict(network, oracle[0], oracle[2]), oracle[1]), epoch)
-        optimizer.param_groups[0]["lr"] = plateau.step(loss)
-        if progress is not None:
-            progress(epoch, settings.epochs, loss)
-        if ended is not None and epoch < settings.epochs:
-            ended(state)
-
-    kept["last"], best_epoch["last"] = snapshot(network), settings.epochs
-    if held is not None and "validation" not in kept:
-        raise Diverged(f"predictions are not finite after {settings.epochs} epochs: try a smaller protocol.lr")
-    return finished(Fit(network, kept, best_epoch, curve, cells, math.nan), x, y, lengths)
+    training = ReferenceTraining(
+        *(model, config, settings, x, y, n_classes, seed), lengths=lengths, cells=cells, oracle=oracle, begin=begin
+    )
+    train_epochs(training, progress, ended)
+    return training.fit()
 
 
 def finished(done: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:

@@ -208,14 +208,14 @@ def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.M
     shape, cells = MODELS["lstm_fcn"]
     what = ("lstm_fcn", shape, settings("lstm_fcn", epochs=6), *data(torch.float32), CLASSES, [(3, cells)])
     one_by_one = engine.Training(*what)
-    one_by_one.run(None, None)
+    train.train_epochs(one_by_one, None, None)
     at_once = engine.Training(*what)
     epochs = at_once.epochs
     at_once.epochs = engine.Epochs(
         *(at_once.stack, shape, next(iter(epochs.steps.values())).cases, epochs.batch, torch.float32, epochs.backend),
         *(kernels.Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
     )
-    at_once.run(None, None)
+    train.train_epochs(at_once, None, None)
     (one,), (other,) = one_by_one.fits(), at_once.fits()
     assert asdict(one.curve) == asdict(other.curve) and one.train_cross_entropy == other.train_cross_entropy
 

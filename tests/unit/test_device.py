@@ -216,7 +216,7 @@ def test_an_epoch_on_a_device_meets_no_tensor_of_the_cpu_and_reads_nothing_but_i
         check=False,
     )
     assert done.returncode == 0, done.stderr[:3000]
-    assert done.stdout.splitlines() == ["loss = total.item() / len(x)", "cpu torch.float64"]
+    assert done.stdout.splitlines() == ["return total.item() / len(x)", "cpu torch.float64"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
