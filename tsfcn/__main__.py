@@ -1,7 +1,8 @@
-"""`tsfcn VERB ...` is `python -m tsfcn.VERB ...`.
+"""`tsfcn VERB ...`, `python -m tsfcn VERB ...`.
 
-A verb is a module of this package (`-` for `_`) whose `main(argv)` takes the words after the verb and returns the exit
-code. Nothing is imported before the verb is known, so that help comes at once.
+A verb is a module of tsfcn.cli (`-` for `_`), or a door of the same name, whose `main(argv)` takes the words
+after the verb and returns the exit code. Nothing is imported before the verb is known, so that help comes at
+once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ VERBS = {
     "published": "show the published figures and where they come from",
 }
 
+DOORS = ("run", "reproduce", "knobs", "table", "compare")  # they open as python -m tsfcn.VERB too
+
+
+def module(verb: str) -> str:
+    """Return the module behind a verb."""
+    name = verb.replace("-", "_")
+    return f"tsfcn.{name}" if verb in DOORS else f"tsfcn.cli.{name}"
+
 
 def usage() -> str:
     """Return the help text, one line a verb."""
@@ -33,7 +42,7 @@ def usage() -> str:
         "       tsfcn VERB --help\n"
         "       tsfcn --version\n\n"
         f"verbs:\n{verbs}\n\n"
-        "tsfcn VERB is the same as python -m tsfcn.VERB, with _ for -"
+        "tsfcn VERB is the same as python -m tsfcn VERB"
     )
 
 
@@ -66,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     import importlib
 
     try:
-        code: int = importlib.import_module(f"tsfcn.{verb.replace('-', '_')}").main(rest)
+        code: int = importlib.import_module(module(verb)).main(rest)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130

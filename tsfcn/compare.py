@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, render, stats, store
+from tsfcn import render, stats, store
 from tsfcn.catalogue import CATALOGUE, select
-from tsfcn.columns import Cell, Column, Place
+from tsfcn.columns import Cell, Column, Place, read
 from tsfcn.errors import UserError
 
 LEVEL = 0.95  # of the intervals
@@ -586,7 +586,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
         if not 0 < options.alpha < 1:
             raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-        found = columns.read(options.columns, split=options.split)
+        found = read(options.columns, split=options.split)
         only = None
         if options.dataset or options.exclude:
             own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())

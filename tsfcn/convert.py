@@ -16,11 +16,9 @@ two no resamples.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -252,26 +250,3 @@ def convert(source: str, out: Path, form: str) -> str:
     except OSError as error:
         raise UserError(f"'{out}' is not writable ({error.strerror}): check its permissions and the disk") from error
     return f"{kind} written to {out}{said}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Convert and say what was written. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="tsfcn convert",
-        description="Write results in another form: wide or long from whatever `tsfcn compare` reads, the others from "
-        "a results folder.",
-    )
-    parser.add_argument("source", metavar="IN", help="results folder, CSV, folder of tsml-eval, published:SOURCE")
-    parser.add_argument("out", metavar="OUT", help="file, or a folder for aeon and tsml")
-    parser.add_argument("--to", choices=FORMS, required=True, help="the form to write")
-    options = parser.parse_args(argv)
-    try:
-        print(convert(options.source, Path(options.out), options.to))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -34,10 +34,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import kernels, models, native, train
+from tsfcn import models, native, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
 from tsfcn.errors import UserError
+from tsfcn.kernels import DTYPES, Block, Head, Native, Rule, Schedule, Torch
 from tsfcn.train import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
@@ -185,7 +186,7 @@ class Step:
         cases: Cases,
         n_cases: int,
         dtype: torch.dtype,
-        backend: kernels.Torch,
+        backend: Torch,
         total: Tensor,
     ) -> None:
         shape, n, own = stack.shape, stack.n, stack.weights.dtype
@@ -197,12 +198,12 @@ class Step:
         padded = room(n, n_cases, shape.n_timepoints + shape.kernels[0] - 1, shape.filters[0])
         self.series = padded  # of a batch
         self.index = torch.zeros(n, n_cases, dtype=torch.int64, device=stack.weights.device)
-        blocks: list[kernels.Block] = []
+        blocks: list[Block] = []
         for b, kernel in enumerate(shape.kernels):
             n_in, n_out, of = shape.filters[b], shape.filters[b + 1], own if b == 0 else dtype
             rows = shape.n_timepoints + kernel - 1
             blocks.append(
-                kernels.Block(
+                Block(
                     length=shape.n_timepoints,
                     kernel=kernel,
                     left=models.same_padding(kernel)[0],
@@ -236,7 +237,7 @@ class Step:
             self.features, self.of_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
         part, gradient = stack.part, stack.gradient
         self.score = backend.score(
-            kernels.Head(
+            Head(
                 features=self.features,
                 of_features=self.of_features,
                 weights=part["head"],
@@ -345,9 +346,9 @@ class Epochs:
         cases: Cases,
         batch: int,
         dtype: torch.dtype,
-        backend: kernels.Torch,
-        rule: kernels.Rule,
-        schedule: kernels.Schedule,
+        backend: Torch,
+        rule: Rule,
+        schedule: Schedule,
         n_epochs: int,
     ) -> None:
         n_cases, device, own = len(cases.x), stack.weights.device, stack.weights.dtype
@@ -489,9 +490,9 @@ class Training:
             y=y.long().contiguous(),
             weights=None if weights is None else weights.to(own)[y],
         )
-        backend, dtype = best_backend(self.stack.weights, precision, shape), kernels.DTYPES[precision]
+        backend, dtype = best_backend(self.stack.weights, precision, shape), DTYPES[precision]
         backend.refresh()
-        rule = kernels.Rule(self.schedule.lr, self.stack.steps, settings.betas, settings.eps)
+        rule = Rule(self.schedule.lr, self.stack.steps, settings.betas, settings.eps)
         at_once = 1
         if self.device.type == "cuda":
             at_once = epochs_at_once(settings.epochs - self.done, self.steps_per_epoch)
@@ -571,25 +572,25 @@ class Training:
         return found
 
 
-def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> kernels.Torch:
+def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> Torch:
     """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
 
     weights: of the stack, (n, count); shape: of its networks. Raises UserError where none has this precision.
     """
     if weights.device.type == "cpu":
         library = native.library()
-        return kernels.Torch() if library is None else kernels.Native(library)
+        return Torch() if library is None else Native(library)
     if weights.device.type == "cuda" and shape is not None:
         from tsfcn import cuda
 
         if cuda.serves(shape, precision):
-            return cuda.Cuda(weights, kernels.DTYPES[precision])
+            return cuda.Cuda(weights, DTYPES[precision])
         if precision == "tf32":
             raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
-    return kernels.Torch()
+    return Torch()
 
 
-def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> kernels.Schedule:
+def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> Schedule:
     """Return the schedule of a stack before its first epoch."""
     n, device = stack.n, stack.weights.device
 
@@ -599,7 +600,7 @@ def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> kernels.Sc
     def counts(*sizes: int) -> Tensor:
         return torch.zeros(sizes or (n,), dtype=torch.int64, device=device)
 
-    return kernels.Schedule(
+    return Schedule(
         n_cases=n_cases,
         factor=settings.plateau_factor,
         patience=settings.plateau_patience,

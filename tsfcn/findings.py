@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, compare, published, table, verdict
-from tsfcn.columns import Column, Place
+from tsfcn import compare, published, table, verdict
+from tsfcn.columns import PUBLISHED, Column, Place, read
 from tsfcn.errors import UserError
 from tsfcn.render import TEST_SELECTED
 
@@ -109,7 +109,7 @@ def beside(rows: Iterable[Row]) -> list[Column]:
         (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
         for (model, _), sources in found.items()
     }
-    return columns.read(f"{columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
+    return read(f"{PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
 
 def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:

@@ -11,11 +11,8 @@ None of them loads torch. `compact` and `gc` refuse to work under a running run.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -328,59 +325,3 @@ def groups_of(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_bytes())["groups"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The command
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the verbs and return the exit code: 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="tsfcn results", description="Look after a results folder.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    about = {"nargs": "?", "default": "results", "metavar": "RESULTS", "help": "folder (default: results)"}
-    verb = verbs.add_parser("status", help="what is done, failed, running and left")
-    verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb.add_argument("--jobs", action="store_true", help="also a line a job, with its key")
-    verb = verbs.add_parser("why", help="a job's history, and where its key differs from the nearest finished job's")
-    verb.add_argument("key", metavar="KEY", help="a job's key, or its first digits: see status --jobs")
-    verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb = verbs.add_parser("compact", help="all records in one file, without what no longer counts")
-    verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb = verbs.add_parser("merge", help="the records of one folder, with their files, into another")
-    verb.add_argument("source", metavar="FROM", help="folder that stays as it is")
-    verb.add_argument("results", metavar="INTO", help="folder that gets what it has not")
-    verb = verbs.add_parser("gc", help="remove what crashes left and no record needs")
-    verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    verb.add_argument("--unfinished", action="store_true", help="also what runs keep to go on: plans and checkpoints")
-    options = parser.parse_args(argv)
-    try:
-        if options.verb == "merge":
-            folder(options.source)
-            Path(options.results).mkdir(exist_ok=True)
-        results = folder(options.results)
-        if options.verb == "status":
-            text = status(results, options.jobs)
-        elif options.verb == "why":
-            text = why(results, options.key)
-        elif options.verb == "compact":
-            text = compact(results)
-        elif options.verb == "merge":
-            text = merge(Path(options.source), results)
-        else:
-            text = gc(results, options.dry_run, options.unfinished)
-        print(text, flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `tsfcn results status | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or options.results}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

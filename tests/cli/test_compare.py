@@ -35,7 +35,7 @@ def test_compare_is_quick_and_without_torch(tmp_path: Path) -> None:
 def test_verbs(tmp_path: Path) -> None:
     done = python("-m", "tsfcn", "published", "list", cwd=tmp_path)
     assert done.returncode == 0 and "fawaz2019_ucr128" in done.stdout
-    done = python("-m", "tsfcn.published", "show", "fawaz", cwd=tmp_path)
+    done = python("-m", "tsfcn", "published", "show", "fawaz", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("error: published source 'fawaz' is short for 3")
     done = python("-m", "tsfcn", "convert", "published:rocket2020", "rocket.csv", "--to", "wide", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from tests.server import ITALY, TAG, Request, Server, encrypted, italy, real, serving, zipped
 from tsfcn import archive
-from tsfcn.data import main
+from tsfcn.cli.data import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = b"some one"

@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def popen(verb: str, *words: str | Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", f"tsfcn.{verb}", *map(str, words)],
+            [sys.executable, "-m", "tsfcn", verb, *map(str, words)],
             cwd=tmp_path,
             env=environment,
             stdout=subprocess.PIPE,

@@ -13,8 +13,9 @@ from sklearn.metrics import precision_score
 
 from tests.records import PASSPORT, record, save
 from tsfcn import columns, store
+from tsfcn.cli.convert import main
 from tsfcn.columns import Place
-from tsfcn.convert import FORMS, main
+from tsfcn.convert import FORMS
 
 ROOT = Path(__file__).parents[2]
 

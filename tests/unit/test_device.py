@@ -78,7 +78,10 @@ def test_device_is_not_in_the_key_nor_in_the_command_that_made_a_table() -> None
 
 
 def test_the_cpu_needs_no_torch_and_nothing_is_said_of_it() -> None:
-    code = "import sys; from tsfcn import device, run; device.resolve('cpu'); print('torch' in sys.modules)"
+    code = (
+        "import sys; from tsfcn import run; from tsfcn import device; "
+        "device.resolve('cpu'); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert device.announcement("cpu", "cpu") == "" and device.description("cpu") == {} and device.gpu("cpu") == ""
@@ -162,7 +165,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from tsfcn import models, train
+from tsfcn import models
+from tsfcn import train
 from tsfcn.compose import compose
 from tsfcn.config import settings
 

@@ -36,13 +36,6 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path, monkeypatch: pyte
     assert documented == {field for record in [*records, newest] for field in record} | on_a_gpu
 
 
-def test_every_module_is_on_the_map() -> None:
-    text = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"tsfcn/(\w+\.py)", text))
-    there = {path.name for path in (ROOT / "tsfcn").glob("*.py") if not path.name.startswith("__")}
-    assert named == there | (named & {"__main__.py"})
-
-
 def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the committed records of the default engine; the bundled datasets suffice."""
     shutil.copytree(ROOT / "results" / "fast", tmp_path / "fast")

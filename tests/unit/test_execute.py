@@ -342,7 +342,8 @@ def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
 TWICE = """
 import contextlib, json, signal, sys
 from pathlib import Path
-from tsfcn import execute, lease
+from tsfcn import execute
+from tsfcn import lease
 from tsfcn.plan import Job, Terms
 from tsfcn.run import answered
 
@@ -592,7 +593,8 @@ def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) ->
 PARENT = """
 import json, sys
 from pathlib import Path
-from tsfcn import execute, lease
+from tsfcn import execute
+from tsfcn import lease
 from tsfcn.plan import Job, Terms
 
 line = sys.stdin.readline()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.records import record, save
-from tsfcn import explain_gap, knobs, published, store, verdict
+from tsfcn import knobs, published, store, verdict
+from tsfcn.cli import explain_gap
 from tsfcn.compose import compose
 from tsfcn.run import BAD_INPUT, OK
 

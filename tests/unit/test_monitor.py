@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tsfcn import cost, lease
+from tsfcn import lease
+from tsfcn.cost import Model
 from tsfcn.execute import Event
 from tsfcn.monitor import LINE_SECONDS, Monitor, Screen, clock
 from tsfcn.plan import Job
@@ -75,7 +76,7 @@ class Terminal(io.StringIO):
 
 def seconds(job: Job) -> float:
     """Return the time of a job as it is estimated before there are records."""
-    return cost.Model().seconds(job)
+    return Model().seconds(job)
 
 
 def started_ago(monitor: Monitor, job: Job, age: float, epoch: int = 0) -> None:
@@ -217,7 +218,7 @@ def test_estimate_of_a_job_that_goes_on_from_a_checkpoint_counts_what_it_trains_
 
 def test_estimate_learns_what_the_machine_is_from_records() -> None:
     jobs = [job(seed) for seed in range(9)]
-    monitor = Monitor(jobs, 1, io.StringIO(), model=cost.Model(hardware="A"))
+    monitor = Monitor(jobs, 1, io.StringIO(), model=Model(hardware="A"))
     before = monitor.left()
     for one in jobs[:5]:
         monitor.learned -= 100

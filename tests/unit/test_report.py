@@ -16,8 +16,9 @@ import pytest
 
 from tests.records import record, save, some_records, whole_archive
 from tsfcn import columns, compare, store, table, verdict
+from tsfcn.cli.report import main
 from tsfcn.page import FIRST_LINE
-from tsfcn.report import SECTIONS, main, report
+from tsfcn.report import SECTIONS, report
 
 COMMITTED = Path(__file__).parents[2] / "results"
 VOID = {"meta", "br", "input", "link", "hr", "img"}
@@ -314,7 +315,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_command_writes_beside_the_records_and_disturbs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tsfcn import results as folder
+    from tsfcn.results import gc
 
     results = save(tmp_path / "r", record("Coffee"))
     assert main([str(results)]) == 0
@@ -323,7 +324,7 @@ def test_command_writes_beside_the_records_and_disturbs_nothing(
     before = path.read_bytes()
     table.write(results)
     assert "report.html" in (results / "README.md").read_text()
-    assert folder.gc(results, False) == f"{results}: removed nothing"
+    assert gc(results, False) == f"{results}: removed nothing"
     assert [c.name for c in columns.read([str(results)])] == ["fcn (fawaz2019)"]
     assert main([str(results)]) == 0, "its own page is replaced"
     assert path.read_bytes() == before

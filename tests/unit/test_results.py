@@ -12,7 +12,8 @@ import pytest
 
 from tests.records import record, save
 from tsfcn import lease, store
-from tsfcn.results import compact, gc, main, merge, status, why
+from tsfcn.cli.results import main
+from tsfcn.results import compact, gc, merge, status, why
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:

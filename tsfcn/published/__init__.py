@@ -13,16 +13,12 @@ single runs: the test cases that were right, and seconds of training. Models tha
 
 from __future__ import annotations
 
-import argparse
 import csv
-import os
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.errors import UserError
@@ -349,93 +345,3 @@ def _figures(source: str) -> tuple[Figure, ...]:
 @cache
 def _accuracies(source: str) -> dict[tuple[str, str], Figure]:
     return {(f.model, f.dataset): f for f in _figures(source) if f.metric == "accuracy"}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Showing
-
-
-def _columned(rows: Sequence[Sequence[str]], right: Iterable[int]) -> str:
-    """Lay out rows, the first of them the header, as aligned text; `right` are the columns of numbers."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = set(right)
-    return "\n".join(
-        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-        for row in (rows[0], ["-" * width for width in widths], *rows[1:])
-    )
-
-
-def _list() -> str:
-    rows = [["source", "datasets", "models", "runs", "split", "selection"]]
-    for name, source in _sources().items():
-        counts = sorted({model.n_runs for model in models(name).values()})
-        n_runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        rows.append([name, str(source.n_datasets), str(len(models(name))), n_runs, source.split, source.selected_by])
-    return _columned(rows, (1, 2, 3)) + "\n\ntsfcn published show SOURCE says where each comes from."
-
-
-def _show(source: str) -> str:
-    passport = _sources()[source]
-    parts = [
-        f"{source}: {passport.paper}",
-        f"from {passport.where}",
-        f"split: {passport.split}; selection: {passport.selected_by}",
-        *([passport.note] if passport.note else []),
-        "",
-    ]
-    accuracies: dict[str, list[Figure]] = defaultdict(list)
-    for figure in read(source):
-        if figure.metric == "accuracy":
-            accuracies[figure.model].append(figure)
-    rows = [["model", "datasets", "runs", "mean accuracy", ""]]
-    for name, model in models(source).items():
-        mean = fmean(figure.mean for figure in accuracies[name])
-        rows.append([name, str(len(accuracies[name])), str(model.n_runs), f"{mean:.4f}", model.note])
-    parts.append(_columned(rows, (1, 2, 3)))
-    noted: dict[str, list[str]] = defaultdict(list)
-    for figures in accuracies.values():
-        for figure in figures:
-            if figure.note:
-                noted[figure.note].append(f"{figure.model} on {figure.dataset}")
-    if noted:
-        parts += ["", "To be read with care:"]
-        parts += [f"- {note}: {', '.join(dict.fromkeys(where))}" for note, where in noted.items()]
-    return "\n".join(parts)
-
-
-def _show_model(source: str, name: str) -> str:
-    model = models(source)[name]
-    figures = [figure for figure in read(source) if figure.model == name and figure.metric == "accuracy"]
-    rows = [["dataset", "accuracy", "std", "split", ""]]
-    for f in figures:
-        split = f.split if measured_on(f.dataset, f.split) == f.split else f"{f.split} (same in ucr2018)"
-        rows.append([f.dataset, f"{f.mean:.4f}", "" if f.std is None else f"{f.std:.4f}", split, f.note])
-    n_runs = "1 run" if model.n_runs == 1 else f"mean of {model.n_runs} runs"
-    said = f"{source}/{name}: {n_runs}; selection: {model.selected_by}" + (f"; {model.note}" if model.note else "")
-    return f"{said}\n\n{_columned(rows, (1, 2))}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the list of sources, or one source, or one model's figures; 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="tsfcn published", description="Show the published figures that come with tsfcn, and where they are from."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show")
-    verbs.add_parser("list", help="every source: datasets, models, runs, split")
-    shown = verbs.add_parser("show", help="one source, or one model's figures")
-    shown.add_argument("what", metavar="SOURCE[/MODEL]")
-    options = parser.parse_args(argv)
-    try:
-        if options.verb == "list":
-            text = _list()
-        else:
-            source, model = _find(options.what)
-            text = _show(source) if model is None else _show_model(source, model)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `| head` has seen enough; nothing may be left for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

@@ -72,7 +72,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `tsfcn watch | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

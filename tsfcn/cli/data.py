@@ -395,7 +395,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped: what is in place stays, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     return code
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

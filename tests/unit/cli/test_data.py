@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests import formats
-from tsfcn import archive, data
+from tsfcn import archive
+from tsfcn.cli import data
 
 
 @pytest.fixture(autouse=True)

@@ -65,7 +65,3 @@ def main(argv: list[str] | None = None) -> int:
         return code
 
     return answered(go)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,41 @@
+"""`tsfcn report [RESULTS]`: one HTML page of a results folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tsfcn import store
+from tsfcn.errors import UserError
+from tsfcn.report import check, report
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report of a results folder and print its path. Returns 0, or 2 after one line for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="tsfcn report",
+        description="Write one HTML page from the records of a results folder: tables, tests and charts.",
+        epilog="A column is what `tsfcn compare` takes: a results folder, FOLDER:MODEL, a CSV, CSV:MODEL, a folder of "
+        "tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). Without one the published column beside "
+        "each of ours is taken.",
+    )
+    parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
+    parser.add_argument("columns", nargs="*", metavar="COLUMN", help="others to rank and to set side by side")
+    parser.add_argument("--out", metavar="FILE", help="where to write (default: RESULTS/report.html)")
+    options = parser.parse_args(argv)
+    results = Path(options.results)
+    out = results / "report.html" if options.out is None else Path(options.out)
+    try:
+        check(out)
+        written = report(results, options.columns)
+        try:
+            store.replace(out, lambda file: file.write(written.encode()))
+        except OSError as error:
+            raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(out)
+    return 0

@@ -1,0 +1,1 @@
+"""From a dataset's name to its arrays, and the papers' figures."""
