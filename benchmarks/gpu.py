@@ -44,10 +44,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
 from tsfcn import config, engine, kernels, models, store, train
-from tsfcn import device as devices
 from tsfcn.catalogue import CATALOGUE
+from tsfcn.common import device as devices
+from tsfcn.common.errors import UserError
 from tsfcn.compose import compose
-from tsfcn.errors import UserError
 
 PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 

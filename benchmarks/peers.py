@@ -32,8 +32,7 @@ from typing import Any
 import numpy as np
 
 import tsfcn
-from tsfcn.cost import processor
-from tsfcn.job import commit
+from tsfcn.common.machine import commit, processor
 
 HERE = Path(__file__).parent
 WARM = 2  # as in contestant.py

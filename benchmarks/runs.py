@@ -247,17 +247,18 @@ def memory(work: Path) -> str:
 def predict(work: Path, actual: Path, since: str) -> str:
     """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
     from tsfcn import cost
+    from tsfcn.common import machine
     from tsfcn.plan import Job
 
     short = work / "short"
     assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0
-    model, prior = cost.Model(lines(short), cost.processor(), "auto"), cost.Model(engine="auto")
+    model, prior = cost.Model(lines(short), machine.processor(), "auto"), cost.Model(engine="auto")
     engines = {record["engine"] for record in lines(short)}
     took, learned, guessed, off = 0.0, 0.0, 0.0, []
     names = {record["dataset"] for record in lines(short)}
     for record in store.read(actual):
         full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
-        if record["status"] != "ok" or not full or not record["hardware"].startswith(cost.processor()):
+        if record["status"] != "ok" or not full or not record["hardware"].startswith(machine.processor()):
             continue
         if record["finished"] < since or record["engine"] not in engines:
             continue

@@ -27,7 +27,8 @@ import numpy as np
 
 from tsfcn import catalogue, readers
 from tsfcn.arrays import Labels, case_lengths
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
+from tsfcn.common.files import cache_folder
 from tsfcn.readers import Float64
 
 READER = 3  # raise it when the same files would be read differently: it voids the cache
@@ -579,15 +580,6 @@ def _revision(name: str, content: str, drawn: dict[str, Any] | None) -> str:
 def _stamp(files: _Files, facts: catalogue.Facts | None) -> str:
     unequal = None if facts is None else facts.unequal
     return json.dumps([READER, files.source, unequal, files.stamp()])
-
-
-def cache_folder() -> Path:
-    """Return the folder of what can be made again, $TSFCN_CACHE or ~/.cache/tsfcn. Raises OSError without a home."""
-    folder = os.environ.get("TSFCN_CACHE")
-    try:
-        return Path(folder).expanduser() if folder else Path.home() / ".cache" / "tsfcn"
-    except RuntimeError as error:
-        raise OSError("no folder for the cache") from error
 
 
 def _cache_file(name: str, stamp: str) -> Path:

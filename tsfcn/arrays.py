@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 Floats = npt.NDArray[np.floating]
 Float32 = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 _HERE = Path(__file__).parent
 

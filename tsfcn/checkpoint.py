@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from tsfcn import store
-from tsfcn.errors import first_line
+from tsfcn.common import files
+from tsfcn.common.errors import first_line
 
 State = dict[str, Any]
 
@@ -107,7 +107,7 @@ class Checkpoint:
         about["processor_seconds"] = self.train_processor_seconds()
         whole = {**now, **about, "hardware": [*self.hardware, self.here]}
         try:
-            store.replace(self.path, lambda file: torch.save(whole, file))
+            files.replace(self.path, lambda file: torch.save(whole, file))
         except (OSError, RuntimeError) as error:  # torch tells a failed write as the latter
             print(f"{self.path}: no checkpoint was written: {first_line(error)}", file=sys.stderr)
         self.kept = time.monotonic()

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from tsfcn import published
 from tsfcn.catalogue import CATALOGUE, OLD_NAMES
-from tsfcn.errors import UserError, first_line
+from tsfcn.common.errors import UserError, first_line
 
 PUBLISHED = "published:"
 

@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import render, stats, store
+from tsfcn import render, stats
 from tsfcn.catalogue import CATALOGUE, select
 from tsfcn.columns import Cell, Column, Place, read
-from tsfcn.errors import UserError
+from tsfcn.common import files as store
+from tsfcn.common import text as plain_text
+from tsfcn.common.errors import UserError
 
 LEVEL = 0.95  # of the intervals
 NOISE_FLOOR = 0.5  # test cases: the least standard deviation of runs, since equal runs need not be equal networks
@@ -162,13 +164,13 @@ def _left_out(found: Sequence[Column], compared: set[str]) -> dict[str, tuple[st
     for dataset in sorted(set(splits) - compared, key=_catalogue_order):
         absent = [column.name for column, has in zip(found, splits[dataset], strict=True) if not has]
         if absent:
-            reason = f"not in {render.listed(absent, 3)}"
+            reason = f"not in {plain_text.listed(absent, 3)}"
         else:
             on: dict[str, list[str]] = {}
             for column, has in zip(found, splits[dataset], strict=True):
                 on.setdefault(" and ".join(sorted(has)), []).append(column.name)
             reason = (
-                f"on another split ({'; '.join(f'{split}: {render.listed(on[split], 3)}' for split in sorted(on))})"
+                f"on another split ({'; '.join(f'{split}: {plain_text.listed(on[split], 3)}' for split in sorted(on))})"
             )
         reasons.setdefault(reason, []).append(dataset)
     return {reason: tuple(datasets) for reason, datasets in reasons.items()}
@@ -237,7 +239,7 @@ def text(made: Comparison, *, markdown: bool = False) -> str:
 
 
 def _bulleted(lines: Iterable[str], *, markdown: bool) -> str:
-    return "\n".join(f"- {render.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
+    return "\n".join(f"- {plain_text.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
 
 
 def _data(made: Comparison, *, markdown: bool) -> str:
@@ -248,11 +250,11 @@ def _data(made: Comparison, *, markdown: bool) -> str:
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
     lines = [f"{_count(len(made.places))} in common ({where})."]
     for reason, datasets in made.left_out.items():
-        lines.append(f"Left out: {len(datasets)} {reason}: {render.listed(datasets)}.")
+        lines.append(f"Left out: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
     if made.across:
         lines.append(
             f"ACROSS SPLITS: {_count(len(made.across))} differ in their train and test cases and count all the same, "
-            f"which is no fair comparison: {render.listed(made.across)}."
+            f"which is no fair comparison: {plain_text.listed(made.across)}."
         )
     elif any("ucr2015" in reason for reason in made.left_out):
         lines.append(
@@ -264,7 +266,9 @@ def _data(made: Comparison, *, markdown: bool) -> str:
             note = row[made.columns.index(column)].note
             if note:
                 noted.setdefault(note, []).append(place.dataset)
-        lines += [f"To be read with care: {column.name} on {render.listed(d)} ({note})." for note, d in noted.items()]
+        lines += [
+            f"To be read with care: {column.name} on {plain_text.listed(d)} ({note})." for note, d in noted.items()
+        ]
         if "TEST-SELECTED" in column.marks:
             lines.append(f"TEST-SELECTED: {column.name} was selected on the test set: no estimate of accuracy.")
     return _bulleted(lines, markdown=markdown)
@@ -273,7 +277,7 @@ def _data(made: Comparison, *, markdown: bool) -> str:
 def _summary(made: Comparison, *, markdown: bool) -> str:
     order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
     missing = bool(np.isnan(made.mpce).any())
-    grid = render.grid(
+    grid = plain_text.grid(
         [
             ("column", "<", [made.columns[i].name for i in order]),
             ("mean accuracy", ">", [f"{made.scores[:, i].mean():.4f}" for i in order]),
@@ -354,7 +358,7 @@ def _pair_table(made: Comparison, *, markdown: bool) -> str:
     shown = [pair for pair in made.pairs if few or best in (pair.first, pair.second)]
     shown.sort(key=lambda pair: (pair.p_holm, pair.test.p))
     names = [column.name for column in made.columns]
-    grid = render.grid(
+    grid = plain_text.grid(
         [
             ("first", "<", [names[pair.first] for pair in shown]),
             ("second", "<", [names[pair.second] for pair in shown]),
@@ -412,7 +416,7 @@ def _farthest(made: Comparison, *, markdown: bool) -> str:
     if not rows:
         return ""
     two = len(made.columns) == 2
-    grid = render.grid(
+    grid = plain_text.grid(
         [
             ("differ most", "<", [row["dataset"] for row in rows]),
             ("best", "<", ["" if two else row["first"] for row in rows]),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from tsfcn import config
-from tsfcn.errors import UserError, first_line
+from tsfcn.common.errors import UserError, first_line
 
 GROUPS = ("model", "protocol", "executor", "experiment")
 TEXTS = ("results", "archive.root", "archive.mirror", "device")

@@ -6,14 +6,13 @@ besides their checks, and need the standard library alone.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Optional
 
-from tsfcn.errors import UserError
+from tsfcn.common.device import check_device
+from tsfcn.common.errors import UserError
 
 MODELS = ("fcn", "lstm_fcn", "alstm_fcn", "mlp", "resnet")
 
@@ -334,23 +333,6 @@ class EngineConfig:
             raise UserError(
                 f"engine.precision={self.precision} is not for the reference loop: leave out engine.name=reference"
             )
-
-
-DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the number of a GPU, from 0 on
-
-
-def check_device(value: str) -> None:
-    """Raise UserError unless `value` is of the form of a device; whether it is there is seen when a run starts."""
-    if re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", value):
-        return
-    word = re.sub(r"[:_ ]?\d*$", "", value.lower().strip())
-    number = re.search(r"\d{1,3}$", value)
-    known = {"gpu": "cuda", "nvidia": "cuda", "": "cuda" if number else ""}
-    near = known.get(word) or "".join(difflib.get_close_matches(word, ("cpu", "cuda", "mps", "auto"), 1))
-    if near == "cuda" and number:
-        near += f":{number[0]}"
-    hint = f"did you mean 'device={near}'? Use" if near else "use"
-    raise UserError(f"device={value} is not known: {hint} one of {', '.join(DEVICES)}")
 
 
 def unread(model: ModelConfig, settings: Settings) -> set[str]:

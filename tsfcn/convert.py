@@ -28,7 +28,8 @@ import numpy as np
 
 from tsfcn import columns, store, table
 from tsfcn.columns import Column, Place
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
+from tsfcn.common.files import replace
 
 Record = Mapping[str, Any]
 FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")
@@ -246,7 +247,7 @@ def convert(source: str, out: Path, form: str) -> str:
             path = out / name if name else out
             path.parent.mkdir(parents=True, exist_ok=True)
             data = text.encode()
-            store.replace(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
+            replace(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
     except OSError as error:
         raise UserError(f"'{out}' is not writable ({error.strerror}): check its permissions and the disk") from error
     return f"{kind} written to {out}{said}"

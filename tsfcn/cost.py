@@ -8,16 +8,11 @@ estimate of what is left; nothing that is trained depends on it.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import heapq
 import math
-import os
-import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +20,8 @@ import numpy as np
 from tsfcn import config as conf
 from tsfcn import native, store
 from tsfcn.catalogue import CATALOGUE
-from tsfcn.device import kind
-from tsfcn.errors import UserError
+from tsfcn.common.device import kind
+from tsfcn.common.errors import UserError
 from tsfcn.plan import Job
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
@@ -344,26 +339,6 @@ def memory(job: Job, size: Sizes | None = None) -> float:
         step += 2 * 4.0 * batch * n_steps * cells * 12
     weights = 4 * n_parameters * (4 + 3 * max(1, len(settings.cells)))  # values, gradients, two moments; the kept
     return BASE_BYTES + data + max(step, predicting) + weights + attention(job, size)
-
-
-@functools.cache
-def processor() -> str:
-    """Return the processor's name and its core count, with which the hardware of a record begins."""
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, StopIteration), open("/proc/cpuinfo") as file:
-        name = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def free_memory() -> float:
-    """Return the bytes of memory that are free for new work; infinite where the system does not tell."""
-    free = math.inf
-    with contextlib.suppress(OSError, StopIteration), open("/proc/meminfo") as file:
-        free = next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    with contextlib.suppress(OSError, ValueError):  # a container's limit; 'max' where there is none
-        group = Path("/sys/fs/cgroup")
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    return free
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -36,8 +36,8 @@ from torch import Tensor, nn
 
 from tsfcn import models, native, train
 from tsfcn.checkpoint import Checkpoint, State
+from tsfcn.common.errors import UserError
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
-from tsfcn.errors import UserError
 from tsfcn.kernels import DTYPES, Block, Head, Native, Rule, Schedule, Torch
 from tsfcn.train import Curve, Fit, Weights
 

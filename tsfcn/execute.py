@@ -28,8 +28,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from tsfcn import device, lease, store
-from tsfcn.errors import UserError
+from tsfcn import lease, store
+from tsfcn.common import device
+from tsfcn.common.errors import UserError
 from tsfcn.plan import Job, Terms
 
 KILLS = 20  # how often the worker of a job may be killed from outside; its own deaths count as failed attempts
@@ -61,15 +62,6 @@ class Event:
     record: store.Record = field(default_factory=dict)
     reason: str = ""
     elsewhere: bool = False
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use, within the quota of its container."""
-    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # 'max 100000' where there is no quota
-        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
-        n = min(n, max(1, quota // period))
-    return n
 
 
 class Queue:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from tsfcn import archive, unpack
-from tsfcn.errors import UserError, first_line
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.unpack import Incoming, size
 
 REDIRECTS = 5

@@ -17,7 +17,7 @@ import numpy as np
 
 from tsfcn import compare, published, table, verdict
 from tsfcn.columns import PUBLISHED, Column, Place, read
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.render import TEST_SELECTED
 
 CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import importlib
@@ -10,7 +9,6 @@ import json
 import math
 import platform
 import re
-import subprocess
 import sys
 import time
 import traceback
@@ -25,12 +23,14 @@ from torch import Tensor
 
 import tsfcn
 from tsfcn import arrays, cost, models, native, store, train
-from tsfcn import device as devices
 from tsfcn import engine as fast
 from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
+from tsfcn.common import device as devices
+from tsfcn.common import machine
+from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config import FAST_PRECISIONS
-from tsfcn.errors import UserError, first_line
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
 CURVE_POINTS = 200
@@ -356,7 +356,7 @@ def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
 def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:
     """Raise TooLarge where the job would not fit into its share of the free memory."""
     needed = cost.memory(job, sizes)
-    free = min(cost.free_memory() / terms.n_sharing + resident_memory(), terms.memory)
+    free = min(machine.free_memory() / terms.n_sharing + resident_memory(), terms.memory)
     if needed > free:
         batch, what = job.resolved().batch(sizes.n_train), f"{job.architecture} on {sizes.length} timepoints"
         if cost.attention(job, sizes) > needed / 2:
@@ -370,39 +370,10 @@ def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The environment that a record names
-
-
-def reset_peak_memory() -> None:
-    """Let the system count this process's peak memory from now on (Linux; elsewhere it counts from the start)."""
-    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-        file.write("5")
-
-
-def resident_memory() -> int:
-    """Return the resident memory of this process in bytes; 0 where the system does not tell."""
-    with contextlib.suppress(OSError, StopIteration), open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
-    return 0
-
-
-def peak_memory() -> int:
-    """Return the peak resident memory of this process in bytes."""
-    try:
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-
-
 @functools.cache
 def hardware(device: str = "cpu") -> str:
     """Return the processor's name, its core count and the vector instructions that torch uses; a GPU's name first."""
-    processor = f"{cost.processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    processor = f"{machine.processor()}, {torch.backends.cpu.get_cpu_capability()}"
     return processor if device == "cpu" else f"{devices.gpu(device)} + {processor}"
 
 
@@ -415,20 +386,3 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-
-
-@functools.cache
-def commit() -> str:
-    """Return the commit of this source tree, with '+changes' if the package was changed since; '' if installed."""
-    package = Path(tsfcn.__file__).parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(package), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # an installed copy may lie inside somebody else's checkout
-        changed = git("status", "--porcelain", "--", ".", "../conf")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""

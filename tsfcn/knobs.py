@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from tsfcn import config, plan, published, render, stats, store, verdict
-from tsfcn import device as devices
 from tsfcn.catalogue import CATALOGUE
+from tsfcn.common import device as devices
+from tsfcn.common import files
+from tsfcn.common import text as plain_text
+from tsfcn.common.errors import UserError
 from tsfcn.compose import command_line, compose, override
-from tsfcn.errors import UserError
 from tsfcn.run import OK, answered, dataset_names, execute_run, planned
 
 SEEDS = 3
@@ -245,7 +247,7 @@ def page(title: str, moved: Sequence[Moved], figure: published.Figure | None, ba
     def beside(m: Moved) -> str:
         return "" if m.published is None else f"{render.signed(m.published.difference)}, {m.published.word}"
 
-    grid = render.grid(
+    grid = plain_text.grid(
         [
             ("knob", "<", [m.variant.knob or "-" for m in [first, *order]]),
             ("changed to", "<", [m.variant.said for m in [first, *order]]),
@@ -264,7 +266,7 @@ def page(title: str, moved: Sequence[Moved], figure: published.Figure | None, ba
         "its p, adjusted by Holm over these knobs, is below 0.05; `does not matter`: its 90 % interval lies inside the "
         "margin. Rules and error rates: docs/verdict.md."
     )
-    body = "\n".join(f"- {render.escaped(line)}" for line in lines)
+    body = "\n".join(f"- {plain_text.escaped(line)}" for line in lines)
     return f"# {title}\n\n{body}\n\n{grid}\n\n{notes}\n\n```sh\n{command}\n```\n"
 
 
@@ -349,7 +351,7 @@ def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
             )
         made = page(title, judged(ours, changed, figure), figure, one, command)
         path = results / "pages" / f"{dataset}_{base[0].model}_{base[0].protocol}.md"
-        store.replace(path, lambda file: file.write(made.encode()))
+        files.replace(path, lambda file: file.write(made.encode()))
         return made
 
     return execute_run(run, unchanged, command, text, composed.values())[0]

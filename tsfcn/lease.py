@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tsfcn import store
+from tsfcn.common import files
 
 BEAT_SECONDS = 2.0
 EXPIRY_SECONDS = 90.0  # more than the minute for which NFS may show an old state
@@ -166,7 +166,7 @@ class Runner:
         """Show that this runner lives, and what it does."""
         self.n_beats += 1
         said = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
-        store.replace(self.path, lambda file: file.write(said), sync=False)
+        files.replace(self.path, lambda file: file.write(said), sync=False)
 
     def live(self) -> None:
         """Beat until the end."""

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tsfcn.common.device import upload
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
-from tsfcn.device import upload
 
 
 def same_padding(kernel: int) -> tuple[int, int]:

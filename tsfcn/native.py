@@ -24,9 +24,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tsfcn.archive import cache_folder
+from tsfcn.common.device import kind
+from tsfcn.common.files import cache_folder
 from tsfcn.config import fast_takes, fast_trains
-from tsfcn.device import kind
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")

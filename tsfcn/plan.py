@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tsfcn import config as conf
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.

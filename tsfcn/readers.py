@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
 

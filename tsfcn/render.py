@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn import published, store
+from tsfcn.common.text import duration, escaped, grid
 
 Record = Mapping[str, Any]
 
@@ -31,32 +31,6 @@ PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
 CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
 
 
-def escaped(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
-    return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
-
-
-def grid(columns: Iterable[tuple[str, str, Iterable[str]]], *, markdown: bool) -> str:
-    """Lay out (header, '<' or '>', cells) columns as aligned text, or as a Markdown table that is aligned as text too.
-
-    A column whose cells are all empty is left out.
-    """
-    kept = []
-    for header, side, cells in columns:
-        texts = [escaped(cell) if markdown else cell for cell in cells]
-        if any(texts):
-            width = max(3, *(len(text) for text in [header, *texts]))
-            kept.append((side, width, [f"{text:{side}{width}}" for text in [header, *texts]]))
-    if markdown:
-        rule = ["-" * width if side == "<" else "-" * (width - 1) + ":" for side, width, _ in kept]
-    else:
-        rule = ["-" * width for _, width, _ in kept]
-    header_line, *lines = zip(*(cells for _, _, cells in kept), strict=True)
-    if markdown:
-        return "\n".join("| " + " | ".join(line) + " |" for line in (header_line, rule, *lines))
-    return "\n".join("  ".join(line).rstrip() for line in (header_line, rule, *lines))
-
-
 def fraction(value: Any) -> str:
     """Return a fraction with four digits, nothing for a missing one."""
     return "" if pd.isna(value) else f"{value:.4f}"
@@ -65,11 +39,6 @@ def fraction(value: Any) -> str:
 def signed(value: Any) -> str:
     """Return a difference of fractions with its sign and four digits, nothing for a missing one."""
     return "" if pd.isna(value) else f"{round(value, 4) + 0.0:+.4f}"  # + 0.0: no '-0.0000'
-
-
-def listed(names: Sequence[str], n: int = 14) -> str:
-    """Return the first n names, and how many more there are."""
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 def _with_std(mean: Any, std: Any) -> str:
@@ -82,13 +51,6 @@ def _published(row: Mapping[Any, Any]) -> str:
 
 def _whole(value: Any) -> str:
     return "" if pd.isna(value) else str(int(value))
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as '12.3 s', '4.5 min' or '6.7 h'."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _splits(splits: Iterable[str]) -> list[str]:

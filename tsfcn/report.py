@@ -21,11 +21,12 @@ import numpy as np
 
 from tsfcn import columns, compare, figures, published, render, stats, store, table, verdict
 from tsfcn.columns import Column, Place
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
+from tsfcn.common.text import duration, listed
 from tsfcn.figures import escaped
 from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
-from tsfcn.render import CHANGED, MEANINGS, PROCESSOR_TIME, TEST_SELECTED, fraction, listed, p_value, signed
+from tsfcn.render import CHANGED, MEANINGS, PROCESSOR_TIME, TEST_SELECTED, fraction, p_value, signed
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
@@ -143,7 +144,7 @@ def _headline(given: Material) -> str:
         Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
         Cells(
             "time",
-            [render.duration(line["total_seconds"]) for line in lines],
+            [duration(line["total_seconds"]) for line in lines],
             True,
             values=[line["total_seconds"] for line in lines],
         ),
@@ -226,7 +227,7 @@ def _datasets(given: Material) -> str:
         Cells("held-out", [fraction(r["selected"]) for r in rows], True),
         Cells(
             "training",
-            [render.duration(r["train_seconds"]) for r in rows],
+            [duration(r["train_seconds"]) for r in rows],
             True,
             values=[r["train_seconds"] for r in rows],
         ),
@@ -499,7 +500,7 @@ def _time(given: Material) -> str:
         centre = None
         if common:
             centre = tuple(float(np.mean([found[d][i] for d in common])) for i in (0, 1))
-            said.append(f"{called(name)}: {render.duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
+            said.append(f"{called(name)}: {duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
         clouds.append(figures.Cloud(called(name), points, (centre[0], centre[1]) if centre else None))
     text = (
         f"Means over the {count(len(common), 'dataset')} that all have: {'; '.join(said)}."

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsfcn import config, published, store
+from tsfcn.common.errors import UserError
 from tsfcn.compose import command_line, compose, override
-from tsfcn.errors import UserError
 from tsfcn.run import OK, answered, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn import lease, store
-from tsfcn.errors import UserError
+from tsfcn.common import files
+from tsfcn.common.errors import UserError
 from tsfcn.monitor import clock, row, summary, title
 
 STATES = ("ok", "failed", "skipped", "running", "pending")
@@ -217,7 +218,7 @@ def compact(results: Path) -> str:
     with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
         name = Path(file.name)  # empty until the records are moved into place
     data = b"".join(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n" for record in records)
-    store.replace(name, lambda file: file.write(data))
+    files.replace(name, lambda file: file.write(data))
     for path in paths:
         path.unlink()
     return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one"
@@ -253,7 +254,7 @@ def merge(source: Path, results: Path) -> str:
             old, new = path(source, record["key"]), path(results, record["key"])
             if record["status"] == "ok" and old.is_file() and not new.is_file():
                 data = old.read_bytes()
-                store.replace(new, lambda file, data=data: file.write(data))  # type: ignore[misc]
+                files.replace(new, lambda file, data=data: file.write(data))  # type: ignore[misc]
                 n_files += 1
         writer.write(record)
         counts[record["status"]] += 1

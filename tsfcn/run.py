@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import tsfcn
 from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, native, plan, store, unpack
-from tsfcn import device as devices
+from tsfcn.common import device as devices
+from tsfcn.common import machine
+from tsfcn.common.errors import UserError
 from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
-from tsfcn.errors import UserError
 from tsfcn.monitor import Monitor, clock, title
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def execute_run(
 
     states = {job.key: state(job) for job in jobs}
     pending = [job for job in jobs if states[job.key] == "pending"]
-    model = cost.Model(records, devices.gpu(device) or cost.processor(), run.engine.name, device)
+    model = cost.Model(records, devices.gpu(device) or machine.processor(), run.engine.name, device)
     works = {job.key: cost.work(job) for job in pending}
     seconds = model.estimates(pending, works)
     pending.sort(key=lambda job: seconds[job.key], reverse=True)  # so that workers end together
@@ -271,7 +272,7 @@ def n_at_a_time(run: config.RunConfig, device: str) -> int:
     if run.executor.name == "inline":
         return 1
     if device == "cpu":
-        return run.executor.workers or execute.cores()
+        return run.executor.workers or machine.cores()
     return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
 
 
@@ -325,7 +326,7 @@ def events(queue: execute.Queue, run: config.RunConfig, device: str, monitor: Mo
     if run.executor.name == "inline":
         return execute.inline(queue, terms, monitor.see)
     if terms.memory == math.inf:
-        terms = replace(terms, memory=max(cost.free_memory() / n_workers, cost.LEAST_BYTES))
+        terms = replace(terms, memory=max(machine.free_memory() / n_workers, cost.LEAST_BYTES))
     return execute.local(queue, terms, n_workers)
 
 

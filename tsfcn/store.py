@@ -16,18 +16,18 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from tsfcn.device import kind
-from tsfcn.errors import UserError
+from tsfcn.common.device import kind
+from tsfcn.common.errors import UserError
+from tsfcn.common.files import replace, sync_folder
 from tsfcn.plan import Job, digest
 
 SCHEMA = 1
@@ -197,42 +197,6 @@ def place(record: Record) -> tuple[Any, ...]:
     """
     reversed_ = (record.get("passport") or {}).get("split") == "ucr2015"
     return (record.get("dataset"), reversed_, *(record.get(name) for name in ("model", "protocol", "resample", "seed")))
-
-
-def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it and move it into place; leaves nothing when it fails.
-
-    sync=False: after a power cut the file may be empty, after anything else it is whole.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except FileNotFoundError:  # somebody has just taken the folder away, as it was empty
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-        if sync:
-            sync_folder(path.parent)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names of the files in a folder, where the system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def predictions_path(results: Path, key: str) -> Path:

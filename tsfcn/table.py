@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from tsfcn import published, render, store, verdict
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
+from tsfcn.common.files import replace
 from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 
 Record = Mapping[str, Any]
@@ -510,7 +511,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    store.replace(path, lambda file: file.write(data))
+    replace(path, lambda file: file.write(data))
 
 
 def write(results: Path) -> None:

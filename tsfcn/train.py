@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from tsfcn import models
 from tsfcn.arrays import stratified_holdout
 from tsfcn.checkpoint import Checkpoint, State
+from tsfcn.common.device import upload
+from tsfcn.common.errors import UserError
 from tsfcn.config import ModelConfig, Settings
-from tsfcn.device import upload
-from tsfcn.errors import UserError
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tsfcn import archive, catalogue
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 # The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
 # 2015, which has none, last.

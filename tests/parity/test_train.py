@@ -18,8 +18,8 @@ from torch import Tensor
 
 from tsfcn import models, train
 from tsfcn.arrays import stratified_holdout
+from tsfcn.common.errors import UserError
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, Settings
-from tsfcn.errors import UserError
 
 Weights = dict[str, Tensor]
 

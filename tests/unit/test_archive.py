@@ -18,7 +18,7 @@ import pytest
 
 from tsfcn import archive, catalogue
 from tsfcn.arrays import Labels
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.readers import Float64
 
 NAN = float("nan")

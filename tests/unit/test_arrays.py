@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tsfcn import archive, arrays
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 NAN = np.nan
 

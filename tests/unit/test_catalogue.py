@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tsfcn.catalogue import CATALOGUE, OLD_NAMES, SETS, select
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 
 def test_sets_have_their_known_sizes() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import config, models, store, train
+from tsfcn import config, models, train
 from tsfcn.checkpoint import LAYOUT, Checkpoint, Stopped
+from tsfcn.common import files
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
 SETTINGS = config.Settings(
@@ -125,13 +126,13 @@ def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
     search("fcn", Checkpoint(path, ABOUT, 1e9))
     assert not path.exists()
     written = []
-    replace_file = store.replace
+    replace_file = files.replace
 
     def counted(*words: Any) -> None:
         written.append(words)
         replace_file(*words)
 
-    monkeypatch.setattr(store, "replace", counted)
+    monkeypatch.setattr(files, "replace", counted)
     search("lstm_fcn-cells", Checkpoint(path, ABOUT, 0.0))
     assert len(written) == 3 * (SETTINGS.epochs - 1)  # after every epoch but the last of each size
     again = Checkpoint(path, ABOUT, 0.0)

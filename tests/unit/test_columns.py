@@ -13,7 +13,7 @@ from tests.records import PASSPORT, record, save
 from tsfcn import columns, published, table
 from tsfcn.catalogue import CATALOGUE, OLD_NAMES
 from tsfcn.columns import Cell, Column, Place, dataset_name
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 
 def file(tmp_path: Path, text: str, name: str = "mine.csv") -> str:

@@ -14,8 +14,8 @@ import pytest
 from tests.records import PASSPORT, record, save
 from tsfcn import columns, stats
 from tsfcn.columns import Cell, Column, Place
+from tsfcn.common.errors import UserError
 from tsfcn.compare import Comparison, as_csv, as_json, as_latex, compare, farthest, main, noise, text
-from tsfcn.errors import UserError
 
 
 def made(*words: str, **options: Any) -> Comparison:

@@ -12,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tsfcn import config
+from tsfcn.common.errors import UserError
 from tsfcn.config import (
     MODELS,
     BlocksConfig,
@@ -28,7 +29,6 @@ from tsfcn.config import (
     changes,
     integers,
 )
-from tsfcn.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 PROTOCOLS = ("wang2017", "fawaz2019", "karim2019", "smoke")

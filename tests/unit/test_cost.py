@@ -13,9 +13,10 @@ import pytest
 
 from tests.protocols import COFFEE, make
 from tsfcn import config, cost, store, train
+from tsfcn.common import machine
+from tsfcn.common.errors import UserError
 from tsfcn.config import FCNConfig, LSTMFCNConfig
 from tsfcn.cost import Model, duration, fitting, makespan, memory, work
-from tsfcn.errors import UserError
 from tsfcn.plan import Job
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -316,5 +317,5 @@ def test_the_batches_of_evaluation_are_those_of_the_training_code() -> None:
 
 
 def test_free_memory_and_processor_are_told() -> None:
-    assert cost.free_memory() > 2**24
-    assert cost.processor().endswith(" cores")
+    assert machine.free_memory() > 2**24
+    assert machine.processor().endswith(" cores")

@@ -21,8 +21,8 @@ import torch
 
 from tests.protocols import TRAINING
 from tsfcn import archive, cost, execute, lease, store
+from tsfcn.common.errors import UserError
 from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig
-from tsfcn.errors import UserError
 from tsfcn.execute import Event, Queue
 from tsfcn.plan import Job, Terms, jobs
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
 from tsfcn import archive, fetch
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.unpack import size
 
 ROOT = Path(__file__).parents[2]

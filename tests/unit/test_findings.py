@@ -9,7 +9,7 @@ import pytest
 from tests.records import record
 from tsfcn import table
 from tsfcn.columns import Cell, Column, Place
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.findings import CURVE_POINTS, beside, choose, named_apart, needed, trained
 
 

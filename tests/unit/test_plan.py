@@ -11,8 +11,8 @@ import pytest
 
 from tests.protocols import COFFEE, PROTOCOL, make
 from tsfcn import config, plan
+from tsfcn.common.errors import UserError
 from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, TrainingConfig
-from tsfcn.errors import UserError
 from tsfcn.plan import Job, digest, jobs, label, plain
 
 # ---------------------------------------------------------------------------------------------------------------------

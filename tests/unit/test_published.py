@@ -11,7 +11,7 @@ import pytest
 from tsfcn import stats
 from tsfcn.catalogue import CATALOGUE, SETS
 from tsfcn.cli.published import main
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.published import Figure, beside, find, measured_on, models, read, runs, same_split, sources
 
 OURS = {"fcn", "resnet", "mlp", "lstm_fcn", "alstm_fcn"}

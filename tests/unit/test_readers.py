@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import formats
 from tsfcn import archive, readers
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.readers import Float64
 
 NAN = float("nan")

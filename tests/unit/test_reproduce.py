@@ -10,7 +10,7 @@ import pytest
 import tsfcn
 from tests.records import record
 from tsfcn import store, table
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.reproduce import main, overrides, shown, verdicts
 from tsfcn.run import BAD_INPUT, OK
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tsfcn import store
-from tsfcn.errors import UserError
+from tsfcn.common import files
+from tsfcn.common.errors import UserError
 from tsfcn.plan import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -305,9 +306,9 @@ def test_commands_are_remembered_once(tmp_path: Path) -> None:
 
 def test_a_checkpoint_goes_with_what_a_kill_left_of_it(tmp_path: Path) -> None:
     path = store.checkpoint_path(tmp_path, "a")
-    store.replace(path, lambda file: file.write(b"state"))
+    files.replace(path, lambda file: file.write(b"state"))
     (path.parent / f".{path.name}.abc").write_bytes(b"half")
-    store.replace(store.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
+    files.replace(store.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
     store.remove_checkpoint(tmp_path, "a")
     assert [left.name for left in path.parent.iterdir()] == ["b.pt"]
     store.remove_checkpoint(tmp_path, "b")
@@ -316,8 +317,8 @@ def test_a_checkpoint_goes_with_what_a_kill_left_of_it(tmp_path: Path) -> None:
 
 def test_replace_moves_the_whole_file_into_place(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
-    store.replace(path, lambda file: file.write(b"one"))
-    store.replace(path, lambda file: file.write(b"two"))
+    files.replace(path, lambda file: file.write(b"one"))
+    files.replace(path, lambda file: file.write(b"two"))
     assert path.read_bytes() == b"two" and list(path.parent.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644  # mkstemp's own would keep others from reading results
 
@@ -331,11 +332,11 @@ def test_replace_leaves_nothing_when_it_fails(error: type[BaseException], tmp_pa
         raise error
 
     with pytest.raises(error):
-        store.replace(path, half)
+        files.replace(path, half)
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"whole")
     with pytest.raises(error):
-        store.replace(path, half)
+        files.replace(path, half)
     assert path.read_bytes() == b"whole" and list(tmp_path.iterdir()) == [path]
 
 

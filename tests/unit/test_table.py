@@ -18,7 +18,7 @@ import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
 from tsfcn import published, store, table, verdict
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 
 def only_row(frame: pd.DataFrame) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.server import ITALY, encrypted, real, zipped
 from tsfcn import archive, unpack
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 PASSWORD = b"some one"
 

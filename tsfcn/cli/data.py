@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import archive, arrays, catalogue, fetch, picture, store, unpack
-from tsfcn.errors import UserError
+from tsfcn import archive, arrays, catalogue, fetch, picture, unpack
+from tsfcn.common.errors import UserError
+from tsfcn.common.files import replace
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -200,7 +201,7 @@ def show(options: argparse.Namespace) -> int:
     drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
     if options.svg:  # before anything is printed, which `| head` may end
         text = picture.svg(f"{dataset.name}: {drawn}", shown, int(passport["length"]))
-        store.replace(Path(options.svg), lambda file: file.write(text.encode()))
+        replace(Path(options.svg), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
     print(f"{dataset.name}{kind}: {archive.REVISIONS[passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tsfcn import knobs, store
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.run import OK, answered
 from tsfcn.verdict import DIFFERENT, OUTSIDE
 

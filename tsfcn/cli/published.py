@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.published import Figure, _find, _sources, measured_on, models, read
 
 

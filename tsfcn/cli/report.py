@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn import store
-from tsfcn.errors import UserError
+from tsfcn.common import files
+from tsfcn.common.errors import UserError
 from tsfcn.report import check, report
 
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check(out)
         written = report(results, options.columns)
         try:
-            store.replace(out, lambda file: file.write(written.encode()))
+            files.replace(out, lambda file: file.write(written.encode()))
         except OSError as error:
             raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
     except UserError as error:

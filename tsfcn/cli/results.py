@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.results import compact, folder, gc, merge, status, why
 
 

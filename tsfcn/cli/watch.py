@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn import lease, store
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 from tsfcn.monitor import Screen, finished
 
 LOOK_SECONDS = 1.0

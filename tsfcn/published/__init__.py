@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from tsfcn.catalogue import CATALOGUE
-from tsfcn.errors import UserError
+from tsfcn.common.errors import UserError
 
 _HERE = Path(__file__).parent
 _CATALOGUED = "ucr2018_1nn"  # its figures are the errors that the catalogue holds

@@ -13,6 +13,7 @@ torch is imported only where the device is not the CPU: importing it takes secon
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import importlib
 import os
@@ -22,11 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsfcn import config
-from tsfcn.errors import UserError, first_line
+from tsfcn.common.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, device
+
 
 CUBLAS_WORKSPACE = ":4096:8"  # fixed: with several streams cuBLAS otherwise gives other bits from run to run
 
@@ -42,7 +43,7 @@ def resolve(requested: str) -> str:
     requested: a value of the setting `device`. 'auto' is the first GPU if there is one, else the CPU. Raises UserError
     for a device that is not known or not available.
     """
-    config.check_device(requested)
+    check_device(requested)
     if requested == "cpu":
         return "cpu"
     if requested == "auto":
@@ -191,3 +192,20 @@ def upload(value: Tensor, target: device) -> Tensor:
     if target.type == "cuda":
         return value.pin_memory().to(target, non_blocking=True)
     return value.to(target)
+
+
+DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the number of a GPU, from 0 on
+
+
+def check_device(value: str) -> None:
+    """Raise UserError unless `value` is of the form of a device; whether it is there is seen when a run starts."""
+    if re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", value):
+        return
+    word = re.sub(r"[:_ ]?\d*$", "", value.lower().strip())
+    number = re.search(r"\d{1,3}$", value)
+    known = {"gpu": "cuda", "nvidia": "cuda", "": "cuda" if number else ""}
+    near = known.get(word) or "".join(difflib.get_close_matches(word, ("cpu", "cuda", "mps", "auto"), 1))
+    if near == "cuda" and number:
+        near += f":{number[0]}"
+    hint = f"did you mean 'device={near}'? Use" if near else "use"
+    raise UserError(f"device={value} is not known: {hint} one of {', '.join(DEVICES)}")

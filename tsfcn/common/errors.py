@@ -1,5 +1,7 @@
 """The one exception for mistakes that a user can mend, and how errors become one line."""
 
+from __future__ import annotations
+
 
 class UserError(ValueError):
     """A mistake of the user's or of the data's, told in one line.

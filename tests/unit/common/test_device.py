@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import archive, config, device, execute, job, lease, native, plan, store, train
+from tsfcn import archive, config, execute, job, lease, native, plan, store, train
 from tsfcn.checkpoint import Stopped
+from tsfcn.common import device
+from tsfcn.common.device import check_device
+from tsfcn.common.errors import UserError
 from tsfcn.compose import command_line, compose
-from tsfcn.errors import UserError
 from tsfcn.plan import Job
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
 
@@ -68,7 +70,7 @@ def test_the_forms_of_a_device_are_accepted(word: str) -> None:
 )
 def test_another_form_of_device_is_refused_with_the_forms(word: str, hint: str) -> None:
     with pytest.raises(UserError) as error:
-        config.check_device(word)
+        check_device(word)
     assert str(error.value) == f"device={word} is not known: {hint}cpu, cuda, cuda:N, mps, auto"
 
 
@@ -79,7 +81,7 @@ def test_device_is_not_in_the_key_nor_in_the_command_that_made_a_table() -> None
 
 def test_the_cpu_needs_no_torch_and_nothing_is_said_of_it() -> None:
     code = (
-        "import sys; from tsfcn import run; from tsfcn import device; "
+        "import sys; from tsfcn import run; from tsfcn.common import device; "
         "device.resolve('cpu'); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
