@@ -17,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 import tsfcn
-from tsfcn import config, engine, models, train
-from tsfcn.compose import compose
+from tsfcn import engine, models, train
+from tsfcn.config import protocol as config
+from tsfcn.config.compose import compose
+from tsfcn.config.models import FCNConfig
 
 STEPS, SEEDS, NUDGE = 20, 5, 1e-7
 DATASETS = ("GunPoint", "GunPoint:16", "CBF", "FaceFour", "Wine")
@@ -29,7 +31,7 @@ PAIRS = {
     "fast float32 : reference float32": ("fast float32", "float32"),
     "fast bfloat16 : reference float32": ("fast bfloat16", "float32"),
 }
-FCN = config.FCNConfig()
+FCN = FCNConfig()
 
 
 def apart(one: list[float], other: list[float]) -> float:

@@ -71,11 +71,13 @@ def tsfcn(model: str, engine: str, precision: str, n_seeds: int, data: Any, batc
 
     import torch
 
-    from tsfcn import config, train
     from tsfcn import engine as fast
-    from tsfcn.compose import compose
+    from tsfcn import train
+    from tsfcn.config import models
+    from tsfcn.config import protocol as config
+    from tsfcn.config.compose import compose
 
-    shape = config.FCNConfig() if model == "fcn" else config.LSTMFCNConfig()
+    shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()
     protocol = compose([f"protocol={'fawaz2019' if model == 'fcn' else 'karim2019'}"])[0].protocol
     settings = config.settings(protocol, model, shape)
     settings = replace(settings, epochs=pause.epochs, batch_size=batch, batch_divisor=0)

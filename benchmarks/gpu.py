@@ -43,11 +43,13 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
-from tsfcn import config, engine, kernels, models, store, train
+from tsfcn import engine, kernels, models, store, train
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
-from tsfcn.compose import compose
+from tsfcn.config.compose import compose
+from tsfcn.config.models import FCNConfig
+from tsfcn.config.protocol import Settings, settings
 
 PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 
@@ -58,13 +60,13 @@ SHAPES = (
 PROFILED = ("ItalyPowerDemand", "GunPoint", "ElectricDevices", "FordA", "HandOutlines")
 STREAMED = ("ItalyPowerDemand", "ElectricDevices", "FordA", "StarLightCurves")
 LIMITS = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2, "tf32": 1e-2}  # relative, of the loss of an epoch
-FCN = config.FCNConfig()
+FCN = FCNConfig()
 
 
-def settings_of(epochs: int, batch: int, model: str = "fcn") -> config.Settings:
+def settings_of(epochs: int, batch: int, model: str = "fcn") -> Settings:
     """Return fawaz2019's settings with so many epochs and batches of this size."""
     protocol = compose(["protocol=fawaz2019"])[0].protocol
-    made = config.settings(protocol, model, FCN)
+    made = settings(protocol, model, FCN)
     return replace(made, epochs=epochs, batch_size=batch, batch_divisor=0)
 
 
@@ -72,7 +74,7 @@ def shape(name: str) -> tuple[int, int, int]:
     """Return (batch, timepoints, classes) of a dataset under fawaz2019."""
     facts = CATALOGUE[name]
     protocol = compose(["protocol=fawaz2019"])[0].protocol
-    batch = config.settings(protocol, "fcn", FCN).batch(facts.n_train)
+    batch = settings(protocol, "fcn", FCN).batch(facts.n_train)
     return batch, int(facts.length or 100), facts.n_classes
 
 

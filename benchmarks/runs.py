@@ -168,7 +168,7 @@ def overhead(work: Path) -> str:
     from dataclasses import replace
 
     from tsfcn import archive, execute, lease, plan
-    from tsfcn.compose import compose
+    from tsfcn.config.compose import compose
 
     chosen, unchanged = compose(["dataset=GunPoint", "protocol=smoke", "seeds=500"])
     passport = {**archive.passport("GunPoint"), "content": "another"}

@@ -42,8 +42,10 @@ def main() -> int:
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 
-    from tsfcn import config, cuda, engine
-    from tsfcn.compose import compose
+    from tsfcn import cuda, engine
+    from tsfcn.config import models
+    from tsfcn.config import protocol as config
+    from tsfcn.config.compose import compose
 
     class Absent:
         """A driver of a GPU that is not there: it names the target."""
@@ -90,7 +92,7 @@ def main() -> int:
     engine.best_backend = lambda weights, *_: cuda.Cuda(weights, torch.bfloat16)
     for model, n_cases, length, n_classes, n in SHAPES:
         print(f"--- {model}, {n_cases} x {length}, {n_classes} classes, {n} stacked")
-        shape = config.FCNConfig() if model == "fcn" else config.LSTMFCNConfig()
+        shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()
         protocol = compose([f"protocol={'fawaz2019' if model == 'fcn' else 'karim2019'}"])[0].protocol
         settings = replace(config.settings(protocol, model, shape), epochs=1, batch_size=n_cases, batch_divisor=0)
         x, y = torch.zeros(n_cases, 1, length), torch.arange(n_cases) % n_classes

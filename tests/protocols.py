@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tsfcn import plan
-from tsfcn.config import ModelConfig, ProtocolConfig, TrainingConfig
+from tsfcn.config.models import ModelConfig
+from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.plan import Job, jobs
 
 COFFEE = {

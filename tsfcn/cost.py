@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import config as conf
 from tsfcn import native, store
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
+from tsfcn.config import models, protocol
 from tsfcn.plan import Job
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
@@ -72,13 +72,13 @@ def sizes(job: Job) -> Sizes:
 # Time
 
 
-def layers(model: conf.ModelConfig, n_channels: int) -> list[tuple[int, int, int]]:
+def layers(model: models.ModelConfig, n_channels: int) -> list[tuple[int, int, int]]:
     """Return (n_in, n_out, kernel) of every convolution of a network, in order; [] for an MLP."""
-    if isinstance(model, conf.MLPConfig):
+    if isinstance(model, models.MLPConfig):
         return []
     found, n_in = [], n_channels
     for width, kernel in zip(model.filters, model.kernels, strict=False):
-        if isinstance(model, conf.ResNetConfig):
+        if isinstance(model, models.ResNetConfig):
             found += [(n_in, width, model.kernels[0])] + [(width, width, k) for k in model.kernels[1:]]
             found += [(n_in, width, 1)] if n_in != width else []
         else:
@@ -90,7 +90,7 @@ def layers(model: conf.ModelConfig, n_channels: int) -> list[tuple[int, int, int
 def macs(job: Job, n_channels: int, length: int) -> float:
     """Return the multiplications of one case's forward pass, without the LSTM branch (small if shuffled)."""
     model = job.model_config()
-    if isinstance(model, conf.MLPConfig):
+    if isinstance(model, models.MLPConfig):
         units = [n_channels * length, *model.units]
         return float(sum(a * b for a, b in zip(units, model.units, strict=False)))
     return float(length * sum(a * b * kernel for a, b, kernel in layers(model, n_channels)))
@@ -112,10 +112,10 @@ def work(job: Job) -> np.ndarray:
     flop = 6.0 * macs(job, size.n_channels, size.length) * cases * n_fits
     values = float(size.length * sum(n_out for _, n_out, _ in convolutions))
     n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
-    if isinstance(model, conf.MLPConfig):
+    if isinstance(model, models.MLPConfig):
         values, n_parameters = float(sum(model.units)), macs(job, size.n_channels, size.length)
     lstm_steps, n_lstm = 0.0, 0.0
-    if isinstance(model, conf.LSTMFCNConfig):
+    if isinstance(model, models.LSTMFCNConfig):
         n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
         attention = job.architecture == "alstm_fcn"
         for cells in settings.cells:
@@ -141,7 +141,7 @@ Way = tuple[str, str]  # engine and precision
 class Model:
     """Estimates the time of jobs on one hardware from what its records took.
 
-    hardware: what the hardware of its records begins with. engine: of config.ENGINES, as the run has it. device:
+    hardware: what the hardware of its records begins with. engine: of schema.ENGINES, as the run has it. device:
     torch's name of where it trains; records of another kind of device teach nothing. Rates are
     learned from the general to the particular, for each way to train (engine and precision) by itself: the prior, the
     records of other hardware, those of this, those of the network; each level starts from the one before and
@@ -305,7 +305,7 @@ PREDICT_TIMEPOINTS = 2**13  # as train.predict batches them
 def attention(job: Job, size: Sizes) -> float:
     """Return the bytes that attention over every timepoint keeps for the backward pass; 0 for anything else."""
     model, settings = job.model_config(), job.resolved()
-    if job.architecture != "alstm_fcn" or not isinstance(model, conf.LSTMFCNConfig) or model.shuffle:
+    if job.architecture != "alstm_fcn" or not isinstance(model, models.LSTMFCNConfig) or model.shuffle:
         return 0.0
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     return 4.0 * min(settings.batch(n_fit), n_fit) * size.length**2 * (max(settings.cells) + 3)
@@ -324,15 +324,15 @@ def memory(job: Job, size: Sizes | None = None) -> float:
     width = sum(n_in + 2 * n_out for n_in, n_out, _ in convolutions) + max(
         (4 * n for _, n, _ in convolutions), default=0
     )
-    if conf.fast_trains(model, settings):
+    if protocol.fast_trains(model, settings):
         batch += n_fit % batch  # in the fast engine the last one has room of its own
     step = (8.0 if job.precision == "float64" else 4.0) * batch * size.length * width
     widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
     predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest
     n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
-    if isinstance(model, conf.MLPConfig):
+    if isinstance(model, models.MLPConfig):
         n_parameters = macs(job, size.n_channels, size.length)
-    if isinstance(model, conf.LSTMFCNConfig):
+    if isinstance(model, models.LSTMFCNConfig):
         n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
         cells = max(settings.cells)
         n_parameters += 4 * cells * (2 * features + cells)

@@ -3,7 +3,7 @@
     fit      several trainings of one architecture on the same cases, as one program
     search   all LSTM sizes of a protocol -> the fit with the least training cross-entropy
 
-It trains what config.fast_trains says, on series of one channel and more than one timepoint. What it does otherwise
+It trains what protocol.fast_trains says, on series of one channel and more than one timepoint. What it does otherwise
 than the reference loop, and what stays the same up to rounding:
 
 - Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last.
@@ -37,7 +37,8 @@ from torch import Tensor, nn
 from tsfcn import models, native, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.errors import UserError
-from tsfcn.config import FCNConfig, LSTMFCNConfig, ModelConfig, Settings
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, ModelConfig
+from tsfcn.config.protocol import Settings
 from tsfcn.kernels import DTYPES, Block, Head, Native, Rule, Schedule, Torch
 from tsfcn.train import Curve, Fit, Weights
 

@@ -30,7 +30,7 @@ from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
-from tsfcn.config import FAST_PRECISIONS
+from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
 CURVE_POINTS = 200

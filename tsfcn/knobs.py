@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import config, plan, published, render, stats, store, verdict
+from tsfcn import plan, published, render, stats, store, verdict
 from tsfcn.catalogue import CATALOGUE
 from tsfcn.common import device as devices
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
-from tsfcn.compose import command_line, compose, override
+from tsfcn.config import checks, models, protocol, schema
+from tsfcn.config.compose import command_line, compose, override
 from tsfcn.run import OK, answered, dataset_names, execute_run, planned
 
 SEEDS = 3
@@ -82,13 +83,13 @@ class Moved:
 # What is changed
 
 
-def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]:
+def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]:
     """Return the knobs of a run of one model on one dataset: what the papers dispute and this run does not have yet.
 
     n_train: the cases of its training set.
     """
     ((model, chosen),) = run.model.chosen().items()
-    now = config.settings(run.protocol, model, chosen)
+    now = protocol.settings(run.protocol, model, chosen)
     facts = CATALOGUE.get(dataset)
     made: list[Variant] = []
 
@@ -109,7 +110,7 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
         ("16 whatever the dataset", 16, 0),
         ("128 (Karim)", 128, 0),
     ):
-        resized = config.Settings(**{**vars(now), "batch_size": size, "batch_divisor": divisor})
+        resized = protocol.Settings(**{**vars(now), "batch_size": size, "batch_divisor": divisor})
         cases = min(resized.batch(n_train), n_train)
         if cases not in sizes:
             words = (f"protocol.batch_size={size}", f"protocol.batch_divisor={divisor}")
@@ -117,7 +118,7 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
             sizes.append(cases)
     initialisers = {"glorot_uniform": "Glorot uniform (Wang, Fawaz)", "he_uniform": "He uniform (Karim)"}
     for value, said in initialisers.items():
-        if value != now.initialiser and "initialiser" not in config.unread(chosen, now):
+        if value != now.initialiser and "initialiser" not in protocol.unread(chosen, now):
             add("initialiser", said, f"protocol.initialiser={value}")
     schedules = {
         "the learning rate stays": (now.plateau_factor, 0, now.plateau_min_lr),
@@ -135,7 +136,7 @@ def variants(run: config.RunConfig, dataset: str, n_train: int) -> list[Variant]
     if model in LSTM:
         if now.class_weights == "none":
             add("weights", "classes balanced (meant by Karim's code)", "protocol.class_weights=balanced")
-        assert isinstance(chosen, config.LSTMFCNConfig)
+        assert isinstance(chosen, models.LSTMFCNConfig)
         if chosen.shuffle:
             add("shuffle", "no dimension shuffle: a step a timepoint (most libraries)", f"model.{model}.shuffle=false")
         if chosen.gates == "hard_sigmoid":
@@ -281,7 +282,7 @@ def parsed(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     asked = [part.strip() for word in named for part in word.removeprefix("knobs=").strip("[]'\" ").split(",")]
     for knob in asked:
         if knob != "all":
-            config.one_of("knobs", knob, ("all", *KNOBS))
+            checks.one_of("knobs", knob, ("all", *KNOBS))
     keys = {word.partition("=")[0] for word in rest}
     if "dataset" not in keys:
         raise UserError("dataset= is not there: name one, as dataset=DiatomSizeReduction")

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn.common.device import upload
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 
 
 def same_padding(kernel: int) -> tuple[int, int]:
@@ -369,7 +369,7 @@ def fixed_length(config: ModelConfig) -> bool:
 def build(model: str, config: ModelConfig, n_channels: int, n_timepoints: int, n_classes: int, cells: int) -> nn.Module:
     """Return the network with its weights still to be initialised.
 
-    model: a name of config.MODELS; cells: the LSTM's size, without effect on networks that have none.
+    model: a name of models.MODELS; cells: the LSTM's size, without effect on networks that have none.
     """
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw initial weights, which initialise() replaces
         if isinstance(config, LSTMFCNConfig):

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tsfcn.common.device import kind
 from tsfcn.common.files import cache_folder
-from tsfcn.config import fast_takes, fast_trains
+from tsfcn.config.protocol import fast_takes, fast_trains
 from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -45,7 +45,7 @@ def compiler() -> str | None:
 def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compiled: bool, device: str = "cpu") -> str:
     """Return which engine trains a job: reference, fast, fast_torch (`fast` without its C part) or fast_cuda.
 
-    chosen: of config.ENGINES; n_channels, n_timepoints: of the series as trained; compiled: whether there is, or will
+    chosen: of schema.ENGINES; n_channels, n_timepoints: of the series as trained; compiled: whether there is, or will
     be, kernels.c compiled, which matters on the CPU alone; device: torch's name of it. Slower than the reference loop,
     fast_torch is for who asks for it by name or by bfloat16.
     """
@@ -60,7 +60,7 @@ def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compile
 
 
 def automatic_precision(chosen: str, device: str = "cpu") -> str:
-    """Return the precision that engine.precision=auto stands for. chosen: of config.ENGINES; device: torch's name."""
+    """Return the precision that engine.precision=auto stands for. chosen: of schema.ENGINES; device: torch's name."""
     if chosen == "reference":
         return "float32"
     if kind(device) == "cpu":

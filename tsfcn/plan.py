@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from tsfcn import config as conf
 from tsfcn.common.errors import UserError
+from tsfcn.config import protocol as conf
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.schema import FAST_PRECISIONS
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.
@@ -30,11 +32,11 @@ class Job:
 
     dataset: str
     passport: dict[str, Any]  # of the content that the plan saw; {} for a dataset that cannot be had
-    architecture: str  # a name of config.MODELS
+    architecture: str  # a name of models.MODELS
     model: str  # the name in tables: the architecture, and what the user changed
     model_settings: dict[str, Any]
     protocol: str  # the name in tables, likewise
-    settings: dict[str, Any]  # a config.Settings
+    settings: dict[str, Any]  # a protocol.Settings
     off_paper: bool  # the paper of the protocol did not run this
     seed: int
     resample: int
@@ -78,9 +80,9 @@ class Job:
         tuples = {name: tuple(value) for name, value in self.settings.items() if isinstance(value, (list, tuple))}
         return conf.Settings(**{**self.settings, **tuples})
 
-    def model_config(self) -> conf.ModelConfig:
+    def model_config(self) -> ModelConfig:
         """Return the model's settings as the dataclass."""
-        config: conf.ModelConfig = CONFIGS[self.architecture](**self.model_settings)
+        config: ModelConfig = CONFIGS[self.architecture](**self.model_settings)
         return config
 
 
@@ -89,7 +91,7 @@ class Terms:
     """How jobs are to be run: nothing of it moves their numbers."""
 
     root: str | None = None  # the archive's folder
-    engine: str = "auto"  # one of config.ENGINES
+    engine: str = "auto"  # one of schema.ENGINES
     save_weights: bool = False
     n_sharing: int = 1  # jobs at a time share the memory that is free
     memory: float = math.inf  # bytes that the process may take
@@ -98,11 +100,11 @@ class Terms:
 
 
 CONFIGS: dict[str, Any] = {
-    "fcn": conf.FCNConfig,
-    "lstm_fcn": conf.LSTMFCNConfig,
-    "alstm_fcn": conf.LSTMFCNConfig,
-    "mlp": conf.MLPConfig,
-    "resnet": conf.ResNetConfig,
+    "fcn": FCNConfig,
+    "lstm_fcn": LSTMFCNConfig,
+    "alstm_fcn": LSTMFCNConfig,
+    "mlp": MLPConfig,
+    "resnet": ResNetConfig,
 }
 
 
@@ -130,7 +132,7 @@ def listed(value: dict[str, Any]) -> dict[str, Any]:
 
 def jobs(
     passports: Mapping[str, dict[str, Any]],
-    models: Mapping[str, conf.ModelConfig],
+    models: Mapping[str, ModelConfig],
     protocol: conf.ProtocolConfig,
     unchanged: conf.ProtocolConfig,
     seeds: Iterable[int],
@@ -149,7 +151,7 @@ def jobs(
     variants = {}
     for architecture, model in models.items():
         settings = conf.settings(protocol, architecture, model)
-        possible = precision not in conf.FAST_PRECISIONS or conf.fast_trains(model, settings)
+        possible = precision not in FAST_PRECISIONS or conf.fast_trains(model, settings)
         if not possible and not if_possible:
             raise UserError(
                 f"engine.precision={precision} is not for {architecture} with these settings: "
@@ -174,7 +176,7 @@ def _may_be_fast(passport: Mapping[str, Any]) -> bool:
 
 def variant(
     architecture: str,
-    model: conf.ModelConfig,
+    model: ModelConfig,
     protocol: conf.ProtocolConfig,
     unchanged: conf.ProtocolConfig,
     settings: conf.Settings,

@@ -15,9 +15,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsfcn import config, published, store
+from tsfcn import published, store
 from tsfcn.common.errors import UserError
-from tsfcn.compose import command_line, compose, override
+from tsfcn.config import models
+from tsfcn.config.compose import command_line, compose, override
 from tsfcn.run import OK, answered, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def overrides(words: list[str]) -> tuple[str, list[str]]:
     known = published.models(source)
     for model in said.get("model", "fcn").strip("'\"[] ").split(","):
         if model.strip() not in known:
-            ours = ", ".join(name for name in known if name in config.MODELS)
+            ours = ", ".join(name for name in known if name in models.MODELS)
             raise UserError(f"model '{model.strip()}' is not in {source}: use one of {ours}")
     added = [f"protocol={protocol}"] if "protocol" not in said else []
     added += [f"seeds={SEEDS}"] if "seeds" not in said else []

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import archive, catalogue, config, cost, execute, fetch, lease, native, plan, store, unpack
+from tsfcn import archive, catalogue, cost, execute, fetch, lease, native, plan, store, unpack
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
-from tsfcn.compose import command_line, compose, conf_folder, override, register_schema
+from tsfcn.config import checks, schema
+from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
+from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.monitor import Monitor, clock, title
 
 if TYPE_CHECKING:
@@ -48,17 +50,15 @@ Unusable = dict[
 # From a RunConfig to records
 
 
-def planned(
-    run: config.RunConfig, unchanged: config.ProtocolConfig, device: str = "cpu"
-) -> tuple[list[plan.Job], Unusable]:
+def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu") -> tuple[list[plan.Job], Unusable]:
     """Return the jobs of a run, and the datasets that cannot be had or are wrong (their jobs have no passport).
 
     device: torch's name of where it will train, which engine.precision=auto depends on.
     """
     unusable: Unusable = {}
     passports: dict[str, dict[str, Any]] = {}
-    seeds = config.integers("seeds", run.seeds, count=True)
-    resamples = config.integers("resample", run.resample, count=False)
+    seeds = checks.integers("seeds", run.seeds, count=True)
+    resamples = checks.integers("resample", run.resample, count=False)
     for name in dataset_names(run):
         try:
             passports[name] = dict(archive.passport(name, run.archive.root, run.archive.split))
@@ -72,7 +72,7 @@ def planned(
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
 
-def dataset_names(run: config.RunConfig) -> list[str]:
+def dataset_names(run: schema.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
     fetch.address("NAME", run.archive.mirror)
     return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
@@ -121,11 +121,11 @@ def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Recor
 
 
 def execute_run(
-    run: config.RunConfig,
-    unchanged: config.ProtocolConfig,
+    run: schema.RunConfig,
+    unchanged: ProtocolConfig,
     command: str,
     show: Callable[[list[store.Record]], str] | None = None,
-    more: Iterable[tuple[config.RunConfig, config.ProtocolConfig]] = (),
+    more: Iterable[tuple[schema.RunConfig, ProtocolConfig]] = (),
 ) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan.
 
@@ -248,7 +248,7 @@ def execute_run(
     return code, jobs
 
 
-def chosen_device(run: config.RunConfig) -> str:
+def chosen_device(run: schema.RunConfig) -> str:
     """Return torch's name of the device of a run, and say on stderr which one it is unless it is the CPU by default.
 
     Raises UserError where it is not available, or not for the precision of the run.
@@ -267,7 +267,7 @@ def chosen_device(run: config.RunConfig) -> str:
     return device
 
 
-def n_at_a_time(run: config.RunConfig, device: str) -> int:
+def n_at_a_time(run: schema.RunConfig, device: str) -> int:
     """Return how many jobs are trained at a time."""
     if run.executor.name == "inline":
         return 1
@@ -276,7 +276,7 @@ def n_at_a_time(run: config.RunConfig, device: str) -> int:
     return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
 
 
-def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
+def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
     """Say whether the missing datasets shall be downloaded: as archive.download says, or as the user answers."""
     if not missing or settings.download == "never":
         return False
@@ -295,7 +295,7 @@ def agreed(settings: config.ArchiveConfig, missing: list[str]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def download(settings: config.ArchiveConfig, missing: list[str]) -> dict[str, str]:
+def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, str]:
     """Download datasets to where the archive lies, with a line each. Returns why some failed, by name."""
     root = unpack.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
@@ -308,7 +308,7 @@ def download(settings: config.ArchiveConfig, missing: list[str]) -> dict[str, st
     return failed
 
 
-def events(queue: execute.Queue, run: config.RunConfig, device: str, monitor: Monitor) -> Generator[execute.Event]:
+def events(queue: execute.Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[execute.Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
     n_workers = n_at_a_time(run, device)
     folder = archive.root_folder(run.archive.root)
@@ -506,7 +506,7 @@ def informed(argv: list[str], flags: list[str]) -> int:
             )
         if flag not in FLAGS:
             setting = flag.strip("-").replace("-", "_")
-            near = difflib.get_close_matches(setting, [f.name for f in fields(config.RunConfig)], n=1)
+            near = difflib.get_close_matches(setting, [f.name for f in fields(schema.RunConfig)], n=1)
             hint = f"did you mean '{near[0]}=...'?" if near else f"settings are KEY=VALUE, flags are {', '.join(FLAGS)}"
             raise UserError(f"flag '{word}' is not known: {hint}")
     if "--version" in flags:

@@ -25,7 +25,8 @@ from tsfcn.arrays import stratified_holdout
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.device import upload
 from tsfcn.common.errors import UserError
-from tsfcn.config import ModelConfig, Settings
+from tsfcn.config.models import ModelConfig
+from tsfcn.config.protocol import Settings
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
@@ -370,7 +371,7 @@ def fit(
     they are drawn on the CPU and are the same on every device.
 
     Args:
-        model: A name of config.MODELS.
+        model: A name of models.MODELS.
         config: The model's settings.
         settings: The protocol, resolved for this model.
         x: float (n_cases, n_channels, n_timepoints); its dtype and device are the training's.

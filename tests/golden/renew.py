@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from tsfcn import archive, arrays, models, train
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.protocol import Settings
 from tsfcn.plan import MEANING
 from tsfcn.readers import Float64
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tsfcn.config import MODELS
+from tsfcn.config.models import MODELS
 from tsfcn.plan import MEANING
 
 RENEW: dict[str, Any] = runpy.run_path(str(Path(__file__).with_name("renew.py")))  # the script is in no package

@@ -17,8 +17,10 @@ from torch import nn
 
 import tsfcn
 from tests.protocols import TRAINING
-from tsfcn import config, engine, models, train
-from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig
+from tsfcn import engine, models, train
+from tsfcn.config import protocol
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig
+from tsfcn.config.protocol import ProtocolConfig
 
 SEEDS = range(4)
 EPOCHS, LATER = 40, 20
@@ -43,7 +45,7 @@ def test_it_strays_no_further_than_a_tiny_change_of_the_initial_weights(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape, cells = MODELS[model]
-    made = config.settings(ProtocolConfig(name="tiny", common=TRAINING), model, shape)
+    made = protocol.settings(ProtocolConfig(name="tiny", common=TRAINING), model, shape)
     chosen = replace(made, epochs=EPOCHS, batch_size=5, batch_divisor=0)
     x, y = gunpoint()
 

@@ -16,9 +16,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.protocols import TRAINING
-from tsfcn import config, engine, kernels, native, train
+from tsfcn import engine, kernels, native, train
 from tsfcn.checkpoint import State
-from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig, Settings
+from tsfcn.config import protocol as config
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig
+from tsfcn.config.protocol import ProtocolConfig, Settings
 
 N, LENGTH, CLASSES = 22, 30, 3
 MODELS = {  # the first and last by fewer multiplications (winograd.c), the second by plain products

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn import models
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 
 N_TIMEPOINTS = 13  # of the longest
 LENGTHS = [5, 13, 1, 2, 8, 13, 3]  # kernels are 8, 5 and 3 wide: some series are shorter than each

@@ -19,7 +19,8 @@ from torch import Tensor
 from tsfcn import models, train
 from tsfcn.arrays import stratified_holdout
 from tsfcn.common.errors import UserError
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, Settings
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
+from tsfcn.config.protocol import Settings
 
 Weights = dict[str, Tensor]
 

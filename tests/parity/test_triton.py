@@ -12,7 +12,7 @@ pytest.importorskip("triton", reason="Triton is not installed")
 from tests.parity.test_engine import apart, settings
 from tests.parity.test_kernels import Sizes, blocks, near
 from tsfcn import engine, kernels, train
-from tsfcn.config import FCNConfig, LSTMFCNConfig
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.cuda import Cuda
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import config, models, train
+from tsfcn import models, train
 from tsfcn.checkpoint import LAYOUT, Checkpoint, Stopped
 from tsfcn.common import files
+from tsfcn.config import protocol
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
-SETTINGS = config.Settings(
+SETTINGS = protocol.Settings(
     normalisation="none",
     missing="zero",
     length="pad",
@@ -39,12 +41,12 @@ SETTINGS = config.Settings(
 X = torch.randn(24, 1, 20, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 3
 ORACLE = (X.flip(0), Y.flip(0), torch.full((24,), 20))
-CONFIGS: dict[str, config.ModelConfig] = {
-    "fcn": config.FCNConfig(filters=[6, 5, 4]),
-    "lstm_fcn": config.LSTMFCNConfig(filters=[6, 5, 4], dropout=0.5),
-    "alstm_fcn": config.LSTMFCNConfig(filters=[6, 5, 4], shuffle=False),
-    "mlp": config.MLPConfig(units=[6, 5, 4]),
-    "resnet": config.ResNetConfig(filters=[6, 5, 4]),
+CONFIGS: dict[str, ModelConfig] = {
+    "fcn": FCNConfig(filters=[6, 5, 4]),
+    "lstm_fcn": LSTMFCNConfig(filters=[6, 5, 4], dropout=0.5),
+    "alstm_fcn": LSTMFCNConfig(filters=[6, 5, 4], shuffle=False),
+    "mlp": MLPConfig(units=[6, 5, 4]),
+    "resnet": ResNetConfig(filters=[6, 5, 4]),
 }
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fcn": ("fcn", {}),

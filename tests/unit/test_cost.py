@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from tests.protocols import COFFEE, make
-from tsfcn import config, cost, store, train
+from tsfcn import cost, store, train
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
-from tsfcn.config import FCNConfig, LSTMFCNConfig
+from tsfcn.config import models
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.plan import Job
 
@@ -31,7 +32,7 @@ def seconds(job: Job) -> float:
 # The count of the work
 
 
-@pytest.mark.parametrize("model", config.MODELS)
+@pytest.mark.parametrize("model", models.MODELS)
 def test_cost_grows_with_the_work(model: str) -> None:
     job = make(model)
     least = seconds(job)
@@ -284,7 +285,7 @@ def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: py
             assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
 
 
-@pytest.mark.parametrize("model", config.MODELS)
+@pytest.mark.parametrize("model", models.MODELS)
 def test_memory_grows_with_what_is_kept(model: str) -> None:
     job = make(model, batch_size=10_000, batch_divisor=0)
     size = cost.sizes(job)

@@ -14,7 +14,7 @@ from tests.unit.test_job import planned, protocol, run, small
 from tsfcn import native, plan, store
 from tsfcn.checkpoint import Stopped
 from tsfcn.common.errors import UserError
-from tsfcn.compose import command_line, compose
+from tsfcn.config.compose import command_line, compose
 from tsfcn.run import planned as planned_jobs
 
 

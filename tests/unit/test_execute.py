@@ -22,7 +22,8 @@ import torch
 from tests.protocols import TRAINING
 from tsfcn import archive, cost, execute, lease, store
 from tsfcn.common.errors import UserError
-from tsfcn.config import FCNConfig, MLPConfig, ProtocolConfig
+from tsfcn.config.models import FCNConfig, MLPConfig
+from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.execute import Event, Queue
 from tsfcn.plan import Job, Terms, jobs
 

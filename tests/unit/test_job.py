@@ -20,8 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn import archive, config, job, models, plan, store, train
+from tsfcn import archive, job, models, plan, store, train
 from tsfcn.checkpoint import Stopped
+from tsfcn.config.models import ModelConfig
+from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 
 DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 
@@ -32,7 +34,7 @@ def _no_cache_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
 
 
-def protocol(**changes: Any) -> config.ProtocolConfig:
+def protocol(**changes: Any) -> ProtocolConfig:
     """Return a protocol of two epochs in batches of 32; `changes` to its fields or to the training values."""
     training: dict[str, Any] = {
         "epochs": 2,
@@ -54,13 +56,13 @@ def protocol(**changes: Any) -> config.ProtocolConfig:
     own: dict[str, Any] = {"name": "smoke", "normalisation": "series"}
     named = ("normalisation", "missing", "length", "validation", "select")
     own |= {name: changes.pop(name) for name in named if name in changes}
-    return config.ProtocolConfig(**own, common=config.TrainingConfig(**(training | changes)))
+    return ProtocolConfig(**own, common=TrainingConfig(**(training | changes)))
 
 
-def small(model: str, **changes: Any) -> config.ModelConfig:
+def small(model: str, **changes: Any) -> ModelConfig:
     """Return a small network's settings."""
     sizes: dict[str, Any] = {"units": [6, 5, 4]} if model == "mlp" else {"filters": [6, 5, 4]}
-    made: config.ModelConfig = plan.CONFIGS[model](**(sizes | changes))
+    made: ModelConfig = plan.CONFIGS[model](**(sizes | changes))
     return made
 
 

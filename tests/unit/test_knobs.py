@@ -11,7 +11,7 @@ import pytest
 from tests.records import record, save
 from tsfcn import knobs, published, store, verdict
 from tsfcn.cli import explain_gap
-from tsfcn.compose import compose
+from tsfcn.config.compose import compose
 from tsfcn.run import BAD_INPUT, OK
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.protocols import COFFEE, PROTOCOL, make
-from tsfcn import config, plan
+from tsfcn import plan
 from tsfcn.common.errors import UserError
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, TrainingConfig
+from tsfcn.config import models, protocol
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.protocol import TrainingConfig
 from tsfcn.plan import Job, digest, jobs, label, plain
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -60,7 +62,7 @@ def test_key_follows_the_content_and_nothing_else(field: str) -> None:
         assert field in ("passport", "settings")  # below
 
 
-@pytest.mark.parametrize("field", [f.name for f in fields(config.Settings)])
+@pytest.mark.parametrize("field", [f.name for f in fields(protocol.Settings)])
 def test_key_follows_every_setting(field: str) -> None:
     job = make("lstm_fcn")
     for settings in (
@@ -71,7 +73,7 @@ def test_key_follows_every_setting(field: str) -> None:
         assert other.key != job.key and other.group != job.group
 
 
-@pytest.mark.parametrize("model", config.MODELS)
+@pytest.mark.parametrize("model", models.MODELS)
 def test_key_follows_every_setting_of_the_model(model: str) -> None:
     job = make(model)
     assert set(job.model_settings) == {f.name for f in fields(plan.CONFIGS[model])} - {"cells"}
@@ -110,12 +112,12 @@ def test_a_size_asked_of_the_model_or_of_the_protocol_is_the_same_job() -> None:
     assert make("fcn", cells=[8]).key == make("fcn").key  # has no LSTM
 
 
-@pytest.mark.parametrize("model", config.MODELS)
+@pytest.mark.parametrize("model", models.MODELS)
 def test_json_gives_the_job_back(model: str) -> None:
     job = make(model, betas=[0.5, 0.999])
     back = Job(**json.loads(json.dumps(job.to_json(), allow_nan=False)))
     assert back == job and back.key == job.key
-    assert back.resolved() == config.settings(replace(PROTOCOL, betas=[0.5, 0.999]), model, plan.CONFIGS[model]())
+    assert back.resolved() == protocol.settings(replace(PROTOCOL, betas=[0.5, 0.999]), model, plan.CONFIGS[model]())
     assert back.model_config() == plan.CONFIGS[model]()
 
 
@@ -242,5 +244,5 @@ def test_a_setting_out_of_range_is_refused_before_any_job() -> None:
 
 
 def test_asdict_is_plain_json() -> None:
-    for model in config.MODELS:
+    for model in models.MODELS:
         assert json.loads(json.dumps(asdict(make(model)))) == make(model).to_json()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tsfcn import arrays, models, train
-from tsfcn.config import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig, Settings
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.protocol import Settings
 
 CONFIGS: dict[str, ModelConfig] = {
     "fcn": FCNConfig(filters=[6, 5, 4]),

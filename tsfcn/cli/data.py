@@ -230,8 +230,8 @@ def show(options: argparse.Namespace) -> int:
 
 def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
     """Return what a protocol would do to a dataset before training, a line a policy, with its counts."""
-    from tsfcn.compose import compose
-    from tsfcn.config import settings
+    from tsfcn.config.compose import compose
+    from tsfcn.config.protocol import settings
 
     run, _ = compose([f"protocol={protocol}"])
     said = settings(run.protocol, "fcn", run.model.chosen()["fcn"])

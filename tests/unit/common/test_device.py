@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import archive, config, execute, job, lease, native, plan, store, train
+from tsfcn import archive, execute, job, lease, native, plan, store, train
 from tsfcn.checkpoint import Stopped
 from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
-from tsfcn.compose import command_line, compose
+from tsfcn.config import models, protocol
+from tsfcn.config.compose import command_line, compose
 from tsfcn.plan import Job
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -169,8 +170,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from tsfcn import models
 from tsfcn import train
-from tsfcn.compose import compose
-from tsfcn.config import settings
+from tsfcn.config.compose import compose
+from tsfcn.config.protocol import settings
 
 _setup_privateuseone_for_python_backend("fakegpu")
 
@@ -264,8 +265,8 @@ def test_the_reference_loop_on_a_gpu_is_that_of_the_cpu_up_to_rounding(model: st
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_series_of_unequal_length_train_on_a_gpu_as_on_the_cpu(shuffle: bool) -> None:
     run, _ = compose(["protocol=smoke", "model=alstm_fcn", "protocol.length=mask", "protocol.validation=0.3"])
-    network = config.LSTMFCNConfig(filters=[6, 5, 4], shuffle=shuffle)
-    chosen = config.settings(run.protocol, "alstm_fcn", network)
+    network = models.LSTMFCNConfig(filters=[6, 5, 4], shuffle=shuffle)
+    chosen = protocol.settings(run.protocol, "alstm_fcn", network)
     draw = torch.Generator().manual_seed(0)
     x, lengths = torch.randn(23, 1, 12, generator=draw, dtype=torch.float64), torch.arange(23) % 9 + 4
     y = torch.arange(23) % 3

@@ -1,6 +1,6 @@
 """From overrides to the settings of a run: the one place, beside the commands' flags, where Hydra works.
 
-Hydra composes the YAML files of conf/ and the overrides against the types of config.py. Its own messages are for
+Hydra composes the YAML files of conf/ and the overrides against the types of schema.py. Its own messages are for
 programmers, so what a user can mistype is checked first, and every mistake becomes one line.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from tsfcn import config
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.config import models, protocol, schema
 
 GROUPS = ("model", "protocol", "executor", "experiment")
 TEXTS = ("results", "archive.root", "archive.mirror", "device")
@@ -24,7 +24,7 @@ FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the
 
 def conf_folder() -> Path:
     """Return the folder of the YAML files: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
@@ -77,7 +77,7 @@ def check_key(key: str, written: str) -> None:
     """Raise UserError unless the dotted `key` is a setting that a user may change."""
     if key in FIXED:
         raise UserError(f"setting '{key}' in '{written}' is fixed: it says what paper the file is of; copy the file")
-    node: Any = config.RunConfig
+    node: Any = schema.RunConfig
     path: list[str] = []
     parts = key.split(".")
     for part in parts:
@@ -95,7 +95,7 @@ def check_key(key: str, written: str) -> None:
         node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
 
 
-def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.ProtocolConfig]:
+def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolConfig]:
     """Return the run's settings, and its protocol as the file has it. Raises UserError for whatever is wrong."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -107,18 +107,18 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
     register_schema()
     check_overrides(overrides)
 
-    def composed(words: Sequence[str]) -> config.RunConfig:
+    def composed(words: Sequence[str]) -> schema.RunConfig:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             tree = hydra_compose("config", list(words))
         run = OmegaConf.to_object(tree)
-        assert isinstance(run, config.RunConfig)
+        assert isinstance(run, schema.RunConfig)
         return run
 
     try:
         run = composed(overrides)
         if not run.model.chosen():
-            raise UserError(f"model=[] is empty: choose from {', '.join(config.MODELS)}")
+            raise UserError(f"model=[] is empty: choose from {', '.join(models.MODELS)}")
         for name, value in (("results", run.results), ("archive.root", run.archive.root)):
             if value is not None and not value.strip():
                 raise UserError(f"{name}= is empty: give a folder")
@@ -130,10 +130,10 @@ def compose(overrides: Sequence[str]) -> tuple[config.RunConfig, config.Protocol
         raise UserError(explain(error, overrides)) from None
 
 
-def check_reach(overrides: Sequence[str], run: config.RunConfig) -> None:
+def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
     """Raise UserError for an override of a training value that reaches no model of the run."""
     chosen = run.model.chosen()
-    unread = [config.unread(each, config.settings(run.protocol, name, each)) for name, each in chosen.items()]
+    unread = [protocol.unread(each, protocol.settings(run.protocol, name, each)) for name, each in chosen.items()]
     for written in overrides:
         found = re.match(r"[+]*protocol\.(common\.|models\.(\w+)\.)?(\w+)=", written)
         if not found:
@@ -178,7 +178,7 @@ def register_schema() -> None:
     """Give Hydra the types that conf/config.yaml starts from."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store(name="schema", node=config.RunConfig)
+    ConfigStore.instance().store(name="schema", node=schema.RunConfig)
 
 
 def command_line(overrides: Sequence[str], verb: str = "run") -> str:

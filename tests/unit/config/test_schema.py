@@ -11,26 +11,15 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from tsfcn import config
 from tsfcn.common.errors import UserError
-from tsfcn.config import (
-    MODELS,
-    BlocksConfig,
-    ExecutorConfig,
-    FCNConfig,
-    LSTMFCNConfig,
-    MLPConfig,
-    ModelConfig,
-    ModelsConfig,
-    ProtocolConfig,
-    ResNetConfig,
-    Settings,
-    TrainingConfig,
-    changes,
-    integers,
-)
+from tsfcn.config import protocol as config
+from tsfcn.config import schema
+from tsfcn.config.checks import integers
+from tsfcn.config.models import MODELS, FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ModelsConfig, ResNetConfig
+from tsfcn.config.protocol import BlocksConfig, ProtocolConfig, Settings, TrainingConfig, changes
+from tsfcn.config.schema import ExecutorConfig
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[3] / "conf"
 PROTOCOLS = ("wang2017", "fawaz2019", "karim2019", "smoke")
 TRAINING = [f.name for f in fields(TrainingConfig)]
 DEFAULTS: dict[str, ModelConfig] = {
@@ -126,7 +115,7 @@ def test_config_file_repeats_the_defaults_of_the_run() -> None:
         "protocol": "fawaz2019",
         "executor": "local",
     }
-    default = asdict(config.RunConfig())
+    default = asdict(schema.RunConfig())
     plain = {key: value for key, value in said.items() if key not in ("defaults", "hydra")}
     assert plain == {key: value for key, value in default.items() if key not in ("model", "protocol", "executor")}
     assert raw("executor", "local") == default["executor"]

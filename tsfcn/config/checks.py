@@ -1,0 +1,46 @@
+"""Checks of single values, with the one line that says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from tsfcn.common.errors import UserError
+
+
+def one_of(name: str, value: object, words: Iterable[str]) -> None:
+    """Raise UserError unless `value` is one of `words`; `name` is the setting as the user writes it."""
+    words = tuple(words)
+    if value not in words:
+        raise UserError(f"{name}={value} is not known: use one of {', '.join(words)}")
+
+
+def within(name: str, value: float, low: float, high: float = math.inf, *, open_high: bool = False) -> None:
+    """Raise UserError unless low <= value <= high (value < high with `open_high`)."""
+    if not (low <= value < high if open_high else low <= value <= high) or math.isinf(value):
+        limit = (
+            f"at least {low:g}" if high == math.inf else f"from {low:g} {'to below' if open_high else 'to'} {high:g}"
+        )
+        raise UserError(f"{name}={value:g} is out of range: give a number {limit}")
+
+
+def integers(name: str, value: object, *, count: bool) -> list[int]:
+    """Return the whole numbers >= 0 that `value` names: a list of them or, with `count`, how many from 0 on.
+
+    Raises UserError for anything else, for an empty list and for doubles.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
+        raise UserError(f"{name}={value} is not a whole number or a list of them: write {name}=3 or '{name}=[0,1,2]'")
+    if isinstance(value, int):
+        within(name, value, 1 if count else 0)
+        if value > 1_000_000:
+            raise UserError(f"{name}={value} is over a million: give fewer")
+        return list(range(value)) if count else [value]
+    if not value:
+        raise UserError(f"{name}=[] is empty: give at least one")
+    for item in value:
+        if isinstance(item, bool) or not isinstance(item, int) or item < 0:
+            raise UserError(f"{name}={list(value)} holds {item!r}: give whole numbers from 0 on")
+    if len(set(value)) != len(value):
+        raise UserError(f"{name}={list(value)} names a number twice: give each once")
+    return list(value)

@@ -1,0 +1,199 @@
+"""A protocol, and how it becomes the settings of one model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Optional
+
+from tsfcn.common.errors import UserError
+from tsfcn.config.checks import one_of, within
+from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
+
+
+@dataclass
+class TrainingConfig:
+    """How one model is trained. None means: not said here. Settings gives each field's meaning."""
+
+    epochs: Optional[int] = None  # noqa: UP045
+    batch_size: Optional[int] = None  # noqa: UP045
+    batch_divisor: Optional[int] = None  # noqa: UP045
+    optimiser: Optional[str] = None  # noqa: UP045
+    lr: Optional[float] = None  # noqa: UP045
+    betas: Optional[list[float]] = None  # noqa: UP045
+    rho: Optional[float] = None  # noqa: UP045
+    eps: Optional[float] = None  # noqa: UP045
+    plateau_factor: Optional[float] = None  # noqa: UP045
+    plateau_patience: Optional[int] = None  # noqa: UP045
+    plateau_min_lr: Optional[float] = None  # noqa: UP045
+    plateau_min_delta: Optional[float] = None  # noqa: UP045
+    initialiser: Optional[str] = None  # noqa: UP045
+    class_weights: Optional[str] = None  # noqa: UP045
+    cells: Optional[list[int]] = None  # noqa: UP045
+
+
+@dataclass
+class BlocksConfig:
+    """What a paper does otherwise for one model than for the others."""
+
+    fcn: TrainingConfig = field(default_factory=TrainingConfig)
+    lstm_fcn: TrainingConfig = field(default_factory=TrainingConfig)
+    alstm_fcn: TrainingConfig = field(default_factory=TrainingConfig)
+    mlp: TrainingConfig = field(default_factory=TrainingConfig)
+    resnet: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class ProtocolConfig(TrainingConfig):
+    """Everything besides the architecture that moves the number.
+
+    A training value is looked up here first (where only a user's override puts one: it then holds for every model),
+    then in the model's block, then in `common`.
+    """
+
+    name: str = ""
+    paper: str = ""
+    paper_models: list[str] = field(default_factory=list)  # any other pair is marked off-paper
+    normalisation: str = "none"
+    missing: str = "zero"
+    length: str = "pad"
+    validation: float = 0.0  # share of the training cases held out to select weights by
+    select: str = "least_train_loss"
+    common: TrainingConfig = field(default_factory=TrainingConfig)
+    models: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A protocol resolved for one model: every number that training needs, and nothing left open."""
+
+    normalisation: str  # none | series | train: see arrays.py
+    missing: str  # zero | interpolate: likewise
+    length: str  # pad | cut | mask: likewise
+    validation: float  # 0 <= share < 1 of the training cases held out
+    select: str  # whose weights make the accuracy: one of SELECTIONS
+    epochs: int
+    batch_size: int  # cases a batch, at most
+    batch_divisor: int  # > 0: also at most n_train // batch_divisor cases; 0: no such limit
+    optimiser: str  # adam | adadelta
+    lr: float
+    betas: tuple[float, float]  # adam
+    rho: float  # adadelta
+    eps: float
+    plateau_factor: float  # the learning rate is multiplied by this after plateau_patience epochs without improvement
+    plateau_patience: int  # epochs, in Keras' sense; 0: the learning rate stays
+    plateau_min_lr: float
+    plateau_min_delta: float  # absolute; a smaller gain in training loss is none
+    initialiser: str  # of convolution kernels: glorot_uniform | he_uniform
+    class_weights: str  # none | balanced: each case's loss times n_train / (n_classes * n_train of its class)
+    cells: tuple[
+        int, ...
+    ]  # LSTM sizes, each trained in full, the least training cross-entropy kept; () without an LSTM
+
+    def __post_init__(self) -> None:
+        """Check the ranges and that the fields fit each other."""
+        one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
+        one_of("protocol.missing", self.missing, ("zero", "interpolate"))
+        one_of("protocol.length", self.length, ("pad", "cut", "mask"))
+        one_of("protocol.select", self.select, SELECTIONS)
+        one_of("protocol.optimiser", self.optimiser, ("adam", "adadelta"))
+        one_of("protocol.initialiser", self.initialiser, ("glorot_uniform", "he_uniform"))
+        one_of("protocol.class_weights", self.class_weights, ("none", "balanced"))
+        within("protocol.validation", self.validation, 0, 1, open_high=True)
+        for name, low in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("batch_divisor", 0),
+            ("plateau_patience", 0),
+            ("plateau_min_lr", 0),
+            ("plateau_min_delta", 0),
+            ("eps", 0),
+        ):
+            within(f"protocol.{name}", getattr(self, name), low)
+        if not 0 < self.lr < math.inf:
+            raise UserError(f"protocol.lr={self.lr:g} is out of range: give a positive number")
+        if len(self.betas) != 2:
+            raise UserError(f"protocol.betas={list(self.betas)} has {len(self.betas)} values: give two")
+        for name, value in (("betas", self.betas[0]), ("betas", self.betas[1]), ("rho", self.rho)):
+            within(f"protocol.{name}", value, 0, 1, open_high=True)
+        if not 0 < self.plateau_factor < 1:
+            raise UserError(f"protocol.plateau_factor={self.plateau_factor:g} is out of range: give a number in (0, 1)")
+        for size in self.cells:
+            within("protocol.cells", size, 1)
+        if self.select == "validation" and self.validation == 0:
+            raise UserError("protocol.select=validation is without held-out cases: set protocol.validation=0.2 or so")
+
+    def batch(self, n_fit: int) -> int:
+        """Return the cases a batch for `n_fit` training cases, at least 1.
+
+        With batch_divisor 10 and batch_size 16 this is the rule min(N / 10, 16), rounded down, of Wang et al. 2017
+        (code) and Fawaz et al. 2019; below 20 cases it gives batches of one case, below 10 the rule gives 0 and we 1.
+        """
+        limit = n_fit // self.batch_divisor if self.batch_divisor > 0 else self.batch_size
+        return max(1, min(limit, self.batch_size))
+
+
+def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Settings:
+    """Return the settings of one model under a protocol. Raises UserError for a value missing, out of range or unfit.
+
+    The LSTM sizes are those of the model if it names one, else the protocol's, and none for a network without an LSTM.
+    """
+    layers = (protocol, getattr(protocol.models, model), protocol.common)
+    found: dict[str, Any] = {}
+    for f in fields(TrainingConfig):
+        said = [value for layer in layers if (value := getattr(layer, f.name)) is not None]
+        if not said:
+            raise UserError(f"protocol.{f.name} is not set in protocol '{protocol.name}': give it a value")
+        found[f.name] = tuple(said[0]) if isinstance(said[0], list) else said[0]
+    if protocol.length == "mask" and isinstance(config, MLPConfig):
+        raise UserError("protocol.length=mask is not for mlp, which takes one length: use pad or cut, or leave mlp out")
+    if not isinstance(config, LSTMFCNConfig):
+        found["cells"] = ()
+    elif config.cells is not None:
+        found["cells"] = (config.cells,)
+    elif not found["cells"]:
+        raise UserError("protocol.cells=[] is empty: give at least one LSTM size")
+    return Settings(
+        normalisation=protocol.normalisation,
+        missing=protocol.missing,
+        length=protocol.length,
+        validation=protocol.validation,
+        select=protocol.select,
+        **found,
+    )
+
+
+def unread(model: ModelConfig, settings: Settings) -> set[str]:
+    """Return the names of the settings that have no effect on this network, whatever their value."""
+    other = {"rho"} if settings.optimiser == "adam" else {"betas"}
+    if isinstance(model, MLPConfig):
+        other.add("initialiser")  # of convolution kernels
+    if not isinstance(model, LSTMFCNConfig):
+        other.add("cells")
+    return other
+
+
+def fast_trains(model: ModelConfig, settings: Settings) -> bool:
+    """Return whether the fast engine is for this network and these settings; the reference loop is for all.
+
+    It is for FCN, and for LSTM-FCN and ALSTM-FCN with the dimension shuffle, by Adam, on whole series, where neither
+    held-out cases nor the test set are looked at while training.
+    """
+    plain = isinstance(model, FCNConfig) and (not isinstance(model, LSTMFCNConfig) or model.shuffle)
+    seen = settings.validation > 0 or settings.select == "test_oracle"
+    return plain and settings.optimiser == "adam" and settings.length != "mask" and not seen
+
+
+def fast_takes(n_channels: int, n_timepoints: int) -> bool:
+    """Return whether the fast engine is for series of this size."""
+    return n_channels == 1 and n_timepoints > 1
+
+
+def changes(now: object, then: object) -> dict[str, Any]:
+    """Return the fields of the dataclass `now` whose values differ from those of `then`, with the values of `now`."""
+    old = asdict(then)  # type: ignore[call-overload]
+    new: dict[str, Any] = asdict(now)  # type: ignore[call-overload]
+    return {name: value for name, value in new.items() if value != old[name]}
