@@ -44,12 +44,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
 from tsfcn import engine, kernels, models, store, train
-from tsfcn.catalogue import CATALOGUE
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
 from tsfcn.config.protocol import Settings, settings
+from tsfcn.data.catalogue import CATALOGUE
 
 PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 

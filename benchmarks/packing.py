@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsfcn import cost, plan
-from tsfcn.catalogue import CATALOGUE
 from tsfcn.config.compose import compose
+from tsfcn.data.catalogue import CATALOGUE
 
 PEAK = 989e12  # bfloat16 operations a second of an H100 or H200, by its data sheet
 FLOORS, SHARES, STREAMS = (30e-6, 60e-6, 100e-6), (0.25, 0.35), (1, 4, 8, 16)

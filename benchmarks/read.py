@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tsfcn import archive, catalogue
+from tsfcn.data import archive, catalogue
 
 
 def timed(act: Callable[[], object]) -> tuple[float, float]:

@@ -167,8 +167,9 @@ def overhead(work: Path) -> str:
     """Run jobs that end at their first check, in one worker: lease, message, dataset from the cache, record, sync."""
     from dataclasses import replace
 
-    from tsfcn import archive, execute, lease, plan
+    from tsfcn import execute, lease, plan
     from tsfcn.config.compose import compose
+    from tsfcn.data import archive
 
     chosen, unchanged = compose(["dataset=GunPoint", "protocol=smoke", "seeds=500"])
     passport = {**archive.passport("GunPoint"), "content": "another"}

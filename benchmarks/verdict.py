@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import published, stats, verdict
-from tsfcn.catalogue import CATALOGUE
+from tsfcn import stats, verdict
+from tsfcn.data import published
+from tsfcn.data.catalogue import CATALOGUE
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "verdict.md"
 N_ARCHIVES = 2000

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tsfcn import published
-from tsfcn.catalogue import CATALOGUE
+from tsfcn.data import published
+from tsfcn.data.catalogue import CATALOGUE
 
 SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
 PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}

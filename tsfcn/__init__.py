@@ -17,7 +17,7 @@ __all__ = ["__version__", "load", "load_network", "reproduce", "run"]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tsfcn.archive import load as load
+    from tsfcn.data.archive import load as load
     from tsfcn.job import load_network as load_network
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
@@ -26,7 +26,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
     def __getattr__(name: str) -> object:
         """Return a name of __all__, imported now. Raises AttributeError for any other name, as a module must."""
         if name == "load":
-            from tsfcn.archive import load
+            from tsfcn.data.archive import load
 
             return load
         if name == "load_network":

@@ -25,9 +25,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from tsfcn import published
-from tsfcn.catalogue import CATALOGUE, OLD_NAMES
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.data import published
+from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
 
 PUBLISHED = "published:"
 

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from tsfcn import render, stats
-from tsfcn.catalogue import CATALOGUE, select
 from tsfcn.columns import Cell, Column, Place, read
 from tsfcn.common import files as store
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
+from tsfcn.data.catalogue import CATALOGUE, select
 
 LEVEL = 0.95  # of the intervals
 NOISE_FLOOR = 0.5  # test cases: the least standard deviation of runs, since equal runs need not be equal networks

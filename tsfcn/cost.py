@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tsfcn import native, store
-from tsfcn.catalogue import CATALOGUE
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
+from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.plan import Job
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import compare, published, table, verdict
+from tsfcn import compare, table, verdict
 from tsfcn.columns import PUBLISHED, Column, Place, read
 from tsfcn.common.errors import UserError
+from tsfcn.data import published
 from tsfcn.render import TEST_SELECTED
 
 CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold

@@ -22,15 +22,16 @@ import torch
 from torch import Tensor
 
 import tsfcn
-from tsfcn import arrays, cost, models, native, store, train
+from tsfcn import cost, models, native, store, train
 from tsfcn import engine as fast
-from tsfcn.archive import Dataset, load
 from tsfcn.checkpoint import Checkpoint, Stopped
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config.schema import FAST_PRECISIONS
+from tsfcn.data import preprocess, splits
+from tsfcn.data.archive import Dataset, load
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
 CURVE_POINTS = 200
@@ -159,7 +160,7 @@ def measure(
     x_test, y_test = torch.from_numpy(data.x_test).to(dtype), torch.from_numpy(data.y_test)
     lengths = torch.from_numpy(data.test_lengths)
     held_out = settings.validation > 0
-    n_fit = len(arrays.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
+    n_fit = len(splits.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
     batch = settings.batch(n_fit)
     on_gpu = device.type != "cpu"
     if not on_gpu:  # what a GPU has no memory for, it says itself
@@ -259,18 +260,18 @@ def measure(
     }
 
 
-def prepare(dataset: Dataset, job: Job) -> arrays.Arrays:
+def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:
     """Return the arrays of a job: resampled, normalised, filled and padded as its settings say.
 
     Raises UserError for a training set of one class.
     """
-    x_train, y_train, x_test, y_test = arrays.resample(
+    x_train, y_train, x_test, y_test = splits.resample(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, job.resample
     )
     if len(set(y_train.tolist())) == 1:
         raise UserError(f"the training set is of one class, '{y_train[0]}': a classifier needs two or more")
     settings = job.resolved()
-    return arrays.prepare(
+    return preprocess.prepare(
         x_train,
         y_train,
         x_test,
@@ -329,9 +330,9 @@ def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """Return the network of a weights file (save_weights=true), in evaluation mode, and what the file says of it.
 
     The network takes float32 (float64 where `precision` says so) of (n_cases, n_channels, n_timepoints), prepared as
-    `settings` says (tsfcn.arrays), and gives logits (n_cases, n_classes) in the order of `classes`. Keys besides: key,
-    dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels, n_timepoints, tsfcn.
-    Raises UserError for a file that cannot be read or is none of these.
+    `settings` says (tsfcn.data.preprocess), and gives logits (n_cases, n_classes) in the order of `classes`. Keys
+    besides: key, dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels,
+    n_timepoints, tsfcn. Raises UserError for a file that cannot be read or is none of these.
     """
     from safetensors import SafetensorError, safe_open
 

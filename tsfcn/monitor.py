@@ -240,7 +240,7 @@ def title(job: Mapping[str, Any]) -> str:
 
 def finished(record: Mapping[str, Any]) -> str:
     """Return the line that tells of a finished job by its record, with the published figure where there is one."""
-    from tsfcn import published
+    from tsfcn.data import published
 
     name = title(record)
     if record["status"] != "ok":

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from tsfcn import published, store
+from tsfcn import store
 from tsfcn.common.text import duration, escaped, grid
+from tsfcn.data import published
 
 Record = Mapping[str, Any]
 

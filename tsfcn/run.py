@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import archive, catalogue, cost, execute, fetch, lease, native, plan, store, unpack
+from tsfcn import cost, execute, lease, native, plan, store
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
+from tsfcn.data import archive, catalogue, importer
+from tsfcn.data import download as fetch
 from tsfcn.monitor import Monitor, clock, title
 
 if TYPE_CHECKING:
@@ -287,7 +289,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {unpack.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -297,7 +299,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
 
 def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, str]:
     """Download datasets to where the archive lies, with a line each. Returns why some failed, by name."""
-    root = unpack.destination(settings.root)
+    root = importer.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
     failed = {}
     for name, reason, line in fetch.several(missing, root, settings.mirror):

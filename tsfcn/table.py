@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn import published, render, store, verdict
+from tsfcn import render, store, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
+from tsfcn.data import published
 from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 
 Record = Mapping[str, Any]

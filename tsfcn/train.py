@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn import models
-from tsfcn.arrays import stratified_holdout
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.device import upload
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings
+from tsfcn.data.splits import stratified_holdout
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tsfcn import stats
-from tsfcn.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE
 
 MARGIN = 0.02  # a difference of two accuracies that does not matter; at least one test case
 ARCHIVE_MARGIN = 0.005  # the same for a mean over datasets

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.server import ITALY, TAG, Request, Server, encrypted, italy, real, serving, zipped
-from tsfcn import archive
 from tsfcn.cli.data import main
+from tsfcn.data import archive
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = b"some one"

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tsfcn import lease, store
-from tsfcn.archive import load
+from tsfcn.data.archive import load
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")

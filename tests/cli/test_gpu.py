@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmarks import packing
-from tsfcn.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 

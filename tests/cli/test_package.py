@@ -48,7 +48,7 @@ def test_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     inside = {str(path.relative_to(ROOT)) for path in (ROOT / "tsfcn").rglob("*") if path.is_file()}
     conf = {f"tsfcn/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*") if path.is_file()}
     assert {name for name in names if name.startswith("tsfcn/")} == {n for n in inside if "__pycache__" not in n} | conf
-    assert {"tsfcn/py.typed", "tsfcn/ucr2018.csv", "tsfcn/conf/config.yaml", f"{info}/licenses/LICENSE"} <= names
+    assert {"tsfcn/py.typed", "tsfcn/data/ucr2018.csv", "tsfcn/conf/config.yaml", f"{info}/licenses/LICENSE"} <= names
 
 
 def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ for order in (
     "import tsfcn.run",
     "from tsfcn import run",
     "from tsfcn.run import main",
-    "import tsfcn.archive, tsfcn.run; from tsfcn import load, run",
+    "import tsfcn.data.archive, tsfcn.run; from tsfcn import load, run",
     "import tsfcn; tsfcn.run; import tsfcn.run",
     "from tsfcn import *",
 ):
@@ -137,7 +137,7 @@ for order in (
     package = sys.modules["tsfcn"]
     assert package.run.main is sys.modules["tsfcn.run"].main, order
     assert callable(names.get("run", package.run)), order
-    assert package.load is sys.modules["tsfcn.archive"].load, order
+    assert package.load is sys.modules["tsfcn.data.archive"].load, order
     try:
         names.get("run", package.run)(dataset="GunPiont")
     except ValueError as error:

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import catalogue, store
-from tsfcn.archive import load
+from tsfcn import store
+from tsfcn.data import catalogue
+from tsfcn.data.archive import load
 from tsfcn.run import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""Write tsfcn/contents.csv, the contents on record: `python tests/golden/contents.py ARCHIVE`.
+"""Write tsfcn/data/contents.csv, the contents on record: `python tests/golden/contents.py ARCHIVE`.
 
 ARCHIVE is the folder of official, corrected files of the UCR 2018 archive, of as many datasets as are at hand; sktime's
 PLAID is put beside them as the early revision that it is. Rows of datasets that are not at hand stay as they are.
@@ -10,7 +10,7 @@ import csv
 import sys
 from pathlib import Path
 
-from tsfcn import archive, catalogue
+from tsfcn.data import archive, catalogue
 
 COLUMNS = ["name", "revision", "content", "labels", "norm", *(f"projection{i}" for i in range(archive.N_PROJECTIONS))]
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsfcn import archive, arrays, models, train
+from tsfcn import models, train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
+from tsfcn.data import archive, preprocess, splits
+from tsfcn.data.formats import Float64
 from tsfcn.plan import MEANING
-from tsfcn.readers import Float64
 
 FILE = Path(__file__).with_name("golden.json")
 DATASET = "ItalyPowerDemand"
@@ -128,10 +129,10 @@ def shortened(x: Float64) -> Float64:
 def measure(case: Case, precision: str) -> Numbers:
     """Train one case and return its numbers: initial weights, the loss of each epoch, the selected weights' scores."""
     dataset = archive.load(DATASET)
-    split = arrays.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, case.resample)
+    split = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, case.resample)
     if case.unequal:
         split = shortened(split[0]), split[1], shortened(split[2]), split[3]
-    data = arrays.prepare(
+    data = preprocess.prepare(
         *split,
         normalisation=case.settings.normalisation,
         missing=case.settings.missing,

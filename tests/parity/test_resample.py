@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsfcn import archive, arrays
+from tsfcn.data import archive, preprocess, splits
 
 Y_TRAIN = np.array(["2", "1", "10", "2", "1", "2"])
 Y_TEST = np.array(["1", "10", "2", "10", "1", "2", "2", "1"])
@@ -33,10 +33,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
 
 
-def indices(y_train: arrays.Labels, y_test: arrays.Labels, k: int) -> tuple[list[int], list[int]]:
+def indices(y_train: preprocess.Labels, y_test: preprocess.Labels, k: int) -> tuple[list[int], list[int]]:
     """Return which pooled cases our resample puts into training and testing, by cases that hold their own number."""
     pooled = np.arange(len(y_train) + len(y_test), dtype=np.float64)[:, None, None]
-    x_train, labels_train, x_test, labels_test = arrays.resample(
+    x_train, labels_train, x_test, labels_test = splits.resample(
         pooled[: len(y_train)], y_train, pooled[len(y_train) :], y_test, k
     )
     train, test = x_train[:, 0, 0].astype(int).tolist(), x_test[:, 0, 0].astype(int).tolist()
@@ -62,7 +62,7 @@ def test_the_indices_of_a_real_dataset_are_aeons(k: int) -> None:
 def test_the_arrays_are_those_of_the_installed_aeon(k: int) -> None:
     aeon = pytest.importorskip("aeon.benchmarking.resampling", reason="aeon is not installed: nothing to compare with")
     dataset = archive.load("ArrowHead")
-    ours = arrays.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
+    ours = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
     theirs = aeon.stratified_resample_data(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, random_state=k
     )

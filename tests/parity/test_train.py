@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tsfcn import models, train
-from tsfcn.arrays import stratified_holdout
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
+from tsfcn.data.splits import stratified_holdout
 
 Weights = dict[str, Tensor]
 

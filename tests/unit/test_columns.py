@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.records import PASSPORT, record, save
-from tsfcn import columns, published, table
-from tsfcn.catalogue import CATALOGUE, OLD_NAMES
+from tsfcn import columns, table
 from tsfcn.columns import Cell, Column, Place, dataset_name
 from tsfcn.common.errors import UserError
+from tsfcn.data import published
+from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
 
 
 def file(tmp_path: Path, text: str, name: str = "mine.csv") -> str:

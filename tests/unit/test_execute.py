@@ -20,10 +20,11 @@ import pytest
 import torch
 
 from tests.protocols import TRAINING
-from tsfcn import archive, cost, execute, lease, store
+from tsfcn import cost, execute, lease, store
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.config.protocol import ProtocolConfig
+from tsfcn.data import archive
 from tsfcn.execute import Event, Queue
 from tsfcn.plan import Job, Terms, jobs
 

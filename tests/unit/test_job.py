@@ -20,10 +20,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn import archive, job, models, plan, store, train
+from tsfcn import job, models, plan, store, train
 from tsfcn.checkpoint import Stopped
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
+from tsfcn.data import archive
 
 DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 

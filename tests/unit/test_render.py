@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from tests.records import record, save, some_records
-from tsfcn import published, render, table
+from tsfcn import render, table
+from tsfcn.data import published
 
 
 def test_render_aligns_columns() -> None:

@@ -17,8 +17,9 @@ import pytest
 import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
-from tsfcn import published, store, table, verdict
+from tsfcn import store, table, verdict
 from tsfcn.common.errors import UserError
+from tsfcn.data import published
 
 
 def only_row(frame: pd.DataFrame) -> dict[str, Any]:

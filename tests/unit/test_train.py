@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn import arrays, models, train
+from tsfcn import models, train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
+from tsfcn.data import preprocess, splits
 
 CONFIGS: dict[str, ModelConfig] = {
     "fcn": FCNConfig(filters=[6, 5, 4]),
@@ -142,7 +143,7 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another(p
         x_test[case, 0, :length] = rng.normal(size=length)
 
     def predicted(chosen: list[int]) -> torch.Tensor:
-        data = arrays.prepare(
+        data = preprocess.prepare(
             x_train,
             ["a", "b"] * 3,
             x_test[chosen],
@@ -197,7 +198,7 @@ def test_masked_cases_select_and_are_scored_at_their_own_length(model: str) -> N
     done = masked(model, X, LENGTHS, validation=0.3)
     again = masked(model, X, LENGTHS, validation=0.3)
     assert same_bits(done, again)
-    fitted, held = arrays.stratified_holdout(Y.numpy(), 0.3, int(np.random.SeedSequence(0).generate_state(4)[3]))
+    fitted, held = splits.stratified_holdout(Y.numpy(), 0.3, int(np.random.SeedSequence(0).generate_state(4)[3]))
 
     def alone(selection: str, index: np.ndarray) -> float:
         network = done.load(selection)

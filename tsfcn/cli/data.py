@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import archive, arrays, catalogue, fetch, picture, unpack
+from tsfcn import picture
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
+from tsfcn.data import archive, catalogue, download, importer, preprocess
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -187,8 +188,8 @@ def show(options: argparse.Namespace) -> int:
     dataset = archive.load(options.name, options.root, options.split)
     passport = dataset.passport
     facts = catalogue.CATALOGUE.get(dataset.name)
-    lengths = arrays.case_lengths(dataset.x_train, dataset.unequal)
-    classes = arrays.encode_labels(dataset.y_train, dataset.y_test)[2]
+    lengths = preprocess.case_lengths(dataset.x_train, dataset.unequal)
+    classes = preprocess.encode_labels(dataset.y_train, dataset.y_test)[2]
     shown: list[tuple[str, Sequence[picture.Series]]] = []
     for label in classes[:MOST_CLASSES]:
         members = np.flatnonzero(dataset.y_train == label)
@@ -235,7 +236,7 @@ def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
 
     run, _ = compose([f"protocol={protocol}"])
     said = settings(run.protocol, "fcn", run.model.chosen()["fcn"])
-    made = arrays.prepare(
+    made = preprocess.prepare(
         dataset.x_train,
         dataset.y_train,
         dataset.x_test,
@@ -276,10 +277,10 @@ def fetch_datasets(options: argparse.Namespace) -> int:
     names = catalogue.select(words(options.names), words(options.exclude))
     if options.tries < 1:
         raise UserError(f"--tries {options.tries} is out of range: give 1 or more")
-    fetch.address(names[0], options.mirror)
-    root = unpack.destination(options.root)
+    download.address(names[0], options.mirror)
+    root = importer.destination(options.root)
     n_failed = 0
-    for _, reason, line in fetch.several(names, root, options.mirror, fetch.Patience(tries=options.tries)):
+    for _, reason, line in download.several(names, root, options.mirror, download.Patience(tries=options.tries)):
         n_failed += reason is not None
         print(line, flush=True)
     print(f"{len(names) - n_failed} of {len(names)} datasets are in '{root}'")
@@ -294,14 +295,14 @@ def words(written: Sequence[str]) -> list[str]:
 def import_datasets(options: argparse.Namespace) -> int:
     """Import every dataset of a zip or a folder. Returns the exit code."""
     path = Path(options.source).expanduser()
-    with unpack.source(path) as origin:
-        found = unpack.chosen(origin, str(path))
-        root = unpack.destination(options.root)
-        secret = password(origin, options.password_file) if isinstance(origin, unpack.Zip) else None
+    with importer.source(path) as origin:
+        found = importer.chosen(origin, str(path))
+        root = importer.destination(options.root)
+        secret = password(origin, options.password_file) if isinstance(origin, importer.Zip) else None
         n_refused = 0
         for name, paths in found.items():
             try:
-                passport = unpack.bring(origin, name, paths, root, secret)
+                passport = importer.bring(origin, name, paths, root, secret)
             except UserError as error:
                 n_refused += 1
                 print(f"refused: {name}: {error}", flush=True)
@@ -312,7 +313,7 @@ def import_datasets(options: argparse.Namespace) -> int:
     return WRONG if n_refused else OK
 
 
-def password(zipped: unpack.Zip, file: str | None) -> bytes | None:
+def password(zipped: importer.Zip, file: str | None) -> bytes | None:
     """Return the password of a zip, from the first line of `file` or asked for on the terminal; None if it needs none.
 
     Raises UserError where it is wrong, and where there is neither file nor terminal.
@@ -367,7 +368,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
     added.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
     added.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {archive.SITE})")
-    added.add_argument("--tries", type=int, default=fetch.Patience.tries, metavar="N", help="default: %(default)s")
+    added.add_argument("--tries", type=int, default=download.Patience.tries, metavar="N", help="default: %(default)s")
     added = verb(
         "import", import_datasets, "take datasets from a zip or a folder, each checked before it is put in place"
     )

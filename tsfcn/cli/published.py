@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from tsfcn.common.errors import UserError
-from tsfcn.published import Figure, _find, _sources, measured_on, models, read
+from tsfcn.data.published import Figure, _find, _sources, measured_on, models, read
 
 
 def _columned(rows: Sequence[Sequence[str]], right: Iterable[int]) -> str:

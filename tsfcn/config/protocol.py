@@ -70,7 +70,7 @@ SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 class Settings:
     """A protocol resolved for one model: every number that training needs, and nothing left open."""
 
-    normalisation: str  # none | series | train: see arrays.py
+    normalisation: str  # none | series | train: see preprocess.py
     missing: str  # zero | interpolate: likewise
     length: str  # pad | cut | mask: likewise
     validation: float  # 0 <= share < 1 of the training cases held out

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests import formats
-from tsfcn import archive
 from tsfcn.cli import data
+from tsfcn.data import archive
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import archive, execute, job, lease, native, plan, store, train
+from tsfcn import execute, job, lease, native, plan, store, train
 from tsfcn.checkpoint import Stopped
 from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.config.compose import command_line, compose
+from tsfcn.data import archive
 from tsfcn.plan import Job
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,7 +1,7 @@
 """Find, read and check one dataset: from a name to a `Dataset` with its passport.
 
 Under `root` a dataset may lie as NAME/NAME_TRAIN.tsv (the layout of the 2018 archive) or NAME_TRAIN.tsv, in any of the
-formats of `readers.FORMATS`, a dataset of the archive also in any case and under the name that it had in 2015; else it
+formats of `formats.FORMATS`, a dataset of the archive also in any case and under the name that it had in 2015; else it
 is taken from sktime's wheel, which brings a few along. What is read is checked against the catalogue, and against the
 known contents in `contents.csv`: two revisions of the 2018 archive, its "adjusted" files and the 2015 archive with
 train and test swapped all circulate under the same names, and their accuracies do not compare.
@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import catalogue, readers
-from tsfcn.arrays import Labels, case_lengths
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import cache_folder
-from tsfcn.readers import Float64
+from tsfcn.data import catalogue, formats
+from tsfcn.data.formats import Float64
+from tsfcn.data.preprocess import Labels, case_lengths
 
 READER = 3  # raise it when the same files would be read differently: it voids the cache
 
@@ -159,7 +159,7 @@ def own(root: str | Path | None = None) -> list[str]:
         _stem(entry).name
         for pattern in ("*_TRAIN*", "*_TEST*", "*/*_TRAIN*", "*/*_TEST*")
         for entry in folder.glob(pattern)
-        if entry.suffix in readers.FORMATS
+        if entry.suffix in formats.FORMATS
     }
     found = sorted(stem for stem in stems if stem.lower() not in catalogue.BY_FILE and NAME.fullmatch(stem))
     return [name for name in found if _is_under(folder, name)]
@@ -357,7 +357,7 @@ def sktime_files(name: str) -> _Files | None:
 
 def _read(name: str, files: _Files, facts: catalogue.Facts | None) -> Dataset:
     """Return what the files hold, in the orientation of 2018, with all of its passport that is not looked up."""
-    train, test = readers.read(files.train), readers.read(files.test)
+    train, test = formats.read(files.train), formats.read(files.test)
     n_channels = train.cases[0].shape[0]
     if test.cases[0].shape[0] != n_channels:
         raise UserError(
@@ -440,7 +440,7 @@ def _padded(cases: list[Float64], width: int) -> Float64:
     return x
 
 
-def _ends_differ(x_train: Float64, x_test: Float64, train: readers.Split, test: readers.Split) -> bool:
+def _ends_differ(x_train: Float64, x_test: Float64, train: formats.Split, test: formats.Split) -> bool:
     """Say whether the NaN at the ends of a user's cases are absent timepoints rather than missing values."""
     if len({case.shape[1] for split in (train, test) for case in split.cases}) > 1:
         return True

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import formats
-from tsfcn import archive, readers
 from tsfcn.common.errors import UserError
-from tsfcn.readers import Float64
+from tsfcn.data import archive
+from tsfcn.data.formats import Float64, canonical_label, read
 
 NAN = float("nan")
 
@@ -22,7 +22,7 @@ def refused(path: Path, text: str, message: str) -> None:
     """Assert that a file with this text is refused with one line that names the file and says `message`."""
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as got:
-        readers.read(path)
+        read(path)
     assert str(got.value).startswith(f"file '{path}' ")
     assert message in str(got.value)
     assert "\n" not in str(got.value)
@@ -53,7 +53,7 @@ def refused(path: Path, text: str, message: str) -> None:
     ],
 )
 def test_labels_have_one_spelling(text: str, label: str) -> None:
-    assert readers.canonical_label(text) == label
+    assert canonical_label(text) == label
 
 
 # ---------------------------------------------------------------- .tsv
@@ -94,14 +94,14 @@ def test_a_file_without_rights_is_told(tmp_path: Path) -> None:
     if os.access(path, os.R_OK):
         pytest.skip("this user may read everything: no file without rights to test on")
     with pytest.raises(UserError, match=r"is not readable \(Permission denied\)"):
-        readers.read(path)
+        read(path)
 
 
 def test_numbers_are_read_exactly(tmp_path: Path) -> None:
     values = np.random.RandomState(0).standard_normal((20, 30)) * 10.0 ** np.arange(-15, 15)
     path = tmp_path / "Toy_TRAIN.tsv"
     path.write_text("".join("1\t" + "\t".join(f"{v:.17g}" for v in row) + "\n" for row in values), encoding="utf-8")
-    np.testing.assert_array_equal(np.concatenate(readers.read(path).cases), values)
+    np.testing.assert_array_equal(np.concatenate(read(path).cases), values)
 
 
 # ---------------------------------------------------------------- the .ts format
@@ -111,7 +111,7 @@ def test_ts_with_channels_lengths_and_gaps(tmp_path: Path) -> None:
     header = "# a comment, ünïcode\n\n@PROBLEMNAME Toy\n@TimeStamps FALSE\n@dimensions 2\n@classlabel TRUE b a\n@DATA\n"
     path = tmp_path / "Toy_TRAIN.ts"
     path.write_text(header + "1,2,3 : 4,?,6:a\n# in between\n7:8:b\n 1,2 , 3,4:5,6,7,NaN:b\n", encoding="utf-8")
-    split = readers.read(path)
+    split = read(path)
     expected = [[[1, 2, 3], [4, NAN, 6]], [[7], [8]], [[1, 2, 3, 4], [5, 6, 7, NAN]]]
     for case, values in zip(split.cases, expected, strict=True):
         np.testing.assert_array_equal(case, values)
@@ -155,7 +155,7 @@ def test_the_layout_of_2015_and_its_like(tmp_path: Path) -> None:
         ("Tabs_TRAIN.txt", "1\t0.5\t-1.25\n-1\t3\tNaN\n"),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
-        split = readers.read(tmp_path / name)
+        split = read(tmp_path / name)
         np.testing.assert_array_equal(split.cases, [[[0.5, -1.25]], [[3, NAN]]])
         assert split.labels == ["1", "-1"]
 
@@ -172,7 +172,7 @@ def test_the_layout_of_2015_and_its_like(tmp_path: Path) -> None:
 def test_a_csv_says_where_its_labels_are(tmp_path: Path, text: str) -> None:
     path = tmp_path / "Toy_TRAIN.csv"
     path.write_text(text, encoding="utf-8")
-    split = readers.read(path)
+    split = read(path)
     np.testing.assert_array_equal(split.cases, [[[1, 2]], [[NAN, 3]]])
     assert split.labels == ["a", "b"]
 
@@ -205,7 +205,7 @@ def test_arff_with_quotes_comments_and_channels(tmp_path: Path) -> None:
         "1,?,'a b'\n% in between\n3 , 4, 2\n",
         encoding="utf-8",
     )
-    split = readers.read(one)
+    split = read(one)
     np.testing.assert_array_equal(split.cases, [[[1, NAN]], [[3, 4]]])
     assert split.labels == ["a b", "2"]
     two = tmp_path / "Two_TRAIN.arff"
@@ -214,7 +214,7 @@ def test_arff_with_quotes_comments_and_channels(tmp_path: Path) -> None:
         "@attribute class {a,b}\n@data\n'1,2\\n3,?',a\n\"5,6\\n7,8\",'b'\n",
         encoding="utf-8",
     )
-    split = readers.read(two)
+    split = read(two)
     np.testing.assert_array_equal(split.cases, [[[1, 2], [3, NAN]], [[5, 6], [7, 8]]])
     assert split.labels == ["a", "b"]
 

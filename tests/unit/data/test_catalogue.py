@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsfcn.catalogue import CATALOGUE, OLD_NAMES, SETS, select
 from tsfcn.common.errors import UserError
+from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES, SETS, select
 
 
 def test_sets_have_their_known_sizes() -> None:
@@ -146,7 +146,10 @@ def test_an_empty_selection_is_a_mistake(dataset: object, start: str) -> None:
 
 
 def test_import_needs_no_heavy_library() -> None:
-    code = "import sys, tsfcn.catalogue; print([m for m in ('numpy', 'pandas', 'torch', 'sktime') if m in sys.modules])"
+    code = (
+        "import sys, tsfcn.data.catalogue; "
+        "print([m for m in ('numpy', 'pandas', 'torch', 'sktime') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tsfcn import archive, catalogue
 from tsfcn.common.errors import UserError
+from tsfcn.data import archive, catalogue
 
 # The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
 # 2015, which has none, last.

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO
 
-from tsfcn import archive, unpack
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.unpack import Incoming, size
+from tsfcn.data import archive, importer
+from tsfcn.data.importer import Incoming, size
 
 REDIRECTS = 5
 # A zip of the site holds each value three times (.ts, .arff, .txt); the bundled .ts files zip to 4.7 bytes a value.
@@ -89,7 +89,7 @@ def address(name: str, mirror: str | None = None) -> str:
 
 def estimate(names: Sequence[str]) -> int:
     """Return about how many bytes downloading these datasets takes; those that the catalogue does not know count 0."""
-    return ZIPPED_BYTES * sum(unpack.values(name) or 0 for name in names)
+    return ZIPPED_BYTES * sum(importer.values(name) or 0 for name in names)
 
 
 def fetch(
@@ -107,10 +107,10 @@ def fetch(
     Raises UserError, of one line, for whatever goes wrong.
     """
     url, patience = address(name, mirror), patience or Patience()
-    if unpack.there(name, root):
+    if importer.there(name, root):
         return False
     with Incoming(name, root, tell) as place:
-        if unpack.there(name, root):  # by another process, while this one waited
+        if importer.there(name, root):  # by another process, while this one waited
             return False
         resumed = _download(url, place, patience, progress)
         try:
@@ -125,8 +125,8 @@ def fetch(
 
 
 def _install(url: str, place: Incoming) -> None:
-    with unpack.opened(place.part, url) as zipped:
-        found = unpack.datasets(zipped.members, url)
+    with importer.opened(place.part, url) as zipped:
+        found = importer.datasets(zipped.members, url)
         if place.name not in found:
             held = f"it holds {', '.join(sorted(found)[:3])}" if found else "it holds no dataset"
             if zipped.encrypted:
@@ -135,7 +135,7 @@ def _install(url: str, place: Incoming) -> None:
         paths = found[place.name]
         if isinstance(paths, UserError):
             raise paths
-        unpack.room(place.root, sum(zipped.members[path].file_size for path in paths))
+        importer.room(place.root, sum(zipped.members[path].file_size for path in paths))
         place.put(zipped.files(place.name, paths), url)
 
 
@@ -167,7 +167,7 @@ def _download(url: str, place: Incoming, patience: Patience, progress: Progress)
 
 
 def _attempt(url: str, place: Incoming, patience: Patience, progress: Progress, started: float) -> bool:
-    part, limit = place.part, 3 * unpack.largest(place.name)
+    part, limit = place.part, 3 * importer.largest(place.name)
     same, total = _facts(place, url)
     have = _length(part) if same or total == _length(part) else 0
     if have and have == total:
@@ -189,7 +189,7 @@ def _attempt(url: str, place: Incoming, patience: Patience, progress: Progress, 
         if total is not None:
             if total > limit:
                 raise _oversized(url, limit, f"{size(total)}, ")
-            unpack.room(place.root, total - have)
+            importer.room(place.root, total - have)
         _remember(place, url, same_now or (same if have else ""), total)
         _body(url, response, place, patience, progress, have, total, limit, started)
     return have > 0
@@ -225,7 +225,7 @@ def _body(
             while view:
                 view = view[place.part.write(view) :]
         except OSError as error:
-            raise unpack.not_writable(place.root, error.strerror) from error
+            raise importer.not_writable(place.root, error.strerror) from error
         arrived += len(data)
         if arrived > limit:
             raise _oversized(url, limit)
@@ -425,7 +425,7 @@ def _remember(place: Incoming, url: str, same: str, total: int | None) -> None:
         temporary.write_text(json.dumps({"url": url, "same": same, "total": total}), encoding="utf-8")
         os.replace(temporary, place.facts)
     except OSError as error:
-        raise unpack.not_writable(place.root, error.strerror) from error
+        raise importer.not_writable(place.root, error.strerror) from error
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Tests of `tsfcn.unpack`: what a zip or a folder holds, the traditional encryption, and what is put in place.
+"""Tests of `tsfcn.data.importer`: what a zip or a folder holds, the traditional encryption, and what is put in place.
 
 What a malicious zip meets stands in test_fetch.py, whose server sends them.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.server import ITALY, encrypted, real, zipped
-from tsfcn import archive, unpack
 from tsfcn.common.errors import UserError
+from tsfcn.data import archive, importer
 
 PASSWORD = b"some one"
 
@@ -42,9 +42,9 @@ def write(path: Path, data: bytes) -> Path:
 
 def bring_all(path: Path, root: Path, password: bytes | None = None) -> list[str]:
     """Import a zip or a folder as the command does; return the names."""
-    with unpack.source(path) as origin:
-        found = unpack.chosen(origin, str(path))
-        return [name for name, paths in found.items() if unpack.bring(origin, name, paths, root, password)]
+    with importer.source(path) as origin:
+        found = importer.chosen(origin, str(path))
+        return [name for name, paths in found.items() if importer.bring(origin, name, paths, root, password)]
 
 
 def left(root: Path) -> list[str]:
@@ -57,7 +57,7 @@ def left(root: Path) -> list[str]:
 
 def test_the_official_layout() -> None:
     adjusted = "U/Missing_value_and_variable_length_datasets_adjusted"
-    found = unpack.datasets(
+    found = importer.datasets(
         [
             "U/Coffee/Coffee_TRAIN.tsv",
             "U/Coffee/Coffee_TEST.tsv",
@@ -79,8 +79,8 @@ def test_the_official_layout() -> None:
 def test_the_first_format_and_the_least_depth_are_taken() -> None:
     splits = [f"{folder}X_{split}" for folder in ("", "a/") for split in ("TRAIN", "TEST")]
     several = [f"{path}.{kind}" for path in splits for kind in ("arff", "ts")]
-    assert unpack.datasets(several, "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
-    assert unpack.datasets([*several, "a/X_TEST.tsv"], "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+    assert importer.datasets(several, "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+    assert importer.datasets([*several, "a/X_TEST.tsv"], "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_first_format_and_the_least_depth_are_taken() -> None:
     ],
 )
 def test_what_leaves_a_choice_is_refused_alone(paths: list[str], message: str) -> None:
-    found = unpack.datasets([*paths, "Y_TRAIN.ts", "Y_TEST.ts"], "U")
+    found = importer.datasets([*paths, "Y_TRAIN.ts", "Y_TEST.ts"], "U")
     assert str(found["X"]) == message
     assert found["Y"] == ("Y_TRAIN.ts", "Y_TEST.ts")
 
@@ -103,7 +103,7 @@ def test_what_leaves_a_choice_is_refused_alone(paths: list[str], message: str) -
 def test_limits_hold_for_the_largest_official_files(archive_root: Path) -> None:
     sizes = {path: path.stat().st_size for path in archive_root.glob("*/*.tsv")}
     assert sizes
-    assert not [path for path, n_bytes in sizes.items() if n_bytes > unpack.largest(path.parent.name)]
+    assert not [path for path, n_bytes in sizes.items() if n_bytes > importer.largest(path.parent.name)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,9 +115,9 @@ def test_decrypts_as_zipfile_does(tmp_path: Path) -> None:
     data = encrypted(files, PASSWORD)
     with zipfile.ZipFile(io.BytesIO(data)) as theirs:
         assert {info.filename: theirs.read(info, PASSWORD) for info in theirs.infolist()} == files
-    with unpack.source(write(tmp_path / "x.zip", data)) as ours:
-        assert isinstance(ours, unpack.Zip) and ours.encrypted
-        paths = unpack.chosen(ours, "x")["GunPoint"]
+    with importer.source(write(tmp_path / "x.zip", data)) as ours:
+        assert isinstance(ours, importer.Zip) and ours.encrypted
+        paths = importer.chosen(ours, "x")["GunPoint"]
         assert isinstance(paths, tuple)
         ours.check_password(PASSWORD)
         assert {name: b"".join(pieces) for name, pieces in ours.files("GunPoint", paths, PASSWORD).items()} == files
@@ -125,8 +125,8 @@ def test_decrypts_as_zipfile_does(tmp_path: Path) -> None:
 
 def test_a_wrong_password_is_noticed_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = write(tmp_path / "x.zip", encrypted({f"{n}.txt": b"text" for n in range(8)}, PASSWORD))
-    with unpack.source(path) as origin:
-        assert isinstance(origin, unpack.Zip)
+    with importer.source(path) as origin:
+        assert isinstance(origin, importer.Zip)
         for password in (b"", b"other", "ümlaut".encode()):
             with pytest.raises(UserError) as caught:
                 origin.check_password(password)
@@ -159,12 +159,12 @@ def test_another_packing_says_what_to_do(tmp_path: Path, root: Path) -> None:
     assert left(root) == []
 
 
-@pytest.mark.parametrize("n_bytes", [0, 1, unpack.PIECE - 1, unpack.PIECE, 3 * unpack.PIECE + 1])
+@pytest.mark.parametrize("n_bytes", [0, 1, importer.PIECE - 1, importer.PIECE, 3 * importer.PIECE + 1])
 def test_what_is_unpacked_is_what_was_packed(n_bytes: int, tmp_path: Path) -> None:
     """Of one value, which zlib gives back long after it has taken the last of its input, and of many."""
     for data in (b"1" * n_bytes, os.urandom(n_bytes)):
         files = {"Mine_TRAIN.ts": data, "Mine_TEST.ts": b"x"}
-        with unpack.source(write(tmp_path / "x.zip", zipped(files))) as origin:
+        with importer.source(write(tmp_path / "x.zip", zipped(files))) as origin:
             pieces = origin.files("Mine", ("Mine_TRAIN.ts", "Mine_TEST.ts"))
             assert {name: b"".join(parts) for name, parts in pieces.items()} == files
 
@@ -183,8 +183,8 @@ def test_a_damaged_zip_gives_what_was_packed_or_one_line() -> None:
             for _ in range(chance.randrange(1, 4)):
                 data[chance.randrange(len(data))] = chance.randrange(256)
             try:
-                with unpack.opened(io.BytesIO(bytes(data)), "x") as origin:
-                    paths = unpack.datasets(origin.members, "x").get("Mine")
+                with importer.opened(io.BytesIO(bytes(data)), "x") as origin:
+                    paths = importer.datasets(origin.members, "x").get("Mine")
                     if not isinstance(paths, tuple):
                         continue
                     pieces = origin.files("Mine", paths, password)
@@ -287,10 +287,10 @@ def test_the_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     default = tmp_path / "data" / "tsfcn" / "ucr2018"
     assert archive.root_folder(None) is None
-    assert unpack.destination(None) == default == archive.root_folder(None)  # found from now on
+    assert importer.destination(None) == default == archive.root_folder(None)  # found from now on
     monkeypatch.setenv("TSFCN_ARCHIVE", str(tmp_path / "mine"))
-    assert unpack.destination(None) == tmp_path / "mine" == archive.root_folder(None)
-    assert unpack.destination(tmp_path / "given") == tmp_path / "given"
+    assert importer.destination(None) == tmp_path / "mine" == archive.root_folder(None)
+    assert importer.destination(tmp_path / "given") == tmp_path / "given"
 
 
 def test_a_default_folder_that_is_no_absolute_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -303,19 +303,19 @@ def test_a_destination_that_cannot_be(tmp_path: Path) -> None:
     file = write(tmp_path / "file", b"")
     for path, reason in ((file, "File exists"), (file / "under", "Not a directory")):
         with pytest.raises(UserError) as caught:
-            unpack.destination(path)
+            importer.destination(path)
         assert str(caught.value) == f"archive root '{path}' cannot be made ({reason}): give another folder"
 
 
 def test_no_room(root: Path) -> None:
-    unpack.room(root, 1)
+    importer.room(root, 1)
     with pytest.raises(UserError, match=r"^archive root '.*' has .* free, 10000 GB are needed: make room, or give"):
-        unpack.room(root, 10**13)
+        importer.room(root, 10**13)
 
 
 def test_an_interruption_keeps_only_what_has_arrived(root: Path) -> None:
     def interrupted(name: str, arrived: bytes) -> None:
-        with unpack.Incoming(name, root) as place:
+        with importer.Incoming(name, root) as place:
             place.part.write(arrived)
             write(place.unpacked / name / f"{name}_TRAIN.ts", b"")
             raise KeyboardInterrupt
@@ -324,6 +324,6 @@ def test_an_interruption_keeps_only_what_has_arrived(root: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             interrupted(name, arrived)
         assert left(root) == [".incoming/X/part"]
-    with unpack.Incoming("X", root) as place:
+    with importer.Incoming("X", root) as place:
         assert place.part.read() == b"half"
     assert list(root.iterdir()) == []

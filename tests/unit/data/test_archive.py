@@ -1,4 +1,4 @@
-"""Tests of `tsfcn.archive`: on files that the tests write, on sktime's bundled ones, and on the official archive."""
+"""Tests of `archive`: on files that the tests write, on sktime's bundled ones, and on the official archive."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import archive, catalogue
-from tsfcn.arrays import Labels
 from tsfcn.common.errors import UserError
-from tsfcn.readers import Float64
+from tsfcn.data import archive, catalogue
+from tsfcn.data.formats import Float64
+from tsfcn.data.preprocess import Labels
 
 NAN = float("nan")
 Row = Sequence[object]  # label, then values
@@ -140,7 +140,7 @@ def test_bundled_and_official_files_hold_the_same(archive_root: Path, name: str)
 
 def test_reading_does_not_import_sktime_or_torch() -> None:
     code = (
-        "import sys, tsfcn.archive; tsfcn.archive.load('GunPoint'); "
+        "import sys, tsfcn.data.archive; tsfcn.data.archive.load('GunPoint'); "
         "print([m for m in ('sktime', 'torch', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository())
@@ -148,7 +148,7 @@ def test_reading_does_not_import_sktime_or_torch() -> None:
 
 
 def repository() -> Path:
-    return Path(archive.__file__).parent.parent
+    return Path(archive.__file__).parents[2]
 
 
 # ---------------------------------------------------------------- where it is looked for
@@ -703,7 +703,7 @@ def test_two_archives_do_not_share_a_cache(toy: Path, tmp_path: Path) -> None:
 
 READ_IN_TURN = """
 import sys
-from tsfcn import archive
+from tsfcn.data import archive
 for _ in range(int(sys.argv[2])):
     print(archive.load("Toy", sys.argv[1]).x_train.sum(), archive.passport("Toy", sys.argv[1])["n_train"], flush=True)
 """

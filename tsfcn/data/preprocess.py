@@ -112,62 +112,6 @@ def encode_labels(y_train: npt.ArrayLike, y_test: npt.ArrayLike) -> tuple[Int64,
     return codes[: len(train)], codes[len(train) :], classes[order]
 
 
-def resample(
-    x_train: npt.NDArray[FloatsT], y_train: npt.ArrayLike, x_test: npt.NDArray[FloatsT], y_test: npt.ArrayLike, k: int
-) -> tuple[npt.NDArray[FloatsT], Labels, npt.NDArray[FloatsT], Labels]:
-    """Draw the k-th split of the pooled cases, with as many training cases of each class as the official split has.
-
-    x_train, x_test: (n_cases, n_channels, n_timepoints), equal in all but n_cases; y_train, y_test: labels (n_cases,).
-    k = 0 is the official split, as given. k > 0 pools train, then test, and permutes the cases of each class, classes
-    in text order, with one `np.random.RandomState(k)`: the same cases in the same order as aeon's
-    `stratified_resample_data(..., random_state=k)` gives for text labels. Returns the four arrays.
-    Raises UserError for a negative k and where a label occurs in one split only; ValueError for shapes that differ.
-    """
-    train, test = np.asarray(y_train).astype(np.str_), np.asarray(y_test).astype(np.str_)
-    if k < 0:
-        raise UserError(f"resample {k} is negative: 0 is the official split, 1, 2, ... are the resamples")
-    if k == 0:
-        return x_train, train, x_test, test
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise ValueError(f"x_test is of shape {x_test.shape}: x_train has {x_train.shape}, pad the shorter with NaN")
-    one_sided = sorted(set(train.tolist()) ^ set(test.tolist()))
-    if one_sided:
-        raise UserError(f"label '{one_sided[0]}' is in one split only: a stratified resample needs it in both")
-    x, y = np.concatenate([x_train, x_test]), np.concatenate([train, test])
-    random = np.random.RandomState(k)
-    to_train, to_test = [], []
-    for label, n_train in zip(*np.unique(train, return_counts=True), strict=True):
-        members = random.permutation(np.flatnonzero(y == label))
-        to_train.append(members[:n_train])
-        to_test.append(members[n_train:])
-    chosen, rest = np.concatenate(to_train), np.concatenate(to_test)
-    return x[chosen], y[chosen], x[rest], y[rest]
-
-
-def stratified_holdout(y: npt.ArrayLike, fraction: float, seed: int) -> tuple[Int64, Int64]:
-    """Hold out a fraction of every class for selection, and keep at least one case of each class for fitting.
-
-    y: class of each training case (n_cases,); fraction: 0 < fraction < 1; seed: of the draw, which depends on nothing
-    else. A class of n cases gives round(fraction * n) of them (halves up), but at least 1 where n >= 2, and none where
-    n = 1. Returns the positions to fit on and those held out: int64, sorted, disjoint, together all of y.
-    Raises UserError for a fraction that is not between 0 and 1.
-
-    >>> fit, held = stratified_holdout([0, 0, 0, 0, 0, 1, 1, 2], fraction=0.2, seed=0)
-    >>> len(fit), [[0, 0, 0, 0, 0, 1, 1, 2][i] for i in held]
-    (6, [0, 1])
-    """
-    if not 0 < fraction < 1:
-        raise UserError(f"validation {fraction} is not a fraction between 0 and 1: write 0.2 to hold out a fifth")
-    classes, codes = np.unique(np.asarray(y), return_inverse=True)
-    random = np.random.RandomState(seed)
-    held = np.zeros(len(codes), dtype=np.bool_)
-    for code in range(len(classes)):
-        members = random.permutation(np.flatnonzero(codes == code))
-        n_held = min(max(1, int(np.floor(fraction * len(members) + 0.5))), len(members) - 1)
-        held[members[:n_held]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
 def prepare(
     x_train: Floats,
     y_train: npt.ArrayLike,

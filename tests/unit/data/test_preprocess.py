@@ -1,4 +1,4 @@
-"""Tests of `tsfcn.arrays`: by hand on a few numbers, and on the odd datasets of the archive."""
+"""Tests of `tsfcn.data.preprocess`: by hand on a few numbers, and on the odd datasets of the archive."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import archive, arrays
 from tsfcn.common.errors import UserError
+from tsfcn.data import archive, preprocess, splits
 
 NAN = np.nan
 
@@ -21,15 +21,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
 
 
-def cases(*series: list[float]) -> arrays.Floats:
+def cases(*series: list[float]) -> preprocess.Floats:
     """Return float64 (n_cases, 1, n_timepoints)."""
     return np.array(series, dtype=np.float64)[:, None, :]
 
 
-def prepared(x_train: arrays.Floats, x_test: arrays.Floats, **settings: Any) -> arrays.Arrays:
+def prepared(x_train: preprocess.Floats, x_test: preprocess.Floats, **settings: Any) -> preprocess.Arrays:
     """Prepare with labels that do not matter, and the plainest settings but for those given."""
     plain = {"normalisation": "none", "missing": "zero", "length": "pad", "unequal": False, "fixed_length": True}
-    return arrays.prepare(x_train, ["1"] * len(x_train), x_test, ["1"] * len(x_test), **{**plain, **settings})
+    return preprocess.prepare(x_train, ["1"] * len(x_train), x_test, ["1"] * len(x_test), **{**plain, **settings})
 
 
 # ---------------------------------------------------------------- normalisation
@@ -37,13 +37,13 @@ def prepared(x_train: arrays.Floats, x_test: arrays.Floats, **settings: Any) -> 
 
 def test_series_are_scaled_by_their_own_mean_and_population_deviation() -> None:
     # mean 5, squared distances 9 1 1 1 0 0 4 16: deviation sqrt(32 / 8) = 2
-    z = arrays.znorm_series(cases([2, 4, 4, 4, 5, 5, 7, 9]))
+    z = preprocess.znorm_series(cases([2, 4, 4, 4, 5, 5, 7, 9]))
     assert z.dtype == np.float32
     assert z.tolist() == [[[-1.5, -0.5, -0.5, -0.5, 0.0, 0.0, 1.0, 2.0]]]
 
 
 def test_each_channel_is_a_series_of_its_own() -> None:
-    z = arrays.znorm_series(np.array([[[0.0, 2.0], [100.0, 300.0]]]))
+    z = preprocess.znorm_series(np.array([[[0.0, 2.0], [100.0, 300.0]]]))
     assert z.tolist() == [[[-1.0, 1.0], [-1.0, 1.0]]]
 
 
@@ -51,39 +51,39 @@ def test_each_channel_is_a_series_of_its_own() -> None:
 @pytest.mark.parametrize("n", [1, 3, 10, 1000])
 def test_a_constant_series_becomes_zeros(value: float, n: int) -> None:
     # 0.1 is the trap: its mean over 3 or 10 timepoints is not 0.1 in floating point, so the deviation is not quite 0.
-    assert not arrays.znorm_series(np.full((2, 1, n), value)).any()
-    assert not arrays.znorm_train(np.full((2, 1, n), value), np.full((1, 1, n), value))[0].any()
+    assert not preprocess.znorm_series(np.full((2, 1, n), value)).any()
+    assert not preprocess.znorm_train(np.full((2, 1, n), value), np.full((1, 1, n), value))[0].any()
 
 
 @pytest.mark.parametrize("least", [1e-300, 1e-200, 1e-160, 1e-30, 1e30])
 def test_a_series_of_any_unit_is_scaled_alike(least: float) -> None:
     x = np.random.RandomState(0).standard_normal((2, 1, 9))
-    np.testing.assert_allclose(arrays.znorm_series(x * least), arrays.znorm_series(x), rtol=1e-6)
-    for one, other in zip(arrays.znorm_train(x * least, x * least), arrays.znorm_train(x, x), strict=True):
+    np.testing.assert_allclose(preprocess.znorm_series(x * least), preprocess.znorm_series(x), rtol=1e-6)
+    for one, other in zip(preprocess.znorm_train(x * least, x * least), preprocess.znorm_train(x, x), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_missing_values_are_left_out_of_the_statistics_and_stay() -> None:
-    z = arrays.znorm_series(cases([NAN, 1, NAN, 3, NAN], [NAN, 7, 7, NAN, NAN], [NAN] * 5))
+    z = preprocess.znorm_series(cases([NAN, 1, NAN, 3, NAN], [NAN, 7, 7, NAN, NAN], [NAN] * 5))
     np.testing.assert_array_equal(z[:, 0], np.array([[NAN, -1, NAN, 1, NAN], [NAN, 0, 0, NAN, NAN], [NAN] * 5]))
 
 
 def test_train_statistics_are_one_pair_for_the_whole_training_set() -> None:
     # 0 2 4 6 8 10 over both cases: mean 5, deviation sqrt(70 / 6)
     x_train, x_test = cases([0, 2, 4], [6, 8, 10]), cases([5, 5, NAN])
-    train, test = arrays.znorm_train(x_train, x_test)
+    train, test = preprocess.znorm_train(x_train, x_test)
     np.testing.assert_allclose(train, (x_train - 5) / np.sqrt(70 / 6), rtol=1e-6)
     np.testing.assert_array_equal(test, cases([0, 0, NAN]))
 
 
 def test_train_statistics_are_per_channel() -> None:
-    train, test = arrays.znorm_train(np.array([[[0.0, 2.0], [10.0, 30.0]]]), np.array([[[1.0], [40.0]]]))
+    train, test = preprocess.znorm_train(np.array([[[0.0, 2.0], [10.0, 30.0]]]), np.array([[[1.0], [40.0]]]))
     assert train.tolist() == [[[-1.0, 1.0], [-1.0, 1.0]]]
     assert test.tolist() == [[[0.0], [2.0]]]
 
 
 def test_a_channel_constant_in_training_is_only_centred_in_the_test_set() -> None:
-    train, test = arrays.znorm_train(cases([3, 3, 3]), cases([3, 4, 1]))
+    train, test = preprocess.znorm_train(cases([3, 3, 3]), cases([3, 4, 1]))
     assert train.tolist() == [[[0, 0, 0]]]
     assert test.tolist() == [[[0, 1, -2]]]
 
@@ -107,23 +107,23 @@ def test_a_test_case_does_not_change_with_its_neighbours(normalisation: str) -> 
 def test_the_arguments_are_not_written_to() -> None:
     x_train, x_test = cases([1, NAN, 4], [3, 3, 3]), cases([5, 1, NAN])
     before = x_train.copy(), x_test.copy()
-    for normalisation in arrays.NORMALISATIONS:
+    for normalisation in preprocess.NORMALISATIONS:
         prepared(x_train, x_test, normalisation=normalisation, unequal=True)
     np.testing.assert_array_equal(x_train, before[0])
     np.testing.assert_array_equal(x_test, before[1])
 
 
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((2, 3))])
-def test_normalising_refuses_arrays_without_three_axes(x: arrays.Floats) -> None:
+def test_normalising_refuses_arrays_without_three_axes(x: preprocess.Floats) -> None:
     with pytest.raises(ValueError, match=rf"x is of {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
-        arrays.znorm_series(x)
+        preprocess.znorm_series(x)
     with pytest.raises(ValueError, match="x_train is of"):
-        arrays.znorm_train(x, x)
+        preprocess.znorm_train(x, x)
 
 
 def test_train_statistics_refuse_other_channels() -> None:
     with pytest.raises(ValueError, match="x_test is of 2 channels: x_train has 1"):
-        arrays.znorm_train(np.zeros((1, 1, 3)), np.zeros((1, 2, 3)))
+        preprocess.znorm_train(np.zeros((1, 1, 3)), np.zeros((1, 2, 3)))
 
 
 @pytest.mark.parametrize("normalisation", ["none", "series", "train"])
@@ -149,7 +149,7 @@ def test_values_that_no_float32_holds_are_refused(normalisation: str) -> None:
 def test_classes_are_numbered_in_numeric_order_or_in_text_order(
     y_train: list[str], y_test: list[str], classes: list[str], codes_train: list[int], codes_test: list[int]
 ) -> None:
-    train, test, found = arrays.encode_labels(np.array(y_train), np.array(y_test))
+    train, test, found = preprocess.encode_labels(np.array(y_train), np.array(y_test))
     assert found.tolist() == classes
     assert (train.tolist(), test.tolist()) == (codes_train, codes_test)
     assert train.dtype == test.dtype == np.int64
@@ -157,7 +157,7 @@ def test_classes_are_numbered_in_numeric_order_or_in_text_order(
 
 def test_labels_need_one_axis() -> None:
     with pytest.raises(ValueError, match="y_test is of 2 axes"):
-        arrays.encode_labels(["1"], [["1"]])
+        preprocess.encode_labels(["1"], [["1"]])
 
 
 # ---------------------------------------------------------------- missing values and lengths
@@ -208,8 +208,8 @@ def test_a_cut_case_was_normalised_over_all_of_its_timepoints() -> None:
 
 def test_a_case_ends_where_its_last_channel_ends() -> None:
     x = np.array([[[1.0, NAN, NAN, NAN], [1.0, 2.0, NAN, NAN]], [[NAN] * 4, [NAN] * 4]])
-    assert arrays.case_lengths(x, unequal=True).tolist() == [2, 0]
-    assert arrays.case_lengths(x, unequal=False).tolist() == [4, 4]
+    assert preprocess.case_lengths(x, unequal=True).tolist() == [2, 0]
+    assert preprocess.case_lengths(x, unequal=False).tolist() == [4, 4]
 
 
 def test_ends_are_missing_values_where_the_dataset_is_of_equal_length() -> None:
@@ -347,7 +347,7 @@ def test_a_masked_case_without_any_value_is_one_zero() -> None:
 
 def test_masking_scales_as_padding_does() -> None:
     x_train, x_test = cases([1, 2, 4, NAN], [4, 7, NAN, NAN]), cases([1, 2, NAN, NAN], [5, 6, 7, 9])
-    for normalisation in arrays.NORMALISATIONS:
+    for normalisation in preprocess.NORMALISATIONS:
         pad, mask = (
             prepared(x_train, x_test, length=word, unequal=True, normalisation=normalisation, fixed_length=False)
             for word in ("pad", "mask")
@@ -359,7 +359,7 @@ def test_masking_scales_as_padding_does() -> None:
 @pytest.mark.parametrize("length", ["pad", "cut", "mask"])
 def test_no_length_policy_touches_a_dataset_of_equal_length(length: str) -> None:
     x_train, x_test = cases([1, NAN, 3], [4, 5, NAN]), cases([NAN, 2, NAN])
-    for missing in arrays.MISSING:
+    for missing in preprocess.MISSING:
         got = prepared(x_train, x_test, length=length, missing=missing)
         plain = prepared(x_train, x_test, missing=missing)
         np.testing.assert_array_equal(got.x_train, plain.x_train)
@@ -385,9 +385,9 @@ def test_a_training_set_of_nothing_is_refused() -> None:
 def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
     plain: dict[str, Any] = {"normalisation": "none", "missing": "zero", "length": "pad", "unequal": False}
     with pytest.raises(ValueError, match="give one label a case"):
-        arrays.prepare(cases([1, 2]), ["1", "2"], cases([1, 2]), ["1"], **plain, fixed_length=True)
+        preprocess.prepare(cases([1, 2]), ["1", "2"], cases([1, 2]), ["1"], **plain, fixed_length=True)
     with pytest.raises(ValueError, match="as many channels in both"):
-        arrays.prepare(cases([1, 2]), ["1"], np.zeros((1, 2, 2)), ["1"], **plain, fixed_length=True)
+        preprocess.prepare(cases([1, 2]), ["1"], np.zeros((1, 2, 2)), ["1"], **plain, fixed_length=True)
 
 
 # ---------------------------------------------------------------- the archive's odd datasets
@@ -395,8 +395,8 @@ def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
 
 def of(
     dataset: archive.Dataset, normalisation: str, fixed_length: bool, missing: str = "zero", length: str = "pad"
-) -> arrays.Arrays:
-    got = arrays.prepare(
+) -> preprocess.Arrays:
+    got = preprocess.prepare(
         dataset.x_train,
         dataset.y_train,
         dataset.x_test,
@@ -416,7 +416,7 @@ def of(
 def test_test_cases_longer_than_any_training_case(archive_root: Path, name: str, longest_in_training: int) -> None:
     dataset = archive.load(name, archive_root)
     fixed, free = of(dataset, "series", True), of(dataset, "series", False)
-    n_longer = int((arrays.case_lengths(dataset.x_test, True) > longest_in_training).sum())
+    n_longer = int((preprocess.case_lengths(dataset.x_test, True) > longest_in_training).sum())
     assert fixed.x_train.shape[2] == fixed.x_test.shape[2] == free.x_train.shape[2] == longest_in_training
     assert free.x_test.shape[2] == 385
     assert (fixed.n_cut, free.n_cut, n_longer > 0) == (n_longer, 0, True)
@@ -440,7 +440,7 @@ def test_the_constant_series_of_the_archive_becomes_zeros(archive_root: Path, na
 @pytest.mark.parametrize("name", ["AllGestureWiimoteX", "GesturePebbleZ1", "PLAID", "DodgerLoopDay"])
 def test_policies_on_the_archive(archive_root: Path, name: str, length: str, missing: str) -> None:
     dataset = archive.load(name, archive_root)
-    own = [arrays.case_lengths(x, dataset.unequal) for x in (dataset.x_train, dataset.x_test)]
+    own = [preprocess.case_lengths(x, dataset.unequal) for x in (dataset.x_train, dataset.x_test)]
     got = of(dataset, "series", False, missing=missing, length=length)
     longest, shortest = int(own[0].max()), int(own[0].min())
     assert got.x_train.shape[2] == (shortest if length == "cut" else longest)
@@ -482,7 +482,7 @@ def test_missing_values_of_the_archive_are_filled(archive_root: Path, name: str)
 )
 def test_the_classes_of_the_archive_in_order(archive_root: Path, name: str, classes: list[str]) -> None:
     dataset = archive.load(name, archive_root)
-    train, test, found = arrays.encode_labels(dataset.y_train, dataset.y_test)
+    train, test, found = preprocess.encode_labels(dataset.y_train, dataset.y_test)
     assert found.tolist() == classes
     assert set(train.tolist()) == set(test.tolist()) == set(range(len(classes)))
 
@@ -492,7 +492,7 @@ def test_the_classes_of_the_archive_in_order(archive_root: Path, name: str, clas
 
 def test_resample_0_is_the_official_split() -> None:
     x_train, x_test = cases([1, 2], [3, 4]), cases([5, 6])
-    got = arrays.resample(x_train, ["a", "b"], x_test, ["a"], 0)
+    got = splits.resample(x_train, ["a", "b"], x_test, ["a"], 0)
     assert got[0] is x_train
     assert got[2] is x_test
     assert (got[1].tolist(), got[3].tolist()) == (["a", "b"], ["a"])
@@ -500,7 +500,7 @@ def test_resample_0_is_the_official_split() -> None:
 
 def test_a_resample_deals_out_every_case_once_with_the_training_class_counts() -> None:
     dataset = archive.load("ArrowHead")
-    x_train, y_train, x_test, y_test = arrays.resample(
+    x_train, y_train, x_test, y_test = splits.resample(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, 5
     )
     assert x_train.shape == dataset.x_train.shape
@@ -515,11 +515,11 @@ def test_a_resample_deals_out_every_case_once_with_the_training_class_counts() -
 def test_resamples_that_cannot_be_drawn_are_refused() -> None:
     x = cases([1, 2], [3, 4])
     with pytest.raises(UserError, match="resample -1 is negative: 0 is the official split"):
-        arrays.resample(x, ["a", "b"], x, ["a", "b"], -1)
+        splits.resample(x, ["a", "b"], x, ["a", "b"], -1)
     with pytest.raises(UserError, match="label 'c' is in one split only"):
-        arrays.resample(x, ["b", "b"], x, ["c", "b"], 1)
+        splits.resample(x, ["b", "b"], x, ["c", "b"], 1)
     with pytest.raises(ValueError, match="pad the shorter with NaN"):
-        arrays.resample(x, ["a", "b"], np.zeros((2, 1, 3)), ["a", "b"], 1)
+        splits.resample(x, ["a", "b"], np.zeros((2, 1, 3)), ["a", "b"], 1)
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ def test_resamples_that_cannot_be_drawn_are_refused() -> None:
 )
 def test_a_holdout_takes_its_share_of_a_class_and_leaves_some(n_cases: int, fraction: float, n_held: int) -> None:
     y = np.array([0] * n_cases + [1] * 7)
-    fit, held = arrays.stratified_holdout(y, fraction, seed=3)
+    fit, held = splits.stratified_holdout(y, fraction, seed=3)
     assert (y[held] == 0).sum() == n_held
     assert (y[fit] == 0).sum() == n_cases - n_held
     assert sorted([*fit, *held]) == list(range(len(y)))
@@ -537,7 +537,7 @@ def test_a_holdout_takes_its_share_of_a_class_and_leaves_some(n_cases: int, frac
 
 def test_a_holdout_is_its_seeds() -> None:
     y = np.arange(60) % 3
-    draws = [arrays.stratified_holdout(y, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
+    draws = [splits.stratified_holdout(y, 0.2, seed)[1].tolist() for seed in (0, 0, 1)]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
 
@@ -545,4 +545,4 @@ def test_a_holdout_is_its_seeds() -> None:
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 20, NAN])
 def test_a_holdout_of_no_fraction_is_refused(fraction: float) -> None:
     with pytest.raises(UserError, match=f"^validation {fraction} is not a fraction between 0 and 1: write 0.2"):
-        arrays.stratified_holdout([0, 1], fraction, seed=0)
+        splits.stratified_holdout([0, 1], fraction, seed=0)

@@ -1,4 +1,4 @@
-"""Tests of `tsfcn.fetch` against a real server on localhost that misbehaves in every way that we could think of.
+"""Tests of `download` against a real server on localhost that misbehaves in every way that we could think of.
 
 `CASES` is also the table of docs/data.md: case, message, what is left on disk.
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
-from tsfcn import archive, fetch
 from tsfcn.common.errors import UserError
-from tsfcn.unpack import size
+from tsfcn.data import archive, download
+from tsfcn.data.importer import size
 
-ROOT = Path(__file__).parents[2]
-HASTY = fetch.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
+ROOT = Path(__file__).parents[3]
+HASTY = download.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
 
 
 @pytest.fixture(autouse=True)
@@ -337,7 +337,7 @@ CASES = [
 ]
 
 
-def said(message: str, url: str, patience: fetch.Patience, n_bytes: int) -> str:
+def said(message: str, url: str, patience: download.Patience, n_bytes: int) -> str:
     """Return a message of CASES as it reads for this address, patience and size of the good zip."""
     terms = {
         "url": f"'{url}'",
@@ -350,7 +350,7 @@ def said(message: str, url: str, patience: fetch.Patience, n_bytes: int) -> str:
         "half": f"{n_bytes // 2} of {n_bytes} bytes",
         "all": size(n_bytes),
         "whole": f"{n_bytes} of {n_bytes + 1000} bytes",
-        "else": fetch.ELSEWHERE,
+        "else": download.ELSEWHERE,
         "again": "download it again, or from elsewhere",
         "holds_half": f"'{url}' holds half of dataset '{ITALY}', '{ITALY}_TRAIN.ts': it needs _TRAIN and _TEST",
         # Two words stand for what depends on the moment or on zlib's version.
@@ -369,12 +369,12 @@ def test_misbehaving_server(case: Case, server: Server, root: Path) -> None:
     (root / "Mine" / "notes.txt").write_text("stays")
     before = left(root)
     if not case.message:
-        assert fetch.fetch(ITALY, root, server.url, patience)
+        assert download.fetch(ITALY, root, server.url, patience)
         assert left(root) == sorted([*before, *DATASET])
         assert archive.load(ITALY, root).passport["content"] == archive.load(ITALY).passport["content"]
         return
     with pytest.raises(UserError) as caught:
-        fetch.fetch(ITALY, root, server.url, patience)
+        download.fetch(ITALY, root, server.url, patience)
     message = str(caught.value)
     assert "\n" not in message and str(root) not in message
     if case.name == "slow trickle":
@@ -391,7 +391,7 @@ def test_the_table_of_the_documentation() -> None:
     address = f"https://MIRROR/{ITALY}.zip"
     rows = ["| the server sends | message | left on disk |", "| --- | --- | --- |"]
     for case in CASES:
-        message = said(case.message, address, fetch.Patience(), 150_000).replace(fetch.ELSEWHERE, "…")
+        message = said(case.message, address, download.Patience(), 150_000).replace(download.ELSEWHERE, "…")
         rows.append(f"| {case.name} | {message.replace('|', '&#124;')} | {case.left} |")
     table = "\n".join(rows)
     text = (ROOT / "docs" / "data.md").read_text()
@@ -404,15 +404,15 @@ def test_connection_refused(root: Path) -> None:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(UserError) as caught:
-        fetch.fetch(ITALY, root, url, HASTY)
-    expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {fetch.ELSEWHERE}"
+        download.fetch(ITALY, root, url, HASTY)
+    expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {download.ELSEWHERE}"
     assert str(caught.value) == expected
     assert left(root) == []
 
 
 def test_unknown_host(root: Path) -> None:
     with pytest.raises(UserError, match=r"is not reachable \(.+\), tried 2 times: try later"):
-        fetch.fetch(ITALY, root, "http://nowhere.invalid", HASTY)
+        download.fetch(ITALY, root, "http://nowhere.invalid", HASTY)
     assert left(root) == []
 
 
@@ -420,16 +420,16 @@ def test_a_proxy_is_used_and_named_without_its_password(root: Path, monkeypatch:
     monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(UserError) as caught:
-        fetch.fetch(ITALY, root, "http://archive.invalid", HASTY)
+        download.fetch(ITALY, root, "http://archive.invalid", HASTY)
     assert "is not reachable (Connection refused) through the proxy '127.0.0.1:9', tried 2 times" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_https_is_not_left() -> None:
-    assert fetch._follows("http://a/x", "https://b/y") and fetch._follows("http://a/x", "http://b/y")
-    assert fetch._follows("https://a/x", "https://b/y")
-    assert not fetch._follows("https://a/x", "http://a/x")
-    assert not fetch._follows("http://a/x", "file:///x") and not fetch._follows("http://a/x", "ftp://a/x")
+    assert download._follows("http://a/x", "https://b/y") and download._follows("http://a/x", "http://b/y")
+    assert download._follows("https://a/x", "https://b/y")
+    assert not download._follows("https://a/x", "http://a/x")
+    assert not download._follows("http://a/x", "file:///x") and not download._follows("http://a/x", "ftp://a/x")
 
 
 @pytest.mark.parametrize(
@@ -439,12 +439,12 @@ def test_a_mirror_that_is_no_address(mirror: str) -> None:
     with pytest.raises(
         UserError, match=r"^archive\.mirror '.*' is no http\(s\) address: write https://HOST/FOLDER or "
     ):
-        fetch.address("Coffee", mirror)
+        download.address("Coffee", mirror)
 
 
 def test_a_mirror_with_a_password_is_refused_without_telling_it() -> None:
     with pytest.raises(UserError) as caught:
-        fetch.address("Coffee", "https://me:secret@example.org")
+        download.address("Coffee", "https://me:secret@example.org")
     assert str(caught.value) == (
         "archive.mirror is an address with a user's name in it, which is not sent: write it without"
     )
@@ -474,7 +474,7 @@ def interrupt(server: Server, root: Path, behave: Behaviour = halves) -> int:
     """Leave half a download behind and return its bytes."""
     server.behave = behave
     with pytest.raises(KeyboardInterrupt):
-        fetch.fetch(ITALY, root, server.url, HASTY, Stop())
+        download.fetch(ITALY, root, server.url, HASTY, Stop())
     assert left(root) == [".incoming", f".incoming/{ITALY}", f".incoming/{ITALY}/part", f".incoming/{ITALY}/part.json"]
     server.requests.clear()
     return (root / ".incoming" / ITALY / "part").stat().st_size
@@ -484,7 +484,7 @@ def test_an_interrupted_download_goes_on(server: Server, root: Path) -> None:
     n_bytes = interrupt(server, root)
     server.behave = lambda request: request.ranged(italy())
     arrived: list[int] = []
-    assert fetch.fetch(ITALY, root, server.url, HASTY, lambda now, total: arrived.append(now))
+    assert download.fetch(ITALY, root, server.url, HASTY, lambda now, total: arrived.append(now))
     ((_, headers),) = server.requests
     assert (headers["Range"], headers["If-Range"]) == (f"bytes={n_bytes}-", TAG)
     assert arrived[0] > n_bytes and arrived[-1] == len(italy())
@@ -532,7 +532,7 @@ def test_an_interrupted_download_goes_on(server: Server, root: Path) -> None:
 def test_a_download_starts_anew_where_it_cannot_go_on(behave: Behaviour, server: Server, root: Path) -> None:
     interrupt(server, root)
     server.behave = behave
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert left(root) == DATASET
 
 
@@ -545,7 +545,7 @@ def test_a_part_of_unknown_origin_is_not_gone_on_with(server: Server, root: Path
 
     interrupt(server, root, untold)
     server.behave = lambda request: request.ranged(italy())
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert all("Range" not in headers for _, headers in server.requests)
 
 
@@ -560,14 +560,14 @@ def test_a_weak_tag_does_not_count_but_the_date_does(server: Server, root: Path)
 
     interrupt(server, root, dated)
     server.behave = lambda request: request.ranged(italy())
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert server.requests[0][1]["If-Range"] == date
 
 
 def test_a_part_of_another_mirror_is_not_gone_on_with(server: Server, root: Path) -> None:
     interrupt(server, root)
     with serving() as other:
-        assert fetch.fetch(ITALY, root, other.url, HASTY)
+        assert download.fetch(ITALY, root, other.url, HASTY)
         assert all("Range" not in headers for _, headers in other.requests)
     assert left(root) == DATASET
 
@@ -580,7 +580,7 @@ def test_two_files_in_one_are_downloaded_again(server: Server, root: Path) -> No
 
     interrupt(server, root)
     server.behave = other_half
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert len(server.requests) == 2 and left(root) == DATASET
 
 
@@ -590,7 +590,7 @@ def test_what_a_kill_left_is_replaced(server: Server, root: Path) -> None:
     (place / "unpacked" / ITALY / f"{ITALY}_TRAIN.ts").write_text("torn")
     (place / "part").write_bytes(b"torn")
     (place / "part.json").write_text("{")
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert left(root) == DATASET
 
 
@@ -598,9 +598,9 @@ def test_a_complete_part_needs_no_server(root: Path) -> None:
     place = root / ".incoming" / ITALY
     place.mkdir(parents=True)
     (place / "part").write_bytes(italy())
-    url = fetch.address(ITALY, "http://127.0.0.1:9")
+    url = download.address(ITALY, "http://127.0.0.1:9")
     (place / "part.json").write_text(json.dumps({"url": url, "same": "", "total": len(italy())}))
-    assert fetch.fetch(ITALY, root, "http://127.0.0.1:9", HASTY)
+    assert download.fetch(ITALY, root, "http://127.0.0.1:9", HASTY)
     assert left(root) == DATASET
 
 
@@ -609,14 +609,14 @@ def test_a_complete_part_needs_no_server(root: Path) -> None:
 
 
 def test_a_dataset_that_is_there_is_not_asked_for(server: Server, root: Path) -> None:
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
-    assert not fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert not download.fetch(ITALY, root, server.url, HASTY)
     assert len(server.requests) == 1
 
 
 def test_an_empty_folder_is_no_hindrance(server: Server, root: Path) -> None:
     (root / ITALY).mkdir()
-    assert fetch.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, HASTY)
     assert left(root) == DATASET
 
 
@@ -627,7 +627,7 @@ def test_what_is_there_is_never_touched(name: str, server: Server, root: Path) -
     with pytest.raises(
         UserError, match=rf"^(dataset|folder) '.*{ITALY}' is there but .*move '.*' away and start again"
     ):
-        fetch.fetch(ITALY, root, server.url, HASTY)
+        download.fetch(ITALY, root, server.url, HASTY)
     assert left(root) == [ITALY, f"{ITALY}/{name}"] and (root / ITALY / name).read_text() == "mine"
     assert server.requests == []
 
@@ -642,7 +642,7 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
 
     server.behave = slowly
     threads = [
-        threading.Thread(target=lambda: news.append(fetch.fetch(ITALY, root, server.url, HASTY, tell=told.append)))
+        threading.Thread(target=lambda: news.append(download.fetch(ITALY, root, server.url, HASTY, tell=told.append)))
         for _ in range(5)
     ]
     for thread in threads:
@@ -661,7 +661,7 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
 def test_a_site_that_is_down_is_not_asked_for_each(server: Server, root: Path) -> None:
     server.behave = answer(503)
     names = ["Coffee", "Beef", "Adiac", "BME", "Chinatown"]
-    told = list(fetch.several(names, root, server.url, HASTY))
+    told = list(download.several(names, root, server.url, HASTY))
     assert [name for name, reason, _ in told if reason] == names
     assert len(server.requests) == 3 * HASTY.tries
     assert told[3][2] == "failed: BME: not asked for, the site failed three times before"
@@ -670,7 +670,7 @@ def test_a_site_that_is_down_is_not_asked_for_each(server: Server, root: Path) -
 
 def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
     server.behave = lambda request: request.ranged(italy()) if ITALY in request.path else request.body(b"", 404)
-    told = list(fetch.several(["Coffee", ITALY, "Beef"], root, server.url, HASTY))
+    told = list(download.several(["Coffee", ITALY, "Beef"], root, server.url, HASTY))
     assert [reason is None for _, reason, _ in told] == [False, True, False]
     assert left(root) == DATASET
 
@@ -678,5 +678,5 @@ def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
 def test_an_estimate_is_of_the_right_order() -> None:
     files = real(ITALY)
     three = {f"{path}{n}": data for path, data in files.items() for n in range(3)}
-    assert 0.5 < fetch.estimate([ITALY]) / len(zipped(three)) < 2
-    assert fetch.estimate(["Coffee", "no such"]) == fetch.estimate(["Coffee"])
+    assert 0.5 < download.estimate([ITALY]) / len(zipped(three)) < 2
+    assert download.estimate(["Coffee", "no such"]) == download.estimate(["Coffee"])

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tsfcn.catalogue import CATALOGUE
 from tsfcn.common.errors import UserError
+from tsfcn.data.catalogue import CATALOGUE
 
 _HERE = Path(__file__).parent
 _CATALOGUED = "ucr2018_1nn"  # its figures are the errors that the catalogue holds

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tsfcn import stats
-from tsfcn.catalogue import CATALOGUE, SETS
 from tsfcn.cli.published import main
 from tsfcn.common.errors import UserError
-from tsfcn.published import Figure, beside, find, measured_on, models, read, runs, same_split, sources
+from tsfcn.data.catalogue import CATALOGUE, SETS
+from tsfcn.data.published import Figure, beside, find, measured_on, models, read, runs, same_split, sources
 
 OURS = {"fcn", "resnet", "mlp", "lstm_fcn", "alstm_fcn"}
 WORDS = {"ucr2018", "ucr2015", "30 resamples", "mixed", "early"}
