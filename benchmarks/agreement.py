@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 import tsfcn
-from tsfcn import engine, models, train
+from tsfcn import engine, train
 from tsfcn.config import protocol as config
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
+from tsfcn.models import initialisers
 
 STEPS, SEEDS, NUDGE = 20, 5, 1e-7
 DATASETS = ("GunPoint", "GunPoint:16", "CBF", "FaceFour", "Wine")
@@ -41,7 +42,7 @@ def apart(one: list[float], other: list[float]) -> float:
 
 def losses(settings: config.Settings, x: Tensor, y: Tensor, n_classes: int, seed: int) -> dict[str, list[float]]:
     """Return the losses of each way to train; x: float64."""
-    initialise = models.initialise
+    initialise = initialisers.initialise
 
     def nudged(network: nn.Module, initialiser: str, generator: torch.Generator) -> None:
         initialise(network, initialiser, generator)
@@ -57,11 +58,11 @@ def losses(settings: config.Settings, x: Tensor, y: Tensor, n_classes: int, seed
     for precision in ("float32", "bfloat16"):
         (fit,) = engine.fit("fcn", FCN, settings, x, y, n_classes, [(seed, 0)], precision=precision)
         found[f"fast {precision}"] = fit.curve.loss
-    models.initialise = nudged
+    initialisers.initialise = nudged
     try:
         found["nudged"] = reference(torch.float32)
     finally:
-        models.initialise = initialise
+        initialisers.initialise = initialise
     return found
 
 

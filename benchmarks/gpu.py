@@ -43,13 +43,14 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
-from tsfcn import engine, kernels, models, store, train
+from tsfcn import engine, kernels, store, train
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
 from tsfcn.config.protocol import Settings, settings
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.models import layers, registry
 
 PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 
@@ -145,7 +146,7 @@ class Flat(nn.Module):
     def __init__(self, n_classes: int) -> None:
         super().__init__()
         sizes = [1, *FCN.filters]
-        self.pads = [models.same_padding(kernel) for kernel in FCN.kernels]
+        self.pads = [layers.same_padding(kernel) for kernel in FCN.kernels]
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, (1, k)) for a, b, k in zip(sizes, sizes[1:], FCN.kernels, strict=False)
         )
@@ -164,7 +165,7 @@ def textbook(batch: int, length: int, n_classes: int, device: str) -> float:
     """Return the seconds of a step of a plain PyTorch loop in float32."""
     x, y = (each.to(device) for each in cases(batch, length, n_classes))
     x = x.float()
-    network = models.build("fcn", FCN, 1, length, n_classes, 0).to(device)
+    network = registry.build("fcn", FCN, 1, length, n_classes, 0).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 
     def step() -> None:

@@ -34,12 +34,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import models, native, train
+from tsfcn import native, train
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.kernels import DTYPES, Block, Head, Native, Rule, Schedule, Torch
+from tsfcn.models import initialisers, layers, recurrent, registry
 from tsfcn.train import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
@@ -207,7 +208,7 @@ class Step:
                 Block(
                     length=shape.n_timepoints,
                     kernel=kernel,
-                    left=models.same_padding(kernel)[0],
+                    left=layers.same_padding(kernel)[0],
                     padded=padded if b == 0 else None,
                     weights=stack.part[f"conv{b}"],
                     of_weights=stack.gradient[f"conv{b}"],
@@ -283,7 +284,7 @@ class Step:
         if stack.shape.attention:  # over one step its weight is 1
             projected = projected + torch.bmm(x, stack.part["context"])
         i, _, g, o = projected.chunk(4, dim=2)  # the cell state before is zero, so that nothing is forgotten
-        gate = models.GATES[self.config.gates] if isinstance(self.config, LSTMFCNConfig) else torch.sigmoid
+        gate = recurrent.GATES[self.config.gates] if isinstance(self.config, LSTMFCNConfig) else torch.sigmoid
         new = torch.tanh(g)
         cell = torch.tanh(gate(i) * new)
         return gate(o) * cell, i, o, new, cell
@@ -292,7 +293,7 @@ class Step:
         """Fill the gradients of the LSTM from that of its output (n, n_cases, cells)."""
         _, i, o, new, cell = branch
         hard = isinstance(self.config, LSTMFCNConfig) and self.config.gates == "hard_sigmoid"
-        gate = models.GATES["hard_sigmoid" if hard else "sigmoid"]
+        gate = recurrent.GATES["hard_sigmoid" if hard else "sigmoid"]
 
         def gate_slope(v: Tensor) -> Tensor:
             if hard:
@@ -464,8 +465,8 @@ class Training:
         for seed, cells in trainings:
             seeds = np.random.SeedSequence(seed).generate_state(4)
             init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-            network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
-            models.initialise(network, settings.initialiser, init)
+            network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
+            initialisers.initialise(network, settings.initialiser, init)
             self.networks.append(network.to(dtype=own, device=self.device))
             self.draws.append(Draws(seed, cells, order, masks))
         shape = Shape(
@@ -487,7 +488,7 @@ class Training:
         weights = train.class_weights(y, n_classes, settings.class_weights)
         cases = Cases(
             x=self.x[:, 0],
-            series=F.pad(self.x[:, 0], models.same_padding(config.kernels[0])),
+            series=F.pad(self.x[:, 0], layers.same_padding(config.kernels[0])),
             y=y.long().contiguous(),
             weights=None if weights is None else weights.to(own)[y],
         )

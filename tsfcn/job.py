@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 import tsfcn
-from tsfcn import cost, models, native, store, train
+from tsfcn import cost, native, store, train
 from tsfcn import engine as fast
 from tsfcn.checkpoint import Checkpoint, Stopped
 from tsfcn.common import device as devices
@@ -32,6 +32,7 @@ from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, residen
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
+from tsfcn.models import registry
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 
 CURVE_POINTS = 200
@@ -245,7 +246,7 @@ def measure(
             for fit in fits
             if fit.cells
         ],
-        "n_parameters": models.n_parameters(chosen.network),
+        "n_parameters": registry.n_parameters(chosen.network),
         "least_train_loss": min(chosen.curve.loss),
         "best_epoch": chosen.best_epoch[settings.select],
         "curve": thin(chosen.curve, chosen.best_epoch[least]),
@@ -280,7 +281,7 @@ def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:
         missing=settings.missing,
         length=settings.length,
         unequal=dataset.unequal,
-        fixed_length=models.fixed_length(job.model_config()),
+        fixed_length=registry.fixed_length(job.model_config()),
     )
 
 
@@ -348,7 +349,7 @@ def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     about |= {name: int(said[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
     about |= {name: json.loads(said[name]) for name in ("model_settings", "settings")}
     sizes = about["n_channels"], about["n_timepoints"], len(about["classes"]), about["cells"]
-    network = models.build(said["architecture"], CONFIGS[said["architecture"]](**about["model_settings"]), *sizes)
+    network = registry.build(said["architecture"], CONFIGS[said["architecture"]](**about["model_settings"]), *sizes)
     network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
     network.load_state_dict(weights)
     return network, about

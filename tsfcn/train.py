@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import models
 from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.device import upload
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
+from tsfcn.models import initialisers, registry
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
@@ -243,9 +243,9 @@ class ReferenceTraining:
         self.settings, self.cells = settings, cells
         self.x, self.y, self.lengths = x, y, lengths
 
-        self.network = models.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
-        models.initialise(self.network, settings.initialiser, init)
-        models.seed_dropout(self.network, self.masks)
+        self.network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
+        initialisers.initialise(self.network, settings.initialiser, init)
+        initialisers.seed_dropout(self.network, self.masks)
         self.network.to(dtype=x.dtype, device=x.device)
         weights = class_weights(y.cpu(), n_classes, settings.class_weights)
         self.case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
@@ -447,7 +447,7 @@ def search(
     begin = checkpoint.begin if checkpoint is not None else None
     fits: list[Fit] = []
     for done in begin["fits"] if begin is not None else []:
-        network = models.build(model, config, x.shape[1], x.shape[2], n_classes, done["cells"])
+        network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, done["cells"])
         weights = {selection: on_device(each, x.device) for selection, each in done["weights"].items()}
         again = {**done, "weights": weights, "curve": Curve(**done["curve"])}
         fits.append(Fit(network.to(dtype=x.dtype, device=x.device), **again))

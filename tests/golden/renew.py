@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsfcn import models, train
+from tsfcn import train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import archive, preprocess, splits
 from tsfcn.data.formats import Float64
+from tsfcn.models import initialisers, registry
 from tsfcn.plan import MEANING
 
 FILE = Path(__file__).with_name("golden.json")
@@ -108,9 +109,9 @@ CASES = {
 
 def start(case: Case, n_timepoints: int, n_classes: int, cells: int) -> list[float]:
     """Return, of each initial kernel, its first value, its last value and the exact sum of all values' sizes."""
-    network = models.build(case.model, case.config, 1, n_timepoints, n_classes, cells)
+    network = registry.build(case.model, case.config, 1, n_timepoints, n_classes, cells)
     stream = int(np.random.SeedSequence(SEED).generate_state(4)[0])
-    models.initialise(network, case.settings.initialiser, torch.Generator().manual_seed(stream))
+    initialisers.initialise(network, case.settings.initialiser, torch.Generator().manual_seed(stream))
     kernels = [kernel.detach().flatten().tolist() for kernel in network.parameters() if kernel.ndim > 1]
     return [number for k in kernels for number in (k[0], k[-1], math.fsum(map(abs, k)))]
 
@@ -138,7 +139,7 @@ def measure(case: Case, precision: str) -> Numbers:
         missing=case.settings.missing,
         length=case.settings.length,
         unequal=dataset.unequal or case.unequal,
-        fixed_length=models.fixed_length(case.config),
+        fixed_length=registry.fixed_length(case.config),
     )
     dtype = {"float64": torch.float64, "float32": torch.float32}[precision]
     x, x_test = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.x_test[:N_TEST]).to(dtype)

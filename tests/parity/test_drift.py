@@ -17,10 +17,11 @@ from torch import nn
 
 import tsfcn
 from tests.protocols import TRAINING
-from tsfcn import engine, models, train
+from tsfcn import engine, train
 from tsfcn.config import protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.config.protocol import ProtocolConfig
+from tsfcn.models import initialisers
 
 SEEDS = range(4)
 EPOCHS, LATER = 40, 20
@@ -55,7 +56,7 @@ def test_it_strays_no_further_than_a_tiny_change_of_the_initial_weights(
     there = [reference(seed) for seed in SEEDS]
     alone = [engine.fit(model, shape, chosen, x, y, 2, [(seed, cells)])[0].curve.loss for seed in SEEDS]
     stacked = [fit.curve.loss for fit in engine.fit(model, shape, chosen, x, y, 2, [(s, cells) for s in SEEDS])]
-    whole: Callable[..., None] = models.initialise
+    whole: Callable[..., None] = initialisers.initialise
 
     def nudged(network: nn.Module, rule: str, generator: torch.Generator) -> None:
         whole(network, rule, generator)
@@ -64,7 +65,7 @@ def test_it_strays_no_further_than_a_tiny_change_of_the_initial_weights(
             for weight in network.parameters():
                 weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=noise))
 
-    monkeypatch.setattr(models, "initialise", nudged)
+    monkeypatch.setattr(initialisers, "initialise", nudged)
     elsewhere = [reference(seed) for seed in SEEDS]
     usual = statistics.median(apart(*pair) for pair in zip(elsewhere, there, strict=True))
     assert usual > 1e-6  # they do part company

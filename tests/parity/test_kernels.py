@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsfcn import engine, models, native
+from tsfcn import engine, native
 from tsfcn.kernels import Block, Head, Native, Rule, Torch
+from tsfcn.models.layers import same_padding
 
 TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
@@ -65,7 +66,7 @@ def blocks(sizes: Sizes, types: str) -> list[Block]:
     vector = torch.randn(n, total, generator=generator, dtype=torch.float64).to(own)
     of_vector = torch.zeros_like(vector)
     for c_in, c_out, kernel in layers:
-        rows, left = length + kernel - 1, models.same_padding(kernel)[0]
+        rows, left = length + kernel - 1, same_padding(kernel)[0]
         of = following if found else first
         count = c_out * kernel * c_in
         wide, vector = vector.split([count + 2 * c_out, vector.shape[1] - count - 2 * c_out], dim=1)

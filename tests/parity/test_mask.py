@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.models import layers, lstm_fcn, recurrent, registry
 
 N_TIMEPOINTS = 13  # of the longest
 LENGTHS = [5, 13, 1, 2, 8, 13, 3]  # kernels are 8, 5 and 3 wide: some series are shorter than each
@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, ModelConfig]] = {
 def network(name: str, n_channels: int = 1) -> nn.Module:
     """Return a network of three classes in float64, every parameter and statistic drawn anew."""
     model, config = CASES[name]
-    made = models.build(model, config, n_channels, N_TIMEPOINTS, 3, cells=3).double()
+    made = registry.build(model, config, n_channels, N_TIMEPOINTS, 3, cells=3).double()
     numbers = np.random.default_rng(0)
     with torch.no_grad():
         for key, value in made.state_dict().items():
@@ -116,8 +116,8 @@ class Ragged:
                 energy = torch.tanh(steps @ w["score_x"] + h @ w["score_h"] + w["score_bias"]) @ w["score"]
                 z = z + (torch.softmax(energy, dim=0) @ steps) @ w["context"]
             i, f, g, o = z.chunk(4)
-            c = models.hard_sigmoid(f) * c + models.hard_sigmoid(i) * torch.tanh(g)
-            h = models.hard_sigmoid(o) * torch.tanh(c)
+            c = recurrent.hard_sigmoid(f) * c + recurrent.hard_sigmoid(i) * torch.tanh(g)
+            h = recurrent.hard_sigmoid(o) * torch.tanh(c)
         return h
 
     def logits(self, name: str, cases: list[Tensor]) -> Tensor:
@@ -159,7 +159,7 @@ def test_in_inference_each_case_has_the_logits_that_it_has_alone_and_bare(name: 
     close(together, Ragged(made, training=False).logits(name, bare(x, lengths)))
     for case, length in enumerate(LENGTHS):
         close(together[case : case + 1], made(x[case : case + 1, :, :length], lengths[case : case + 1]))
-        if not models.fixed_length(CASES[name][1]):
+        if not registry.fixed_length(CASES[name][1]):
             close(together[case : case + 1], made(x[case : case + 1, :, :length]))
 
 
@@ -185,12 +185,12 @@ def test_in_training_logits_statistics_and_gradients_are_those_of_the_ragged_bat
 
 def test_a_layers_statistics_in_numpy() -> None:
     """Mean and deviation over 3 + 1 + 2 real timepoints; the running variance takes 6 / 5 of that of the batch."""
-    block = models.ConvNorm(1, 1, 3, bn_momentum=0.9, bn_eps=0.001).double().train()
+    block = layers.ConvNorm(1, 1, 3, bn_momentum=0.9, bn_eps=0.001).double().train()
     with torch.no_grad():
         block.conv.weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
         assert block.conv.bias is not None
         block.conv.bias.fill_(0.5)
-    x, sizes = models.end_to_end(
+    x, sizes = layers.end_to_end(
         torch.tensor([[[1.0, 2, 3]], [[4, 99, 99]], [[5, 6, 99]]], dtype=torch.float64), torch.tensor([3, 1, 2])
     )
     assert x.tolist() == [[[1, 2, 3, 4, 5, 6]]] and sizes == [3, 1, 2]
@@ -210,7 +210,7 @@ def test_a_case_longer_than_in_training_is_cut_for_the_shuffled_lstm_alone(name:
     x = zeroed(x, lengths)
     logits = made(x, lengths)
     close(logits, Ragged(made, training=False).logits(name, bare(x, lengths)))
-    assert isinstance(made, models.LSTMFCN)
+    assert isinstance(made, lstm_fcn.LSTMFCN)
     close(made.lstm(x[:, :, :N_TIMEPOINTS]), made.lstm(F.pad(x, (0, N_TIMEPOINTS - 20))))
     changed = x.clone()
     changed[0, 0, N_TIMEPOINTS:] += 1
@@ -246,7 +246,7 @@ def test_a_batch_of_one_length_is_seen_bare_however_far_it_is_padded(name: str, 
 
 
 def test_an_mlp_has_no_mask() -> None:
-    made = models.build("mlp", MLPConfig(units=[4], dropout=[0.0, 0.0]), 1, 6, 2, 0)
+    made = registry.build("mlp", MLPConfig(units=[4], dropout=[0.0, 0.0]), 1, 6, 2, 0)
     x = torch.ones(2, 1, 6)
     assert torch.equal(made(x, torch.tensor([6, 6])), made(x))
     with pytest.raises(ValueError, match="lengths are not all 6"):
@@ -257,7 +257,7 @@ def test_an_mlp_has_no_mask() -> None:
 
 
 def test_batch_norm_of_a_single_value_has_variance_zero() -> None:
-    norm = models.Norm(2, bn_momentum=0.9, bn_eps=0.001).double().train()
+    norm = layers.Norm(2, bn_momentum=0.9, bn_eps=0.001).double().train()
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([3.0, 4.0]))
         norm.bias.copy_(torch.tensor([0.5, -0.5]))
@@ -295,7 +295,7 @@ def test_a_batch_of_any_size_trains(name: str, lengths: list[int]) -> None:
 
 
 def test_attention_looks_at_real_steps_alone() -> None:
-    layer = models.AttentionLSTM(1, 2, "sigmoid").double()
+    layer = recurrent.AttentionLSTM(1, 2, "sigmoid").double()
     with torch.no_grad():
         layer.score_h.zero_()
         layer.score.copy_(torch.tensor([2.0, -1.0]))

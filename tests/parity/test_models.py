@@ -16,8 +16,8 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
-from tsfcn import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.models import fcn, initialisers, layers, lstm_fcn, recurrent, registry
 
 Float64 = npt.NDArray[np.float64]
 State = dict[str, Float64]
@@ -43,8 +43,8 @@ def network(
     cells: int = 8,
 ) -> nn.Module:
     """Return a network with initial weights from generator 0, its settings as published unless given."""
-    made = models.build(model, config or CONFIGS[model], n_channels, n_timepoints, n_classes, cells)
-    models.initialise(made, "he_uniform", torch.Generator().manual_seed(0))
+    made = registry.build(model, config or CONFIGS[model], n_channels, n_timepoints, n_classes, cells)
+    initialisers.initialise(made, "he_uniform", torch.Generator().manual_seed(0))
     return made
 
 
@@ -182,12 +182,12 @@ def assert_close(ours: torch.Tensor, theirs: Float64) -> None:
 def keras_count(made: nn.Module) -> int:
     """Return the trainable parameters and batch norm's two running statistics."""
     running = [value for name, value in made.named_buffers() if name.endswith(("running_mean", "running_var"))]
-    return models.n_parameters(made) + sum(value.numel() for value in running)
+    return registry.n_parameters(made) + sum(value.numel() for value in running)
 
 
 @pytest.mark.parametrize(("n_classes", "count"), [(2, 264_962), (3, 265_091), (37, 269_477), (60, 272_444)])
 def test_fcn_has_264704_parameters_and_129_a_class(n_classes: int, count: int) -> None:
-    assert models.n_parameters(network("fcn", n_classes=n_classes)) == count == 264_704 + 129 * n_classes
+    assert registry.n_parameters(network("fcn", n_classes=n_classes)) == count == 264_704 + 129 * n_classes
 
 
 @pytest.mark.parametrize(("model", "count"), [("lstm_fcn", 277_604), ("alstm_fcn", 291_484)])
@@ -197,9 +197,9 @@ def test_the_counts_in_the_authors_weight_files_of_diatom_size_reduction(model: 
 
 @pytest.mark.parametrize(("features", "cells"), [(345, 8), (1, 64), (24, 128)])
 def test_the_lstm_has_one_bias_four_u_fewer_than_pytorchs(features: int, cells: int) -> None:
-    ours = models.n_parameters(models.LSTM(features, cells, "sigmoid"))
+    ours = registry.n_parameters(recurrent.LSTM(features, cells, "sigmoid"))
     assert ours == 4 * (cells * features + cells * cells + cells)
-    assert models.n_parameters(nn.LSTM(features, cells)) == ours + 4 * cells
+    assert registry.n_parameters(nn.LSTM(features, cells)) == ours + 4 * cells
 
 
 # Wang et al. 2017, section II.C, one channel. Convolutions with bias:
@@ -213,14 +213,14 @@ RESNET = (576 + 20_544 + 12_352 + 128) + (65_664 + 82_048 + 49_280 + 8_320) + (1
 @pytest.mark.parametrize("n_classes", [2, 5, 60])
 def test_resnet_has_504000_parameters_and_129_a_class(n_classes: int) -> None:
     made = network("resnet", n_classes=n_classes)
-    assert models.n_parameters(made) == RESNET + 129 * n_classes == 504_000 + 129 * n_classes
+    assert registry.n_parameters(made) == RESNET + 129 * n_classes == 504_000 + 129 * n_classes
     assert keras_count(made) == 506_560 + 129 * n_classes  # the running statistics of the twelve batch norms
 
 
 def test_resnet_with_input_norm_and_three_channels() -> None:
     # 2 more input channels: 2*8*64 in the first convolution, 2*64 in its shortcut; batch norm of 3 channels.
     made = network("resnet", ResNetConfig(input_norm=True), n_channels=3)
-    assert models.n_parameters(made) == 504_000 + 258 + 1_024 + 128 + 6
+    assert registry.n_parameters(made) == 504_000 + 258 + 1_024 + 128 + 6
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_resnet_with_input_norm_and_three_channels() -> None:
 def test_mlp_parameters(n_timepoints: int, n_channels: int, n_classes: int, count: int) -> None:
     made = network("mlp", n_channels=n_channels, n_timepoints=n_timepoints, n_classes=n_classes)
     # (L + 1) * 500 + 2 * 501 * 500 + 501 a class
-    assert models.n_parameters(made) == count == (n_timepoints * n_channels + 1) * 500 + 501_000 + 501 * n_classes
+    assert registry.n_parameters(made) == count == (n_timepoints * n_channels + 1) * 500 + 501_000 + 501 * n_classes
 
 
 # ---------------------------------------------------------------- convolution and batch norm
@@ -238,11 +238,11 @@ def test_mlp_parameters(n_timepoints: int, n_channels: int, n_classes: int, coun
 
 @pytest.mark.parametrize("kernel", sorted(PADDING))
 def test_same_padding_is_tensorflows(kernel: int) -> None:
-    assert models.same_padding(kernel) == PADDING[kernel]
+    assert layers.same_padding(kernel) == PADDING[kernel]
 
 
 def test_where_a_kernel_of_eight_sees_an_impulse() -> None:
-    block = models.ConvNorm(1, 1, 8, 0.99, 0.001).double().eval()
+    block = layers.ConvNorm(1, 1, 8, 0.99, 0.001).double().eval()
     with torch.no_grad():
         block.conv.weight.copy_(torch.arange(1.0, 9.0).reshape(1, 1, 8))
         assert block.conv.bias is not None
@@ -257,13 +257,13 @@ def test_where_a_kernel_of_eight_sees_an_impulse() -> None:
 
 @pytest.mark.parametrize("kernel", sorted(PADDING))
 def test_convolution_of_every_kernel_size(kernel: int) -> None:
-    block = randomise(models.ConvNorm(3, 4, kernel, 0.99, 0.001)).eval()
+    block = randomise(layers.ConvNorm(3, 4, kernel, 0.99, 0.001)).eval()
     x, s = cases(2, 3, 5), {f"b.{name}": value for name, value in state(block).items()}  # shorter than the kernel, too
     assert_close(block(torch.from_numpy(x)), conv_norm(x, s, "b", training=False))
 
 
 def test_batch_norm_in_training_and_its_running_statistics() -> None:
-    block = models.ConvNorm(2, 3, 3, bn_momentum=0.99, bn_eps=0.001)
+    block = layers.ConvNorm(2, 3, 3, bn_momentum=0.99, bn_eps=0.001)
     before = state(randomise(block).train())
     mean, variance = before["norm.running_mean"], before["norm.running_var"]
     for x in (cases(4, 2, 5), cases(3, 2, 5, seed=2)):  # 20 and 15 values a channel
@@ -368,8 +368,8 @@ def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
     made = network(model, n_timepoints=12).eval()
     longer = torch.zeros(2, 1, 15)
     assert made(torch.zeros(2, 1, 12)).shape == (2, 2)
-    assert models.fixed_length(CONFIGS[model]) == (model in ("lstm_fcn", "alstm_fcn", "mlp"))
-    if models.fixed_length(CONFIGS[model]):
+    assert registry.fixed_length(CONFIGS[model]) == (model in ("lstm_fcn", "alstm_fcn", "mlp"))
+    if registry.fixed_length(CONFIGS[model]):
         with pytest.raises(RuntimeError, match="shape"):
             made(longer)
     else:
@@ -379,7 +379,7 @@ def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
 @pytest.mark.parametrize("model", ["lstm_fcn", "alstm_fcn"])
 def test_unshuffled_the_length_is_free(model: str) -> None:
     config = LSTMFCNConfig(shuffle=False)
-    assert not models.fixed_length(config)
+    assert not registry.fixed_length(config)
     assert network(model, config, n_timepoints=12).eval()(torch.zeros(2, 1, 15)).shape == (2, 2)
 
 
@@ -388,12 +388,12 @@ def test_unshuffled_the_length_is_free(model: str) -> None:
 
 def test_hard_sigmoid_is_keras() -> None:
     x = np.array([-9.0, -2.5, -1.0, 0.0, 0.5, 2.4, 2.5, 9.0])
-    assert_close(models.hard_sigmoid(torch.from_numpy(x)), np.array([0.0, 0, 0.3, 0.5, 0.6, 0.98, 1, 1]))
+    assert_close(recurrent.hard_sigmoid(torch.from_numpy(x)), np.array([0.0, 0, 0.3, 0.5, 0.6, 0.98, 1, 1]))
 
 
 @pytest.mark.parametrize("gates", sorted(GATES))
 def test_one_step_of_one_cell_worked_by_hand(gates: str) -> None:
-    layer = models.LSTM(2, 1, gates).double()
+    layer = recurrent.LSTM(2, 1, gates).double()
     with torch.no_grad():
         layer.kernel.copy_(torch.tensor([[1.0, 9.0, 0.5, -0.5], [0.25, 9.0, -1.0, 2.0]]))  # i f g o
         layer.bias.copy_(torch.tensor([0.1, 1.0, 0.2, 0.3], dtype=torch.float64))
@@ -409,7 +409,7 @@ def test_one_step_of_one_cell_worked_by_hand(gates: str) -> None:
 def test_with_sigmoid_gates_it_is_torchs_lstm(n_features: int) -> None:
     config = LSTMFCNConfig(filters=[3, 3, 3], shuffle=False, gates="sigmoid")
     made = randomise(network("lstm_fcn", config, n_channels=n_features, n_timepoints=20, cells=6)).eval()
-    assert isinstance(made, models.LSTMFCN)
+    assert isinstance(made, lstm_fcn.LSTMFCN)
     theirs = nn.LSTM(n_features, 6, batch_first=True).double()
     theirs.load_state_dict(
         {
@@ -428,7 +428,7 @@ def test_with_sigmoid_gates_it_is_torchs_lstm(n_features: int) -> None:
 def test_after_the_shuffle_forget_gate_and_recurrent_kernel_get_no_gradient() -> None:
     made = randomise(network("lstm_fcn", LSTMFCNConfig(filters=[3, 3, 3]), n_timepoints=9, cells=4)).eval()
     made(torch.from_numpy(cases(5, 1, 9))).square().sum().backward()
-    assert isinstance(made, models.LSTMFCN)
+    assert isinstance(made, lstm_fcn.LSTMFCN)
     kernel, bias = made.lstm.kernel.grad, made.lstm.bias.grad
     assert made.lstm.recurrent.grad is not None and not made.lstm.recurrent.grad.any()
     assert kernel is not None and not kernel[:, 4:8].any() and kernel[:, :4].any() and kernel[:, 8:].any()
@@ -440,21 +440,21 @@ def test_after_the_shuffle_forget_gate_and_recurrent_kernel_get_no_gradient() ->
 SCORES = ("score_x", "score_h", "score_bias", "score")  # W, U, b, v
 
 
-def attending(n_channels: int, shuffle: bool = True) -> models.LSTMFCN:
+def attending(n_channels: int, shuffle: bool = True) -> lstm_fcn.LSTMFCN:
     config = LSTMFCNConfig(filters=[3, 3, 3], shuffle=shuffle)
     made = randomise(network("alstm_fcn", config, n_channels=n_channels, n_timepoints=6, cells=4)).eval()
-    assert isinstance(made, models.LSTMFCN) and isinstance(made.lstm, models.AttentionLSTM)
+    assert isinstance(made, lstm_fcn.LSTMFCN) and isinstance(made.lstm, recurrent.AttentionLSTM)
     return made
 
 
-def gradients(made: models.LSTMFCN, n_channels: int) -> dict[str, torch.Tensor]:
+def gradients(made: lstm_fcn.LSTMFCN, n_channels: int) -> dict[str, torch.Tensor]:
     made(torch.from_numpy(cases(5, n_channels, 6))).square().sum().backward()
     found = {name: value.grad for name, value in made.lstm.named_parameters()}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def test_the_attention_weights_worked_by_hand() -> None:
-    layer = models.AttentionLSTM(1, 2, "sigmoid").double()
+    layer = recurrent.AttentionLSTM(1, 2, "sigmoid").double()
     with torch.no_grad():
         layer.score_h.copy_(torch.tensor([[1.0, 0.0], [0.5, -1.0]]))
         layer.score.copy_(torch.tensor([2.0, -1.0]))
@@ -467,7 +467,7 @@ def test_the_attention_weights_worked_by_hand() -> None:
 
 def test_shuffled_univariate_attention_has_weight_one_and_no_gradient() -> None:
     made = attending(n_channels=1)
-    assert isinstance(made.lstm, models.AttentionLSTM)
+    assert isinstance(made.lstm, recurrent.AttentionLSTM)
     x = torch.from_numpy(cases(5, 1, 6))
     scored = x @ made.lstm.score_x + made.lstm.score_bias
     assert made.lstm.weights(scored, torch.randn(5, 4, dtype=torch.float64)).tolist() == [[1.0]] * 5
@@ -480,7 +480,7 @@ def test_shuffled_univariate_attention_has_weight_one_and_no_gradient() -> None:
 
 def test_shuffled_univariate_attention_is_the_plain_lstm_of_the_summed_kernels() -> None:
     made = attending(n_channels=1)
-    assert isinstance(made.lstm, models.AttentionLSTM)
+    assert isinstance(made.lstm, recurrent.AttentionLSTM)
     x = cases(5, 1, 6)
     s = state(made)
     s["lstm.kernel"] = s["lstm.kernel"] + s["lstm.context"]
@@ -497,7 +497,7 @@ def test_attention_over_more_than_one_step_learns(n_channels: int, shuffle: bool
 def test_attention_starts_uniform() -> None:
     """The paper's v is zero at first: every step weighs the same."""
     made = network("alstm_fcn", LSTMFCNConfig(shuffle=False), cells=4)
-    assert isinstance(made, models.LSTMFCN) and isinstance(made.lstm, models.AttentionLSTM)
+    assert isinstance(made, lstm_fcn.LSTMFCN) and isinstance(made.lstm, recurrent.AttentionLSTM)
     weights = made.lstm.weights(torch.randn(2, 5, 4), torch.randn(2, 4))
     np.testing.assert_allclose(weights.detach().numpy(), 0.2, rtol=1e-6)
 
@@ -507,7 +507,7 @@ def test_the_memory_estimate_of_attention(n_cases: int, cells: int) -> None:
     """The part of what autograd really keeps that grows with the square of the length: never more than estimated."""
 
     def kept_bytes(n_steps: int) -> int:
-        layer = models.AttentionLSTM(1, cells, "hard_sigmoid")
+        layer = recurrent.AttentionLSTM(1, cells, "hard_sigmoid")
         for parameter in layer.parameters():
             nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
         storages = {}
@@ -522,7 +522,7 @@ def test_the_memory_estimate_of_attention(n_cases: int, cells: int) -> None:
 
     # A second difference at equal distances leaves the quadratic part alone.
     quadratic = kept_bytes(60) - 2 * kept_bytes(40) + kept_bytes(20)
-    estimate = sum(sign * models.attention_bytes(n_cases, n, cells) for sign, n in ((1, 60), (-2, 40), (1, 20)))
+    estimate = sum(sign * recurrent.attention_bytes(n_cases, n, cells) for sign, n in ((1, 60), (-2, 40), (1, 20)))
     assert quadratic <= estimate <= 1.5 * quadratic
 
 
@@ -530,7 +530,7 @@ def test_the_memory_estimate_of_attention(n_cases: int, cells: int) -> None:
 
 
 def test_dropout_drops_its_rate_and_scales_the_rest() -> None:
-    layer = models.Dropout(0.8)
+    layer = layers.Dropout(0.8)
     layer.generator = torch.Generator().manual_seed(3)
     x = torch.from_numpy(cases(100, 200))
     y = layer.train()(x)
@@ -542,19 +542,19 @@ def test_dropout_drops_its_rate_and_scales_the_rest() -> None:
 
 def test_dropout_in_evaluation_and_at_rate_zero_does_nothing() -> None:
     x = torch.from_numpy(cases(3, 4))
-    assert torch.equal(models.Dropout(0.8).eval()(x), x)
-    assert torch.equal(models.Dropout(0.0).train()(x), x)
+    assert torch.equal(layers.Dropout(0.8).eval()(x), x)
+    assert torch.equal(layers.Dropout(0.0).train()(x), x)
 
 
 def test_dropout_without_a_generator_says_what_to_do() -> None:
     with pytest.raises(RuntimeError, match="seed_dropout"):
-        models.Dropout(0.5).train()(torch.zeros(2))
+        layers.Dropout(0.5).train()(torch.zeros(2))
 
 
 def test_only_the_lstms_output_is_dropped() -> None:
     config = LSTMFCNConfig(filters=[5, 6, 4], dropout=0.5)
     made = randomise(network("lstm_fcn", config, n_timepoints=7, n_classes=3, cells=30)).train()
-    models.seed_dropout(made, torch.Generator().manual_seed(11))
+    initialisers.seed_dropout(made, torch.Generator().manual_seed(11))
     x, s = cases(5, 1, 7), state(made)
     kept = torch.rand((5, 30), generator=torch.Generator().manual_seed(11), dtype=torch.float64).numpy() >= 0.5
     assert 0 < kept.sum() < kept.size
@@ -566,7 +566,7 @@ def test_only_the_lstms_output_is_dropped() -> None:
 def test_the_mlp_drops_before_each_hidden_layer_and_the_head() -> None:
     config = MLPConfig(units=[8, 8, 8], dropout=[0.1, 0.6, 0.0, 0.5])
     made = randomise(network("mlp", config, n_timepoints=30, n_classes=3)).train()
-    models.seed_dropout(made, torch.Generator().manual_seed(5))
+    initialisers.seed_dropout(made, torch.Generator().manual_seed(5))
     x, s = cases(6, 1, 30), state(made)
     masks = torch.Generator().manual_seed(5)
     y = x.reshape(6, 30)
@@ -585,7 +585,7 @@ def test_masks_depend_on_the_generator_alone(model: str) -> None:
 
     def logits(seed: int, noise: int) -> torch.Tensor:
         torch.manual_seed(noise)
-        models.seed_dropout(made, torch.Generator().manual_seed(seed))
+        initialisers.seed_dropout(made, torch.Generator().manual_seed(seed))
         out: torch.Tensor = made(x)
         return out
 
@@ -620,11 +620,11 @@ def assert_zero(values: torch.Tensor) -> None:
 )
 def test_the_convolutions_start_within_the_papers_bounds(initialiser: str, limits: list[float]) -> None:
     for model in ("fcn", "lstm_fcn", "alstm_fcn"):
-        made = models.build(model, CONFIGS[model], 1, 50, 10, cells=8)
-        models.initialise(made, initialiser, torch.Generator().manual_seed(1))
-        assert isinstance(made, models.FCN)
+        made = registry.build(model, CONFIGS[model], 1, 50, 10, cells=8)
+        initialisers.initialise(made, initialiser, torch.Generator().manual_seed(1))
+        assert isinstance(made, fcn.FCN)
         for block, limit in zip(made.blocks, limits, strict=True):
-            assert isinstance(block, models.ConvNorm) and block.conv.bias is not None
+            assert isinstance(block, layers.ConvNorm) and block.conv.bias is not None
             assert_uniform(block.conv.weight, limit)
             assert_zero(block.conv.bias)
         n_in = 128 if model == "fcn" else 136
@@ -633,8 +633,8 @@ def test_the_convolutions_start_within_the_papers_bounds(initialiser: str, limit
 
 
 def test_resnet_and_mlp_start_glorot() -> None:
-    made = models.build("resnet", CONFIGS["resnet"], 1, 50, 3, cells=0)
-    models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
+    made = registry.build("resnet", CONFIGS["resnet"], 1, 50, 3, cells=0)
+    initialisers.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
     parameters = dict(made.named_parameters())
     assert_uniform(parameters["blocks.1.convs.0.conv.weight"], math.sqrt(6 / (8 * (64 + 128))))
     assert_uniform(parameters["blocks.1.shortcut.conv.weight"], math.sqrt(6 / (64 + 128)))
@@ -643,8 +643,8 @@ def test_resnet_and_mlp_start_glorot() -> None:
     for name in biases:
         assert_zero(parameters[name])
 
-    made = models.build("mlp", CONFIGS["mlp"], 1, 50, 3, cells=0)
-    models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
+    made = registry.build("mlp", CONFIGS["mlp"], 1, 50, 3, cells=0)
+    initialisers.initialise(made, "glorot_uniform", torch.Generator().manual_seed(2))
     parameters = dict(made.named_parameters())
     for name, fans in (("hidden.0", 550), ("hidden.1", 1000), ("hidden.2", 1000), ("head", 503)):
         assert_uniform(parameters[f"{name}.weight"], math.sqrt(6 / fans))
@@ -654,8 +654,8 @@ def test_resnet_and_mlp_start_glorot() -> None:
 @pytest.mark.parametrize("cells", [8, 64])
 @pytest.mark.parametrize("features", [5, 300])
 def test_the_lstm_starts_as_keras_does(features: int, cells: int) -> None:
-    layer = models.AttentionLSTM(features, cells, "hard_sigmoid")
-    models.initialise(layer, "he_uniform", torch.Generator().manual_seed(4))
+    layer = recurrent.AttentionLSTM(features, cells, "hard_sigmoid")
+    initialisers.initialise(layer, "he_uniform", torch.Generator().manual_seed(4))
     assert_uniform(layer.kernel, math.sqrt(6 / (features + 4 * cells)))
     bias = layer.bias.detach()
     assert set(bias[cells : 2 * cells].tolist()) == {1.0}  # unit forget bias
@@ -675,8 +675,8 @@ def test_the_lstm_starts_as_keras_does(features: int, cells: int) -> None:
 def test_initial_weights_depend_on_the_generator_alone(model: str) -> None:
     def weights(seed: int, noise: int) -> dict[str, torch.Tensor]:
         torch.manual_seed(noise)
-        made = models.build(model, CONFIGS[model], 2, 30, 3, cells=8)
-        models.initialise(made, "glorot_uniform", torch.Generator().manual_seed(seed))
+        made = registry.build(model, CONFIGS[model], 2, 30, 3, cells=8)
+        initialisers.initialise(made, "glorot_uniform", torch.Generator().manual_seed(seed))
         return made.state_dict()
 
     first, again, other = weights(0, noise=1), weights(0, noise=2), weights(1, noise=1)
@@ -695,7 +695,7 @@ def test_build_initialise_and_forward_leave_the_global_random_states_alone(model
     torch.manual_seed(123)
     before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
     made = network(model).train()
-    models.seed_dropout(made, torch.Generator().manual_seed(0))
+    initialisers.seed_dropout(made, torch.Generator().manual_seed(0))
     made(torch.ones(4, 1, 24)).sum().backward()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert (repr(np.random.get_state()), random.getstate()) == before[1:]

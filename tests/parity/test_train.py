@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tsfcn import models, train
+from tsfcn import train
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
+from tsfcn.models import initialisers, registry
 
 Weights = dict[str, Tensor]
 
@@ -78,8 +79,8 @@ def streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generato
 
 def initial(model: str, config: ModelConfig, seed: int, cells: int = 0, rule: str = "glorot_uniform") -> Weights:
     """Return the initial weights and statistics in float64."""
-    network = models.build(model, config, 1, 8, 3, cells)
-    models.initialise(network, rule, streams(seed)[0])
+    network = registry.build(model, config, 1, 8, 3, cells)
+    initialisers.initialise(network, rule, streams(seed)[0])
     return {
         name: value.double() if value.is_floating_point() else value for name, value in network.state_dict().items()
     }

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import models, train
+from tsfcn import train
 from tsfcn.checkpoint import LAYOUT, Checkpoint, Stopped
 from tsfcn.common import files
 from tsfcn.config import protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.models import registry
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
 SETTINGS = protocol.Settings(
@@ -116,7 +117,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
         assert len(all_resumed) == len(fits)
         for one, other in zip(all_resumed, fits, strict=True):
             same(one, other)
-            assert models.n_parameters(one.network) == models.n_parameters(other.network)
+            assert registry.n_parameters(one.network) == registry.n_parameters(other.network)
         path.unlink()
     assert stops > 5
 

@@ -20,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn import job, models, plan, store, train
+from tsfcn import job, plan, store, train
 from tsfcn.checkpoint import Stopped
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.data import archive
+from tsfcn.models import registry
 
 DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 
@@ -159,7 +160,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert int(about["cells"]) == (record["chosen_cells"] or 0)
     network, told = tsfcn.load_network(path)
     assert told["settings"] == made.settings and told["classes"] == ["1", "2"] and not network.training
-    assert models.n_parameters(network) == record["n_parameters"]
+    assert registry.n_parameters(network) == record["n_parameters"]
     x_test, y_test = arrays_of(made)
     again = train.predict(network, x_test)
     assert y_test.tolist() == y_true.tolist()
@@ -214,7 +215,7 @@ def test_the_accuracy_is_that_of_the_selected_weights(
     assert record["n_train"] == 67
     if select == "last":
         assert record["best_epoch"] == 6
-    network = models.build("fcn", made.model_config(), 1, 24, 2, 0)
+    network = registry.build("fcn", made.model_config(), 1, 24, 2, 0)
     network.load_state_dict(load_file(store.weights_path(tmp_path, made.key)))
     x_test, y_test = arrays_of(made)
     assert train.accuracy(train.predict(network, x_test), y_test) == record["accuracy"]
@@ -419,7 +420,7 @@ def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path
     write_ts(tmp_path, "Mine")
     made = planned(model, dataset="Mine", root=tmp_path, length="mask", select="last", epochs=20)
     record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
-    network = models.build(model, made.model_config(), 1, record["n_timepoints"], 2, record["chosen_cells"] or 0)
+    network = registry.build(model, made.model_config(), 1, record["n_timepoints"], 2, record["chosen_cells"] or 0)
     network.load_state_dict(load_file(store.weights_path(tmp_path / "r", made.key)))
     data = job.prepare(archive.load("Mine", tmp_path), made)
     x = torch.from_numpy(data.x_test)

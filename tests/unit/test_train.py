@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn import models, train
+from tsfcn import train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
+from tsfcn.models import initialisers, registry
 
 CONFIGS: dict[str, ModelConfig] = {
     "fcn": FCNConfig(filters=[6, 5, 4]),
@@ -112,8 +113,8 @@ def test_training_takes_the_type_of_the_data() -> None:
 def test_inference_does_not_depend_on_how_the_cases_are_split(n_cases: int, n_timepoints: int) -> None:
     """The first has batches of 2, 2 and 1, the second series that are each longer than a batch may be."""
     assert n_cases * n_timepoints > train.PREDICT_TIMEPOINTS
-    network = models.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
-    models.initialise(network, "he_uniform", torch.Generator().manual_seed(0))
+    network = registry.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
+    initialisers.initialise(network, "he_uniform", torch.Generator().manual_seed(0))
     x = torch.randn(n_cases, 1, n_timepoints, generator=torch.Generator().manual_seed(1))
     network.train()(100 * x)  # moves the running statistics, so that they are not those of a batch
     ours = train.predict(network, x)
@@ -154,8 +155,8 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another(p
             unequal=True,
             fixed_length=False,
         )
-        network = models.build("fcn", FCNConfig(filters=[4], kernels=[3]), 1, 9, 2, 0).double()
-        models.initialise(network, "glorot_uniform", torch.Generator().manual_seed(0))
+        network = registry.build("fcn", FCNConfig(filters=[4], kernels=[3]), 1, 9, 2, 0).double()
+        initialisers.initialise(network, "glorot_uniform", torch.Generator().manual_seed(0))
         x = torch.from_numpy(data.x_test).double()
         return train.predict(network, x, torch.from_numpy(data.test_lengths))
 
@@ -226,7 +227,7 @@ def test_a_batch_of_one_case_of_one_timepoint_trains(model: str) -> None:
 
 @pytest.mark.parametrize(("n_cases", "n_timepoints"), [(5, 2**15), (2, 2**16 + 1)])
 def test_inference_of_masked_cases_stays_within_its_batches(n_cases: int, n_timepoints: int) -> None:
-    network = models.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
+    network = registry.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
     seen: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
     lengths = torch.tensor([n_timepoints - 1] * (n_cases - 1) + [3])

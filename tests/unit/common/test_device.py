@@ -169,7 +169,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from tsfcn import models
+from tsfcn.models import registry
 from tsfcn import train
 from tsfcn.config.compose import compose
 from tsfcn.config.protocol import settings
@@ -196,7 +196,7 @@ with FakeTensorMode():
     except DataDependentOutputException as error:
         frames = traceback.extract_tb(error.__traceback__)
         print([frame.line for frame in frames if frame.filename == train.__file__][-1])
-    predicted = train.predict(models.build(name, config, 1, 12, 3, 3).to("fakegpu"), x)
+    predicted = train.predict(registry.build(name, config, 1, 12, 3, 3).to("fakegpu"), x)
     print(predicted.device, predicted.dtype)
 """
 

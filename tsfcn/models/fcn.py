@@ -1,0 +1,38 @@
+"""The fully convolutional network."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tsfcn.config.models import FCNConfig
+from tsfcn.models.layers import ConvNorm, end_to_end, pooled
+
+
+class FCN(nn.Module):
+    """Fully convolutional network: three blocks of convolution, batch norm and ReLU, global average pooling, softmax.
+
+    Wang, Yan and Oates 2017, section II.B: filters 128/256/128, kernels 8/5/3, no pooling, no dropout. With one
+    channel and the published sizes it has 264,704 + 129 * n_classes trainable parameters. Takes any length.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, config: FCNConfig) -> None:
+        super().__init__()
+        sizes = [n_channels, *config.filters]
+        self.blocks = nn.ModuleList(
+            ConvNorm(n_in, n_out, kernel, config.bn_momentum, config.bn_eps)
+            for n_in, n_out, kernel in zip(sizes, config.filters, config.kernels, strict=False)
+        )
+        self.head = nn.Linear(sizes[-1], n_classes)
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the globally averaged activations of the last block. (n, c, t) -> (n, filters[-1])."""
+        x, sizes = end_to_end(x, lengths)
+        for block in self.blocks:
+            x = F.relu(block(x, sizes))
+        return pooled(x, sizes)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits. (n, c, t) -> (n, n_classes)."""
+        logits: Tensor = self.head(self.features(x, lengths))
+        return logits

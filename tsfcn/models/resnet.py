@@ -1,0 +1,56 @@
+"""The residual network."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tsfcn.config.models import ResNetConfig
+from tsfcn.models.layers import ConvNorm, Norm, end_to_end, pooled
+
+
+class Residual(nn.Module):
+    """Three convolutions and a shortcut around them; a 1-wide convolution on the shortcut where the width changes."""
+
+    def __init__(self, n_in: int, n_out: int, config: ResNetConfig, input_norm: bool) -> None:
+        super().__init__()
+        momentum, eps = config.bn_momentum, config.bn_eps
+        sizes = [n_in] + [n_out] * len(config.kernels)
+        self.input_norm = Norm(n_in, momentum, eps) if input_norm else nn.Identity()
+        self.convs = nn.ModuleList(
+            ConvNorm(a, b, kernel, momentum, eps)
+            for a, b, kernel in zip(sizes, sizes[1:], config.kernels, strict=False)
+        )
+        self.shortcut: nn.Module
+        if n_in == n_out:
+            self.shortcut = Norm(n_out, momentum, eps)
+        else:
+            self.shortcut = ConvNorm(n_in, n_out, 1, momentum, eps)
+
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """Return the block's activations. (n, n_in, t) -> (n, n_out, t); sizes: as for ConvNorm."""
+        y = self.input_norm(x)
+        for conv in self.convs[:-1]:
+            y = F.relu(conv(y, sizes))
+        return F.relu(self.shortcut(x) + self.convs[-1](y, sizes))  # a shortcut is one timepoint wide
+
+
+class ResNet(nn.Module):
+    """Three residual blocks, global average pooling, softmax. Wang et al. 2017, section II.C. Takes any length."""
+
+    def __init__(self, n_channels: int, n_classes: int, config: ResNetConfig) -> None:
+        super().__init__()
+        sizes = [n_channels, *config.filters]
+        self.blocks = nn.ModuleList(
+            Residual(a, b, config, input_norm=config.input_norm and index == 0)
+            for index, (a, b) in enumerate(zip(sizes, config.filters, strict=False))
+        )
+        self.head = nn.Linear(sizes[-1], n_classes)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits. (n, c, t) -> (n, n_classes)."""
+        x, sizes = end_to_end(x, lengths)
+        for block in self.blocks:
+            x = block(x, sizes)
+        logits: Tensor = self.head(pooled(x, sizes))
+        return logits
