@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import tsfcn
-from tsfcn import engine, train
 from tsfcn.config import protocol as config
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
 from tsfcn.models import initialisers
+from tsfcn.training import reference as train
+from tsfcn.training.fused import stacked
 
 STEPS, SEEDS, NUDGE = 20, 5, 1e-7
 DATASETS = ("GunPoint", "GunPoint:16", "CBF", "FaceFour", "Wine")
@@ -56,7 +57,7 @@ def losses(settings: config.Settings, x: Tensor, y: Tensor, n_classes: int, seed
 
     found = {"float32": reference(torch.float32), "float64": reference(torch.float64)}
     for precision in ("float32", "bfloat16"):
-        (fit,) = engine.fit("fcn", FCN, settings, x, y, n_classes, [(seed, 0)], precision=precision)
+        (fit,) = stacked.fit("fcn", FCN, settings, x, y, n_classes, [(seed, 0)], precision=precision)
         found[f"fast {precision}"] = fit.curve.loss
     initialisers.initialise = nudged
     try:

@@ -71,11 +71,11 @@ def tsfcn(model: str, engine: str, precision: str, n_seeds: int, data: Any, batc
 
     import torch
 
-    from tsfcn import engine as fast
-    from tsfcn import train
     from tsfcn.config import models
     from tsfcn.config import protocol as config
     from tsfcn.config.compose import compose
+    from tsfcn.training import predict, reference
+    from tsfcn.training.fused import stacked as fast
 
     shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()
     protocol = compose([f"protocol={'fawaz2019' if model == 'fcn' else 'karim2019'}"])[0].protocol
@@ -86,12 +86,12 @@ def tsfcn(model: str, engine: str, precision: str, n_seeds: int, data: Any, batc
     what = (model, shape, settings, x, y, int(y.max()) + 1)
     cells = 0 if model == "fcn" else 8
     if engine == "reference":
-        done = train.fit(*what, 0, cells=cells, progress=pause)
+        done = reference.fit(*what, 0, cells=cells, progress=pause)
     else:
         trainings = [(seed, cells) for seed in range(n_seeds)]
         done = fast.fit(*what, trainings, precision=precision, progress=pause)[0]
     network = done.load("least_train_loss")
-    return train.accuracy(train.predict(network, x_test), torch.from_numpy(data["y_test"]))
+    return predict.accuracy(predict.predict(network, x_test), torch.from_numpy(data["y_test"]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
-from tsfcn import engine, kernels, store, train
+from tsfcn import store
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
@@ -51,6 +51,9 @@ from tsfcn.config.models import FCNConfig
 from tsfcn.config.protocol import Settings, settings
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.models import layers, registry
+from tsfcn.training import reference
+from tsfcn.training.fused import stacked as engine
+from tsfcn.training.fused import torch_backend
 
 PARTS = ("limits", "check", "time", "profile", "streams", "train", "archive")
 
@@ -94,7 +97,7 @@ def check(names: list[str], device: str) -> list[dict[str, Any]]:
         batch, length, n_classes = shape(name)
         x, y = cases(2 * batch + max(1, batch // 2), length, n_classes)
         what = ("fcn", FCN, settings_of(1, batch))
-        (truth,) = train.fit(*what, x, y, n_classes, 0).curve.loss
+        (truth,) = reference.fit(*what, x, y, n_classes, 0).curve.loss
         row: dict[str, Any] = {"shape": name, "batch": batch, "length": length, "classes": n_classes}
         for precision, limit in LIMITS.items():
             if precision == "tf32" and device == "cpu":
@@ -221,7 +224,7 @@ def stacked(batch: int, length: int, n_classes: int, device: str, *, n: int = 1,
     """Return the seconds of a step of n stacked trainings in bfloat16."""
     best = engine.best_backend
     if by_torch:
-        engine.best_backend = lambda *_: kernels.Torch()
+        engine.best_backend = lambda *_: torch_backend.Torch()
     try:
         with engine.side_stream(torch.device(device)):
             made = training(batch, length, n_classes, device, n)

@@ -42,10 +42,10 @@ def main() -> int:
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 
-    from tsfcn import cuda, engine
     from tsfcn.config import models
     from tsfcn.config import protocol as config
     from tsfcn.config.compose import compose
+    from tsfcn.training.fused import cuda_backend, stacked
 
     class Absent:
         """A driver of a GPU that is not there: it names the target."""
@@ -89,7 +89,7 @@ def main() -> int:
         return kernel
 
     JITFunction.run = compile_alone
-    engine.best_backend = lambda weights, *_: cuda.Cuda(weights, torch.bfloat16)
+    stacked.best_backend = lambda weights, *_: cuda_backend.Cuda(weights, torch.bfloat16)
     for model, n_cases, length, n_classes, n in SHAPES:
         print(f"--- {model}, {n_cases} x {length}, {n_classes} classes, {n} stacked")
         shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()
@@ -97,7 +97,7 @@ def main() -> int:
         settings = replace(config.settings(protocol, model, shape), epochs=1, batch_size=n_cases, batch_divisor=0)
         x, y = torch.zeros(n_cases, 1, length), torch.arange(n_cases) % n_classes
         trainings = [(seed, 0 if model == "fcn" else 8) for seed in range(n)]
-        engine.Training(model, shape, settings, x, y, n_classes, trainings, "bfloat16").epochs.run()
+        stacked.Training(model, shape, settings, x, y, n_classes, trainings, "bfloat16").epochs.run()
     print(f"{len(seen)} kernels by Triton {triton.__version__} for {given.capability}, {spilling} of them spill")
     scratch.cleanup()
     return 1 if spilling else 0

@@ -23,6 +23,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.plan import Job
+from tsfcn.training.fused import build
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
 PRIOR = np.array([1 / 5.5e10, 1 / 8e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
@@ -220,7 +221,7 @@ class Model:
         size = sizes(job)
         engine = native.engine(
             *(job, self.engine, size.n_channels, size.length),
-            compiled=native.compiler() is not None,
+            compiled=build.compiler() is not None,
             device=self.device,
         )
         return engine, job.precision
@@ -299,7 +300,7 @@ def fitted(works: list[np.ndarray], times: list[float], prior: np.ndarray) -> np
 
 BASE_BYTES = 350 * 2**20  # the interpreter with torch loaded
 LEAST_BYTES = 2**30  # that a worker may take, however little is free: the system decides then
-PREDICT_TIMEPOINTS = 2**13  # as train.predict batches them
+PREDICT_TIMEPOINTS = 2**13  # as predict.predict batches them
 
 
 def attention(job: Job, size: Sizes) -> float:

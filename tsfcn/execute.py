@@ -213,8 +213,8 @@ def inline(queue: Queue, terms: Terms, tell: Callable[[Event], None] = lambda ev
     tell: is told of progress meanwhile. The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written,
     the second ends at once.
     """
-    from tsfcn.checkpoint import Stopped
     from tsfcn.job import run_job
+    from tsfcn.training.checkpoint import Stopped
 
     writer = store.Writer(queue.results)
     with signals_held() as asked:
@@ -362,7 +362,7 @@ def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
     its state, the second ends at once; so does closing the generator, within STOP_SECONDS. Raises OSError where the
     disk is full and UserError where the GPU fails for good.
     """
-    from tsfcn.checkpoint import Stopped
+    from tsfcn.training.checkpoint import Stopped
 
     writer = store.Writer(queue.results)
     news: SimpleQueue[Answer] = SimpleQueue()
@@ -649,8 +649,8 @@ def cap_memory(n_bytes: float) -> None:
 
 def work(results: Path) -> None:
     """Be a worker: run each job that comes on standard input, and answer on what was standard output."""
-    from tsfcn.checkpoint import Stopped
     from tsfcn.job import run_job
+    from tsfcn.training.checkpoint import Stopped
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints goes to standard error

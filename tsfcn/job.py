@@ -22,9 +22,7 @@ import torch
 from torch import Tensor
 
 import tsfcn
-from tsfcn import cost, native, store, train
-from tsfcn import engine as fast
-from tsfcn.checkpoint import Checkpoint, Stopped
+from tsfcn import cost, native, store
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
@@ -34,6 +32,10 @@ from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
 from tsfcn.models import registry
 from tsfcn.plan import CONFIGS, MEANING, Job, Terms
+from tsfcn.training import loop, predict, search
+from tsfcn.training.checkpoint import Checkpoint, Stopped
+from tsfcn.training.fused import build
+from tsfcn.training.fused import stacked as fast
 
 CURVE_POINTS = 200
 
@@ -56,7 +58,7 @@ def run_job(
     memory: float = math.inf,
     checkpoint_seconds: float = math.inf,
     device: str = "cpu",
-    progress: train.Progress | None = None,
+    progress: loop.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     ours: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.process_time,
@@ -145,7 +147,7 @@ def measure(
     job: Job,
     results: Path,
     terms: Terms,
-    progress: train.Progress | None,
+    progress: loop.Progress | None,
     stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> dict[str, Any]:
@@ -169,7 +171,7 @@ def measure(
     x, y, x_test = x.to(device), y.to(device), x_test.to(device)
 
     config = job.model_config()
-    compiled = not on_gpu and native.library() is not None
+    compiled = not on_gpu and build.library() is not None
     name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
     if name == "reference" and job.precision in FAST_PRECISIONS:
         raise UserError(
@@ -191,7 +193,7 @@ def measure(
     if name != "reference":
         chosen, fits = fast.search(*what, precision=job.precision, progress=progress, checkpoint=checkpoint)
     else:
-        chosen, fits = train.search(
+        chosen, fits = search.search(
             *what,
             lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
             oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
@@ -201,14 +203,14 @@ def measure(
     train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
     start, processor_start = time.perf_counter(), clock()
-    tested = train.predict(chosen.load(settings.select), x_test, lengths)
+    tested = predict.predict(chosen.load(settings.select), x_test, lengths)
     test_seconds, test_processor_seconds = time.perf_counter() - start, clock() - processor_start
     if not torch.isfinite(tested).all():
-        raise train.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
+        raise loop.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
     accuracy: dict[str, float | None] = {}
     for selection in chosen.weights:
-        logs = tested if selection == settings.select else train.predict(chosen.load(selection), x_test, lengths)
-        accuracy[selection] = train.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
+        logs = tested if selection == settings.select else predict.predict(chosen.load(selection), x_test, lengths)
+        accuracy[selection] = predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
     store.write_predictions(
@@ -224,7 +226,7 @@ def measure(
         "accuracy_selected": accuracy.get("validation"),
         "accuracy_test_oracle": accuracy.get("test_oracle"),
         "balanced_accuracy": balanced_accuracy(predicted, y_test),
-        "cross_entropy": train.cross_entropy(tested, y_test),
+        "cross_entropy": predict.cross_entropy(tested, y_test),
         "train_cross_entropy": chosen.train_cross_entropy,
         "n_train": len(y),
         "n_test": len(y_test),
@@ -291,7 +293,7 @@ def balanced_accuracy(predicted: Tensor, y: Tensor) -> float:
     return float(np.mean([hits[y == label].mean().item() for label in y.unique()]))
 
 
-def thin(curve: train.Curve, best_epoch: int) -> dict[str, list[float]]:
+def thin(curve: loop.Curve, best_epoch: int) -> dict[str, list[float]]:
     """Return at most CURVE_POINTS epochs of a learning curve: evenly spread, the first, the last and the best one."""
     n = len(curve.loss)
     epochs = {round(e) for e in np.linspace(1, n, min(n, CURVE_POINTS - 1))} | {best_epoch}
@@ -302,7 +304,7 @@ def thin(curve: train.Curve, best_epoch: int) -> dict[str, list[float]]:
     }
 
 
-def pack_weights(job: Job, fit: train.Fit, classes: np.ndarray, n_channels: int, n_timepoints: int) -> bytes:
+def pack_weights(job: Job, fit: loop.Fit, classes: np.ndarray, n_channels: int, n_timepoints: int) -> bytes:
     """Return the selected weights as a safetensors file whose metadata says what they are."""
     from safetensors.torch import save
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from tsfcn import train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import archive, preprocess, splits
 from tsfcn.data.formats import Float64
 from tsfcn.models import initialisers, registry
 from tsfcn.plan import MEANING
+from tsfcn.training import predict, search
 
 FILE = Path(__file__).with_name("golden.json")
 DATASET = "ItalyPowerDemand"
@@ -147,14 +147,14 @@ def measure(case: Case, precision: str) -> Numbers:
     masked = case.settings.length == "mask"
     lengths = torch.from_numpy(data.train_lengths) if masked else None
     test_lengths = torch.from_numpy(data.test_lengths[:N_TEST]) if masked else None
-    chosen, fits = train.search(case.model, case.config, case.settings, x, y, len(data.classes), SEED, lengths=lengths)
-    tested = train.predict(chosen.load(case.settings.select), x_test, test_lengths)
+    chosen, fits = search.search(case.model, case.config, case.settings, x, y, len(data.classes), SEED, lengths=lengths)
+    tested = predict.predict(chosen.load(case.settings.select), x_test, test_lengths)
     return {
         "initial": [number for fit in fits for number in start(case, x.shape[2], len(data.classes), fit.cells)],
         "loss": [loss for fit in fits for loss in fit.curve.loss],
         "lr": [lr for fit in fits for lr in fit.curve.lr],
         "train_cross_entropy": [fit.train_cross_entropy for fit in fits],
-        "test_cross_entropy": [train.cross_entropy(tested, y_test)],
+        "test_cross_entropy": [predict.cross_entropy(tested, y_test)],
     }
 
 

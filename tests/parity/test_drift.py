@@ -17,11 +17,12 @@ from torch import nn
 
 import tsfcn
 from tests.protocols import TRAINING
-from tsfcn import engine, train
 from tsfcn.config import protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.models import initialisers
+from tsfcn.training import reference as train
+from tsfcn.training.fused import stacked as engine
 
 SEEDS = range(4)
 EPOCHS, LATER = 40, 20

@@ -16,11 +16,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.protocols import TRAINING
-from tsfcn import engine, kernels, native, train
-from tsfcn.checkpoint import State
 from tsfcn.config import protocol as config
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.config.protocol import ProtocolConfig, Settings
+from tsfcn.training import loop, lr_scheduler, predict
+from tsfcn.training import reference as train
+from tsfcn.training.checkpoint import State
+from tsfcn.training.fused import build, torch_backend
+from tsfcn.training.fused import stacked as engine
+from tsfcn.training.fused.backend import Rule
 
 N, LENGTH, CLASSES = 22, 30, 3
 MODELS = {  # the first and last by fewer multiplications (winograd.c), the second by plain products
@@ -48,13 +52,13 @@ def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     return x.to(dtype), y
 
 
-def reference(model: str, chosen: Settings, dtype: torch.dtype, seed: int = 3, cells: int | None = None) -> train.Fit:
+def reference(model: str, chosen: Settings, dtype: torch.dtype, seed: int = 3, cells: int | None = None) -> loop.Fit:
     shape, size = MODELS[model]
     x, y = data(dtype)
     return train.fit(model, shape, chosen, x, y, CLASSES, seed, cells=size if cells is None else cells)
 
 
-def fast(model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed: int = 3) -> train.Fit:
+def fast(model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed: int = 3) -> loop.Fit:
     shape, cells = MODELS[model]
     x, y = data(dtype)
     (fit,) = engine.fit(model, shape, chosen, x, y, CLASSES, [(seed, cells)], precision=precision)
@@ -70,7 +74,7 @@ def apart(one: list[float], other: list[float]) -> float:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let the engine train by its backend for this processor, or by torch's operations, which run on any device."""
     if request.param == "torch":
-        monkeypatch.setattr(engine, "best_backend", lambda *_: kernels.Torch())
+        monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.Torch())
     return str(request.param)
 
 
@@ -86,7 +90,7 @@ def test_float64_losses_are_the_reference_s(model: str, class_weights: str, back
     assert here.train_cross_entropy == pytest.approx(there.train_cross_entropy, rel=1e-9)
     x, _ = data(torch.float64)
     for selection in ("least_train_loss", "last"):
-        ours, theirs = (train.predict(fit.load(selection), x) for fit in (here, there))
+        ours, theirs = (predict.predict(fit.load(selection), x) for fit in (here, there))
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
     assert set(here.weights["last"]) == set(there.weights["last"])
 
@@ -140,22 +144,22 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, 
 @pytest.mark.parametrize("backend", ["native", "torch", "triton"])
 def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str, patience: int) -> None:
     """Rates, best epochs and kept values of 200 epochs of random losses, for three trainings at once, bit by bit."""
-    if backend == "native" and native.library() is None:
+    if backend == "native" and build.library() is None:
         pytest.skip("no C compiler here")
     if backend == "triton":
         pytest.importorskip("triton", reason="Triton is not installed")
-        from tsfcn.cuda import Cuda
+        from tsfcn.training.fused.cuda_backend import Cuda
     n, epochs, chosen = 3, 200, settings("fcn", epochs=200, plateau_patience=patience, plateau_min_delta=0.01)
     weights = torch.zeros(n, 4)
-    made: dict[str, Callable[[torch.Tensor], kernels.Torch]] = {
+    made: dict[str, Callable[[torch.Tensor], torch_backend.Torch]] = {
         "native": engine.best_backend,
-        "torch": lambda _: kernels.Torch(),
+        "torch": lambda _: torch_backend.Torch(),
         "triton": lambda weights: Cuda(weights, torch.float32),
     }
     stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
     schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
     end_epoch = made[backend](weights).end_epoch(schedule)
-    plateaus = [train.Plateau.of(chosen) for _ in range(n)]
+    plateaus = [lr_scheduler.Plateau.of(chosen) for _ in range(n)]
     generator, least = torch.Generator().manual_seed(0), [math.inf] * n
     for epoch in range(epochs):
         schedule.total.copy_(7 * (torch.rand(n, generator=generator, dtype=torch.float64) + 5 / (epoch + 1)))
@@ -177,7 +181,7 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
 @pytest.mark.parametrize("model", MODELS)
 def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it can be recorded in a CUDA graph: by torch's operations, and by Triton's as far as torch sees them."""
-    monkeypatch.setattr(engine, "best_backend", lambda *_: kernels.Torch())
+    monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.Torch())
     shape, cells = MODELS[model]
     training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
     tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
@@ -210,14 +214,14 @@ def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.M
     shape, cells = MODELS["lstm_fcn"]
     what = ("lstm_fcn", shape, settings("lstm_fcn", epochs=6), *data(torch.float32), CLASSES, [(3, cells)])
     one_by_one = engine.Training(*what)
-    train.train_epochs(one_by_one, None, None)
+    loop.train_epochs(one_by_one, None, None)
     at_once = engine.Training(*what)
     epochs = at_once.epochs
     at_once.epochs = engine.Epochs(
         *(at_once.stack, shape, next(iter(epochs.steps.values())).cases, epochs.batch, torch.float32, epochs.backend),
-        *(kernels.Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
+        *(Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
     )
-    train.train_epochs(at_once, None, None)
+    loop.train_epochs(at_once, None, None)
     (one,), (other,) = one_by_one.fits(), at_once.fits()
     assert asdict(one.curve) == asdict(other.curve) and one.train_cross_entropy == other.train_cross_entropy
 
@@ -238,7 +242,7 @@ def test_networks_and_series_of_odd_shapes() -> None:
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*what, seed, cells=cells)
-        for by in (engine.best_backend(x), kernels.Torch()):
+        for by in (engine.best_backend(x), torch_backend.Torch()):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(engine, "best_backend", lambda *_, by=by: by)
                 here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]

@@ -11,9 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsfcn import engine, native
-from tsfcn.kernels import Block, Head, Native, Rule, Torch
 from tsfcn.models.layers import same_padding
+from tsfcn.training.fused import backend, build, c_backend, stacked, torch_backend
 
 TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
@@ -48,18 +47,18 @@ SIZES = [
 
 
 @pytest.fixture
-def compiled() -> Torch:
-    if native.library() is None:
+def compiled() -> torch_backend.Torch:
+    if build.library() is None:
         pytest.skip("no C compiler here")
-    return engine.best_backend(torch.zeros(1, 1))
+    return stacked.best_backend(torch.zeros(1, 1))
 
 
-def blocks(sizes: Sizes, types: str) -> list[Block]:
+def blocks(sizes: Sizes, types: str) -> list[backend.Block]:
     """Return three blocks with random weights, the first with a random input."""
     generator = torch.Generator().manual_seed(0)
     first, following, own, _ = TYPES[types]
     n, cases, length = sizes.n, sizes.cases, sizes.length
-    found: list[Block] = []
+    found: list[backend.Block] = []
     layers = list(zip(sizes.channels, sizes.channels[1:], sizes.kernels, strict=False))
     # All weights of a training lie in a vector, as in a stack.
     total = sum(c_out * (kernel * c_in + 2) for c_in, c_out, kernel in layers)
@@ -74,7 +73,7 @@ def blocks(sizes: Sizes, types: str) -> list[Block]:
         padded = torch.zeros(n, cases, rows, c_in, dtype=of)
         padded[:, :, left : left + length] = torch.randn(n, cases, length, c_in, generator=generator).to(of)
         found.append(
-            Block(
+            backend.Block(
                 length=length,
                 kernel=kernel,
                 left=left,
@@ -105,7 +104,7 @@ def near(ours: Tensor, theirs: Tensor, share: float) -> None:
     assert (ours.double() - theirs.double()).abs().max() <= share * least
 
 
-def hold_a_step(by: Torch, sizes: Sizes, types: str) -> None:
+def hold_a_step(by: torch_backend.Torch, sizes: Sizes, types: str) -> None:
     """Hold a step through three blocks to the same by torch, whose pooled outcome brings random gradients.
 
     Each operation begins at what torch's left, off the threshold of ReLU: on which side of it a value lies would be a
@@ -122,7 +121,7 @@ def hold_a_step(by: Torch, sizes: Sizes, types: str) -> None:
             near(found, known, TYPES[types][3])
             found.copy_(known)
 
-    by_torch = Torch()
+    by_torch = torch_backend.Torch()
     for b, (block, same) in enumerate(zip(ours, theirs, strict=True)):
         by.forward(block, ours[b - 1] if b else None)()
         by_torch.forward(same, theirs[b - 1] if b else None)()
@@ -147,15 +146,15 @@ def hold_a_step(by: Torch, sizes: Sizes, types: str) -> None:
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("types", TYPES)
-def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: Torch) -> None:
+def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: torch_backend.Torch) -> None:
     hold_a_step(compiled, sizes, types)
 
 
 @pytest.mark.parametrize(("types", "limit"), [("float32", 5), ("bfloat16", 2)])
-def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: Torch) -> None:
+def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: torch_backend.Torch) -> None:
     """The papers' second and third block beside float64; held to the errors of torch, whose products are plain."""
     sizes = SIZES[-1]
-    ways = [(Torch(), blocks(sizes, "float64")), (Torch(), blocks(sizes, types))]
+    ways = [(torch_backend.Torch(), blocks(sizes, "float64")), (torch_backend.Torch(), blocks(sizes, types))]
     ways.append((compiled, blocks(sizes, types)))
     of_pooled = torch.randn(1, sizes.cases, sizes.channels[-1], generator=torch.Generator().manual_seed(1))
 
@@ -190,11 +189,11 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
 )
 def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this one can run of what is compiled for them: vectors of other lengths, with and without bfloat16."""
-    by = native.compiler()
-    if by is None or not re.search(rf"\b{has}\b", native.abilities()):
+    by = build.compiler()
+    if by is None or not re.search(rf"\b{has}\b", build.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
-    monkeypatch.setattr(native, "FLAGS", ("-O3", f"-march={processor}"))
-    other = Native(ctypes.CDLL(str(native.compiled(by, tmp_path, "kernels"))))
+    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}"))
+    other = c_backend.Native(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
             hold_a_step(other, sizes, types)
@@ -202,7 +201,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
-def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: Torch) -> None:
+def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: torch_backend.Torch) -> None:
     """And against autograd, which knows neither."""
     generator = torch.Generator().manual_seed(0)
     n, n_cases, width, n_classes, n_all = 3, 5, 20, 4, 12
@@ -216,12 +215,12 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: T
         return flat[:, : width * n_classes].view(n, width, n_classes), flat[:, width * n_classes : -3]
 
     found = []
-    for by in (compiled, Torch()):
+    for by in (compiled, torch_backend.Torch()):
         gradients, of_features = torch.zeros_like(wide), torch.zeros_like(features)
         total = torch.ones(n, dtype=torch.float64)
         (weights, bias), (of_weights, of_bias) = parts(wide), parts(gradients)
         head = (features, of_features, weights, of_weights, bias, of_bias, total, y, case_weights, index)
-        by.score(Head(*head))()
+        by.score(backend.Head(*head))()
         found.append([total, of_features, gradients])
     own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
     weights, bias = parts(own_wide)
@@ -237,16 +236,16 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: T
 
 
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
-def test_steps_of_adam(own: torch.dtype, compiled: Torch) -> None:
+def test_steps_of_adam(own: torch.dtype, compiled: torch_backend.Torch) -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(3, 50, generator=generator).to(own)
     gradients = [(torch.randn(3, 50, generator=generator) * 10.0**-k).to(own) for k in range(4)]
     found = []
-    for by in (compiled, Torch()):
+    for by in (compiled, torch_backend.Torch()):
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         gradient = torch.zeros_like(start)
         lr, steps = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-        step = by.adam(weights, first, second, gradient, Rule(lr, steps, (0.9, 0.999), 1e-7))
+        step = by.adam(weights, first, second, gradient, backend.Rule(lr, steps, (0.9, 0.999), 1e-7))
         for new in gradients:
             gradient.copy_(new)
             steps.add_(1)
@@ -257,7 +256,7 @@ def test_steps_of_adam(own: torch.dtype, compiled: Torch) -> None:
         near(ours, theirs, 1e-12 if own == torch.float64 else 1e-6)
 
 
-def test_what_is_not_finite_stays_so(compiled: Torch) -> None:
+def test_what_is_not_finite_stays_so(compiled: torch_backend.Torch) -> None:
     """A training that diverged must be seen to have, by plain products and by fewer multiplications."""
     for types in TYPES:
         for sizes in (Sizes(1, 2, 8, (1, 3, 16, 4), (3, 5, 3)), Sizes(1, 9, 30, (1, 32, 64, 32), (3, 5, 3))):

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tsfcn import train
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
 from tsfcn.models import initialisers, registry
+from tsfcn.training import loop, lr_scheduler, reference, search
 
 Weights = dict[str, Tensor]
 
@@ -216,7 +216,7 @@ def assert_weights(ours: Weights, theirs: Weights) -> None:
         np.testing.assert_allclose(value.numpy(), theirs[name].numpy(), rtol=0, atol=1e-9, err_msg=name)
 
 
-def assert_replayed(done: train.Fit, expected: Replay, config: ModelConfig, x: Tensor, y: Tensor) -> None:
+def assert_replayed(done: loop.Fit, expected: Replay, config: ModelConfig, x: Tensor, y: Tensor) -> None:
     np.testing.assert_allclose(done.curve.loss, expected.losses, rtol=0, atol=1e-9)
     np.testing.assert_allclose(done.curve.lr, expected.lrs, rtol=1e-12)
     least = expected.least()
@@ -247,20 +247,20 @@ def test_fit_is_the_loop_written_anew(
     x, y = data()
     expected = replay(model, config, s, x, y, seed, cells)
     assert 1 < expected.least() < s.epochs and len(set(expected.lrs)) > 1  # else the test would see less than it says
-    assert_replayed(train.fit(model, config, s, x, y, 3, seed, cells=cells), expected, config, x, y)
+    assert_replayed(reference.fit(model, config, s, x, y, 3, seed, cells=cells), expected, config, x, y)
 
 
 def test_the_batch_rule_of_a_tenth_is_used() -> None:
     s = settings(batch_size=16, batch_divisor=10, epochs=3)
     x, y = data(30)
     expected = replay("fcn", FCN, settings(batch_size=3, epochs=3), x, y, seed=0)  # 30 // 10
-    assert_replayed(train.fit("fcn", FCN, s, x, y, 3, seed=0), expected, FCN, x, y)
+    assert_replayed(reference.fit("fcn", FCN, s, x, y, 3, seed=0), expected, FCN, x, y)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_cases_not_over_batches() -> None:
     """With a rate of next to nothing, an epoch's loss needs no training to work out: batches of 4, 4 and 2."""
     x, y = data()
-    done = train.fit("mlp", NO_DROPOUT, settings(lr=1e-12, epochs=2), x, y, 3, seed=0)
+    done = reference.fit("mlp", NO_DROPOUT, settings(lr=1e-12, epochs=2), x, y, 3, seed=0)
     losses = log_loss(forward(initial("mlp", NO_DROPOUT, 0), x, NO_DROPOUT, None, training=False), y)
     np.testing.assert_allclose(done.curve.loss, losses.mean().item(), rtol=0, atol=1e-9)
     order = torch.randperm(10, generator=streams(0)[1])
@@ -273,7 +273,7 @@ def test_the_first_step_worked_by_hand(optimiser: str, eps: float) -> None:
     s = settings(epochs=1, batch_size=10, optimiser=optimiser, eps=eps, lr=0.02)
     w = {name: value.requires_grad_() for name, value in initial("mlp", NO_DROPOUT, seed=4).items()}
     log_loss(forward(w, x, NO_DROPOUT, None, training=False), y).mean().backward()
-    after = train.fit("mlp", NO_DROPOUT, s, x, y, 3, seed=4).weights["last"]
+    after = reference.fit("mlp", NO_DROPOUT, s, x, y, 3, seed=4).weights["last"]
     for name, value in w.items():
         assert value.grad is not None
         g = value.grad
@@ -286,7 +286,7 @@ def test_the_first_step_worked_by_hand(optimiser: str, eps: float) -> None:
 
 def test_the_weights_kept_are_copies() -> None:
     x, y = data()
-    done = train.fit("fcn", FCN, settings(), x, y, 3, seed=0)
+    done = reference.fit("fcn", FCN, settings(), x, y, 3, seed=0)
     kept = {name: value.clone() for name, value in done.weights["least_train_loss"].items()}
     done.load("last")
     with torch.no_grad():
@@ -303,11 +303,11 @@ def test_the_weights_kept_are_copies() -> None:
 
 def test_balanced_class_weights_worked_by_hand() -> None:
     y = torch.tensor([0, 0, 0, 0, 1, 1, 1, 2])
-    weights = train.class_weights(y, 3, "balanced")
+    weights = reference.class_weights(y, 3, "balanced")
     assert weights is not None
     assert weights.tolist() == pytest.approx([8 / 12, 8 / 9, 8 / 3])
     assert weights[y].mean().item() == pytest.approx(1.0)
-    assert train.class_weights(y, 3, "none") is None
+    assert reference.class_weights(y, 3, "none") is None
 
 
 def test_fit_weighs_the_loss_of_each_case() -> None:
@@ -315,9 +315,9 @@ def test_fit_weighs_the_loss_of_each_case() -> None:
     s = settings(class_weights="balanced")
     case_weights = torch.tensor([10 / (3 * 5), 10 / (3 * 3), 10 / (3 * 2)], dtype=torch.float64)[y]
     expected = replay("fcn", FCN, s, x, y, seed=1, case_weights=case_weights)
-    done = train.fit("fcn", FCN, s, x, y, 3, seed=1)
+    done = reference.fit("fcn", FCN, s, x, y, 3, seed=1)
     assert_replayed(done, expected, FCN, x, y)  # the cross-entropy that cells are searched by is not weighted
-    assert abs(done.curve.loss[0] - train.fit("fcn", FCN, settings(), x, y, 3, seed=1).curve.loss[0]) > 1e-3
+    assert abs(done.curve.loss[0] - reference.fit("fcn", FCN, settings(), x, y, 3, seed=1).curve.loss[0]) > 1e-3
 
 
 # ---------------------------------------------------------------- selections
@@ -329,7 +329,7 @@ def test_held_out_cases_select_and_do_not_train() -> None:
     fitted, held = stratified_holdout(y.numpy(), 0.3, streams(seed)[3])
     assert len(held) == 3 + 2 + 1  # of 10, 6 and 4 cases
     expected = replay("fcn", FCN, s, x[fitted], y[fitted], seed)
-    done = train.fit("fcn", FCN, s, x, y, 3, seed)
+    done = reference.fit("fcn", FCN, s, x, y, 3, seed)
     assert_replayed(done, expected, FCN, x[fitted], y[fitted])
     scores = [inference_loss(w, x[held], y[held], FCN) for w in expected.weights]
     best = 1 + scores.index(min(scores))
@@ -340,7 +340,7 @@ def test_held_out_cases_select_and_do_not_train() -> None:
 
 def test_without_held_out_cases_nothing_is_selected_by_them() -> None:
     x, y = data()
-    assert set(train.fit("fcn", FCN, settings(epochs=1), x, y, 3, seed=0).weights) == {"least_train_loss", "last"}
+    assert set(reference.fit("fcn", FCN, settings(epochs=1), x, y, 3, seed=0).weights) == {"least_train_loss", "last"}
 
 
 def test_holding_out_of_classes_of_one_case_says_so() -> None:
@@ -348,15 +348,15 @@ def test_holding_out_of_classes_of_one_case_says_so() -> None:
     with pytest.raises(
         UserError, match=r"protocol\.validation=0\.3 holds out none of 3 .*: use protocol\.validation=0"
     ):
-        train.fit("fcn", FCN, settings(validation=0.3), x[:3], torch.tensor([0, 1, 2]), 3, seed=0)
+        reference.fit("fcn", FCN, settings(validation=0.3), x[:3], torch.tensor([0, 1, 2]), 3, seed=0)
 
 
 def test_the_oracle_looks_at_the_test_set_only_where_asked_and_changes_nothing_else() -> None:
     x, y = data()
     x_test, y_test = data(40, seed=5)
     s, seed = settings(epochs=8), 3
-    plain = train.fit("fcn", FCN, s, x, y, 3, seed)
-    done = train.fit("fcn", FCN, s, x, y, 3, seed, oracle=(x_test, y_test, torch.full((40,), x_test.shape[2])))
+    plain = reference.fit("fcn", FCN, s, x, y, 3, seed)
+    done = reference.fit("fcn", FCN, s, x, y, 3, seed, oracle=(x_test, y_test, torch.full((40,), x_test.shape[2])))
     assert "test_oracle" not in plain.weights and "test_oracle" not in plain.best_epoch
     assert done.curve == plain.curve
     assert done.train_cross_entropy == plain.train_cross_entropy
@@ -371,11 +371,11 @@ def test_the_oracle_looks_at_the_test_set_only_where_asked_and_changes_nothing_e
 def test_search_keeps_the_least_cross_entropy_in_inference_mode() -> None:
     x, y = data()
     s, seed = settings(cells=(2, 3, 5), epochs=6), 0
-    chosen, fits = train.search("lstm_fcn", LSTM_FCN, s, x, y, 3, seed)
+    chosen, fits = search.search("lstm_fcn", LSTM_FCN, s, x, y, 3, seed)
     assert [done.cells for done in fits] == [2, 3, 5]
     scores, losses = [], []
     for done in fits:
-        alone = train.fit("lstm_fcn", LSTM_FCN, s, x, y, 3, seed, cells=done.cells)
+        alone = reference.fit("lstm_fcn", LSTM_FCN, s, x, y, 3, seed, cells=done.cells)
         assert done.curve == alone.curve
         expected = replay("lstm_fcn", LSTM_FCN, s, x, y, seed, done.cells)
         scores.append(inference_loss(expected.weights[expected.least() - 1], x, y, LSTM_FCN))
@@ -388,14 +388,14 @@ def test_search_keeps_the_least_cross_entropy_in_inference_mode() -> None:
 
 def test_search_of_a_network_without_an_lstm_trains_once() -> None:
     x, y = data()
-    chosen, fits = train.search("fcn", FCN, settings(epochs=2), x, y, 3, seed=0)
+    chosen, fits = search.search("fcn", FCN, settings(epochs=2), x, y, 3, seed=0)
     assert fits == [chosen] and chosen.cells == 0
 
 
 def test_progress_counts_the_epochs_of_all_sizes() -> None:
     x, y = data()
     said: list[tuple[int, int, float]] = []
-    _, fits = train.search(
+    _, fits = search.search(
         "lstm_fcn",
         LSTM_FCN,
         settings(cells=(2, 3), epochs=2),
@@ -414,8 +414,8 @@ def test_progress_counts_the_epochs_of_all_sizes() -> None:
 
 def test_a_loss_that_is_not_finite_is_named_with_its_epoch() -> None:
     x, y = data()
-    with pytest.raises(train.Diverged, match=r"training loss is (nan|inf) in epoch [12]: try a smaller protocol\.lr"):
-        train.fit("mlp", MLP, settings(lr=1e200), x, y, 3, seed=0)
+    with pytest.raises(loop.Diverged, match=r"training loss is (nan|inf) in epoch [12]: try a smaller protocol\.lr"):
+        reference.fit("mlp", MLP, settings(lr=1e200), x, y, 3, seed=0)
 
 
 # ---------------------------------------------------------------- the plateau rule
@@ -424,7 +424,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_epoch() -> None:
 def rates(losses: list[float], **changes: float) -> list[float]:
     """Return the learning rate after each loss; by default a half after two epochs without improvement, from 1."""
     rule: dict[str, Any] = {"lr": 1.0, "factor": 0.5, "patience": 2, "min_lr": 0.0, "min_delta": 0.0} | changes
-    plateau = train.Plateau(**rule)
+    plateau = lr_scheduler.Plateau(**rule)
     return [plateau.step(loss) for loss in losses]
 
 
@@ -491,4 +491,4 @@ def test_the_rate_in_the_curve_is_the_one_that_the_epoch_was_trained_with() -> N
     """No loss ever falls by 10, so every epoch after the first halves the rate for the next."""
     x, y = data()
     s = settings(epochs=5, lr=0.8, plateau_min_delta=10.0, plateau_min_lr=0.15)
-    assert train.fit("mlp", MLP, s, x, y, 3, seed=0).curve.lr == [0.8, 0.8, 0.4, 0.2, 0.15]
+    assert reference.fit("mlp", MLP, s, x, y, 3, seed=0).curve.lr == [0.8, 0.8, 0.4, 0.2, 0.15]

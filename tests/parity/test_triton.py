@@ -11,9 +11,12 @@ pytest.importorskip("triton", reason="Triton is not installed")
 
 from tests.parity.test_engine import apart, settings
 from tests.parity.test_kernels import Sizes, blocks, near
-from tsfcn import engine, kernels, train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
-from tsfcn.cuda import Cuda
+from tsfcn.training import reference as train
+from tsfcn.training.fused import stacked as engine
+from tsfcn.training.fused import torch_backend
+from tsfcn.training.fused.backend import Block
+from tsfcn.training.fused.cuda_backend import Cuda
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {"float32": (torch.float32, 2e-5)}
@@ -26,14 +29,14 @@ SIZES = [
 ]
 
 
-def on_device(block: kernels.Block) -> kernels.Block:
+def on_device(block: Block) -> Block:
     parts: dict[str, Any] = {
         name: part.to(DEVICE) if isinstance(part, torch.Tensor) else part for name, part in block._asdict().items()
     }
-    return kernels.Block(**parts)
+    return Block(**parts)
 
 
-def stacked(sizes: Sizes, types: str) -> tuple[torch.Tensor, list[kernels.Block]]:
+def stacked(sizes: Sizes, types: str) -> tuple[torch.Tensor, list[Block]]:
     """Return the weights of a stack and its blocks, whose weights are parts of them."""
     made = blocks(sizes, types)
     count = sum(block.weights[0].numel() + 2 * block.scale.shape[1] for block in made)
@@ -59,7 +62,7 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
     """Each operation begins at what torch's left, off the threshold of ReLU."""
     dtype, limit = TYPES[types]
     (weights, ours), (_, theirs) = stacked(sizes, types), stacked(sizes, types)
-    backend, by_torch = Cuda(weights, dtype, exact=True), kernels.Torch()
+    backend, by_torch = Cuda(weights, dtype, exact=True), torch_backend.Torch()
     backend.refresh()
     n, cases, c_out = sizes.n, sizes.cases, sizes.channels[-1]
     pooled, known, of_pooled = (

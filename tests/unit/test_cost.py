@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from tests.protocols import COFFEE, make
-from tsfcn import cost, store, train
+from tsfcn import cost, store
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.plan import Job
+from tsfcn.training import predict
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
@@ -314,7 +315,7 @@ def test_evaluation_is_batched_and_does_not_decide_the_memory() -> None:
 
 
 def test_the_batches_of_evaluation_are_those_of_the_training_code() -> None:
-    assert cost.PREDICT_TIMEPOINTS == train.PREDICT_TIMEPOINTS  # written down twice: this module loads no torch
+    assert cost.PREDICT_TIMEPOINTS == predict.PREDICT_TIMEPOINTS  # written down twice: this module loads no torch
 
 
 def test_free_memory_and_processor_are_told() -> None:

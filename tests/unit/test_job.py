@@ -20,12 +20,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn import job, plan, store, train
-from tsfcn.checkpoint import Stopped
+from tsfcn import job, plan, store
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.data import archive
 from tsfcn.models import registry
+from tsfcn.training import loop, predict, reference
+from tsfcn.training.checkpoint import Stopped
 
 DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 
@@ -162,11 +163,11 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert told["settings"] == made.settings and told["classes"] == ["1", "2"] and not network.training
     assert registry.n_parameters(network) == record["n_parameters"]
     x_test, y_test = arrays_of(made)
-    again = train.predict(network, x_test)
+    again = predict.predict(network, x_test)
     assert y_test.tolist() == y_true.tolist()
     assert again.argmax(dim=1).tolist() == y_pred.tolist()
     np.testing.assert_array_equal(again.exp().numpy().astype(np.float16), probabilities)
-    assert train.cross_entropy(again, y_test) == pytest.approx(record["cross_entropy"], abs=1e-12)
+    assert predict.cross_entropy(again, y_test) == pytest.approx(record["cross_entropy"], abs=1e-12)
 
 
 def test_the_same_job_gives_the_same_numbers_and_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_the_accuracy_is_that_of_the_selected_weights(
     network = registry.build("fcn", made.model_config(), 1, 24, 2, 0)
     network.load_state_dict(load_file(store.weights_path(tmp_path, made.key)))
     x_test, y_test = arrays_of(made)
-    assert train.accuracy(train.predict(network, x_test), y_test) == record["accuracy"]
+    assert predict.accuracy(predict.predict(network, x_test), y_test) == record["accuracy"]
 
 
 def test_the_batch_of_a_job_with_held_out_cases_counts_the_fitted_ones(tmp_path: Path) -> None:
@@ -230,12 +231,12 @@ def test_the_batch_of_a_job_with_held_out_cases_counts_the_fitted_ones(tmp_path:
 def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_best() -> None:
     loss = [1.0 + epoch for epoch in range(3000)]
     loss[1234] = 0.5
-    thinned = job.thin(train.Curve(loss, [0.1] * 3000), best_epoch=1235)
+    thinned = job.thin(loop.Curve(loss, [0.1] * 3000), best_epoch=1235)
     assert len(thinned["epoch"]) == len(thinned["loss"]) == len(thinned["lr"]) <= 200
     assert (thinned["epoch"][0], thinned["epoch"][-1]) == (1, 3000)
     assert thinned["epoch"] == sorted(set(thinned["epoch"])) and max(np.diff(thinned["epoch"])) <= 16
     assert dict(zip(thinned["epoch"], thinned["loss"], strict=True))[1235] == 0.5
-    assert job.thin(train.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
+    assert job.thin(loop.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
 
 
 def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
@@ -408,7 +409,7 @@ def test_a_masked_job_trains_each_case_at_its_own_length(tmp_path: Path) -> None
         data = job.prepare(archive.load("Mine", tmp_path), made)
         x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
         ends = torch.tensor([12, 2, 7, 12, 9, 5]) if length == "mask" else None
-        fit = train.fit("fcn", made.model_config(), made.resolved(), x, y, 2, 0, lengths=ends)
+        fit = reference.fit("fcn", made.model_config(), made.resolved(), x, y, 2, 0, lengths=ends)
         record = run(made, tmp_path / "r", root=str(tmp_path))
         assert record["curve"]["loss"] == pytest.approx(fit.curve.loss, rel=1e-5)
         losses.append(record["least_train_loss"])
@@ -424,7 +425,7 @@ def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path
     network.load_state_dict(load_file(store.weights_path(tmp_path / "r", made.key)))
     data = job.prepare(archive.load("Mine", tmp_path), made)
     x = torch.from_numpy(data.x_test)
-    alone = [train.predict(network, x[i : i + 1, :, :n], torch.tensor([n])) for i, n in enumerate((14, 1, 9))]
+    alone = [predict.predict(network, x[i : i + 1, :, :n], torch.tensor([n])) for i, n in enumerate((14, 1, 9))]
     with np.load(store.predictions_path(tmp_path / "r", made.key)) as kept:
         np.testing.assert_allclose(kept["probabilities"], torch.cat(alone).exp().numpy(), atol=1e-3)
 

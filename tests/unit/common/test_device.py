@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import execute, job, lease, native, plan, store, train
-from tsfcn.checkpoint import Stopped
+from tsfcn import execute, job, lease, native, plan, store
 from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
@@ -23,6 +22,9 @@ from tsfcn.config import models, protocol
 from tsfcn.config.compose import command_line, compose
 from tsfcn.data import archive
 from tsfcn.plan import Job
+from tsfcn.training.checkpoint import Stopped
+from tsfcn.training.fused import build
+from tsfcn.training.reference import fit
 
 ROOT = Path(__file__).resolve().parents[3]
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -136,7 +138,7 @@ def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
 
 
 def test_automatic_precision_of_a_gpu_does_not_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(build, "has_bfloat16", lambda: True)
     assert native.automatic_precision("auto") == "bfloat16" and native.automatic_precision("reference") == "float32"
     assert {native.automatic_precision("auto", name) for name in ("cuda:0", "mps")} == {"float32"}
 
@@ -170,7 +172,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from tsfcn.models import registry
-from tsfcn import train
+from tsfcn.training import predict
+from tsfcn.training import reference
 from tsfcn.config.compose import compose
 from tsfcn.config.protocol import settings
 
@@ -192,11 +195,11 @@ with FakeTensorMode():
     x = torch.zeros(11, 1, 12, device="fakegpu")
     y = torch.zeros(11, dtype=torch.long, device="fakegpu")
     try:
-        train.fit(name, config, settings(run.protocol, name, config), x, y, 3, 0, cells=3)
+        reference.fit(name, config, settings(run.protocol, name, config), x, y, 3, 0, cells=3)
     except DataDependentOutputException as error:
         frames = traceback.extract_tb(error.__traceback__)
-        print([frame.line for frame in frames if frame.filename == train.__file__][-1])
-    predicted = train.predict(registry.build(name, config, 1, 12, 3, 3).to("fakegpu"), x)
+        print([frame.line for frame in frames if frame.filename == reference.__file__][-1])
+    predicted = predict.predict(registry.build(name, config, 1, 12, 3, 3).to("fakegpu"), x)
     print(predicted.device, predicted.dtype)
 """
 
@@ -275,7 +278,7 @@ def test_series_of_unequal_length_train_on_a_gpu_as_on_the_cpu(shuffle: bool) ->
     for name in ("cpu", "cuda:0"):
         there = x.to(name), y.to(name)
         found.append(
-            train.fit(*("alstm_fcn", network, chosen, *there, 3, 0), lengths=lengths, cells=3, oracle=(*there, lengths))
+            fit(*("alstm_fcn", network, chosen, *there, 3, 0), lengths=lengths, cells=3, oracle=(*there, lengths))
         )
     assert found[1].curve.loss == pytest.approx(found[0].curve.loss, rel=1e-9)
     assert found[1].train_cross_entropy == pytest.approx(found[0].train_cross_entropy, rel=1e-9)

@@ -12,10 +12,11 @@ import pytest
 
 from tests.unit.test_job import planned, protocol, run, small
 from tsfcn import native, plan, store
-from tsfcn.checkpoint import Stopped
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import command_line, compose
 from tsfcn.run import planned as planned_jobs
+from tsfcn.training.checkpoint import Stopped
+from tsfcn.training.fused import build
 
 
 @pytest.fixture(autouse=True)
@@ -113,16 +114,16 @@ def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
             broken.chmod(0o755)
         monkeypatch.setenv("CC", str(broken))
         monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-        native.compiler.cache_clear()
-        native.library.cache_clear()
-        assert native.compiler() == str(broken)
-        return native.library()
+        build.compiler.cache_clear()
+        build.library.cache_clear()
+        assert build.compiler() == str(broken)
+        return build.library()
 
-    monkeypatch.setattr(native, "FLAGS", ("-O0", *native.FLAGS[1:]))
+    monkeypatch.setattr(build, "FLAGS", ("-O0", *build.FLAGS[1:]))
     yield look
     monkeypatch.undo()
-    native.compiler.cache_clear()
-    native.library.cache_clear()
+    build.compiler.cache_clear()
+    build.library.cache_clear()
 
 
 def test_a_compiler_that_fails_is_none(
@@ -141,7 +142,7 @@ def test_a_compiler_that_fails_is_none(
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
 def test_a_library_is_compiled_in_full_or_not_kept(anew: Callable[[str], ctypes.CDLL | None], tmp_path: Path) -> None:
     """A compiler that is killed now and then leaves no slower library, and a damaged one is made anew."""
-    killed = f'[ $n -lt {len(native.FLAGS) + 1} ] && {{ echo "cc: Killed signal" >&2; exit 1; }}; exec gcc "$@"'
+    killed = f'[ $n -lt {len(build.FLAGS) + 1} ] && {{ echo "cc: Killed signal" >&2; exit 1; }}; exec gcc "$@"'
     assert anew(killed) is not None  # from the temporary folder, its second try
     assert list((tmp_path / "cache").iterdir()) == []
     assert anew('exec gcc "$@"') is not None
@@ -161,13 +162,13 @@ def test_a_compiler_need_not_know_all_flags(anew: Callable[[str], ctypes.CDLL | 
 
 
 def test_what_is_compiled_is_kept_in_the_cache(tmp_path: Path) -> None:
-    native.library.cache_clear()
-    assert native.library() is not None
+    build.library.cache_clear()
+    assert build.library() is not None
     (kept,) = (tmp_path / "cache").iterdir()
     made = kept.stat().st_mtime_ns
-    native.library.cache_clear()
-    assert native.library() is not None and kept.stat().st_mtime_ns == made
-    native.library.cache_clear()
+    build.library.cache_clear()
+    assert build.library() is not None and kept.stat().st_mtime_ns == made
+    build.library.cache_clear()
 
 
 def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None:
@@ -182,7 +183,7 @@ def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None
 
 @pytest.mark.parametrize("has_it", [True, False])
 def test_automatic_precision_is_the_processor_s(has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(build, "has_bfloat16", lambda: has_it)
     words = ["dataset=ItalyPowerDemand", "engine.precision=auto"]
     composed = compose(words)
     (job,), _ = planned_jobs(*composed)

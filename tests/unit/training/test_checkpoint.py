@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import train
-from tsfcn.checkpoint import LAYOUT, Checkpoint, Stopped
 from tsfcn.common import files
 from tsfcn.config import protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.models import registry
+from tsfcn.training import loop, predict
+from tsfcn.training import search as size_search
+from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
 SETTINGS = protocol.Settings(
@@ -62,12 +63,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def search(case: str, kept: Checkpoint | None) -> tuple[train.Fit, list[train.Fit]]:
+def search(case: str, kept: Checkpoint | None) -> tuple[loop.Fit, list[loop.Fit]]:
     """Train the network of a case."""
     model, changes = CASES[case]
     settings = replace(SETTINGS, **changes)
     oracle = ORACLE if settings.select == "test_oracle" else None
-    return train.search(model, CONFIGS[model], settings, X, Y, 3, 4, oracle=oracle, checkpoint=kept)
+    return size_search.search(model, CONFIGS[model], settings, X, Y, 3, 4, oracle=oracle, checkpoint=kept)
 
 
 class Stopping:
@@ -81,7 +82,7 @@ class Stopping:
         return self.left == 0
 
 
-def same(one: train.Fit, other: train.Fit) -> None:
+def same(one: loop.Fit, other: loop.Fit) -> None:
     """Assert that two fits are equal to the last bit."""
     assert one.curve == other.curve and one.best_epoch == other.best_epoch and one.cells == other.cells
     assert one.train_cross_entropy == other.train_cross_entropy
@@ -91,7 +92,7 @@ def same(one: train.Fit, other: train.Fit) -> None:
         for name, value in weights.items():
             assert torch.equal(value, other.weights[selection][name]), (selection, name)
     for selection in one.weights:
-        assert torch.equal(train.predict(one.load(selection), X), train.predict(other.load(selection), X))
+        assert torch.equal(predict.predict(one.load(selection), X), predict.predict(other.load(selection), X))
 
 
 @pytest.mark.parametrize("case", CASES)

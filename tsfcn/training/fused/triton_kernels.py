@@ -1,4 +1,4 @@
-"""The operations of cuda.py as Triton kernels: what a step of the stacked FCN does on an NVIDIA GPU.
+"""The operations of cuda_backend.py as Triton kernels: what a step of the stacked FCN does on an NVIDIA GPU.
 
 Layouts, all contiguous, channels last; m is the training in the stack, r counts rows:
 
@@ -788,7 +788,7 @@ def end_epoch(
     patience,
     BLOCK: tl.constexpr,
 ):
-    """End an epoch as kernels.Schedule says, but for the values to keep. constants: factor, min_lr, min_delta."""
+    """End an epoch as backend.Schedule says, but for the values to keep. constants: factor, min_lr, min_delta."""
     i = tl.arange(0, BLOCK)
     inside = i < n
     factor, min_lr, min_delta = tl.load(constants), tl.load(constants + 1), tl.load(constants + 2)

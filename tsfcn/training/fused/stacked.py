@@ -1,4 +1,4 @@
-"""The fast way to train what the reference loop (`train.fit`) trains: the same numbers, sooner.
+"""The fast way to train what the reference loop (`reference.fit`) trains: the same numbers, sooner.
 
     fit      several trainings of one architecture on the same cases, as one program
     search   all LSTM sizes of a protocol -> the fit with the least training cross-entropy
@@ -7,7 +7,7 @@ It trains what protocol.fast_trains says, on series of one channel and more than
 than the reference loop, and what stays the same up to rounding:
 
 - Convolutions are matrix products: the timepoints that a kernel sees lie side by side, channels last.
-- Forward and backward passes are written out, so no graph is built; of what they consist is in kernels.py. All that a
+- Forward and backward passes are written out, so no graph is built; of what they consist is in backend.py. All that a
   step needs is allocated once.
 - Trainings that differ in seed and LSTM size are stacked: one program takes all their steps. Smaller LSTMs are filled
   up with cells whose weights are zero and stay so.
@@ -34,14 +34,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn import native, train
-from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, ModelConfig
 from tsfcn.config.protocol import Settings
-from tsfcn.kernels import DTYPES, Block, Head, Native, Rule, Schedule, Torch
 from tsfcn.models import initialisers, layers, recurrent, registry
-from tsfcn.train import Curve, Fit, Weights
+from tsfcn.training import loop, reference
+from tsfcn.training import search as size_search
+from tsfcn.training.checkpoint import Checkpoint, State
+from tsfcn.training.fused import build, c_backend, torch_backend
+from tsfcn.training.fused.backend import DTYPES, Block, Head, Rule, Schedule
+from tsfcn.training.loop import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
 
@@ -90,7 +92,7 @@ class Stack:
         self.variance = [torch.ones_like(mean) for mean in self.mean]
         self.others: list[Weights] = []  # what is not trained: attention scores, counts, biases before batch norm
         for i, network in enumerate(networks):
-            weights = train.snapshot(network)
+            weights = reference.snapshot(network)
             self.others.append(weights)
             for ours, theirs in self._pairs([value[i] for value in self.values()], weights):
                 ours.copy_(theirs)
@@ -188,7 +190,7 @@ class Step:
         cases: Cases,
         n_cases: int,
         dtype: torch.dtype,
-        backend: Torch,
+        backend: torch_backend.Torch,
         total: Tensor,
     ) -> None:
         shape, n, own = stack.shape, stack.n, stack.weights.dtype
@@ -348,7 +350,7 @@ class Epochs:
         cases: Cases,
         batch: int,
         dtype: torch.dtype,
-        backend: Torch,
+        backend: torch_backend.Torch,
         rule: Rule,
         schedule: Schedule,
         n_epochs: int,
@@ -485,7 +487,7 @@ class Training:
             self.load(begin)
         batch = settings.batch(len(x))
         self.steps_per_epoch = math.ceil(len(x) / batch)
-        weights = train.class_weights(y, n_classes, settings.class_weights)
+        weights = reference.class_weights(y, n_classes, settings.class_weights)
         cases = Cases(
             x=self.x[:, 0],
             series=F.pad(self.x[:, 0], layers.same_padding(config.kernels[0])),
@@ -552,7 +554,7 @@ class Training:
         for losses in self.schedule.losses[self.done : self.done + n_runs * self.epochs.n_epochs].tolist():
             self.done += 1
             for loss in losses:
-                train.check_finite(loss, self.done)
+                loop.check_finite(loss, self.done)
         return float(np.mean(losses))
 
     def fits(self) -> list[Fit]:
@@ -570,26 +572,26 @@ class Training:
                 for name, part in parts.items()
             }
             fit = Fit(network, weights, best_epoch, Curve(losses[i], rates[i]), draw.cells, math.nan)
-            found.append(train.finished(fit, self.x, self.y, None))
+            found.append(reference.finished(fit, self.x, self.y, None))
         return found
 
 
-def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> Torch:
+def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> torch_backend.Torch:
     """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
 
     weights: of the stack, (n, count); shape: of its networks. Raises UserError where none has this precision.
     """
     if weights.device.type == "cpu":
-        library = native.library()
-        return Torch() if library is None else Native(library)
+        library = build.library()
+        return torch_backend.Torch() if library is None else c_backend.Native(library)
     if weights.device.type == "cuda" and shape is not None:
-        from tsfcn import cuda
+        from tsfcn.training.fused import cuda_backend
 
-        if cuda.serves(shape, precision):
-            return cuda.Cuda(weights, DTYPES[precision])
+        if cuda_backend.serves(shape, precision):
+            return cuda_backend.Cuda(weights, DTYPES[precision])
         if precision == "tf32":
             raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
-    return Torch()
+    return torch_backend.Torch()
 
 
 def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> Schedule:
@@ -622,7 +624,7 @@ def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> Schedule:
     )
 
 
-@train.subnormals_flushed()
+@reference.subnormals_flushed()
 def fit(
     model: str,
     config: FCNConfig,
@@ -633,20 +635,20 @@ def fit(
     trainings: Sequence[tuple[int, int]],
     *,
     precision: str = "float32",
-    progress: train.Progress | None = None,
+    progress: loop.Progress | None = None,
     begin: State | None = None,
-    ended: train.Ended | None = None,
+    ended: loop.Ended | None = None,
 ) -> list[Fit]:
-    """Train a network for each (seed, cells) of `trainings`, all at once, and return what `train.fit` returns of each.
+    """Train a network for each (seed, cells) of `trainings`, all at once, and return what `fit` returns of each.
 
     x, y, progress, begin and ended are as there; progress tells the mean loss. No cases are held out and no test set
-    is looked at here: what selects by them takes the reference loop. precision: a name of kernels.DTYPES; float64 is
+    is looked at here: what selects by them takes the reference loop. precision: a name of backend.DTYPES; float64 is
     for x of that type. On a GPU, losses are read, and progress and ended called, every READ_SECONDS or so instead of
     after every epoch. Raises Diverged when the loss of any of them is not finite.
     """
     with side_stream(x.device):
         training = Training(model, config, settings, x, y, n_classes, trainings, precision, begin)
-        train.train_epochs(training, progress, ended)
+        loop.train_epochs(training, progress, ended)
         return training.fits()
 
 
@@ -673,10 +675,10 @@ def search(
     seed: int,
     *,
     precision: str = "float32",
-    progress: train.Progress | None = None,
+    progress: loop.Progress | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Fit, list[Fit]]:
-    """Train every LSTM size that is asked for; returns and chooses as `train.search` does.
+    """Train every LSTM size that is asked for; returns and chooses as `search.search` does.
 
     As one stack on a GPU or where steps are small, and progress counts the epochs of the stack; otherwise one after
     another.
@@ -689,7 +691,7 @@ def search(
 
     large = x.device.type == "cpu" and min(settings.batch(len(x)), len(x)) * x.shape[2] > STACK_ROWS
     if len(settings.cells) < 2 or large:
-        return train.search(*what, seed, progress=progress, checkpoint=checkpoint, by=alone)
+        return size_search.search(*what, seed, progress=progress, checkpoint=checkpoint, by=alone)
     fits = fit(
         *what,
         [(seed, cells) for cells in settings.cells],
@@ -698,4 +700,4 @@ def search(
         begin=None if checkpoint is None else checkpoint.begin,
         ended=None if checkpoint is None else checkpoint.epoch_ended,
     )
-    return train.chosen(fits), fits
+    return size_search.chosen(fits), fits

@@ -1,4 +1,4 @@
-"""The operations of kernels.py on an NVIDIA GPU, as the Triton kernels of triton_kernels.py.
+"""The operations of backend.py on an NVIDIA GPU, as the Triton kernels of triton_kernels.py.
 
 `Cuda` fills the same memory as `Torch`, but keeps the output of the first convolution nowhere, since it is cheaper to
 compute again, and holds more besides: a rounded copy of the weights, and for each block its padded input, the slopes
@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsfcn import triton_kernels as triton
-from tsfcn.kernels import Block, Head, Operation, Rule, Schedule, Torch
+from tsfcn.training.fused import triton_kernels as triton
+from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule
+from tsfcn.training.fused.torch_backend import Torch
 
 TAPS = 32  # values that a first kernel may see
 CLASSES = 128
@@ -25,7 +26,7 @@ PARTS = 264  # programs that share rows: two a multiprocessor of an H100
 
 
 def serves(shape: Any, precision: str) -> bool:
-    """Return whether `Cuda` is for networks of an engine.Shape in this precision; exact products are cuBLAS's."""
+    """Return whether `Cuda` is for networks of an stacked.Shape in this precision; exact products are cuBLAS's."""
     filters = shape.filters[1:]
     fits = all(c & (c - 1) == 0 and 16 <= c <= 512 for c in filters)
     first = shape.kernels[0] * shape.filters[0] <= TAPS
@@ -70,7 +71,7 @@ def forward_tiles(n_rows: int, c_out: int, n: int) -> Tiles:
 
 @dataclass
 class Space:
-    """What a block needs besides a kernels.Block."""
+    """What a block needs besides a backend.Block."""
 
     inputs: Tensor | None  # (n, rows + slack, c_in); None for the first block
     slopes: Tensor | None  # (n, rows + slack, c_out)

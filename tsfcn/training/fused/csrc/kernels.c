@@ -1,4 +1,4 @@
-/* What a training step does, for one processor core: see kernels.py.
+/* What a training step does, for one processor core: see backend.py.
 
    A layer takes some hundred rows at a time: its input, batch norm and ReLU of what the layer before left, is made of them
    in the cache, multiplied (products.c; where that pays, winograd.c) and forgotten. What all layers leave is stored once

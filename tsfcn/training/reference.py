@@ -11,95 +11,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tsfcn.checkpoint import Checkpoint, State
 from tsfcn.common.device import upload
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
 from tsfcn.models import initialisers, registry
-
-Weights = dict[str, Tensor]
-Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
-Ended = Callable[[Callable[[], State]], None]  # called after an epoch, with what gives the state to go on from
-
-PREDICT_TIMEPOINTS = 2**13  # a batch of inference: 8 MiB for each activation of 256 filters in float32
-PREDICT_TIMEPOINTS_GPU = 2**17  # the same on a GPU: 128 MiB
-
-
-class Diverged(UserError):
-    """The training loss became infinite or not a number."""
-
-
-class Plateau:
-    """Reduce the learning rate when the training loss stops falling: Keras' ReduceLROnPlateau.
-
-    A loss below best - min_delta (absolute) is a new best and starts the count again; the patience-th epoch in a row
-    without one multiplies the rate by `factor`, not below `min_lr`, and starts the count again. The first reduction
-    so comes one epoch earlier than with PyTorch's scheduler of the same patience, whose threshold is relative besides.
-    """
-
-    def __init__(self, lr: float, factor: float, patience: int, min_lr: float, min_delta: float) -> None:
-        self.lr, self.factor, self.patience, self.min_lr, self.min_delta = lr, factor, patience, min_lr, min_delta
-        self.best = math.inf
-        self.waited = 0
-
-    @classmethod
-    def of(cls, settings: Settings) -> Plateau:
-        """Return the one of the settings, before the first epoch."""
-        return cls(
-            settings.lr,
-            settings.plateau_factor,
-            settings.plateau_patience,
-            settings.plateau_min_lr,
-            settings.plateau_min_delta,
-        )
-
-    def step(self, loss: float) -> float:
-        """Take the loss of the epoch that ended and return the learning rate of the next one."""
-        if loss < self.best - self.min_delta:
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
-            if self.patience > 0 and self.waited >= self.patience:
-                if self.lr > self.min_lr:
-                    self.lr = max(self.lr * self.factor, self.min_lr)
-                self.waited = 0
-        return self.lr
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The learning curve: for each epoch the training loss, and the learning rate that it was trained with."""
-
-    loss: list[float]
-    lr: list[float]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What training left: the network (holding the last weights), the weights of each selection, and the curve."""
-
-    network: nn.Module
-    weights: dict[str, Weights]  # 'least_train_loss', 'last', and 'validation' or 'test_oracle' where asked for
-    best_epoch: dict[str, int]  # the epoch, from 1 on, that each of these weights ended
-    curve: Curve
-    cells: int
-    train_cross_entropy: float  # of the weights with the least training loss, in inference mode, over the fitted cases
-
-    def load(self, selection: str) -> nn.Module:
-        """Return the network with the weights of `selection`, in evaluation mode."""
-        self.network.load_state_dict(self.weights[selection])
-        return self.network.eval()
+from tsfcn.training.checkpoint import State
+from tsfcn.training.loop import Curve, Diverged, Ended, Fit, Progress, Weights, check_finite, train_epochs
+from tsfcn.training.lr_scheduler import Plateau
+from tsfcn.training.predict import accuracy, cross_entropy, predict
 
 
 def snapshot(network: nn.Module) -> Weights:
@@ -127,41 +56,6 @@ def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
     return len(y) / (n_classes * counts.double())
 
 
-@torch.no_grad()
-def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return log-probabilities, float64 (n_cases, n_classes) on the CPU, of x (n_cases, n_channels, n_timepoints).
-
-    x: on the device of the network. lengths: int64 (n_cases,) on the CPU, how many timepoints of each case the network
-    sees; None: all. Cases of one length are seen together and bare, so a prediction never depends on another case.
-    Inference mode: running batch-norm statistics, no dropout. Leaves the network in evaluation mode.
-    """
-    network.eval()
-    if lengths is not None and bool((lengths < x.shape[-1]).any()):
-        numbers = torch.arange(len(x))
-        groups = [numbers[lengths == length] for length in lengths.unique().tolist()]
-        grouped = torch.cat([predict(network, x[g.to(x.device), :, : int(lengths[g[0]])], lengths[g]) for g in groups])
-        return grouped[torch.cat(groups).argsort()]
-    size = max(1, (PREDICT_TIMEPOINTS if x.device.type == "cpu" else PREDICT_TIMEPOINTS_GPU) // x.shape[-1])
-    logits: Tensor | None = None  # of all cases, in one place: results kept apart would keep the heap from shrinking
-    for start in range(0, len(x), size):
-        part = slice(start, start + size)
-        found = network(x[part], None if lengths is None else lengths[part])
-        logits = found.new_empty(len(x), found.shape[1]) if logits is None else logits
-        logits[part] = found
-    assert logits is not None
-    return torch.log_softmax(logits.cpu().double(), dim=1)  # a GPU is waited for here, once
-
-
-def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the mean negative log-likelihood of the true classes, in nats. y: int64 (n_cases,) on any device."""
-    return F.nll_loss(log_probabilities, y.to(log_probabilities.device)).item()
-
-
-def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the share of cases whose most probable class (the first of equals) is the true one. y: on any device."""
-    return (log_probabilities.argmax(dim=1) == y.to(log_probabilities.device)).double().mean().item()
-
-
 @contextlib.contextmanager
 def subnormals_flushed() -> Iterator[None]:
     """Let the processor take subnormal numbers as zero: Adam's moments of a converged network are, and are slow."""
@@ -170,40 +64,6 @@ def subnormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
-
-
-class Training(Protocol):
-    """One or more networks in training, as the loop over epochs sees them."""
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs in all."""
-
-    @property
-    def done(self) -> int:
-        """Epochs that have ended."""
-
-    def advance(self) -> float:
-        """Train one or more further epochs and return the training loss of the last. Raises Diverged."""
-
-    def state(self) -> State:
-        """Return what the rest of the training follows from."""
-
-
-def train_epochs(training: Training, progress: Progress | None, ended: Ended | None) -> None:
-    """Train all epochs that are left: the one loop over epochs, whatever the engine."""
-    while training.done < training.n_epochs:
-        loss = training.advance()
-        if progress is not None:
-            progress(training.done, training.n_epochs, loss)
-        if ended is not None and training.done < training.n_epochs:
-            ended(training.state)
-
-
-def check_finite(loss: float, epoch: int) -> None:
-    """Raise Diverged unless the training loss of an epoch is finite."""
-    if not math.isfinite(loss):
-        raise Diverged(f"training loss is {loss} in epoch {epoch}: try a smaller protocol.lr")
 
 
 class ReferenceTraining:
@@ -402,80 +262,3 @@ def finished(done: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:
         epochs = len(done.curve.loss)
         raise Diverged(f"predictions are not finite after {epochs} epochs: try a smaller protocol.lr")
     return replace(done, train_cross_entropy=final)
-
-
-def chosen(fits: Sequence[Fit]) -> Fit:
-    """Return the fit that a search keeps: with the least training cross-entropy, the first of equals."""
-    return min(fits, key=lambda done: done.train_cross_entropy)
-
-
-def packed(fit: Fit) -> State:
-    """Return what a fit is made from again, beside its network, whose weights are among them."""
-    return {
-        "weights": fit.weights,
-        "best_epoch": fit.best_epoch,
-        "curve": asdict(fit.curve),
-        "cells": fit.cells,
-        "train_cross_entropy": fit.train_cross_entropy,
-    }
-
-
-def search(
-    model: str,
-    config: ModelConfig,
-    settings: Settings,
-    x: Tensor,
-    y: Tensor,
-    n_classes: int,
-    seed: int,
-    *,
-    lengths: Tensor | None = None,
-    oracle: tuple[Tensor, Tensor, Tensor] | None = None,
-    progress: Progress | None = None,
-    checkpoint: Checkpoint | None = None,
-    by: Callable[..., Fit] = fit,
-) -> tuple[Fit, list[Fit]]:
-    """Train every LSTM size that is asked for, and return the fit to keep and all of them.
-
-    Kept is the one whose weights of least training loss have the least cross-entropy over the training cases in
-    inference mode (Karim et al. 2019, hyperparameter_search.py); the first of equals. Networks without an LSTM are
-    trained once. Arguments and errors as for `fit`; checkpoint: where the training goes on, and what keeps its state;
-    by: what trains one size.
-    """
-    sizes = settings.cells or (0,)
-    epochs = settings.epochs * len(sizes)
-    begin = checkpoint.begin if checkpoint is not None else None
-    fits: list[Fit] = []
-    for done in begin["fits"] if begin is not None else []:
-        network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, done["cells"])
-        weights = {selection: on_device(each, x.device) for selection, each in done["weights"].items()}
-        again = {**done, "weights": weights, "curve": Curve(**done["curve"])}
-        fits.append(Fit(network.to(dtype=x.dtype, device=x.device), **again))
-    for number, cells in enumerate(sizes):
-        if number < len(fits):
-            continue
-
-        def ended(state: Callable[[], State], done: int = number * settings.epochs) -> None:
-            def whole() -> State:
-                now = state()
-                return {"epoch": done + now["epoch"], "fits": [packed(earlier) for earlier in fits], "fit": now}
-
-            if checkpoint is not None:
-                checkpoint.epoch_ended(whole)
-
-        def onward(epoch: int, _: int, loss: float, done: int = number * settings.epochs) -> None:
-            if progress is not None:
-                progress(done + epoch, epochs, loss)
-
-        fits.append(
-            by(
-                *(model, config, settings, x, y, n_classes, seed),
-                lengths=lengths,
-                cells=cells,
-                oracle=oracle,
-                progress=onward,
-                begin=begin["fit"] if begin is not None and number == len(begin["fits"]) else None,
-                ended=ended,
-            )
-        )
-    return chosen(fits), fits

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn import train
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
 from tsfcn.models import initialisers, registry
+from tsfcn.training import loop, predict, reference, search
 
 CONFIGS: dict[str, ModelConfig] = {
     "fcn": FCNConfig(filters=[6, 5, 4]),
@@ -53,11 +53,11 @@ def settings(model: str, validation: float = 0.0) -> Settings:
     )
 
 
-def trained(model: str, seed: int, validation: float = 0.0) -> train.Fit:
-    return train.search(model, CONFIGS[model], settings(model, validation), X, Y, 3, seed)[0]
+def trained(model: str, seed: int, validation: float = 0.0) -> loop.Fit:
+    return search.search(model, CONFIGS[model], settings(model, validation), X, Y, 3, seed)[0]
 
 
-def same_bits(one: train.Fit, two: train.Fit) -> bool:
+def same_bits(one: loop.Fit, two: loop.Fit) -> bool:
     """Return whether two fits agree in every bit: curve, selections, weights, statistics, training cross-entropy."""
     return (
         one.curve == two.curve
@@ -101,7 +101,7 @@ def test_training_leaves_the_data_and_the_global_random_states_alone(model: str)
 
 
 def test_training_takes_the_type_of_the_data() -> None:
-    done = train.fit("fcn", CONFIGS["fcn"], settings("fcn"), X.double(), Y, 3, seed=0)
+    done = reference.fit("fcn", CONFIGS["fcn"], settings("fcn"), X.double(), Y, 3, seed=0)
     assert {value.dtype for value in done.network.parameters()} == {torch.float64}
     single = trained("fcn", seed=0)
     assert {value.dtype for value in single.network.parameters()} == {torch.float32}
@@ -112,12 +112,12 @@ def test_training_takes_the_type_of_the_data() -> None:
 @pytest.mark.parametrize(("n_cases", "n_timepoints"), [(5, 2**15), (2, 2**16 + 1)])
 def test_inference_does_not_depend_on_how_the_cases_are_split(n_cases: int, n_timepoints: int) -> None:
     """The first has batches of 2, 2 and 1, the second series that are each longer than a batch may be."""
-    assert n_cases * n_timepoints > train.PREDICT_TIMEPOINTS
+    assert n_cases * n_timepoints > predict.PREDICT_TIMEPOINTS
     network = registry.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
     initialisers.initialise(network, "he_uniform", torch.Generator().manual_seed(0))
     x = torch.randn(n_cases, 1, n_timepoints, generator=torch.Generator().manual_seed(1))
     network.train()(100 * x)  # moves the running statistics, so that they are not those of a batch
-    ours = train.predict(network, x)
+    ours = predict.predict(network, x)
     assert not network.training and not ours.requires_grad
     assert ours.dtype == torch.float64 and ours.shape == (n_cases, 3)
     np.testing.assert_allclose(ours.exp().sum(dim=1).numpy(), 1.0, rtol=1e-12)
@@ -128,11 +128,11 @@ def test_inference_does_not_depend_on_how_the_cases_are_split(n_cases: int, n_ti
 
 def test_cross_entropy_and_accuracy_worked_by_hand() -> None:
     log_probabilities = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.4, 0.4, 0.2], [0.2, 0.2, 0.6]]).double())
-    assert train.cross_entropy(log_probabilities, torch.tensor([0, 1, 0])) == pytest.approx(
+    assert predict.cross_entropy(log_probabilities, torch.tensor([0, 1, 0])) == pytest.approx(
         -(np.log(0.5) + np.log(0.4) + np.log(0.2)) / 3, rel=1e-6
     )
-    assert train.accuracy(log_probabilities, torch.tensor([0, 0, 0])) == pytest.approx(2 / 3)
-    assert train.accuracy(log_probabilities, torch.tensor([0, 1, 2])) == pytest.approx(2 / 3)  # of equals the first
+    assert predict.accuracy(log_probabilities, torch.tensor([0, 0, 0])) == pytest.approx(2 / 3)
+    assert predict.accuracy(log_probabilities, torch.tensor([0, 1, 2])) == pytest.approx(2 / 3)  # of equals the first
 
 
 @pytest.mark.parametrize("policy", ["pad", "mask"])
@@ -158,7 +158,7 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another(p
         network = registry.build("fcn", FCNConfig(filters=[4], kernels=[3]), 1, 9, 2, 0).double()
         initialisers.initialise(network, "glorot_uniform", torch.Generator().manual_seed(0))
         x = torch.from_numpy(data.x_test).double()
-        return train.predict(network, x, torch.from_numpy(data.test_lengths))
+        return predict.predict(network, x, torch.from_numpy(data.test_lengths))
 
     together = predicted([0, 1, 2, 3])
     for case in range(4):
@@ -171,11 +171,11 @@ LENGTHS = torch.tensor([3, 12, 1, 7, 12, 2, 5, 9, 12, 4, 6])
 MASKABLE = sorted(CONFIGS.keys() - {"mlp"})
 
 
-def masked(model: str, x: torch.Tensor, lengths: torch.Tensor | None, validation: float = 0.0) -> train.Fit:
+def masked(model: str, x: torch.Tensor, lengths: torch.Tensor | None, validation: float = 0.0) -> loop.Fit:
     """Return a network trained on x, zeros behind the end of each case."""
     if lengths is not None:
         x = torch.where(torch.arange(x.shape[2]) < lengths[:, None, None], x, 0.0)
-    return train.search(model, CONFIGS[model], settings(model, validation), x, Y, 3, 0, lengths=lengths)[0]
+    return search.search(model, CONFIGS[model], settings(model, validation), x, Y, 3, 0, lengths=lengths)[0]
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.3])
@@ -203,8 +203,8 @@ def test_masked_cases_select_and_are_scored_at_their_own_length(model: str) -> N
 
     def alone(selection: str, index: np.ndarray) -> float:
         network = done.load(selection)
-        logs = [train.predict(network, X[[i], :, : int(LENGTHS[i])], LENGTHS[[i]]) for i in index]
-        return train.cross_entropy(torch.cat(logs), Y[index])
+        logs = [predict.predict(network, X[[i], :, : int(LENGTHS[i])], LENGTHS[[i]]) for i in index]
+        return predict.cross_entropy(torch.cat(logs), Y[index])
 
     assert done.train_cross_entropy == pytest.approx(alone("least_train_loss", fitted), rel=1e-6)
     last, kept = alone("last", held), alone("validation", held)
@@ -219,9 +219,9 @@ def test_a_batch_of_one_case_of_one_timepoint_trains(model: str) -> None:
     lengths = torch.tensor([1, 2, 1, 12, 3])
     x = torch.where(torch.arange(12) < lengths[:, None, None], X[:5], 0.0)
     how = dataclasses.replace(settings(model), batch_size=1)
-    done = train.search(model, CONFIGS[model], how, x, Y[:5], 3, 0, lengths=lengths)[0]
+    done = search.search(model, CONFIGS[model], how, x, Y[:5], 3, 0, lengths=lengths)[0]
     assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
-    done = train.search(model, CONFIGS[model], how, X[:5, :, :1], Y[:5], 3, 0)[0]  # nor is a mask needed for that
+    done = search.search(model, CONFIGS[model], how, X[:5, :, :1], Y[:5], 3, 0)[0]  # nor is a mask needed for that
     assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
 
 
@@ -231,5 +231,5 @@ def test_inference_of_masked_cases_stays_within_its_batches(n_cases: int, n_time
     seen: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].numel()))
     lengths = torch.tensor([n_timepoints - 1] * (n_cases - 1) + [3])
-    train.predict(network, torch.zeros(n_cases, 1, n_timepoints), lengths)
-    assert max(seen) <= max(train.PREDICT_TIMEPOINTS, n_timepoints) and sum(seen) == int(lengths.sum())
+    predict.predict(network, torch.zeros(n_cases, 1, n_timepoints), lengths)
+    assert max(seen) <= max(predict.PREDICT_TIMEPOINTS, n_timepoints) and sum(seen) == int(lengths.sum())

@@ -1,0 +1,1 @@
+"""From arrays and settings to trained weights."""
