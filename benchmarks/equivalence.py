@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import store, verdict
+from tsfcn import verdict
+from tsfcn.jobs import store
 
 PROTOCOLS = {"fawaz2019": "float32", "fawaz2019[precision=bfloat16]": "bfloat16"}
 PAIRS: dict[tuple[str, str], Callable[[store.Record], str]] = {  # what is compared, and which of the two a record is

@@ -43,13 +43,13 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import packing
-from tsfcn import store
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
 from tsfcn.config.protocol import Settings, settings
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import store
 from tsfcn.models import layers, registry
 from tsfcn.training import reference
 from tsfcn.training.fused import stacked as engine

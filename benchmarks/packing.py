@@ -1,7 +1,7 @@
 """How long a GPU takes for the archive, simulated: `python benchmarks/packing.py [--memory GIB] [--overhead SECONDS]`.
 
 Jobs are trained side by side in streams of one process, those that take longest first, as the runner does on a GPU
-(execute.threads). A step takes a job `floor` seconds at least, and the whole GPU its operations at `share` of the
+(threads.threads). A step takes a job `floor` seconds at least, and the whole GPU its operations at `share` of the
 peak; several jobs run at full speed until together they ask for more than the GPU, and then share it evenly. A job
 starts when a stream and the memory for it are free, and takes `overhead` seconds of the host before its first step.
 Prints Markdown: makespans in minutes, and the share of the time in which the GPU is busy.
@@ -13,9 +13,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn import cost, plan
 from tsfcn.config.compose import compose
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import cost, plan
 
 PEAK = 989e12  # bfloat16 operations a second of an H100 or H200, by its data sheet
 FLOORS, SHARES, STREAMS = (30e-6, 60e-6, 100e-6), (0.25, 0.35), (1, 4, 8, 16)

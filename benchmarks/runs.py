@@ -35,7 +35,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tsfcn import store
+from tsfcn.jobs import artifacts, store
 
 DATASETS = (
     "ItalyPowerDemand,Chinatown,SmoothSubspace,SonyAIBORobotSurface1,SonyAIBORobotSurface2,TwoLeadECG,MoteStrain,CBF,"
@@ -92,7 +92,7 @@ def outcome(results: Path) -> dict[str, Any]:
     for record in store.read(results):
         key = record["key"]
         kept = {name: value for name, value in record.items() if name not in ONE_RUN}
-        found[key] = kept, store.predictions_path(results, key).read_bytes()
+        found[key] = kept, artifacts.predictions_path(results, key).read_bytes()
     return found
 
 
@@ -167,9 +167,11 @@ def overhead(work: Path) -> str:
     """Run jobs that end at their first check, in one worker: lease, message, dataset from the cache, record, sync."""
     from dataclasses import replace
 
-    from tsfcn import execute, lease, plan
     from tsfcn.config.compose import compose
     from tsfcn.data import archive
+    from tsfcn.jobs import lease, plan
+    from tsfcn.jobs.executors import local
+    from tsfcn.jobs.queue import Queue
 
     chosen, unchanged = compose(["dataset=GunPoint", "protocol=smoke", "seeds=500"])
     passport = {**archive.passport("GunPoint"), "content": "another"}
@@ -177,8 +179,8 @@ def overhead(work: Path) -> str:
     results = work / "overhead"
     started = 0.0
     with lease.Runner(results) as runner:
-        queue = execute.Queue(planned, results, runner)
-        for event in execute.local(queue, plan.Terms(), 1):
+        queue = Queue(planned, results, runner)
+        for event in local.local(queue, plan.Terms(), 1):
             if event.kind == "end" and not started:
                 started = time.perf_counter()  # the worker is up
         seconds = (time.perf_counter() - started) / (len(planned) - 1)
@@ -228,8 +230,8 @@ def startup(work: Path) -> str:
 
 def memory(work: Path) -> str:
     """Train one epoch where the evaluation is the largest, and compare the peak with the estimate."""
-    from tsfcn import cost
-    from tsfcn.plan import Job
+    from tsfcn.jobs import cost
+    from tsfcn.jobs.plan import Job
 
     said = []
     for dataset in ("StarLightCurves", "HandOutlines"):
@@ -247,9 +249,9 @@ def memory(work: Path) -> str:
 
 def predict(work: Path, actual: Path, since: str) -> str:
     """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
-    from tsfcn import cost
     from tsfcn.common import machine
-    from tsfcn.plan import Job
+    from tsfcn.jobs import cost
+    from tsfcn.jobs.plan import Job
 
     short = work / "short"
     assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0

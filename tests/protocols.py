@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tsfcn import plan
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
-from tsfcn.plan import Job, jobs
+from tsfcn.jobs import plan
+from tsfcn.jobs.plan import Job, jobs
 
 COFFEE = {
     "name": "Coffee",

@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tsfcn.data.archive import load as load
-    from tsfcn.job import load_network as load_network
+    from tsfcn.jobs.run_job import load_network as load_network
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
 else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
@@ -30,7 +30,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
 
             return load
         if name == "load_network":
-            from tsfcn.job import load_network
+            from tsfcn.jobs.run_job import load_network
 
             return load_network
         if name in ("run", "reproduce"):

@@ -189,7 +189,8 @@ def _folder(path: Path) -> list[Column]:
 
 
 def _results(path: Path) -> list[Column]:
-    from tsfcn import store, table
+    from tsfcn import table
+    from tsfcn.jobs import store
     from tsfcn.render import EARLY
 
     rows = table.accuracy(store.read(path)).to_dict("records")

@@ -26,10 +26,11 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, store, table
+from tsfcn import columns, table
 from tsfcn.columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
+from tsfcn.jobs import store
 
 Record = Mapping[str, Any]
 FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import plan, render, stats, store, verdict
+from tsfcn import render, stats, verdict
 from tsfcn.common import device as devices
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
@@ -31,6 +31,7 @@ from tsfcn.config import checks, models, protocol, schema
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import plan, store
 from tsfcn.run import OK, answered, dataset_names, execute_run, planned
 
 SEEDS = 3

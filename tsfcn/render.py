@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from tsfcn import store
 from tsfcn.common.text import duration, escaped, grid
 from tsfcn.data import published
+from tsfcn.jobs import store
 
 Record = Mapping[str, Any]
 

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, compare, figures, render, stats, store, table, verdict
+from tsfcn import columns, compare, figures, render, stats, table, verdict
 from tsfcn.columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
 from tsfcn.figures import escaped
 from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
+from tsfcn.jobs import store
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
 from tsfcn.render import CHANGED, MEANINGS, PROCESSOR_TIME, TEST_SELECTED, fraction, p_value, signed
 

@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsfcn import store
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
+from tsfcn.jobs import store
 from tsfcn.run import OK, answered, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:

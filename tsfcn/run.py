@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tsfcn
-from tsfcn import cost, execute, lease, native, plan, store
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
@@ -28,7 +27,10 @@ from tsfcn.config.compose import command_line, compose, conf_folder, override, r
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
-from tsfcn.monitor import Monitor, clock, title
+from tsfcn.jobs import cost, lease, plan, select_engine, store
+from tsfcn.jobs.executors import inline, local, threads
+from tsfcn.jobs.monitor import Monitor, clock, title
+from tsfcn.jobs.queue import Event, Queue
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +71,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
-        precision = native.automatic_precision(run.engine.name, device)
+        precision = select_engine.automatic_precision(run.engine.name, device)
     what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
@@ -214,7 +216,7 @@ def execute_run(
         order = [job for job in pending if job.key in fitting]
         order += [job for job in reversed(pending) if job.key not in fitting]
         monitor = Monitor(order, n_workers, model=model, runner=runner)
-        queue = execute.Queue(
+        queue = Queue(
             order,
             results,
             runner,
@@ -310,7 +312,7 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     return failed
 
 
-def events(queue: execute.Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[execute.Event]:
+def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
     n_workers = n_at_a_time(run, device)
     folder = archive.root_folder(run.archive.root)
@@ -324,12 +326,12 @@ def events(queue: execute.Queue, run: schema.RunConfig, device: str, monitor: Mo
         device=device,
     )
     if device != "cpu":
-        return execute.threads(queue, terms, n_workers)
+        return threads.threads(queue, terms, n_workers)
     if run.executor.name == "inline":
-        return execute.inline(queue, terms, monitor.see)
+        return inline.inline(queue, terms, monitor.see)
     if terms.memory == math.inf:
         terms = replace(terms, memory=max(machine.free_memory() / n_workers, cost.LEAST_BYTES))
-    return execute.local(queue, terms, n_workers)
+    return local.local(queue, terms, n_workers)
 
 
 def record_unusable(
@@ -344,7 +346,7 @@ def record_unusable(
                 news.append(job)
     if not news:
         return  # describing a job takes torch, whose version stands in the record
-    from tsfcn.job import describe
+    from tsfcn.jobs.run_job import describe
 
     writer = store.Writer(results)
     for job in news:

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn import render, store, verdict
+from tsfcn import render, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.data import published
+from tsfcn.jobs import artifacts, store
 from tsfcn.render import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 
 Record = Mapping[str, Any]
@@ -473,7 +474,7 @@ def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
 
 def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
-    path = store.predictions_path(results, record["key"])
+    path = artifacts.predictions_path(results, record["key"])
     job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
     again = "repeat the run that made the record, with require_predictions=true"
     if not path.is_file():

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import lease, store
 from tsfcn.data.archive import load
+from tsfcn.jobs import artifacts, lease, store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
@@ -104,7 +104,7 @@ def outcome(results: Path) -> dict[str, Any]:
     return {
         record["key"]: (
             {name: value for name, value in record.items() if name not in ONE_RUN},
-            store.predictions_path(results, record["key"]).read_bytes(),
+            artifacts.predictions_path(results, record["key"]).read_bytes(),
         )
         for record in store.read(results)
     }

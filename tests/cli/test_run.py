@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsfcn import store
 from tsfcn.data import catalogue
 from tsfcn.data.archive import load
+from tsfcn.jobs import artifacts, store
 from tsfcn.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,7 +190,7 @@ def test_a_record_describes_itself(first: Run) -> None:
         assert record["hardware"] and record["cells"] == []
         assert {"schema", "key", "group", "reason", "meaning", "commit", "finished"} <= set(record)
         assert {"balanced_accuracy", "cross_entropy", "train_cross_entropy", "accuracy_last"} <= set(record)
-        with np.load(store.predictions_path(first.folder / "results", record["key"])) as file:
+        with np.load(artifacts.predictions_path(first.folder / "results", record["key"])) as file:
             right = (file["y_true"] == file["y_pred"]).mean()
             assert file["probabilities"].shape == (facts.n_test, 2)
         assert record["accuracy"] == pytest.approx(right)
@@ -238,7 +238,7 @@ def test_python_api_gives_a_table_and_the_same_bits_elsewhere(machine: Machine, 
     here, there = store.read(tmp_path / "elsewhere"), store.read(first.folder / "results")
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
     for record in here:
-        path = store.predictions_path(tmp_path / "elsewhere", record["key"])
+        path = artifacts.predictions_path(tmp_path / "elsewhere", record["key"])
         assert path.read_bytes() == (first.folder / "results" / "predictions" / path.name).read_bytes()
     table = json.loads(done.stdout.splitlines()[-1])  # after the table that every run prints
     assert [{**row, "mean": pytest.approx(row["mean"])} for row in table] == [

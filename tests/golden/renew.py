@@ -2,8 +2,8 @@
 
 Three epochs of every network on ItalyPowerDemand, in float64 and in float32, with settings that between them use every
 normalisation, both optimisers and initialisers, both selections, every policy and a resample. When the numbers move,
-MEANING in tsfcn/plan.py must have been raised: otherwise the script refuses, because old records would pass for the
-same thing.
+MEANING in tsfcn/jobs/plan.py must have been raised: otherwise the script refuses, because old records would pass for
+the same thing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import archive, preprocess, splits
 from tsfcn.data.formats import Float64
+from tsfcn.jobs.plan import MEANING
 from tsfcn.models import initialisers, registry
-from tsfcn.plan import MEANING
 from tsfcn.training import predict, search
 
 FILE = Path(__file__).with_name("golden.json")
@@ -176,18 +176,19 @@ def moved(now: Numbers, then: Numbers, precision: str) -> list[str]:
 def verdict(lines: list[str], meaning: int, frozen_meaning: int) -> str:
     """Return what is wrong and what to do about it, or '' if nothing is.
 
-    lines: the numbers that moved; meaning: that of tsfcn/plan.py; frozen_meaning: that of golden.json.
+    lines: the numbers that moved; meaning: that of tsfcn/jobs/plan.py; frozen_meaning: that of golden.json.
     """
     shown = "\n".join(f"  {line}" for line in lines[:20])
     if lines and meaning == frozen_meaning:
         return (
-            f"the numbers that training gives have moved, and MEANING in tsfcn/plan.py is still {meaning}:\n{shown}\n"
+            f"the numbers that training gives have moved, "
+            f"and MEANING in tsfcn/jobs/plan.py is still {meaning}:\n{shown}\n"
             "If you did not mean to move them, mend the code. If you did, raise MEANING and run "
             "python tests/golden/renew.py: every older record then counts as not done."
         )
     if meaning != frozen_meaning:
         return (
-            f"MEANING in tsfcn/plan.py is {meaning}, golden.json is of {frozen_meaning}: run "
+            f"MEANING in tsfcn/jobs/plan.py is {meaning}, golden.json is of {frozen_meaning}: run "
             "python tests/golden/renew.py, or put MEANING back if no number was to move"
         )
     return ""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tsfcn.config.models import MODELS
-from tsfcn.plan import MEANING
+from tsfcn.jobs.plan import MEANING
 
 RENEW: dict[str, Any] = runpy.run_path(str(Path(__file__).with_name("renew.py")))  # the script is in no package
 FROZEN: dict[str, Any] = json.loads(RENEW["FILE"].read_text())
@@ -67,4 +67,4 @@ def test_the_message_says_to_raise_meaning_where_it_was_not() -> None:
     assert "loss[0]: 1.0, frozen is 2.0" in told
     assert "raise MEANING" in told and "tests/golden/renew.py" in told
     raised = verdict(["loss[0]: 1.0, frozen is 2.0"], 4, 3)
-    assert "MEANING in tsfcn/plan.py is 4, golden.json is of 3" in raised and "renew.py" in raised
+    assert "MEANING in tsfcn/jobs/plan.py is 4, golden.json is of 3" in raised and "renew.py" in raised

@@ -12,10 +12,11 @@ import pytest
 from sklearn.metrics import precision_score
 
 from tests.records import PASSPORT, record, save
-from tsfcn import columns, store
+from tsfcn import columns
 from tsfcn.cli.convert import main
 from tsfcn.columns import Place
 from tsfcn.convert import FORMS
+from tsfcn.jobs import artifacts, store
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +36,7 @@ def results(tmp_path: Path) -> Path:
             | {"key": f"k{seed}{resample}"}
         )
         if resample == 0:
-            store.write_predictions(tmp_path / "r", made[-1]["key"], probabilities, y_true, y_pred, classes)
+            artifacts.write_predictions(tmp_path / "r", made[-1]["key"], probabilities, y_true, y_pred, classes)
     made.append(record("FordA", group="old", passport=PASSPORT | {"split": "ucr2015"}))
     made.append(record("Chinatown", passport=PASSPORT | {"revision": "early"}))
     made.append(record("Beef", model="lstm_fcn", protocol="karim2019[epochs=3]", accuracy=0.7, off_paper=True))
@@ -112,7 +113,7 @@ def test_dl_4_tsc_form_has_a_row_a_run(results: Path, tmp_path: Path) -> None:
         ("fcn_fawaz2019", "Coffee", "1.0"),
         ("lstm_fcn_karim2019-epochs-3", "Beef", "0.0"),
     ]
-    with np.load(store.predictions_path(results, "k00")) as stored:
+    with np.load(artifacts.predictions_path(results, "k00")) as stored:
         expected = precision_score(stored["y_true"], stored["y_pred"], average="macro", zero_division=0)
     assert float(rows[0]["precision"]) == pytest.approx(expected) and rows[2]["precision"] == ""
     assert accuracies(out)["fcn_fawaz2019"] == pytest.approx(
@@ -170,7 +171,7 @@ def test_two_datasets_do_not_become_one_file(tmp_path: Path, capsys: pytest.Capt
         made = [record(name, key=f"k{name}", accuracy=1.0, n_test=2) for name in names.split()]
         results = save(tmp_path / names, *made)
         for each in made:
-            store.write_predictions(results, each["key"], p, y, y, np.array(["a", "b"]))
+            artifacts.write_predictions(results, each["key"], p, y, y, np.array(["a", "b"]))
         out = tmp_path / f"out {names}"
         assert main([str(results), str(out), "--to", "tsml"]) == (0 if count else 2)
         assert len(list(out.rglob("*.csv"))) == count
@@ -201,7 +202,7 @@ def test_names_of_records_lead_out_of_no_folder(tmp_path: Path) -> None:
     evil = record("../../Coffee", model="../../up", accuracy=0.5, n_test=2) | {"key": "k"}
     p = np.array([[0.9, 0.1], [0.9, 0.1]])
     results = save(tmp_path / "in" / "r", evil)
-    store.write_predictions(results, "k", p, np.array([0, 1]), np.array([0, 0]), np.array(["a", "b"]))
+    artifacts.write_predictions(results, "k", p, np.array([0, 1]), np.array([0, 0]), np.array(["a", "b"]))
     for form in ("tsml", "aeon"):
         convert(results, tmp_path / "in" / form, form)
     written = set(tmp_path.rglob("*.csv"))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tsfcn import store
-from tsfcn.job import run_job
-from tsfcn.plan import Job
+from tsfcn.jobs import store
+from tsfcn.jobs.plan import Job
+from tsfcn.jobs.run_job import run_job
 
 ROOT = Path(__file__).parents[2]
 

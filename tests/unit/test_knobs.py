@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.records import record, save
-from tsfcn import knobs, store, verdict
+from tsfcn import knobs, verdict
 from tsfcn.cli import explain_gap
 from tsfcn.config.compose import compose
 from tsfcn.data import published
+from tsfcn.jobs import store
 from tsfcn.run import BAD_INPUT, OK
 
 RESULTS = Path(__file__).parents[2] / "results"

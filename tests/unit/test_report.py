@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.records import record, save, some_records, whole_archive
-from tsfcn import columns, compare, store, table, verdict
+from tsfcn import columns, compare, table, verdict
 from tsfcn.cli.report import main
+from tsfcn.jobs import store
 from tsfcn.page import FIRST_LINE
 from tsfcn.report import SECTIONS, report
 
@@ -315,7 +316,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_command_writes_beside_the_records_and_disturbs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tsfcn.results import gc
+    from tsfcn.jobs.maintenance import gc
 
     results = save(tmp_path / "r", record("Coffee"))
     assert main([str(results)]) == 0

@@ -9,8 +9,9 @@ import pytest
 
 import tsfcn
 from tests.records import record
-from tsfcn import store, table
+from tsfcn import table
 from tsfcn.common.errors import UserError
+from tsfcn.jobs import store
 from tsfcn.reproduce import main, overrides, shown, verdicts
 from tsfcn.run import BAD_INPUT, OK
 

@@ -17,9 +17,10 @@ import pytest
 import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
-from tsfcn import store, table, verdict
+from tsfcn import table, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.jobs import artifacts, store
 
 
 def only_row(frame: pd.DataFrame) -> dict[str, Any]:
@@ -489,7 +490,7 @@ def predicted(results: Path, seed: int, n_classes: int = 3, **other: Any) -> Any
     """Return a record whose predictions lie in results."""
     p, y, y_pred = predictions(30, n_classes, seed)
     key = f"key{seed}"
-    store.write_predictions(results, key, p, y, y_pred, np.array([str(c) for c in range(n_classes)]))
+    artifacts.write_predictions(results, key, p, y, y_pred, np.array([str(c) for c in range(n_classes)]))
     share = float(np.mean(y == y_pred))
     return record(seed=seed, key=key, accuracy=share, n_test=30, n_classes=n_classes, **other)
 
@@ -542,7 +543,7 @@ def test_somebodys_own_page_is_not_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "text", "no labels"])
 def test_damaged_predictions_are_named(tmp_path: Path, damage: str) -> None:
     made = predicted(tmp_path, 0)
-    path = store.predictions_path(tmp_path, made["key"])
+    path = artifacts.predictions_path(tmp_path, made["key"])
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-40])
     elif damage == "text":

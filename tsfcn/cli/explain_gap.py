@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tsfcn import knobs, store
+from tsfcn import knobs
 from tsfcn.common.errors import UserError
+from tsfcn.jobs import store
 from tsfcn.run import OK, answered
 from tsfcn.verdict import DIFFERENT, OUTSIDE
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
-from tsfcn.results import compact, folder, gc, merge, status, why
+from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tsfcn import lease, store
 from tsfcn.common.errors import UserError
-from tsfcn.monitor import Screen, finished
+from tsfcn.jobs import lease, store
+from tsfcn.jobs.monitor import Screen, finished
 
 LOOK_SECONDS = 1.0
 

@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 import torch
 
-from tsfcn import execute, job, lease, native, plan, store
 from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.config.compose import command_line, compose
 from tsfcn.data import archive
-from tsfcn.plan import Job
+from tsfcn.jobs import lease, plan, run_job, select_engine, store
+from tsfcn.jobs.executors import threads
+from tsfcn.jobs.plan import Job
+from tsfcn.jobs.queue import Queue
 from tsfcn.training.checkpoint import Stopped
-from tsfcn.training.fused import build
 from tsfcn.training.reference import fit
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,7 +46,7 @@ def planned(*words: str) -> list[Job]:
 
 
 def run(made: Job, results: Path, **terms: Any) -> store.Record:
-    return job.run_job(made, results, store.Writer(results), **terms)
+    return run_job.run_job(made, results, store.Writer(results), **terms)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_torch_is_left_as_it_is_for_the_cpu() -> None:
 
 def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
     def of(chosen: str, name: str, shape: tuple[int, int] = (1, 24), *words: str) -> str:
-        return native.engine(planned(*words)[0], chosen, *shape, compiled=False, device=name)
+        return select_engine.engine(planned(*words)[0], chosen, *shape, compiled=False, device=name)
 
     assert of("auto", "cuda:0") == of("fast", "cuda:1") == "fast_cuda"
     assert of("reference", "cuda:0") == of("auto", "cuda:0", (2, 24)) == "reference"
@@ -138,9 +139,12 @@ def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
 
 
 def test_automatic_precision_of_a_gpu_does_not_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "has_bfloat16", lambda: True)
-    assert native.automatic_precision("auto") == "bfloat16" and native.automatic_precision("reference") == "float32"
-    assert {native.automatic_precision("auto", name) for name in ("cuda:0", "mps")} == {"float32"}
+    monkeypatch.setattr(select_engine, "has_bfloat16", lambda: True)
+    assert (
+        select_engine.automatic_precision("auto") == "bfloat16"
+        and select_engine.automatic_precision("reference") == "float32"
+    )
+    assert {select_engine.automatic_precision("auto", name) for name in ("cuda:0", "mps")} == {"float32"}
 
 
 def test_what_a_gpu_has_no_memory_for_is_told_with_the_settings_that_help() -> None:
@@ -148,12 +152,12 @@ def test_what_a_gpu_has_no_memory_for_is_told_with_the_settings_that_help() -> N
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which\nmore"
     )
     remedy = "use a smaller executor.per_device or protocol.batch_size"
-    assert job.memory_reason(error, "cuda:0") == (
+    assert run_job.memory_reason(error, "cuda:0") == (
         f"out of memory: CUDA out of memory. Tried to allocate 2.00 GiB; {remedy}"
     )
     error = RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
-    assert job.memory_reason(error, "cuda:0") == f"out of memory: {error}; {remedy}"
-    assert job.memory_reason(RuntimeError("CUDA error: device-side assert triggered"), "cuda:0") == ""
+    assert run_job.memory_reason(error, "cuda:0") == f"out of memory: {error}; {remedy}"
+    assert run_job.memory_reason(RuntimeError("CUDA error: device-side assert triggered"), "cuda:0") == ""
 
 
 def test_a_record_of_the_cpu_has_no_field_of_a_gpu(tmp_path: Path) -> None:
@@ -293,8 +297,8 @@ def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path:
     for n_at_a_time in (1, 4):
         results = tmp_path / str(n_at_a_time)
         with lease.Runner(results) as runner:
-            queue = execute.Queue(made, results, runner)
-            ends = execute.threads(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
+            queue = Queue(made, results, runner)
+            ends = threads.threads(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
             records = {event.job.seed: event.record for event in ends if event.kind == "end"}
         assert {record["status"] for record in records.values()} == {"ok"}
         found.append({seed: record["train_cross_entropy"] for seed, record in records.items()})

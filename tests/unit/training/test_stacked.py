@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.test_job import planned, protocol, run, small
-from tsfcn import native, plan, store
+from tests.unit.jobs.test_run_job import planned, protocol, run, small
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import command_line, compose
+from tsfcn.jobs import artifacts, plan, select_engine, store
 from tsfcn.run import planned as planned_jobs
 from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build
@@ -81,13 +81,13 @@ def test_a_state_of_one_engine_is_not_taken_up_by_the_other(tmp_path: Path) -> N
     asked = iter([False, True])
     with pytest.raises(Stopped):
         run(made, tmp_path, engine="fast", checkpoint_seconds=0.0, stop=lambda: next(asked, True))
-    assert store.checkpoint_path(tmp_path, made.key).is_file()
+    assert artifacts.checkpoint_path(tmp_path, made.key).is_file()
     assert run(made, tmp_path, engine="reference")["resumed_epochs"] == []
 
 
 def test_which_engine_trains_what() -> None:
     def of(chosen: str, changes: dict[str, object], shape: tuple[int, int] = (1, 24), compiled: bool = True) -> str:
-        return native.engine(planned(**changes), chosen, *shape, compiled=compiled)  # type: ignore[arg-type]
+        return select_engine.engine(planned(**changes), chosen, *shape, compiled=compiled)  # type: ignore[arg-type]
 
     assert of("auto", {}) == of("fast", {}) == "fast" and of("reference", {}) == "reference"
     assert of("fast", {}, (2, 24)) == of("fast", {}, (1, 1)) == "reference"
@@ -183,7 +183,7 @@ def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None
 
 @pytest.mark.parametrize("has_it", [True, False])
 def test_automatic_precision_is_the_processor_s(has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(select_engine, "has_bfloat16", lambda: has_it)
     words = ["dataset=ItalyPowerDemand", "engine.precision=auto"]
     composed = compose(words)
     (job,), _ = planned_jobs(*composed)

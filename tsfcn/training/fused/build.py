@@ -1,8 +1,6 @@
 """kernels.c, compiled for the processor at hand: a few seconds at first use, then kept in the cache.
 
     compiler       the C compiler, if there is one
-    engine         which engine trains a job, given that and the device
-    automatic_precision  the precision that suits engine and device
     has_bfloat16   whether the processor is faster in bfloat16
     library        their functions, if they can be had
 

@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 
-from tsfcn import store
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.plan import Job
+from tsfcn.jobs import artifacts, store
+from tsfcn.jobs.plan import Job
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def record(key: str, **values: Any) -> dict[str, Any]:
@@ -82,7 +82,8 @@ def test_a_number_that_json_has_not_is_refused_and_leaves_no_line(tmp_path: Path
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from tsfcn import store
+from tsfcn.jobs import artifacts
+from tsfcn.jobs import store
 
 results, what = Path(sys.argv[1]), sys.argv[2]
 writer = store.Writer(results)
@@ -93,7 +94,7 @@ try:
     if what == "record":
         writer.write({"key": "b", "status": "ok", "reason": "x" * 200})
     else:
-        store.write_weights(results, "b", bytes(200))
+        artifacts.write_weights(results, "b", bytes(200))
 except OSError:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     if sys.argv[3:]:
@@ -305,13 +306,13 @@ def test_commands_are_remembered_once(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_goes_with_what_a_kill_left_of_it(tmp_path: Path) -> None:
-    path = store.checkpoint_path(tmp_path, "a")
+    path = artifacts.checkpoint_path(tmp_path, "a")
     files.replace(path, lambda file: file.write(b"state"))
     (path.parent / f".{path.name}.abc").write_bytes(b"half")
-    files.replace(store.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
-    store.remove_checkpoint(tmp_path, "a")
+    files.replace(artifacts.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
+    artifacts.remove_checkpoint(tmp_path, "a")
     assert [left.name for left in path.parent.iterdir()] == ["b.pt"]
-    store.remove_checkpoint(tmp_path, "b")
+    artifacts.remove_checkpoint(tmp_path, "b")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -342,10 +343,10 @@ def test_replace_leaves_nothing_when_it_fails(error: type[BaseException], tmp_pa
 
 def test_predictions_come_back_without_pickle(tmp_path: Path) -> None:
     probabilities = np.array([[0.25, 0.75], [1.0, 1e-9]])
-    store.write_predictions(
+    artifacts.write_predictions(
         tmp_path, "a", probabilities, np.array([0, 1]), np.array([1, 0]), np.array(["-1", "1"], dtype=str)
     )
-    with np.load(store.predictions_path(tmp_path, "a"), allow_pickle=False) as file:
+    with np.load(artifacts.predictions_path(tmp_path, "a"), allow_pickle=False) as file:
         found = dict(file)
     assert sorted(found) == ["classes", "probabilities", "y_pred", "y_true"]
     assert found["probabilities"].dtype == np.float16
@@ -360,9 +361,9 @@ def test_done_asks_for_the_files_that_are_asked_for(tmp_path: Path) -> None:
     assert not store.done(failed, tmp_path, weights=False, predictions=False)
     assert not store.done(ok, tmp_path, weights=True, predictions=False)
     assert not store.done(ok, tmp_path, weights=False, predictions=True)
-    store.write_weights(tmp_path, "a", b"weights")
+    artifacts.write_weights(tmp_path, "a", b"weights")
     assert store.done(ok, tmp_path, weights=True, predictions=False)
     assert not store.done(ok, tmp_path, weights=True, predictions=True)
-    store.write_predictions(tmp_path, "a", np.ones((1, 1)), np.zeros(1), np.zeros(1), np.array(["1"]))
+    artifacts.write_predictions(tmp_path, "a", np.ones((1, 1)), np.zeros(1), np.zeros(1), np.array(["1"]))
     assert store.done(ok, tmp_path, weights=True, predictions=True)
-    assert store.weights_path(tmp_path, "a").read_bytes() == b"weights"
+    assert artifacts.weights_path(tmp_path, "a").read_bytes() == b"weights"

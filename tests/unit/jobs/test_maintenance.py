@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.records import record, save
-from tsfcn import lease, store
 from tsfcn.cli.results import main
-from tsfcn.results import compact, gc, merge, status, why
+from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs.maintenance import compact, gc, merge, status, why
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
@@ -124,7 +124,7 @@ def test_why_tells_the_history_and_the_nearest_finished_job(tmp_path: Path) -> N
         attempt(5, "failed", 2, group="abc", **changed),
         attempt(5, "failed", 3, group="abc", **changed),
     )
-    touch(store.checkpoint_path(tmp_path, "abc/5"))
+    touch(artifacts.checkpoint_path(tmp_path, "abc/5"))
     assert why(tmp_path, "abc").splitlines() == [
         "abc/5 GunPoint fcn fawaz2019 seed 5: failed",
         "  1. failed 2026-01-02T00:00:00Z: reason 2",
@@ -238,8 +238,8 @@ def test_merge_brings_records_and_their_files(tmp_path: Path, capsys: pytest.Cap
     save(one, record("Beef", status="skipped", reason="not here"))
     save(two, attempt(0, "ok", 4, group="a"))
     for key in ("a/0", "a/1"):
-        touch(store.predictions_path(one, key))
-    touch(store.weights_path(one, "a/1"))
+        touch(artifacts.predictions_path(one, key))
+    touch(artifacts.weights_path(one, "a/1"))
     (one / "commands.txt").write_text("python -m tsfcn.run seeds=2\n")
     (two / "commands.txt").write_text("python -m tsfcn.run\n")
     said = told(capsys, "merge", one, two)
@@ -252,8 +252,10 @@ def test_merge_brings_records_and_their_files(tmp_path: Path, capsys: pytest.Cap
         ("a/1", "ok"),
         ("a/0", "ok"),
     ]
-    assert store.predictions_path(two, "a/1").read_bytes() == store.weights_path(two, "a/1").read_bytes() == b"x"
-    assert not store.predictions_path(two, "a/0").exists()  # its record there is another's
+    assert (
+        artifacts.predictions_path(two, "a/1").read_bytes() == artifacts.weights_path(two, "a/1").read_bytes() == b"x"
+    )
+    assert not artifacts.predictions_path(two, "a/0").exists()  # its record there is another's
     assert (two / "commands.txt").read_text() == "python -m tsfcn.run\npython -m tsfcn.run seeds=2\n"
     before = kept(two)
     assert "no new records and 0 files" in told(capsys, "merge", one, two)

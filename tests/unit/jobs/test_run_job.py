@@ -20,10 +20,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn import job, plan, store
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.data import archive
+from tsfcn.jobs import artifacts, plan, run_job, store
 from tsfcn.models import registry
 from tsfcn.training import loop, predict, reference
 from tsfcn.training.checkpoint import Stopped
@@ -87,12 +87,12 @@ def planned(
 
 
 def run(made: plan.Job, results: Path, **options: Any) -> store.Record:
-    return job.run_job(made, results, store.Writer(results), **options)
+    return run_job.run_job(made, results, store.Writer(results), **options)
 
 
 def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the test cases and their classes as the job prepares them."""
-    data = job.prepare(archive.load(made.dataset, root), made)
+    data = run_job.prepare(archive.load(made.dataset, root), made)
     return torch.from_numpy(data.x_test), torch.from_numpy(data.y_test)
 
 
@@ -139,7 +139,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     # On disk stands the same record, and the predictions give its numbers again.
     (written,) = store.read(tmp_path)
     assert written == json.loads(json.dumps({"schema": store.SCHEMA, **record}))
-    with np.load(store.predictions_path(tmp_path, made.key), allow_pickle=False) as kept:
+    with np.load(artifacts.predictions_path(tmp_path, made.key), allow_pickle=False) as kept:
         assert set(kept.files) == {"probabilities", "y_true", "y_pred", "classes"}
         probabilities, y_true, y_pred = kept["probabilities"], kept["y_true"], kept["y_pred"]
         assert kept["classes"].tolist() == ["1", "2"]
@@ -152,7 +152,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert record["cross_entropy"] == pytest.approx(-np.log(np.maximum(picked, 1e-4)).mean(), rel=0.01)
 
     # The weights reproduce the predictions, in a network that is built from what the files themselves say.
-    path = store.weights_path(tmp_path, made.key)
+    path = artifacts.weights_path(tmp_path, made.key)
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
     assert about["tsfcn"] == tsfcn.__version__ and about["classes"].split("\n") == ["1", "2"]
@@ -217,7 +217,7 @@ def test_the_accuracy_is_that_of_the_selected_weights(
     if select == "last":
         assert record["best_epoch"] == 6
     network = registry.build("fcn", made.model_config(), 1, 24, 2, 0)
-    network.load_state_dict(load_file(store.weights_path(tmp_path, made.key)))
+    network.load_state_dict(load_file(artifacts.weights_path(tmp_path, made.key)))
     x_test, y_test = arrays_of(made)
     assert predict.accuracy(predict.predict(network, x_test), y_test) == record["accuracy"]
 
@@ -231,16 +231,16 @@ def test_the_batch_of_a_job_with_held_out_cases_counts_the_fitted_ones(tmp_path:
 def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_best() -> None:
     loss = [1.0 + epoch for epoch in range(3000)]
     loss[1234] = 0.5
-    thinned = job.thin(loop.Curve(loss, [0.1] * 3000), best_epoch=1235)
+    thinned = run_job.thin(loop.Curve(loss, [0.1] * 3000), best_epoch=1235)
     assert len(thinned["epoch"]) == len(thinned["loss"]) == len(thinned["lr"]) <= 200
     assert (thinned["epoch"][0], thinned["epoch"][-1]) == (1, 3000)
     assert thinned["epoch"] == sorted(set(thinned["epoch"])) and max(np.diff(thinned["epoch"])) <= 16
     assert dict(zip(thinned["epoch"], thinned["loss"], strict=True))[1235] == 0.5
-    assert job.thin(loop.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
+    assert run_job.thin(loop.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
 
 
 def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
     rows = [row for row in text.split("## predictions")[0].splitlines() if row.startswith("| `")]
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     run(planned(), tmp_path)
@@ -299,7 +299,7 @@ def stopped_job(results: Path, after: int) -> tuple[plan.Job, Path]:
             progress=lambda epoch, n_epochs, loss: epochs.append(epoch),
             stop=lambda: len(epochs) >= after,
         )
-    return made, store.checkpoint_path(results, made.key)
+    return made, artifacts.checkpoint_path(results, made.key)
 
 
 def test_a_resumed_job_adds_the_processor_time_of_earlier_processes(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_a_masked_job_trains_each_case_at_its_own_length(tmp_path: Path) -> None
     losses = []
     for length in ("mask", "pad"):
         made = planned(dataset="Mine", root=tmp_path, length=length, batch_size=4)
-        data = job.prepare(archive.load("Mine", tmp_path), made)
+        data = run_job.prepare(archive.load("Mine", tmp_path), made)
         x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
         ends = torch.tensor([12, 2, 7, 12, 9, 5]) if length == "mask" else None
         fit = reference.fit("fcn", made.model_config(), made.resolved(), x, y, 2, 0, lengths=ends)
@@ -422,11 +422,11 @@ def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path
     made = planned(model, dataset="Mine", root=tmp_path, length="mask", select="last", epochs=20)
     record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
     network = registry.build(model, made.model_config(), 1, record["n_timepoints"], 2, record["chosen_cells"] or 0)
-    network.load_state_dict(load_file(store.weights_path(tmp_path / "r", made.key)))
-    data = job.prepare(archive.load("Mine", tmp_path), made)
+    network.load_state_dict(load_file(artifacts.weights_path(tmp_path / "r", made.key)))
+    data = run_job.prepare(archive.load("Mine", tmp_path), made)
     x = torch.from_numpy(data.x_test)
     alone = [predict.predict(network, x[i : i + 1, :, :n], torch.tensor([n])) for i, n in enumerate((14, 1, 9))]
-    with np.load(store.predictions_path(tmp_path / "r", made.key)) as kept:
+    with np.load(artifacts.predictions_path(tmp_path / "r", made.key)) as kept:
         np.testing.assert_allclose(kept["probabilities"], torch.cat(alone).exp().numpy(), atol=1e-3)
 
 

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 import tsfcn
-from tsfcn import cost, native, store
 from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
@@ -30,8 +29,9 @@ from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, residen
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
+from tsfcn.jobs import artifacts, cost, select_engine, store
+from tsfcn.jobs.plan import CONFIGS, MEANING, Job, Terms
 from tsfcn.models import registry
-from tsfcn.plan import CONFIGS, MEANING, Job, Terms
 from tsfcn.training import loop, predict, search
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.fused import build
@@ -105,7 +105,7 @@ def run_job(
     if not ours():
         raise Stopped("another runner has taken the job over")
     writer.write(record)
-    store.remove_checkpoint(results, job.key)
+    artifacts.remove_checkpoint(results, job.key)
     return record
 
 
@@ -172,7 +172,7 @@ def measure(
 
     config = job.model_config()
     compiled = not on_gpu and build.library() is not None
-    name = native.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
+    name = select_engine.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
     if name == "reference" and job.precision in FAST_PRECISIONS:
         raise UserError(
             f"engine.precision={job.precision} is for series of one channel and two timepoints or more: leave it out"
@@ -182,7 +182,7 @@ def measure(
     # A state is continued on the kind of device that it comes from: the record names one.
     way = f"{name} on {device.type}" if on_gpu else name
     checkpoint = Checkpoint(
-        store.checkpoint_path(results, job.key),
+        artifacts.checkpoint_path(results, job.key),
         {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": way},
         terms.checkpoint_seconds,
         hardware(terms.device),
@@ -213,11 +213,11 @@ def measure(
         accuracy[selection] = predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
-    store.write_predictions(
+    artifacts.write_predictions(
         results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
     )
     if terms.save_weights:
-        store.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
+        artifacts.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
     least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],

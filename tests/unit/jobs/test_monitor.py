@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tsfcn import lease
-from tsfcn.cost import Model
-from tsfcn.execute import Event
-from tsfcn.monitor import LINE_SECONDS, Monitor, Screen, clock
-from tsfcn.plan import Job
+from tsfcn.jobs import lease
+from tsfcn.jobs.cost import Model
+from tsfcn.jobs.monitor import LINE_SECONDS, Monitor, Screen, clock
+from tsfcn.jobs.plan import Job
+from tsfcn.jobs.queue import Event
 
 SETTINGS: dict[str, Any] = {
     "normalisation": "series",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tsfcn.common.device import kind
 from tsfcn.config.protocol import fast_takes, fast_trains
-from tsfcn.plan import Job
+from tsfcn.jobs.plan import Job
 from tsfcn.training.fused.build import has_bfloat16
 
 

@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from tsfcn import cost, lease
-from tsfcn.execute import Event
-from tsfcn.plan import Job
+from tsfcn.jobs import cost, lease
+from tsfcn.jobs.plan import Job
+from tsfcn.jobs.queue import Event
 
 LINE_SECONDS = 30.0  # between two lines about the running jobs where there is no terminal
 DRAW_SECONDS = 0.3  # between two drawings where there is one

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import native, store
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.plan import Job
+from tsfcn.jobs import select_engine, store
+from tsfcn.jobs.plan import Job
 from tsfcn.training.fused import build
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
@@ -219,7 +219,7 @@ class Model:
     def way(self, job: Job) -> Way:
         """Return how a job will be trained here."""
         size = sizes(job)
-        engine = native.engine(
+        engine = select_engine.engine(
             *(job, self.engine, size.n_channels, size.length),
             compiled=build.compiler() is not None,
             device=self.device,

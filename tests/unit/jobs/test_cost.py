@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from tests.protocols import COFFEE, make
-from tsfcn import cost, store
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
-from tsfcn.cost import Model, duration, fitting, makespan, memory, work
-from tsfcn.plan import Job
+from tsfcn.jobs import cost, store
+from tsfcn.jobs.cost import Model, duration, fitting, makespan, memory, work
+from tsfcn.jobs.plan import Job
 from tsfcn.training import predict
 
-RESULTS = Path(__file__).resolve().parents[2] / "results"
+RESULTS = Path(__file__).resolve().parents[3] / "results"
 
 
 def seconds(job: Job) -> float:

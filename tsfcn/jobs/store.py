@@ -1,4 +1,4 @@
-"""Records, predictions and weights on disk.
+"""Records on disk, and where everything else of a results folder lies (artifacts.py).
 
     results/records/*.jsonl       one JSON object a line, one new file a writer, appended and synced record by record
     results/predictions/KEY.npz   class probabilities and true labels of a job
@@ -23,12 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import numpy as np
-
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace, sync_folder
-from tsfcn.plan import Job, digest
+from tsfcn.jobs.artifacts import predictions_path, weights_path
+from tsfcn.jobs.plan import Job, digest
 
 SCHEMA = 1
 
@@ -199,31 +198,6 @@ def place(record: Record) -> tuple[Any, ...]:
     return (record.get("dataset"), reversed_, *(record.get(name) for name in ("model", "protocol", "resample", "seed")))
 
 
-def predictions_path(results: Path, key: str) -> Path:
-    """Return where the predictions of a job lie."""
-    return results / "predictions" / f"{key}.npz"
-
-
-def weights_path(results: Path, key: str) -> Path:
-    """Return where the weights of a job lie."""
-    return results / "weights" / f"{key}.safetensors"
-
-
-def checkpoint_path(results: Path, key: str) -> Path:
-    """Return where the state of a training in progress lies."""
-    return results / "checkpoints" / f"{key}.pt"
-
-
-def remove_checkpoint(results: Path, key: str) -> None:
-    """Remove the state of a training, with what a kill in the middle of writing it has left."""
-    path = checkpoint_path(results, key)
-    path.unlink(missing_ok=True)
-    for part in path.parent.glob(f".{path.name}.*"):
-        part.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others are in it
-        path.parent.rmdir()
-
-
 def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:
     """Store the jobs of a run under a name that follows from their keys, and return where."""
     groups: dict[str, dict[str, Any]] = {}
@@ -265,27 +239,6 @@ def remember(results: Path, *commands: str) -> None:
     new = [command for command in dict.fromkeys(commands) if command and command not in said]
     if new:
         replace(path, lambda file: file.write("".join(f"{line}\n" for line in [*said, *new]).encode()))
-
-
-def write_predictions(
-    results: Path, key: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray, classes: np.ndarray
-) -> None:
-    """Store class probabilities (n_test, n_classes) as float16 beside the true and the predicted class (n_test,).
-
-    Predicted classes are stored because two probabilities may become equal in float16.
-    """
-    arrays = {
-        "probabilities": probabilities.astype(np.float16),
-        "y_true": y_true.astype(np.int16),
-        "y_pred": y_pred.astype(np.int16),
-        "classes": classes,
-    }
-    replace(predictions_path(results, key), lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-
-
-def write_weights(results: Path, key: str, data: bytes) -> None:
-    """Store the bytes of a safetensors file."""
-    replace(weights_path(results, key), lambda file: file.write(data))
 
 
 def done(record: Record, results: Path, weights: bool, predictions: bool) -> bool:

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tsfcn import lease, store
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.monitor import clock, row, summary, title
+from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs.monitor import clock, row, summary, title
 
 STATES = ("ok", "failed", "skipped", "running", "pending")
 OLD_SECONDS = 60.0  # a temporary file of this age belongs to nobody any more
@@ -137,7 +137,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, t
     """Return the parts of two jobs' keys that differ, with the values of both."""
     here, there = content(one), content(other)
     if "meaning" not in one or "meaning" not in other:  # a planned job has the one of today
-        from tsfcn.plan import MEANING
+        from tsfcn.jobs.plan import MEANING
 
         here["meaning"], there["meaning"] = (str(job.get("meaning", MEANING)) for job in (one, other))
     names = [*here, *(name for name in there if name not in here)]
@@ -168,7 +168,7 @@ def why(results: Path, start: str) -> str:
         lines[0] += f", accuracy {job['accuracy']:.4f}, {clock(job['train_seconds'])} of training"
     for number, record in enumerate([r for r in history if r["key"] == key and r["status"] != "ok"], start=1):
         lines.append(f"  {number}. {record['status']} {record.get('finished', '')}: {record['reason']}")
-    if store.checkpoint_path(results, key).is_file():
+    if artifacts.checkpoint_path(results, key).is_file():
         lines.append("  a checkpoint is kept: the next attempt goes on from it")
     finished = [record for record in records.values() if record["status"] == "ok" and record["key"] != key]
     if not finished:
@@ -250,7 +250,7 @@ def merge(source: Path, results: Path) -> str:
         wanted = id(record) in chosen or record["status"] == "failed"
         if not wanted or store.identity(record) in done or (*store.identity(record), store.finished(record)) in known:
             continue
-        for path in (store.predictions_path, store.weights_path):
+        for path in (artifacts.predictions_path, artifacts.weights_path):
             old, new = path(source, record["key"]), path(results, record["key"])
             if record["status"] == "ok" and old.is_file() and not new.is_file():
                 data = old.read_bytes()

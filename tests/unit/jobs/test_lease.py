@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tsfcn import lease
-from tsfcn.lease import Runner, Watch, highest, lease_path
+from tsfcn.jobs import lease
+from tsfcn.jobs.lease import Runner, Watch, highest, lease_path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 linux = pytest.mark.skipif(not lease.machine(), reason="no /proc: every runner counts as of another machine")
 
 
@@ -60,7 +60,7 @@ def test_what_a_lease_and_a_heartbeat_say(tmp_path: Path) -> None:
 CLAIMER = """
 import sys, time
 from pathlib import Path
-from tsfcn.lease import Runner
+from tsfcn.jobs.lease import Runner
 
 with Runner(Path(sys.argv[1]), expiry_seconds=float(sys.argv[3])) as runner:
     print("ready", flush=True)

@@ -20,15 +20,19 @@ import pytest
 import torch
 
 from tests.protocols import TRAINING
-from tsfcn import cost, execute, lease, store
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive
-from tsfcn.execute import Event, Queue
-from tsfcn.plan import Job, Terms, jobs
+from tsfcn.jobs import artifacts, cost, lease, store
+from tsfcn.jobs import queue as job_queue
+from tsfcn.jobs.executors import inline as inline_executor
+from tsfcn.jobs.executors import local as local_executor
+from tsfcn.jobs.executors import threads
+from tsfcn.jobs.plan import Job, Terms, jobs
+from tsfcn.jobs.queue import Event, Queue
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # A bundled dataset and a network so small that starting a worker takes longer than the training.
 PROTOCOL = ProtocolConfig(
@@ -63,7 +67,7 @@ def children(parent: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(ppid) == parent and state != "Z" and b"tsfcn.execute" in (path / "cmdline").read_bytes():
+            if int(ppid) == parent and state != "Z" and b"tsfcn.jobs.worker" in (path / "cmdline").read_bytes():
                 found.append(int(path.name))
         except OSError:  # it has ended meanwhile
             continue
@@ -106,13 +110,13 @@ def queued(planned: list[Job], results: Path, **how: Any) -> Iterator[Queue]:
 def local(planned: list[Job], results: Path, n_workers: int, terms: Terms = TERMS, **how: Any) -> Iterator[Event]:
     """Run the jobs in worker processes and yield what happens."""
     with queued(planned, results, **how) as queue:
-        yield from execute.local(queue, terms, n_workers)
+        yield from local_executor.local(queue, terms, n_workers)
 
 
 def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
     """Run the jobs in this process and return what happened."""
     with queued(planned, results, **how) as queue:
-        return list(execute.inline(queue, TERMS))
+        return list(inline_executor.inline(queue, TERMS))
 
 
 def lines(results: Path) -> list[store.Record]:
@@ -166,8 +170,8 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
     assert here[0]["train_cross_entropy"] != here[1]["train_cross_entropy"]  # seeds do something
     for job in planned:
         with (
-            np.load(store.predictions_path(tmp_path / "inline", job.key)) as one,
-            np.load(store.predictions_path(tmp_path / "local", job.key)) as other,
+            np.load(artifacts.predictions_path(tmp_path / "inline", job.key)) as one,
+            np.load(artifacts.predictions_path(tmp_path / "local", job.key)) as other,
         ):
             assert set(one) == set(other)
             for name in one:
@@ -189,8 +193,8 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
     inline(planned, tmp_path / "inline")
     (other,) = store.read(tmp_path / "inline")
     assert other["resumed_epochs"] == [] and lasting(record) == lasting(other)
-    path = store.predictions_path(tmp_path / "local", record["key"])
-    assert path.read_bytes() == store.predictions_path(tmp_path / "inline", record["key"]).read_bytes()
+    path = artifacts.predictions_path(tmp_path / "local", record["key"])
+    assert path.read_bytes() == artifacts.predictions_path(tmp_path / "inline", record["key"]).read_bytes()
     assert not (tmp_path / "local" / "checkpoints").exists()  # it goes when the job is done
 
 
@@ -245,7 +249,7 @@ def test_inline_ends_after_the_epoch_when_it_is_asked_to_and_goes_on_later(how: 
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     kinds = []
     with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
-        kinds += [event.kind for event in execute.inline(queue, TERMS, tell)]
+        kinds += [event.kind for event in inline_executor.inline(queue, TERMS, tell)]
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
@@ -268,7 +272,7 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     planned = plan([0, 1, 2, 3, 4], epochs=30)
     n_cores = torch.get_num_threads()
     with queued(planned, tmp_path / "threads") as queue:
-        events = list(execute.threads(queue, TERMS, 3))
+        events = list(threads.threads(queue, TERMS, 3))
         assert queue.runner.held == {} and not queue.is_open()
     assert torch.get_num_threads() == n_cores
     assert [event.job.seed for event in events if event.kind == "start"] == [0, 1, 2, 3, 4]
@@ -281,14 +285,14 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     assert [record["status"] for record in there] == ["ok"] * 5
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
     for job in planned:
-        path = store.predictions_path(tmp_path / "threads", job.key)
-        assert path.read_bytes() == store.predictions_path(tmp_path / "inline", job.key).read_bytes()
+        path = artifacts.predictions_path(tmp_path / "threads", job.key)
+        assert path.read_bytes() == artifacts.predictions_path(tmp_path / "inline", job.key).read_bytes()
 
 
 def test_threads_count_the_processor_time_of_their_own_job_alone(tmp_path: Path) -> None:
     with queued(plan([0, 1, 2], epochs=100), tmp_path) as queue:
         before = time.process_time()
-        records = [event.record for event in execute.threads(queue, TERMS, 3) if event.kind == "end"]
+        records = [event.record for event in threads.threads(queue, TERMS, 3) if event.kind == "end"]
         of_all = time.process_time() - before
     each = [record["train_processor_seconds"] + record["test_processor_seconds"] for record in records]
     assert len(each) == 3 and min(each) > 0 and sum(each) < of_all
@@ -298,7 +302,7 @@ def test_a_job_that_fails_in_a_thread_stops_no_other(tmp_path: Path) -> None:
     good, bad = plan([0, 1], epochs=5), plan([2], epochs=5)
     bad = [replace(job, passport={**job.passport, "content": "another"}) for job in bad]
     with queued([good[0], *bad, good[1]], tmp_path) as queue:
-        ends = {e.job.seed: e.record for e in execute.threads(queue, TERMS, 2) if e.kind == "end"}
+        ends = {e.job.seed: e.record for e in threads.threads(queue, TERMS, 2) if e.kind == "end"}
     assert {seed: record["status"] for seed, record in ends.items()} == {0: "ok", 1: "ok", 2: "failed"}
     assert "has changed since the run was planned" in ends[2]["reason"]
 
@@ -318,13 +322,13 @@ def test_threads_end_after_their_epochs_when_they_are_asked_to_and_go_on_later(
             signal.raise_signal(how)
 
     with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
-        follow(execute.threads(queue, TERMS, 2), see)
+        follow(threads.threads(queue, TERMS, 2), see)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     assert {job for kind, job in kinds if kind == "back"} == {0, 1}
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned[:2]}
     with queued(planned[:1], tmp_path) as queue:
-        list(execute.threads(queue, TERMS, 2))
+        list(threads.threads(queue, TERMS, 2))
     (record,) = store.read(tmp_path)
     assert record["status"] == "ok" and len(record["resumed_epochs"]) == 1
 
@@ -336,7 +340,7 @@ def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), queued(plan([0], epochs=10**6), tmp_path) as queue:
-        follow(execute.threads(queue, TERMS, 2), interrupt_twice)
+        follow(threads.threads(queue, TERMS, 2), interrupt_twice)
     assert store.read(tmp_path) == []
 
 
@@ -344,16 +348,17 @@ def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
 TWICE = """
 import contextlib, json, signal, sys
 from pathlib import Path
-from tsfcn import execute
-from tsfcn import lease
-from tsfcn.plan import Job, Terms
+from tsfcn.jobs.executors import threads
+from tsfcn.jobs import queue
+from tsfcn.jobs import lease
+from tsfcn.jobs.plan import Job, Terms
 from tsfcn.run import answered
 
 planned, results = [Job(**each) for each in json.loads(sys.stdin.readline())], Path(sys.argv[1])
 
 def go():
     with lease.Runner(results) as runner:
-        events = execute.threads(execute.Queue(planned, results, runner), Terms(), 3)
+        events = threads.threads(queue.Queue(planned, results, runner), Terms(), 3)
         with contextlib.closing(events):
             for event in events:
                 if event.kind == "progress":
@@ -371,13 +376,13 @@ def test_a_command_with_threads_that_is_interrupted_twice_ends_with_its_code(tmp
         [sys.executable, "-c", TWICE, tmp_path], input=text, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 130, done.stderr
-    assert done.stderr.splitlines()[0] == execute.STOPPING and "terminate" not in done.stderr
+    assert done.stderr.splitlines()[0] == job_queue.STOPPING and "terminate" not in done.stderr
 
 
 def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
     with queued(planned, tmp_path) as queue:
-        run = execute.threads(queue, TERMS, 2)
+        run = threads.threads(queue, TERMS, 2)
         assert {next(run).kind, next(run).kind} == {"start"} and next(run).kind == "progress"
         run.close()
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
@@ -387,7 +392,7 @@ def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
 def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
     with queued(planned, tmp_path, budget_seconds=3) as queue:
-        kinds = [event.kind for event in execute.threads(queue, TERMS, 2) if event.kind != "progress"]
+        kinds = [event.kind for event in threads.threads(queue, TERMS, 2) if event.kind != "progress"]
     assert kinds == ["start", "start", "back", "back"]
     assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
 
@@ -395,7 +400,7 @@ def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: P
 def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
     with queued([job], tmp_path, budget_seconds=60) as queue:
-        run = execute.threads(queue, TERMS, 1)
+        run = threads.threads(queue, TERMS, 1)
         for event in run:
             if event.kind == "progress":
                 lease.lease_path(tmp_path, job.key, 1).write_text('{"id": "another"}')
@@ -409,7 +414,7 @@ def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path:
 def test_a_disk_that_takes_no_record_ends_threads_with_its_error(tmp_path: Path) -> None:
     (tmp_path / "records").write_text("a file where the folder belongs")
     with queued(plan([0, 1]), tmp_path) as queue, pytest.raises(OSError, match="records"):
-        list(execute.threads(queue, TERMS, 2))
+        list(threads.threads(queue, TERMS, 2))
     assert lease.highest(tmp_path) == {}
 
 
@@ -417,7 +422,7 @@ def test_a_disk_that_takes_no_record_ends_threads_with_its_error(tmp_path: Path)
 def test_a_job_whose_worker_is_killed_again_and_again_fails_and_the_rest_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "KILLS", 2)
+    monkeypatch.setattr(job_queue, "KILLS", 2)
     records = {}
     for event in local(plan([0, 1]), tmp_path, 1):
         if event.kind == "start" and event.job.seed == 0:
@@ -485,8 +490,8 @@ def test_a_job_that_is_estimated_to_need_more_memory_than_a_worker_has_is_not_st
 
 ALLOCATE = """
 import sys
-from tsfcn import execute
-execute.cap_memory(2**29)
+from tsfcn.jobs import worker
+worker.cap_memory(2**29)
 import torch
 try:
     torch.empty(2**28).fill_(1)  # 1 GiB
@@ -595,16 +600,17 @@ def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) ->
 PARENT = """
 import json, sys
 from pathlib import Path
-from tsfcn import execute
-from tsfcn import lease
-from tsfcn.plan import Job, Terms
+from tsfcn.jobs.executors import local
+from tsfcn.jobs.queue import Queue
+from tsfcn.jobs import lease
+from tsfcn.jobs.plan import Job, Terms
 
 line = sys.stdin.readline()
 job = Job(**json.loads(line))
 results = Path(sys.argv[1])
 with lease.Runner(results) as runner:
-    queue = execute.Queue([job], results, runner)
-    for event in execute.local(queue, Terms(), n_workers=1):
+    queue = Queue([job], results, runner)
+    for event in local.local(queue, Terms(), n_workers=1):
         print(event.kind, event.epoch, flush=True)
 """
 
@@ -641,7 +647,7 @@ def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) 
 @linux
 def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
     with queued(plan([0, 1], epochs=10**6), tmp_path) as queue:
-        run = execute.local(queue, TERMS, 2)
+        run = local_executor.local(queue, TERMS, 2)
         assert [next(run).kind, next(run).kind] == ["start", "start"]
         young(2)
         run.close()

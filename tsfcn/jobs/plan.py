@@ -170,7 +170,7 @@ def jobs(
 
 
 def _may_be_fast(passport: Mapping[str, Any]) -> bool:
-    """Return whether the fast engine is for a dataset (native.engine), as far as its passport tells."""
+    """Return whether the fast engine is for a dataset (select_engine.engine), as far as its passport tells."""
     return conf.fast_takes(int(passport.get("n_channels", 1)), int(passport.get("length", 2)))
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.protocols import COFFEE, PROTOCOL, make
-from tsfcn import plan
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import TrainingConfig
-from tsfcn.plan import Job, digest, jobs, label, plain
+from tsfcn.jobs import plan
+from tsfcn.jobs.plan import Job, digest, jobs, label, plain
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Keys

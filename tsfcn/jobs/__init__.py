@@ -1,0 +1,1 @@
+"""From a plan to records: who trains what, where, and what it leaves."""

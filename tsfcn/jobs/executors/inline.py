@@ -1,0 +1,82 @@
+"""Jobs one after another in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict
+
+from tsfcn.jobs import lease, store
+from tsfcn.jobs.plan import Job, Terms
+from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOPPING, Event, Queue
+
+
+def inline(queue: Queue, terms: Terms, tell: Callable[[Event], None] = lambda event: None) -> Generator[Event]:
+    """Run the jobs one after the other in this process, yielding an event at each start and each end.
+
+    tell: is told of progress meanwhile. The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written,
+    the second ends at once.
+    """
+    from tsfcn.jobs.run_job import run_job
+    from tsfcn.training.checkpoint import Stopped
+
+    writer = store.Writer(queue.results)
+    with signals_held() as asked:
+        while not asked():
+            job = queue.take()
+            yield from queue.news()
+            if job is None:
+                if not queue.is_open():
+                    return
+                time.sleep(LOOK_SECONDS / 4)
+                continue
+            yield Event("start", 0, job)
+            said = 0.0
+
+            def progress(epoch: int, epochs: int, loss: float, job: Job = job) -> None:
+                nonlocal said
+                if time.monotonic() - said >= PROGRESS_SECONDS:
+                    said = time.monotonic()
+                    tell(Event("progress", 0, job, epoch, epochs, loss))
+
+            def stop(key: str = job.key) -> bool:
+                return asked() or key in queue.runner.gone or time.monotonic() > queue.deadline
+
+            number = queue.runner.held[job.key]
+
+            def ours(key: str = job.key, number: int = number) -> bool:
+                return lease.holds(queue.results, key, number, queue.runner.about["id"])
+
+            try:
+                record = run_job(job, queue.results, writer, **asdict(terms), progress=progress, stop=stop, ours=ours)
+            except Stopped:
+                yield queue.returned(job, "it was stopped")
+                continue
+            queue.end(job)
+            yield Event("end", 0, job, record=record)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[Callable[[], bool]]:
+    """Let the first SIGINT or SIGTERM only be noted, which the yielded function tells; the second interrupts."""
+    noted: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(signum)
+        print(STOPPING, file=sys.stderr, flush=True)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(noted)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,203 @@
+"""Jobs in worker processes of one thread each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tsfcn.common.errors import UserError
+from tsfcn.jobs.plan import Job, Terms
+from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
+
+STILLBORN = 3  # workers in a row that end before they are ready
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# glibc raises the size from which a block has pages of its own, and is given back, to that of the blocks that it sees.
+# So a worker grew with its jobs, to 1 GB after 30 small ones; with fixed sizes it stays at what its largest job takes.
+# Keeping freed memory, up to a size, spares the training its page faults (15 % of its time).
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
+
+
+class Worker:
+    """A worker process and the job that it has in hand."""
+
+    def __init__(self, results: Path, number: int) -> None:
+        environment = {**MALLOC, **os.environ, **dict.fromkeys(THREADS, "1")}
+        here = str(Path(__file__).parents[3])  # a checkout need not be installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+        self.number = number
+        self.job: Job | None = None
+        self.ready = False
+        self.stopping = False
+        self.oom_kills = 0  # of the system, when the job began
+        self.torn = b""  # the beginning of a line whose end has not come yet
+        self.process = subprocess.Popen(
+            # -P: a file of the user's in this folder, named as a module is, must not be taken for it.
+            [sys.executable, "-P", "-m", "tsfcn.jobs.worker", str(results)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
+        )
+
+    def give(self, job: Job, terms: Terms, number: int, runner: str) -> None:
+        """Hand the worker its next job. number, runner: of the job's lease."""
+        self.job = job
+        self.oom_kills = oom_kills()
+        assert self.process.stdin is not None
+        message = {"job": job.to_json(), "terms": asdict(terms), "lease": number, "runner": runner}
+        with contextlib.suppress(BrokenPipeError):  # where it died: answers() says so
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def answers(self) -> list[dict[str, Any]] | None:
+        """Return the messages that have come, or None if the worker has ended."""
+        assert self.process.stdout is not None
+        data = os.read(self.process.stdout.fileno(), 1 << 20)
+        if not data:
+            return None
+        *whole, self.torn = (self.torn + data).split(b"\n")
+        return [json.loads(line) for line in whole]
+
+    def stop(self) -> None:
+        """Ask the worker to finish the epoch, to keep its state and to end."""
+        self.stopping = True
+        self.process.terminate()
+
+    def end(self) -> int:
+        """End the process and return its exit code."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+        return self.process.wait()
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory, as far as this machine tells."""
+    found = 0
+    for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
+        with contextlib.suppress(OSError), open(path) as file:
+            found += sum(int(line.split()[1]) for line in file if line.split()[0] == "oom_kill")
+    return found
+
+
+def local(queue: Queue, terms: Terms, n_workers: int) -> Generator[Event]:
+    """Run the jobs in `n_workers` processes, yielding events as they come; in the given order, not awaiting each other.
+
+    A worker that dies is replaced, and what becomes of its job is up to the queue. When the generator is closed, by
+    Ctrl-C too, the workers finish their epoch, within STOP_SECONDS, and the jobs in hand leave a checkpoint and no
+    record. Raises OSError where the disk is full and UserError where no worker can be started.
+    """
+    workers: dict[int, Worker] = {}
+    stillborn = 0
+    selector = selectors.DefaultSelector()
+
+    def hire() -> Worker:
+        number = next(n for n in range(n_workers) if n not in workers)
+        workers[number] = worker = Worker(queue.results, number)
+        assert worker.process.stdout is not None
+        selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def dismiss(worker: Worker) -> int:
+        selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
+        del workers[worker.number]
+        return worker.end()
+
+    def idle() -> Worker | None:
+        return next((worker for worker in workers.values() if worker.job is None and not worker.stopping), None)
+
+    def heard(worker: Worker) -> Iterator[Event]:
+        """Take what a worker says."""
+        nonlocal stillborn
+        job, answers = worker.job, worker.answers()
+        if answers is None:
+            code = dismiss(worker)
+            if job is None:
+                return
+            if not worker.ready and code >= 0:
+                stillborn += 1
+                if stillborn >= STILLBORN:
+                    raise UserError(f"executor=local starts no worker, {STILLBORN} ended with {code}: see above why")
+                queue.back(job)
+            elif worker.stopping:
+                yield queue.returned(job, "it was stopped")
+            else:
+                yield queue.died(job, code, oom_kills() > worker.oom_kills)
+            return
+        for answer in answers:
+            if "ready" in answer:
+                worker.ready, stillborn = True, 0
+            elif "full" in answer:
+                raise OSError(*answer["full"])
+            elif "stopped" in answer:
+                worker.stopping = True
+            elif "record" in answer:
+                assert job is not None
+                worker.job = None
+                queue.end(job)
+                yield Event("end", worker.number, job, record=answer["record"])
+            else:
+                assert job is not None
+                yield Event("progress", worker.number, job, **answer)
+
+    try:
+        while True:
+            while (worker := idle()) or len(workers) < n_workers:
+                job = queue.take()
+                if job is None:
+                    break
+                worker = worker or hire()
+                worker.give(job, terms, queue.runner.held[job.key], queue.runner.about["id"])
+                yield Event("start", worker.number, job)
+            yield from queue.news()
+            while not queue.waiting and (worker := idle()):
+                dismiss(worker)
+            if not any(worker.job for worker in workers.values()) and not queue.is_open():
+                return
+            for key, _ in selector.select(LOOK_SECONDS / 2):
+                yield from heard(key.data)
+            for worker in list(workers.values()):
+                if worker.job is not None and not worker.stopping:
+                    if worker.job.key in queue.runner.gone:  # we were taken for dead
+                        lost = worker.job
+                        dismiss(worker)
+                        yield queue.returned(lost, "another runner has taken it over")
+                    elif time.monotonic() > queue.deadline:
+                        worker.stop()
+            if time.monotonic() > queue.deadline + STOP_SECONDS:
+                for worker in list(workers.values()):
+                    worker.process.kill()
+    finally:
+        try:
+            retire(workers)
+        finally:
+            for worker in list(workers.values()):
+                dismiss(worker)
+            selector.close()
+
+
+def retire(workers: dict[int, Worker]) -> None:
+    """Let workers that are in the middle of a job finish their epoch, within STOP_SECONDS."""
+    busy = [worker for worker in workers.values() if worker.job is not None]
+    for worker in busy:
+        worker.stop()
+    started, told = time.monotonic(), False
+    while any(worker.process.poll() is None for worker in busy):
+        waited = time.monotonic() - started
+        if waited > STOP_SECONDS:
+            return
+        if waited > 0.5 and not told:
+            told = True
+            print(STOPPING, file=sys.stderr, flush=True)
+        time.sleep(0.02)
