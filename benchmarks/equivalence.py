@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import verdict
+from tsfcn.analysis import verdict
 from tsfcn.jobs import store
 
 PROTOCOLS = {"fawaz2019": "float32", "fawaz2019[precision=bfloat16]": "bfloat16"}

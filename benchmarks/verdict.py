@@ -7,7 +7,8 @@ A run of a dataset is its published mean plus what one of its published runs dev
 2018 and, where there are, the 10 on the 85 datasets, each group about its own mean and scaled by sqrt(n / (n - 1)). A
 draw is blurred by half a standard deviation and shrunk so that the variance stays (a smoothed bootstrap), then rounded
 to whole test cases. So datasets whose runs all agree have none, and those with failed runs (Meat, EthanolLevel) keep
-their tails. `ours` and `theirs` are drawn alike; then ours is shifted, or spread. The rules are those of tsfcn.verdict.
+their tails. `ours` and `theirs` are drawn alike; then ours is shifted, or spread. The rules are those of
+tsfcn.analysis.verdict.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import stats, verdict
+from tsfcn.analysis import stats, verdict
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
 

@@ -1,228 +1,27 @@
-"""Two or more columns of accuracies side by side: what differs, by how much, and how sure that is.
-
-    tsfcn compare A B [C ...]
-
-Each of them is a results folder, a table of ours or of others, or `published:SOURCE/MODEL` (see tsfcn.columns). What is
-compared are the datasets that all of them have on the same split; what is left out is listed with its reason. Tests are
-paired over datasets, two-sided, and corrected by Holm over all pairs.
-"""
+"""`python -m tsfcn.compare A B [C ...]`, `tsfcn compare`: two or more columns of accuracies side by side."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import io
-import itertools
 import json
 import math
 import os
 import sys
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tsfcn import render, stats
-from tsfcn.columns import Cell, Column, Place, read
-from tsfcn.common import files as store
+from tsfcn import render
+from tsfcn.analysis import score_columns, stats
+from tsfcn.analysis.compare import LEVEL, Comparison, _count, compare, farthest
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
+from tsfcn.common.files import replace
 from tsfcn.data.catalogue import CATALOGUE, select
-
-LEVEL = 0.95  # of the intervals
-NOISE_FLOOR = 0.5  # test cases: the least standard deviation of runs, since equal runs need not be equal networks
-SHOWN = 10  # datasets that differ most
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two columns over the common datasets; every figure is of the first minus the second."""
-
-    first: int  # position of the column
-    second: int
-    difference: float  # mean of the accuracies' differences
-    low: float  # its bootstrap interval over datasets, LEVEL
-    high: float
-    wins: int  # datasets on which the first is better
-    ties: int
-    losses: int
-    test: stats.Wilcoxon
-    p_holm: float  # adjusted over all pairs
-    bayes: stats.Bayesian
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Columns over the datasets that all have on the same split."""
-
-    columns: tuple[Column, ...]
-    places: tuple[Place, ...]
-    scores: np.ndarray  # (n_datasets, n_columns), fractions
-    cells: tuple[tuple[Cell, ...], ...]  # the same with their runs
-    left_out: dict[str, tuple[str, ...]]  # datasets by reason
-    across: tuple[str, ...]  # datasets compared although their splits differ; only if asked for
-    how_ties: str  # 'average' or 'min'
-    alpha: float
-    mean_ranks: np.ndarray  # (n_columns,), 1 is best
-    wins: np.ndarray  # (n_columns,), ties at the top count for each
-    mpce: np.ndarray  # (n_columns,), NaN where a number of classes is not known
-    friedman: stats.Friedman | None  # three columns or more
-    pairs: tuple[Pair, ...]
-    cliques: tuple[tuple[int, ...], ...]  # positions of columns no two of which differ
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is compared
-
-
-def compare(
-    found: Sequence[Column],
-    *,
-    ties: str = "average",
-    zeros: str = "pratt",
-    rope: float = 0.01,
-    alpha: float = 0.05,
-    across_splits: bool = False,
-    datasets: Container[str] | None = None,
-) -> Comparison:
-    """Return the comparison of two or more columns (`columns.read`).
-
-    ties: how equal accuracies rank, 'average' or 'min'; zeros: what signed ranks do with equal pairs, 'pratt' or
-    'wilcox'; rope: half the width of the region of practical equivalence, a fraction; alpha: of differences in
-    `cliques`. across_splits compares a dataset even where its splits differ, and lists it. datasets: only these.
-    Raises UserError for a single column, and where no dataset is common.
-    """
-    if len(found) < 2:
-        raise UserError(f"comparison of {len(found)} column{'' if found else 's'} is none: name two or more")
-    if datasets is not None:
-        found = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in found]
-    if across_splits:
-        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in found]
-        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
-        rows = [[places[dataset] for places in chosen] for dataset in common]
-    else:
-        shared = set.intersection(*(set(column.cells) for column in found))
-        one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
-        rows = [[one[dataset]] * len(found) for dataset in sorted(one, key=_catalogue_order)]
-    left_out = _left_out(found, {row[0].dataset for row in rows})
-    if not rows:
-        names = " and ".join(f"'{column.name}'" for column in found[:2]) + (" and others" if len(found) > 2 else "")
-        why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
-        origins = [column.origin for column in found]
-        several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
-        hint = (
-            "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
-        )
-        raise UserError(f"common datasets of {names} are none ({why}): {hint}")
-    cells = tuple(tuple(c.cells[place] for c, place in zip(found, row, strict=True)) for row in rows)
-    scores = stats.tied(np.array([[cell.accuracy for cell in row] for row in cells]))
-    n_classes = [CATALOGUE[row[0].dataset].n_classes if row[0].dataset in CATALOGUE else math.nan for row in rows]
-    pairs = _pairs(scores, zeros=zeros, rope=rope)
-    differs = np.zeros((len(found), len(found)), dtype=bool)
-    for pair in pairs:
-        differs[pair.first, pair.second] = differs[pair.second, pair.first] = pair.p_holm < alpha
-    return Comparison(
-        columns=tuple(found),
-        places=tuple(row[0] for row in rows),
-        scores=scores,
-        cells=cells,
-        left_out=left_out,
-        across=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
-        how_ties=ties,
-        alpha=alpha,
-        mean_ranks=stats.ranks(scores, ties=ties).mean(axis=0),
-        wins=(scores == scores.max(axis=1, keepdims=True)).sum(axis=0),
-        mpce=np.array([stats.mpce(scores[:, i], np.array(n_classes)) for i in range(len(found))]),
-        friedman=stats.friedman(scores) if len(found) > 2 else None,
-        pairs=pairs,
-        cliques=tuple(stats.cliques(differs)),
-    )
-
-
-def _preference(place: Place) -> tuple[int, str]:
-    """Sort the split of a dataset that counts if several are common first: the official one."""
-    order = ("ucr2018", "ucr2015", "mixed", "early")
-    return (order.index(place.split) if place.split in order else len(order), place.split)
-
-
-def _catalogue_order(dataset: str) -> tuple[int, str]:
-    return (_POSITIONS.get(dataset, len(_POSITIONS)), dataset)
-
-
-_POSITIONS = {name: i for i, name in enumerate(CATALOGUE)}
-
-
-def _left_out(found: Sequence[Column], compared: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return the datasets that some column has and the comparison has not, by the reason why."""
-    splits: dict[str, list[set[str]]] = {}
-    for i, column in enumerate(found):
-        for place in column.cells:
-            splits.setdefault(place.dataset, [set() for _ in found])[i].add(place.split)
-    reasons: dict[str, list[str]] = {}
-    for dataset in sorted(set(splits) - compared, key=_catalogue_order):
-        absent = [column.name for column, has in zip(found, splits[dataset], strict=True) if not has]
-        if absent:
-            reason = f"not in {plain_text.listed(absent, 3)}"
-        else:
-            on: dict[str, list[str]] = {}
-            for column, has in zip(found, splits[dataset], strict=True):
-                on.setdefault(" and ".join(sorted(has)), []).append(column.name)
-            reason = (
-                f"on another split ({'; '.join(f'{split}: {plain_text.listed(on[split], 3)}' for split in sorted(on))})"
-            )
-        reasons.setdefault(reason, []).append(dataset)
-    return {reason: tuple(datasets) for reason, datasets in reasons.items()}
-
-
-def _pairs(scores: np.ndarray, *, zeros: str, rope: float) -> tuple[Pair, ...]:
-    both = list(itertools.combinations(range(scores.shape[1]), 2))
-    # Drawing is what takes time: with many pairs fewer draws, which cost two digits of a chance and nothing else.
-    n_samples = 20_000 if len(both) <= 10 else 2_000
-    tests = [stats.wilcoxon(scores[:, i] - scores[:, j], zeros=zeros) for i, j in both]
-    adjusted = stats.holm([test.p for test in tests])
-    made = []
-    for (i, j), test, p in zip(both, tests, adjusted, strict=True):
-        d = scores[:, i] - scores[:, j]
-        low, high = stats.bootstrap(d, level=LEVEL, n_samples=10_000 if len(both) <= 10 else 2_000)
-        bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=n_samples)
-        made.append(
-            Pair(i, j, float(d.mean()), low, high, *stats.wins(scores[:, i], scores[:, j]), test, float(p), bayes)
-        )
-    return tuple(made)
-
-
-def noise(first: Cell, second: Cell, place: Place) -> str:
-    """Say whether the runs behind two cells explain their difference: 'within', 'beyond', or 'not known: ...'.
-
-    Both have several runs: does the Welch interval (LEVEL) of the difference hold 0? One has a single run: does it lie
-    in the prediction interval of the other's? A standard deviation is at least half a test case. Single runs on both
-    sides, a deviation that is not given, and one over resampled splits say nothing. Each dataset by itself: of twenty
-    that differ by chance alone, one is beyond.
-    """
-    if place.split.endswith(("resamples", "folds")):
-        return "not known: deviations are over splits"
-    facts = CATALOGUE.get(place.dataset)
-    n_test = math.inf if facts is None else facts.n_train if place.split == "ucr2015" else facts.n_test
-    difference = round(first.accuracy - second.accuracy, stats.DIGITS)
-    known = [(max(c.std, NOISE_FLOOR / n_test), c.n_runs) for c in (first, second) if c.std is not None]
-    if len(known) == 2:
-        (sd_1, n_1), (sd_2, n_2) = known
-        low, high, _ = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL) if sd_1 + sd_2 > 0 else (0, 0, 0)
-    elif len(known) == 1 and 1 in (first.n_runs, second.n_runs):
-        low, high, _ = stats.prediction(difference, *known[0], level=LEVEL)
-    else:
-        return "not known: single runs" if first.n_runs == second.n_runs == 1 else "not known: no deviation given"
-    return "within" if low <= 0 <= high else "beyond"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Text
-
-
-def _count(n: int) -> str:
-    return "1 dataset" if n == 1 else f"{n} datasets"
 
 
 def text(made: Comparison, *, markdown: bool = False) -> str:
@@ -386,31 +185,6 @@ def _pair_table(made: Comparison, *, markdown: bool) -> str:
     return grid + "\n\n" + _bulleted(said, markdown=markdown)
 
 
-def farthest(made: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
-    """Return the n datasets on which the columns differ most: the best, the worst, their difference, and the noise.
-
-    With two columns the difference is the first's minus the second's; with more, the greatest minus the least.
-    """
-    rows: list[dict[str, Any]] = []
-    for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True):
-        i, j = (0, 1) if len(scores) == 2 else (int(np.argmax(scores)), int(np.argmin(scores)))
-        difference = float(stats.tied(scores[i] - scores[j]))
-        rows.append(
-            {
-                "dataset": place.dataset,
-                "split": place.split,
-                "first": made.columns[i].name,
-                "accuracy_first": float(scores[i]),
-                "second": made.columns[j].name,
-                "accuracy_second": float(scores[j]),
-                "difference": difference,
-                "noise": noise(cells[i], cells[j], place),
-            }
-        )
-    rows.sort(key=lambda row: -abs(row["difference"]))
-    return [row for row in rows[:n] if row["difference"] != 0]
-
-
 def _farthest(made: Comparison, *, markdown: bool) -> str:
     rows = farthest(made)
     if not rows:
@@ -429,10 +203,6 @@ def _farthest(made: Comparison, *, markdown: bool) -> str:
         markdown=markdown,
     )
     return f"{grid}\n\nSeed noise: whether the runs of a dataset explain its difference ({LEVEL:.0%}, each by itself)."
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Files
 
 
 def as_csv(made: Comparison) -> str:
@@ -549,14 +319,11 @@ def _write(name: str, written: str) -> None:
         print(written.rstrip("\n"))
         return
     try:
-        store.replace(Path(name), lambda file: file.write(written.encode()))
+        replace(Path(name), lambda file: file.write(written.encode()))
     except OSError as error:
         raise UserError(
             f"file '{name}' is not writable ({error.strerror}): name one in a folder that is there"
         ) from error
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -590,7 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
         if not 0 < options.alpha < 1:
             raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-        found = read(options.columns, split=options.split)
+        found = score_columns.read(options.columns, split=options.split)
         only = None
         if options.dataset or options.exclude:
             own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import compare, table, verdict
-from tsfcn.columns import PUBLISHED, Column, Place, read
+from tsfcn.analysis import compare, score_columns, tables, verdict
+from tsfcn.analysis.marks import TEST_SELECTED
+from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
-from tsfcn.render import TEST_SELECTED
 
 CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold
 ALPHA = 0.05
@@ -110,7 +110,7 @@ def beside(rows: Iterable[Row]) -> list[Column]:
         (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
         for (model, _), sources in found.items()
     }
-    return read(f"{PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
+    return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
 
 def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
@@ -169,7 +169,7 @@ def trained(records: Sequence[Record]) -> list[Trained]:
         if not places:
             continue
         epochs, losses = zip(*(even[i] for i in places), strict=True)
-        dataset, model, protocol, split = table.row_of(record)
+        dataset, model, protocol, split = tables.row_of(record)
         short = tuple(float(f"{loss:.3g}") for loss in losses)
         mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
         found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
@@ -221,10 +221,10 @@ def gather(
     records: of a results folder (`store.read`); ours: its columns; others: what to compare with, or None for the
     published columns that stand beside ours.
     """
-    frame = table.accuracy(records).to_dict("records")
+    frame = tables.accuracy(records).to_dict("records")
     rows = [row for row in frame if "resample" not in row["split"]] or frame
     kept = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
-    done = [r for r in table.in_order(records) if r.get("status") == "ok" and table.row_of(r) in kept]
+    done = [r for r in tables.in_order(records) if r.get("status") == "ok" and tables.row_of(r) in kept]
     pairs = sorted({(row["model"], row["protocol"]) for row in rows})
     judged = {}
     for pair in pairs:
@@ -233,14 +233,14 @@ def gather(
             judged[pair] = verdict.judge(given)
     others = named_apart(ours, beside(rows) if others is None else others)
     choice = choose(ours, others)
-    summary = table.summary(records).to_dict("records")
+    summary = tables.summary(records).to_dict("records")
     splits = {row["split"] for row in rows}
     return Material(
         done=tuple(done),
         rows=tuple(rows),
         n_resampled=len(frame) - len(rows),
         summary=tuple(row for row in summary if row["split"] in splits),
-        failures=tuple(table.status(records).to_dict("records")),
+        failures=tuple(tables.status(records).to_dict("records")),
         judged=judged,
         columns=(*ours, *others),
         n_ours=len(ours),

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import render, stats, verdict
+from tsfcn import render
+from tsfcn.analysis import stats, verdict
 from tsfcn.common import device as devices
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
@@ -332,7 +333,7 @@ def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
     title = f"{dataset}, {base[0].model}, {base[0].protocol}: which setting moves the number"
 
     def text(records: Sequence[store.Record]) -> str:
-        from tsfcn import table
+        from tsfcn.analysis import tables
 
         by_key = {record["key"]: record for record in records if record["status"] == "ok"}
         ours = [by_key[job.key] for job in base if job.key in by_key]
@@ -346,7 +347,7 @@ def _turn(dataset: str, words: Sequence[str], wanted: Sequence[str]) -> int:
             jobs, _ = planned(*composed[variant], device)
             changed.append((variant, [by_key[job.key]["accuracy"] for job in jobs if job.key in by_key]))
         one = ours[0]
-        (row,) = table.accuracy(ours).to_dict("records")
+        (row,) = tables.accuracy(ours).to_dict("records")
         figure = None
         if row["published_source"]:
             figure = published.beside(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.common.text import duration, escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
@@ -17,19 +18,7 @@ from tsfcn.jobs import store
 Record = Mapping[str, Any]
 
 TITLE = "# Results\n\nWritten by `tsfcn table`"  # how the page of a results folder begins
-
-OFF_PAPER = "off-paper"
-TEST_SELECTED = "TEST-SELECTED"
-EARLY = "early-files"
-UNKNOWN = "unknown-files"
-MEANINGS = {
-    OFF_PAPER: "not what the protocol's paper ran: another model, or a changed setting",
-    TEST_SELECTED: "the test set chose the weights: an upper bound, not an estimate of accuracy",
-    EARLY: "trained on an early revision of the archive, whose cases or values are not the official ones",
-    UNKNOWN: "trained on files whose content is not the official one, though their sizes are",
-}
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
-CHANGED = "brackets after a name, as in fawaz2019[epochs=3], hold the settings that differ from the published ones"
 
 
 def fraction(value: Any) -> str:
@@ -69,7 +58,7 @@ def table(
     and the difference beside them. Columns with nothing in them are left out.
 
     Args:
-        frame: as `tsfcn.table.accuracy` and `metric` return it.
+        frame: as `tsfcn.analysis.tables.accuracy` and `metric` return it.
         metric: the title of its column.
         markdown: Markdown instead of text.
         processor_time: whether the training time of any record is processor time (`store.has_processor_seconds`).

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, compare, figures, render, stats, table, verdict
-from tsfcn.columns import Column, Place
+from tsfcn import figures, render
+from tsfcn.analysis import compare, score_columns, stats, tables, verdict
+from tsfcn.analysis.marks import CHANGED, MEANINGS, TEST_SELECTED
+from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
@@ -28,7 +30,7 @@ from tsfcn.figures import escaped
 from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.jobs import store
 from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
-from tsfcn.render import CHANGED, MEANINGS, PROCESSOR_TIME, TEST_SELECTED, fraction, p_value, signed
+from tsfcn.render import PROCESSOR_TIME, fraction, p_value, signed
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
@@ -530,7 +532,7 @@ def _time(given: Material) -> str:
 def _seeds(given: Material) -> str:
     seeds: dict[Name, dict[str, list[Record]]] = {name: defaultdict(list) for name in given.names}
     for record in given.done:
-        dataset, model, protocol, split = table.row_of(record)
+        dataset, model, protocol, split = tables.row_of(record)
         seeds[model, protocol, split][dataset].append(record)
     parts: list[str] = []
     single = []
@@ -574,7 +576,7 @@ def _selection(given: Material) -> str:
     for n, name in enumerate(given.names):
         of: dict[str, list[Record]] = defaultdict(list)
         for record in given.done:
-            if table.row_of(record)[1:] == name:
+            if tables.row_of(record)[1:] == name:
                 of[record["dataset"]].append(record)
         for rule, words in _RULES.items():
             both = [
@@ -727,7 +729,9 @@ def _provenance(given: Material) -> str:
     if given.columns:
         parts.append(grid("t-columns", "Columns", columns_of))
     sources = {
-        c.origin.removeprefix(columns.PUBLISHED) for c in given.columns if c.origin.startswith(columns.PUBLISHED)
+        c.origin.removeprefix(score_columns.PUBLISHED)
+        for c in given.columns
+        if c.origin.startswith(score_columns.PUBLISHED)
     }
     known = published.sources()
     if sources:
@@ -754,7 +758,7 @@ def _data(given: Material) -> dict[str, Any]:
     places = sorted({place for column in given.columns for place in column.cells})
     number = {place: i for i, place in enumerate(places)}
 
-    def cell(value: columns.Cell) -> list[float]:
+    def cell(value: score_columns.Cell) -> list[float]:
         return [round(value.accuracy, 6), *([round(value.std, 6)] if value.std else [])]
 
     found = given.curves
@@ -813,14 +817,14 @@ def page(given: Material) -> str:
 
 
 def report(results: Path, words: Sequence[str] = ()) -> str:
-    """Return the page of a results folder beside the columns that words name (`columns.read`).
+    """Return the page of a results folder beside the columns that words name (`score_columns.read`).
 
     Without words the published columns that stand beside ours are taken. Raises UserError where there are no records,
     where they mix experiments under one name, and for a word that names nothing.
     """
-    records = table.read(results)
-    ours = columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
-    others = columns.read(words) if words else None
+    records = tables.read(results)
+    ours = score_columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
+    others = score_columns.read(words) if words else None
     path = results / "commands.txt"
     commands = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     return page(gather(records, ours, others, [line.strip() for line in commands if line.strip()]))

@@ -50,18 +50,19 @@ def overrides(words: list[str]) -> tuple[str, list[str]]:
 
 
 def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
-    """Return the verdicts of records on the figures of one source; see tsfcn.table.verdicts."""
-    from tsfcn import table
+    """Return the verdicts of records on the figures of one source; see tsfcn.analysis.tables.verdicts."""
+    from tsfcn.analysis import tables
 
-    return table.verdicts(table.accuracy(records, source))
+    return tables.verdicts(tables.accuracy(records, source))
 
 
 def shown(records: list[store.Record], source: str) -> str:
     """Return the verdicts of records as text, and which of their datasets have none, and why."""
-    from tsfcn import render, table
+    from tsfcn import render
+    from tsfcn.analysis import tables
 
-    rows = table.accuracy(records, source)
-    parts = [render.verdicts(table.verdicts(rows))]
+    rows = tables.accuracy(records, source)
+    parts = [render.verdicts(tables.verdicts(rows))]
     without = list(dict.fromkeys(rows["dataset"][rows["published_source"] == ""]))
     if without:
         why = f"{source} has no figure of the same data, split and settings"
@@ -77,7 +78,7 @@ def shown(records: list[store.Record], source: str) -> str:
 
 
 def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:
-    """Train what is missing and return the verdicts (tsfcn.table.verdicts): a row a dataset, and one of their mean.
+    """Train what is missing and return the verdicts (tables.verdicts): a row a dataset, and one of their mean.
 
     paper: a source of published figures; settings: as for tsfcn.run, seeds=3 by default. Raises UserError as it does.
     """

@@ -85,11 +85,12 @@ def dataset_names(run: schema.RunConfig) -> list[str]:
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
     """Raise UserError, before anything is trained, where the tables of the results folder could not be written."""
     from tsfcn import table
+    from tsfcn.analysis import tables
 
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
     table.check_page(results)
-    table.accuracy(records)  # refuses what does not belong together
+    tables.accuracy(records)  # refuses what does not belong together
     groups = {store.place(r)[:-1]: r["group"] for r in records if r["status"] == "ok"}
     for job in jobs:
         if job.passport and groups.get(store.place(job.to_json())[:-1], job.group) != job.group:
@@ -361,9 +362,10 @@ def of_jobs(jobs: list[plan.Job], results: Path) -> list[store.Record]:
 
 def accuracies(records: list[store.Record]) -> str:
     """Return the accuracy table of records as text."""
-    from tsfcn import render, table
+    from tsfcn import render
+    from tsfcn.analysis import tables
 
-    return render.table(table.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
+    return render.table(tables.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
 
 
 def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Record]], str] | None) -> int:
@@ -433,7 +435,7 @@ def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
 def run(
     dataset: object = "default", model: object = "fcn", protocol: str = "fawaz2019", *overrides: str, **settings: object
 ) -> pd.DataFrame:
-    """Run jobs and return their accuracy table, a row a dataset x model x protocol x split (see tsfcn.table.accuracy).
+    """Run jobs and return their accuracy table, a row a dataset x model x protocol x split (see tables.accuracy).
 
     dataset, model: a name or a list of names; settings: top-level settings such as seeds=5, results="out" or
     archive={"root": "ucr"}; overrides: anything else, as on the command line:
@@ -441,7 +443,7 @@ def run(
     Jobs that are done are not run again. Failed and skipped jobs are told on standard error and have no row.
     Raises UserError (a ValueError) for bad input.
     """
-    from tsfcn import table
+    from tsfcn.analysis import tables
 
     named: dict[str, object] = {"dataset": dataset, "model": model, "protocol": protocol}
     for name, value in settings.items():
@@ -449,7 +451,7 @@ def run(
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))
-    return table.accuracy(of_jobs(jobs, Path(chosen.results)))
+    return tables.accuracy(of_jobs(jobs, Path(chosen.results)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.records import record
-from tsfcn import table
-from tsfcn.columns import Cell, Column, Place
+from tsfcn.analysis import tables
+from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.findings import CURVE_POINTS, beside, choose, named_apart, needed, trained
 
@@ -61,10 +61,10 @@ def test_needed_is_the_fewest_that_can_differ(n_columns: int) -> None:
 
 def test_the_published_column_beside_each_of_ours() -> None:
     wang: dict[str, Any] = {"protocol": "wang2017", "model": "fcn"}
-    rows = table.accuracy([record("Coffee"), record("Coffee", **wang), record("Meat", **wang)]).to_dict("records")
+    rows = tables.accuracy([record("Coffee"), record("Coffee", **wang), record("Meat", **wang)]).to_dict("records")
     # Coffee stands in both tables of Wang et al.; the one with more datasets is taken.
     assert [c.name for c in beside(rows)] == ["fawaz2019_ucr128/fcn", "wang2017_readme85/fcn"]
-    assert beside(table.accuracy([record("Coffee", off_paper=True)]).to_dict("records")) == []
+    assert beside(tables.accuracy([record("Coffee", off_paper=True)]).to_dict("records")) == []
 
 
 def test_no_path_gets_into_a_name() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.records import record, save
-from tsfcn import knobs, verdict
+from tsfcn import knobs
+from tsfcn.analysis import verdict
 from tsfcn.cli import explain_gap
 from tsfcn.config.compose import compose
 from tsfcn.data import published

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from tests.records import record, save, some_records
 from tsfcn import render, table
+from tsfcn.analysis import tables
 from tsfcn.data import published
 
 
 def test_render_aligns_columns() -> None:
-    lines = render.table(table.accuracy(some_records())).split("\n\n")[0].splitlines()
+    lines = render.table(tables.accuracy(some_records())).split("\n\n")[0].splitlines()
     header, rule, *rows = lines
     assert header.split() == [
         "dataset",
@@ -38,7 +39,7 @@ def test_render_aligns_columns() -> None:
 
 
 def test_render_explains_what_occurs_and_nothing_else() -> None:
-    legend = render.table(table.accuracy(some_records())).split("\n\n")[1]
+    legend = render.table(tables.accuracy(some_records())).split("\n\n")[1]
     assert "±: standard deviation over seeds (ddof 1)." in legend
     assert "fawaz2019_ucr128 (mean of 5 runs), karim2019 (single run)" in legend
     assert "*: published figure of Trace (broken" in legend
@@ -46,13 +47,13 @@ def test_render_explains_what_occurs_and_nothing_else() -> None:
     assert "[...]: " in legend
     assert "TEST-SELECTED" not in legend
     assert "held-out" not in legend
-    plain = render.table(table.accuracy([record("A", accuracy=0.5)]))
+    plain = render.table(tables.accuracy([record("A", accuracy=0.5)]))
     assert len(plain.splitlines()) == 3  # header, rule, row
     assert "difference" not in plain
 
 
 def test_render_shows_splits_and_held_out_where_there_are_some() -> None:
-    text = render.table(table.accuracy([record(), record(resample=3, accuracy_selected=0.25)]))
+    text = render.table(tables.accuracy([record(), record(resample=3, accuracy_selected=0.25)]))
     assert "official" in text
     assert "resample 3" in text
     assert "0.2500" in text
@@ -60,9 +61,9 @@ def test_render_shows_splits_and_held_out_where_there_are_some() -> None:
 
 def test_markdown_tables_have_one_width_and_no_stray_bar() -> None:
     for text in (
-        render.table(table.accuracy(some_records()), markdown=True).split("\n\n")[0],
-        render.summary(table.summary(some_records()), markdown=True),
-        render.status(table.status(some_records()), markdown=True),
+        render.table(tables.accuracy(some_records()), markdown=True).split("\n\n")[0],
+        render.summary(tables.summary(some_records()), markdown=True),
+        render.status(tables.status(some_records()), markdown=True),
     ):
         lines = text.splitlines()
         assert len({len(line) for line in lines}) == 1
@@ -73,15 +74,15 @@ def test_markdown_tables_have_one_width_and_no_stray_bar() -> None:
 def test_a_tiny_negative_difference_has_no_sign_of_its_own() -> None:
     figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
     assert figure is not None
-    text = render.table(table.accuracy([record("ItalyPowerDemand", accuracy=figure.mean - 1e-9)]))
+    text = render.table(tables.accuracy([record("ItalyPowerDemand", accuracy=figure.mean - 1e-9)]))
     assert "+0.0000" in text
     assert "-0.0000" not in text
 
 
 def test_rendering_nothing_says_so() -> None:
-    assert "nothing to show" in render.table(table.accuracy([]))
-    assert "nothing to show" in render.summary(table.summary([]))
-    assert "Nothing failed" in render.status(table.status([]))
+    assert "nothing to show" in render.table(tables.accuracy([]))
+    assert "nothing to show" in render.summary(tables.summary([]))
+    assert "Nothing failed" in render.status(tables.status([]))
 
 
 def test_readme_tells_the_whole_story(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.records import record, save, some_records, whole_archive
-from tsfcn import columns, compare, table, verdict
+from tsfcn import table
+from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
 from tsfcn.jobs import store
 from tsfcn.page import FIRST_LINE
@@ -136,7 +137,7 @@ def test_committed_results(committed: str) -> None:
 
 def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> None:
     rows = Page(committed).rows("t-datasets")
-    expected = table.accuracy(store.read(COMMITTED)).to_dict("records")
+    expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
     assert len(rows) == len(expected)
     judged: dict[tuple[str, str, str], verdict.Verdict] = {}
     for pair in {(r["model"], r["protocol"]) for r in expected}:
@@ -153,7 +154,7 @@ def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> No
 def test_ranks_are_those_of_compare(committed: str) -> None:
     page = Page(committed)
     words = [str(COMMITTED), "published:fawaz2019_ucr128/fcn"]
-    made = compare.compare(columns.read(words))
+    made = compare.compare(score_columns.read(words))
     ranks = {column.name: rank for column, rank in zip(made.columns, made.mean_ranks, strict=True)}
     shown = {row["column"]: float(row["mean_rank"]) for row in page.csv_of("c-ranks")}
     assert shown == pytest.approx(ranks, rel=1e-5)
@@ -165,7 +166,7 @@ def test_ranks_are_those_of_compare(committed: str) -> None:
 
 def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
     (row,) = [r for r in Page(committed).rows("t-headline") if r["model"] == "fcn | fawaz2019"]
-    expected = table.accuracy(store.read(COMMITTED)).to_dict("records")
+    expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
     judged = verdict.judge(verdict.given(r for r in expected if r["model"] == "fcn"))
     assert row["verdict"].partition(" | ")[0] == judged.archive.said
     assert row["datasets by verdict"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
@@ -326,7 +327,7 @@ def test_command_writes_beside_the_records_and_disturbs_nothing(
     table.write(results)
     assert "report.html" in (results / "README.md").read_text()
     assert gc(results, False) == f"{results}: removed nothing"
-    assert [c.name for c in columns.read([str(results)])] == ["fcn (fawaz2019)"]
+    assert [c.name for c in score_columns.read([str(results)])] == ["fcn (fawaz2019)"]
     assert main([str(results)]) == 0, "its own page is replaced"
     assert path.read_bytes() == before
     assert sorted(p.name for p in results.iterdir()) == ["README.md", "records", "report.html", "tables"]

@@ -9,7 +9,7 @@ import pytest
 
 import tsfcn
 from tests.records import record
-from tsfcn import table
+from tsfcn.analysis import tables
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
 from tsfcn.reproduce import main, overrides, shown, verdicts
@@ -54,7 +54,7 @@ def test_a_mistake_is_one_line(words: list[str], said: str, capsys: pytest.Captu
 
 def test_figures_are_those_of_the_paper_that_was_named() -> None:
     ours = [record("Coffee", protocol="wang2017", seed=seed, accuracy=1.0) for seed in (0, 1, 2)]
-    by_source = {s: table.accuracy(ours, s)["published"][0] for s in ("wang2017_table1", "wang2017_readme85")}
+    by_source = {s: tables.accuracy(ours, s)["published"][0] for s in ("wang2017_table1", "wang2017_readme85")}
     assert by_source == {"wang2017_table1": 1.0, "wang2017_readme85": 1.0}
     assert verdicts(ours, "wang2017_readme85")["published_source"][0] == "wang2017_readme85"
     assert verdicts(ours, "karim2019").empty

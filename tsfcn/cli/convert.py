@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsfcn.analysis.convert import FORMS, convert
 from tsfcn.common.errors import UserError
-from tsfcn.convert import FORMS, convert
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,22 +11,22 @@ import sys
 from pathlib import Path
 
 from tsfcn import knobs
+from tsfcn.analysis.verdict import DIFFERENT, OUTSIDE
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
 from tsfcn.run import OK, answered
-from tsfcn.verdict import DIFFERENT, OUTSIDE
 
 
 def gaps(results: Path) -> list[list[str]]:
     """Return the overrides of each row that differs from its published figure, the greatest difference first."""
-    from tsfcn import table
+    from tsfcn.analysis import tables
 
     records = store.read(results) if results.is_dir() else []
     if not records:
         raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
-    rows = table.accuracy(records)
+    rows = tables.accuracy(records)
     split = {(row["model"], row["protocol"], row["dataset"]): row["split"] for row in rows.to_dict("records")}
-    judged = table.verdicts(rows)
+    judged = tables.verdicts(rows)
     found = judged[judged["word"].isin([DIFFERENT, OUTSIDE]) & ~judged["dataset"].str.startswith("mean of ")]
     found = found.reindex(found["difference"].abs().sort_values(ascending=False, kind="stable").index)
     return [

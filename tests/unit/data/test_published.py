@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from tsfcn import stats
+from tsfcn.analysis import stats
 from tsfcn.cli.published import main
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, SETS

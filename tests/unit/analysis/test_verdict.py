@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from tests.records import PASSPORT, record
-from tsfcn import stats, table, verdict
-from tsfcn.verdict import Given, Verdict, given, judge
+from tsfcn.analysis import stats, verdict
+from tsfcn.analysis import tables as table
+from tsfcn.analysis.verdict import Given, Verdict, given, judge
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def row(accuracy: float = 0.9, published: float = 0.9, **other: Any) -> Given:

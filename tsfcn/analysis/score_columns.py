@@ -189,11 +189,11 @@ def _folder(path: Path) -> list[Column]:
 
 
 def _results(path: Path) -> list[Column]:
-    from tsfcn import table
+    from tsfcn.analysis import tables
+    from tsfcn.analysis.marks import EARLY
     from tsfcn.jobs import store
-    from tsfcn.render import EARLY
 
-    rows = table.accuracy(store.read(path)).to_dict("records")
+    rows = tables.accuracy(store.read(path)).to_dict("records")
     if not rows:
         raise UserError(f"results folder '{path}' is without ok records: run `tsfcn run results={path}` first")
     gathered = _Gathered(path)

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import columns, table
-from tsfcn.columns import Column, Place
+from tsfcn.analysis import score_columns, tables
+from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.jobs import store
@@ -83,7 +83,7 @@ def _model(record: Record) -> str:
 def _official(records: Iterable[Record]) -> tuple[list[Record], int]:
     """Return the ok records of UCR 2018 and its resamples, in the order of tables, and how many were left out."""
     ok = [record for record in records if record.get("status") == "ok"]
-    table.accuracy(ok)  # raises UserError where two experiments have one name
+    tables.accuracy(ok)  # raises UserError where two experiments have one name
     passports = [record.get("passport") or {} for record in ok]
     kept = [
         record
@@ -119,7 +119,7 @@ def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     first: dict[tuple[str, str, int], int] = {}  # the first seed of each row
     for record in records:
-        stored = table.predictions(record, results)
+        stored = tables.predictions(record, results)
         if stored is None:
             continue
         probabilities, y_true, y_pred = stored
@@ -156,7 +156,7 @@ def dl4tsc(records: Sequence[Record], results: Path) -> str:
     for record in records:
         names = (_model(record), record["dataset"])
         iteration = iterations[names] = iterations.get(names, -1) + 1
-        stored = table.predictions(record, results)
+        stored = tables.predictions(record, results)
         precision = "" if stored is None else repr(_precision(*stored[1:]))
         numbers = [
             precision,
@@ -206,7 +206,7 @@ def convert(source: str, out: Path, form: str) -> str:
     """Write `source` in another form (FORMS) and return a line that says what was written. UserError as in `main`."""
     said = ""
     if form in ("wide", "long"):
-        found = columns.read([source])
+        found = score_columns.read([source])
         files, kind = {"": wide(found) if form == "wide" else long(found)}, f"{len(found)} columns"
     else:
         results = Path(source)

@@ -12,13 +12,13 @@ import pytest
 from sklearn.metrics import precision_score
 
 from tests.records import PASSPORT, record, save
-from tsfcn import columns
+from tsfcn.analysis import score_columns
+from tsfcn.analysis.convert import FORMS
+from tsfcn.analysis.score_columns import Place
 from tsfcn.cli.convert import main
-from tsfcn.columns import Place
-from tsfcn.convert import FORMS
 from tsfcn.jobs import artifacts, store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def convert(results: Path, out: Path, form: str) -> Path:
 
 
 def accuracies(word: Path) -> dict[str, dict[Place, float]]:
-    return {c.name: {p: cell.accuracy for p, cell in c.cells.items()} for c in columns.read([str(word)])}
+    return {c.name: {p: cell.accuracy for p, cell in c.cells.items()} for c in score_columns.read([str(word)])}
 
 
 @pytest.mark.parametrize("form", ["wide", "long"])

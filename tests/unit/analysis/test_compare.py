@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from tests.records import PASSPORT, record, save
-from tsfcn import columns, stats
-from tsfcn.columns import Cell, Column, Place
+from tsfcn.analysis import score_columns, stats
+from tsfcn.analysis.compare import Comparison, compare, farthest, noise
+from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
-from tsfcn.compare import Comparison, as_csv, as_json, as_latex, compare, farthest, main, noise, text
+from tsfcn.compare import as_csv, as_json, as_latex, main, text
 
 
 def made(*words: str, **options: Any) -> Comparison:
-    return compare(columns.read(words), **options)
+    return compare(score_columns.read(words), **options)
 
 
 def column(name: str, **accuracies: float) -> Column:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import stats
+from tsfcn.analysis import stats
 from tsfcn.data.catalogue import CATALOGUE
 
 MARGIN = 0.02  # a difference of two accuracies that does not matter; at least one test case
@@ -96,7 +96,7 @@ class Judgement:
 
 
 def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
-    """Return what can be judged of the rows of an accuracy table (tsfcn.table.accuracy): those with a published figure.
+    """Return what can be judged of the rows of an accuracy table (tables.accuracy): those with a published figure.
 
     rows: of one model and protocol, since corrections and the mean are over all of them. A dataset that
     is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.

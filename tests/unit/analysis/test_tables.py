@@ -17,7 +17,8 @@ import pytest
 import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
-from tsfcn import table, verdict
+from tsfcn import table
+from tsfcn.analysis import tables, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs import artifacts, store
@@ -38,7 +39,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_accuracy_averages_seeds_by_hand() -> None:
     row = only_row(
-        table.accuracy(
+        tables.accuracy(
             [
                 record(seed=2, accuracy=0.92, accuracy_last=0.80, train_seconds=3.0),
                 record(seed=0, accuracy=0.90, accuracy_last=0.90, train_seconds=1.0),
@@ -64,12 +65,12 @@ def test_training_time_is_processor_time_on_a_cpu_where_recorded_and_else_wall_t
         record(seed=2, **processor | {"train_processor_seconds": None}),
         record(seed=3, device="cuda:0", **processor),
     ]
-    assert [only_row(table.accuracy([each]))["train_seconds"] for each in records] == [10.0, 2.0, 10.0, 10.0]
-    assert only_row(table.accuracy(records))["train_seconds"] == pytest.approx(32.0)
-    assert only_row(table.summary(records))["total_seconds"] == pytest.approx(32.0 + 0.5 + 0.25 + 0.25 + 0.5)
+    assert [only_row(tables.accuracy([each]))["train_seconds"] for each in records] == [10.0, 2.0, 10.0, 10.0]
+    assert only_row(tables.accuracy(records))["train_seconds"] == pytest.approx(32.0)
+    assert only_row(tables.summary(records))["total_seconds"] == pytest.approx(32.0 + 0.5 + 0.25 + 0.25 + 0.5)
     seconds = [store.seconds(each, "train") for each in records]
     as_wall = [record(seed=each["seed"], train_seconds=taken) for each, taken in zip(records, seconds, strict=True)]
-    pd.testing.assert_frame_equal(table.accuracy(records), table.accuracy(as_wall))
+    pd.testing.assert_frame_equal(tables.accuracy(records), tables.accuracy(as_wall))
 
 
 def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_ones_do(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_on
 
 @pytest.mark.parametrize("folder", [".", "fast", "bfloat16", "knobs"])
 def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path) -> None:
-    committed = Path(table.__file__).parents[1] / "results" / folder
+    committed = Path(tables.__file__).parents[2] / "results" / folder
     shutil.copytree(committed / "records", tmp_path / "records")
     table.write(tmp_path)
     for path in sorted((committed / "tables").glob("*.csv")):
@@ -92,7 +93,7 @@ def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert math.isnan(only_row(table.accuracy([record()]))["std"])
+    assert math.isnan(only_row(tables.accuracy([record()]))["std"])
 
 
 def test_files_of_2015_are_rows_of_their_own_with_the_figures_of_2015_beside() -> None:
@@ -104,7 +105,7 @@ def test_files_of_2015_are_rows_of_their_own_with_the_figures_of_2015_beside() -
         record("FordA", accuracy=0.7, group="2015 again", passport=old, resample=3, **lstm),
         record("Coffee", accuracy=1.0, **lstm),
     ]
-    rows = table.accuracy(reversed(records)).to_dict("records")
+    rows = tables.accuracy(reversed(records)).to_dict("records")
     assert [(r["dataset"], r["split"], r["mean"]) for r in rows] == [
         ("Coffee", "official", 1.0),
         ("FordA", "official", 0.9),
@@ -112,30 +113,30 @@ def test_files_of_2015_are_rows_of_their_own_with_the_figures_of_2015_beside() -
         ("FordA", "ucr2015 resample 3", 0.7),
     ]
     assert [r["published"] if r["published_source"] else None for r in rows] == [1.0, None, 0.93196, None]
-    wide = table.wide(table.accuracy(records))
+    wide = tables.wide(tables.accuracy(records))
     assert wide["split"].tolist() == ["official", "official", "ucr2015", "ucr2015 resample 3"]
-    summed = table.summary(records).to_dict("records")
+    summed = tables.summary(records).to_dict("records")
     assert [(r["split"], r["n_datasets"]) for r in summed] == [
         ("official", 2),
         ("ucr2015", 1),
         ("ucr2015 resample 3", 1),
     ]
     with pytest.raises(UserError, match=r"'FordA x lstm_fcn x karim2019' \(ucr2015\) is 2 different experiments"):
-        table.accuracy([*records, record("FordA", seed=1, group="other", passport=old, **lstm)])
+        tables.accuracy([*records, record("FordA", seed=1, group="other", passport=old, **lstm)])
 
 
 @pytest.mark.parametrize("revision", ["early", "unknown"])
 def test_files_that_are_not_official_are_marked(revision: str) -> None:
-    row = only_row(table.accuracy([record("Chinatown", passport=PASSPORT | {"revision": revision}, off_paper=True)]))
+    row = only_row(tables.accuracy([record("Chinatown", passport=PASSPORT | {"revision": revision}, off_paper=True)]))
     assert row["marks"] == f"off-paper, {revision}-files"
-    row = only_row(table.accuracy([record(passport=PASSPORT | {"revision": "corrected"})]))
+    row = only_row(tables.accuracy([record(passport=PASSPORT | {"revision": "corrected"})]))
     assert (row["marks"], row["published_source"]) == ("", "fawaz2019_ucr128")
 
 
 def test_held_out_selection_is_averaged_where_every_seed_has_it() -> None:
     both = [record(seed=0, accuracy_selected=0.5), record(seed=1, accuracy_selected=0.7)]
-    assert only_row(table.accuracy(both))["selected"] == pytest.approx(0.6)
-    assert math.isnan(only_row(table.accuracy([both[0], record(seed=1)]))["selected"])
+    assert only_row(tables.accuracy(both))["selected"] == pytest.approx(0.6)
+    assert math.isnan(only_row(tables.accuracy([both[0], record(seed=1)]))["selected"])
 
 
 def test_rows_are_sorted_whatever_the_order_of_records_and_splits_stay_apart() -> None:
@@ -147,7 +148,7 @@ def test_rows_are_sorted_whatever_the_order_of_records_and_splits_stay_apart() -
         record("Earthquakes"),
         record("ECG200", model="fcn"),
     ]
-    found = [(r["dataset"], r["model"], r["split"]) for r in table.accuracy(records).to_dict("records")]
+    found = [(r["dataset"], r["model"], r["split"]) for r in tables.accuracy(records).to_dict("records")]
     assert found == [
         ("ECG200", "fcn", "official"),
         ("ECG200", "lstm_fcn", "official"),
@@ -164,15 +165,15 @@ def test_failed_and_skipped_are_not_averaged() -> None:
         record(seed=1, status="failed", accuracy=0.1, reason="loss is nan"),
         record("Coffee", status="skipped", reason="not there"),
     ]
-    row = only_row(table.accuracy(records))
+    row = only_row(tables.accuracy(records))
     assert (row["dataset"], row["n_seeds"], row["mean"]) == ("GunPoint", 1, 0.8)
 
 
 def test_no_record_gives_an_empty_table_with_its_columns() -> None:
-    assert list(table.accuracy([]).columns) == list(table.COLUMNS)
-    assert table.wide(table.accuracy([])).empty
-    assert table.summary([]).empty
-    assert table.status([]).empty
+    assert list(tables.accuracy([]).columns) == list(tables.COLUMNS)
+    assert tables.wide(tables.accuracy([])).empty
+    assert tables.summary([]).empty
+    assert tables.status([]).empty
 
 
 def test_marks() -> None:
@@ -183,7 +184,7 @@ def test_marks() -> None:
         (True, True): "off-paper, TEST-SELECTED",
     }
     for (off_paper, test_selected), text in marks.items():
-        row = only_row(table.accuracy([record(off_paper=off_paper, test_selected=test_selected)]))
+        row = only_row(tables.accuracy([record(off_paper=off_paper, test_selected=test_selected)]))
         assert row["marks"] == text
 
 
@@ -192,7 +193,7 @@ def test_an_ok_record_without_an_accuracy_is_named(value: object) -> None:
     with pytest.raises(
         UserError, match=r"record 'k1' of 'GunPoint x fcn x fawaz2019' \(official\) is ok with accuracy="
     ):
-        table.accuracy([record(key="k1", accuracy=value)])  # type: ignore[arg-type]
+        tables.accuracy([record(key="k1", accuracy=value)])  # type: ignore[arg-type]
 
 
 # --- one name, one experiment
@@ -211,7 +212,7 @@ def test_an_ok_record_without_an_accuracy_is_named(value: object) -> None:
 )
 def test_two_groups_under_one_name_are_refused(change: dict[str, Any], said: str) -> None:
     records = [record(seed=0, group="aaaa"), record(seed=1, group="bbbb", **change)]
-    for make in (table.accuracy, table.summary):
+    for make in (tables.accuracy, tables.summary):
         with pytest.raises(UserError) as caught:
             make(records)
         message = str(caught.value)
@@ -225,21 +226,21 @@ def test_two_groups_under_one_name_are_refused(change: dict[str, Any], said: str
 def test_many_differences_are_counted_rather_than_listed() -> None:
     other = dict.fromkeys("abcdef", 0)
     with pytest.raises(UserError, match=r"settings\.d: absent \| 0; and 2 more\)"):
-        table.accuracy([record(group="aaaa", settings={}), record(seed=1, group="bbbb", settings=other)])
+        tables.accuracy([record(group="aaaa", settings={}), record(seed=1, group="bbbb", settings=other)])
 
 
 def test_a_failed_record_of_another_group_mixes_nothing() -> None:
     records = [record(group="aaaa"), record(seed=1, group="bbbb", status="failed", meaning=2)]
-    assert only_row(table.accuracy(records))["n_seeds"] == 1
+    assert only_row(tables.accuracy(records))["n_seeds"] == 1
 
 
 def test_groups_that_differ_by_dataset_or_resample_are_no_mixture() -> None:
-    assert len(table.accuracy([record(), record("Coffee"), record(resample=1)])) == 3
+    assert len(tables.accuracy([record(), record("Coffee"), record(resample=1)])) == 3
 
 
 def test_one_seed_twice_is_refused() -> None:
     with pytest.raises(UserError, match="is there 2 times with seed 4"):
-        table.accuracy([record(seed=4, key="k1"), record(seed=4, key="k2")])
+        tables.accuracy([record(seed=4, key="k1"), record(seed=4, key="k2")])
 
 
 # --- published figures
@@ -248,7 +249,7 @@ def test_one_seed_twice_is_refused() -> None:
 def test_the_published_figure_stands_beside_and_the_difference_is_ours_minus_theirs() -> None:
     figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
     assert figure is not None
-    row = only_row(table.accuracy([record("ItalyPowerDemand", accuracy=0.95)]))
+    row = only_row(tables.accuracy([record("ItalyPowerDemand", accuracy=0.95)]))
     assert row["published"] == pytest.approx(0.962877)  # dl-4-tsc's result file, mean of five
     assert row["published_std"] == pytest.approx(0.001267)
     assert row["published_runs"] == 5
@@ -257,7 +258,7 @@ def test_the_published_figure_stands_beside_and_the_difference_is_ours_minus_the
 
 
 def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note() -> None:
-    row = only_row(table.accuracy([record("Trace", model="lstm_fcn", protocol="karim2019")]))
+    row = only_row(tables.accuracy([record("Trace", model="lstm_fcn", protocol="karim2019")]))
     assert row["published"] == 0.25
     assert math.isnan(row["published_std"])
     assert "chance" in row["published_note"]
@@ -282,7 +283,7 @@ def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note
     ],
 )
 def test_no_published_figure_beside_another_experiment(change: dict[str, Any]) -> None:
-    row = only_row(table.accuracy([record(**change)]))
+    row = only_row(tables.accuracy([record(**change)]))
     assert math.isnan(row["published"])
     assert math.isnan(row["published_std"])
     assert math.isnan(row["difference"])
@@ -297,8 +298,8 @@ def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
     italy = [record("ItalyPowerDemand", seed=seed, accuracy=0.96 + 0.002 * seed) for seed in range(3)]
     coffee = [record("Coffee", seed=seed, accuracy=0.5) for seed in range(3)]
     other = [record("ItalyPowerDemand", model="mlp", accuracy=0.95), record("PLAID", accuracy=0.5)]  # PLAID: no figure
-    rows = table.accuracy([*italy, *coffee, *other])
-    made = table.verdicts(rows)
+    rows = tables.accuracy([*italy, *coffee, *other])
+    made = tables.verdicts(rows)
     assert list(zip(made["model"], made["dataset"], strict=True)) == [
         ("fcn", "Coffee"),
         ("fcn", "ItalyPowerDemand"),
@@ -311,7 +312,7 @@ def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
     assert list(made["p_holm"][:2]) == [v.p_holm for v in judged.verdicts]
     assert list(made["word"]) == ["different", "equivalent", "different", "undecided", "undecided"]
     assert made["n_seeds"][2] == 6 and made["mean"][2] == pytest.approx((0.5 + 0.962) / 2)
-    assert table.verdicts(table.accuracy([record("PLAID", accuracy=0.5)])).empty
+    assert tables.verdicts(tables.accuracy([record("PLAID", accuracy=0.5)])).empty
 
 
 def test_wide_has_datasets_and_splits_in_rows_and_models_in_columns() -> None:
@@ -322,7 +323,7 @@ def test_wide_has_datasets_and_splits_in_rows_and_models_in_columns() -> None:
         record("Beef", accuracy=0.75, resample=10),
         record("Beef", accuracy=0.625, resample=9),
     ]
-    frame = table.wide(table.accuracy(records))
+    frame = tables.wide(tables.accuracy(records))
     assert list(frame.columns) == ["dataset", "split", "fcn (fawaz2019)", "lstm_fcn (karim2019)"]
     assert frame["dataset"].tolist() == ["Beef", "Beef", "Beef", "Coffee"]
     assert frame["split"].tolist() == ["official", "resample 9", "resample 10", "official"]
@@ -335,7 +336,7 @@ def test_wide_carries_marks_in_its_titles() -> None:
         record(model="alstm_fcn", off_paper=True),
         record(protocol="karim2019[select=test_oracle]", off_paper=True, test_selected=True),
     ]
-    assert list(table.wide(table.accuracy(records)).columns)[2:] == [
+    assert list(tables.wide(tables.accuracy(records)).columns)[2:] == [
         "alstm_fcn (fawaz2019) off-paper",
         "fcn (karim2019[select=test_oracle]) off-paper, TEST-SELECTED",
     ]
@@ -351,7 +352,7 @@ def test_mpce_by_hand() -> None:
         record("B", accuracy=0.6, n_classes=4),  # error 0.4, a class 0.1
         record("C", accuracy=0.4, n_classes=3),  # error 0.6, a class 0.2
     ]
-    row = only_row(table.summary(records))
+    row = only_row(tables.summary(records))
     assert row["mpce"] == pytest.approx((0.1 + 0.1 + 0.2) / 3)
     assert row["mean_accuracy"] == pytest.approx((0.8 + 0.6 + 0.4) / 3)  # of datasets, not of jobs
     assert (row["n_datasets"], row["n_jobs"], row["n_common"]) == (3, 4, 3)
@@ -365,7 +366,7 @@ def test_ranks_and_wins_with_ties_over_common_datasets_by_hand() -> None:
         "resnet": {"A": 0.8, "B": 0.6, "C": 0.7},  # not run on D: D ranks nobody
     }
     records = [record(d, model=m, accuracy=a) for m, by_dataset in accuracies.items() for d, a in by_dataset.items()]
-    frame = table.summary(records).set_index("model")
+    frame = tables.summary(records).set_index("model")
     # ranks on A: 1.5 1.5 3; on B: 3 1.5 1.5; on C: 2 2 2
     assert frame["mean_rank"].to_dict() == pytest.approx({"fcn": 6.5 / 3, "mlp": 5 / 3, "resnet": 6.5 / 3})
     assert frame["wins"].to_dict() == {"fcn": 2, "mlp": 3, "resnet": 2}
@@ -378,7 +379,7 @@ def test_equal_means_tie_however_they_were_summed() -> None:
     # 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit.
     records = [record(model="fcn", seed=s, accuracy=a) for s, a in enumerate((0.1, 0.2, 0.3))]
     records += [record(model="mlp", seed=s, accuracy=a) for s, a in enumerate((0.3, 0.2, 0.1))]
-    frame = table.summary(records)
+    frame = tables.summary(records)
     assert frame["mean_accuracy"].nunique() == 2
     assert frame["mean_rank"].tolist() == [1.5, 1.5]
     assert frame["wins"].tolist() == [1, 1]
@@ -390,7 +391,7 @@ def test_splits_are_ranked_apart_and_a_lone_row_is_not_ranked() -> None:
         record(model="mlp", accuracy=0.8, off_paper=True),
         record(model="mlp", accuracy=0.7, resample=2),
     ]
-    frame = table.summary(records)
+    frame = tables.summary(records)
     assert frame["split"].tolist() == ["official", "official", "resample 2"]
     assert frame["mean_rank"].fillna(-1).tolist() == [1.0, 2.0, -1]
     assert frame["wins"].fillna(-1).tolist() == [1, 0, -1]
@@ -398,7 +399,7 @@ def test_splits_are_ranked_apart_and_a_lone_row_is_not_ranked() -> None:
 
 
 def test_nothing_in_common_ranks_nothing() -> None:
-    frame = table.summary([record("A", model="fcn"), record("B", model="mlp")])
+    frame = tables.summary([record("A", model="fcn"), record("B", model="mlp")])
     assert frame["n_common"].tolist() == [0, 0]
     assert frame["mean_rank"].isna().all()
     assert frame["wins"].isna().all()
@@ -414,7 +415,7 @@ def test_status_lists_what_is_not_ok_with_its_reason_in_one_line() -> None:
         record("A", status="failed", seed=3, resample=1, reason="loss is nan at epoch 7"),
         record("C"),
     ]
-    frame = table.status(records)
+    frame = tables.status(records)
     assert frame[["status", "dataset", "split", "reason"]].to_numpy().tolist() == [
         ["failed", "A", "resample 1", "loss is nan at epoch 7"],
         ["skipped", "B", "official", "not here: get it"],
@@ -425,10 +426,10 @@ def test_status_lists_what_is_not_ok_with_its_reason_in_one_line() -> None:
 def test_status_forgets_what_succeeded_later_and_keeps_what_failed_later() -> None:
     first, second = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
     ok = record(key="new", finished=second)
-    assert table.status([record(key="old", status="skipped", finished=first), ok]).empty
-    assert len(table.status([record(key="old", seed=1, status="failed", finished=first), ok])) == 1  # another seed
+    assert tables.status([record(key="old", status="skipped", finished=first), ok]).empty
+    assert len(tables.status([record(key="old", seed=1, status="failed", finished=first), ok])) == 1  # another seed
     again = [record(key="new", status="failed", finished=second), record(key="old", finished=first)]
-    assert len(table.status(again)) == 1
+    assert len(tables.status(again)) == 1
 
 
 # --- metrics
@@ -455,35 +456,35 @@ def test_metrics_equal_scikit_learn(n_cases: int, n_classes: int) -> None:
         "nll": sklearn.metrics.log_loss(y, q),
     }
     for name, value in expected.items():
-        assert table.score(name, p, y, y_pred) == pytest.approx(value, abs=1e-12), name
+        assert tables.score(name, p, y, y_pred) == pytest.approx(value, abs=1e-12), name
     auroc = sklearn.metrics.roc_auc_score(y, q[:, 1] if n_classes == 2 else q, multi_class="ovr", average="macro")
-    assert table.score("auroc", q, y, y_pred) == pytest.approx(auroc, abs=1e-12)
+    assert tables.score("auroc", q, y, y_pred) == pytest.approx(auroc, abs=1e-12)
     stored = [sklearn.metrics.roc_auc_score(y == c, p[:, c]) for c in range(1 if n_classes == 2 else 0, n_classes)]
-    assert table.score("auroc", p, y, y_pred) == pytest.approx(np.mean(stored), abs=1e-12)
+    assert tables.score("auroc", p, y, y_pred) == pytest.approx(np.mean(stored), abs=1e-12)
 
 
 def test_auroc_counts_ties_half_by_hand() -> None:
     p = np.array([[0.5, 0.5], [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]], dtype=np.float16)
     y = np.array([0, 1, 0, 1])  # of four pairs three are won and one ties
-    assert table.score("auroc", p, y, p.argmax(axis=1)) == pytest.approx(3.5 / 4)
+    assert tables.score("auroc", p, y, p.argmax(axis=1)) == pytest.approx(3.5 / 4)
 
 
 def test_f1_and_balanced_accuracy_by_hand_when_a_class_is_never_predicted() -> None:
     y, y_pred = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 1])
     p = np.eye(3, dtype=np.float16)[y_pred]
-    assert table.score("balanced_accuracy", p, y, y_pred) == pytest.approx((0.5 + 1 + 0) / 3)
-    assert table.score("f1", p, y, y_pred) == pytest.approx((2 / 3 + 2 / 4 + 0) / 3)
+    assert tables.score("balanced_accuracy", p, y, y_pred) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert tables.score("f1", p, y, y_pred) == pytest.approx((2 / 3 + 2 / 4 + 0) / 3)
 
 
 def test_nll_stays_finite_where_float16_stored_a_zero() -> None:
     p = np.array([[1.0, 0.0], [0.5, 0.5]], dtype=np.float16)
     y = np.array([1, 0])
-    assert table.score("nll", p, y, p.argmax(axis=1)) == pytest.approx((24 * math.log(2) + math.log(2)) / 2, abs=1e-6)
+    assert tables.score("nll", p, y, p.argmax(axis=1)) == pytest.approx((24 * math.log(2) + math.log(2)) / 2, abs=1e-6)
 
 
 def test_auroc_of_one_class_is_not_a_number() -> None:
     p = np.array([[0.9, 0.1], [0.8, 0.2]])
-    assert math.isnan(table.score("auroc", p, np.array([0, 0]), np.array([0, 0])))
+    assert math.isnan(tables.score("auroc", p, np.array([0, 0]), np.array([0, 0])))
 
 
 def predicted(results: Path, seed: int, n_classes: int = 3, **other: Any) -> Any:
@@ -501,32 +502,32 @@ def test_metric_averages_seeds_from_stored_predictions(tmp_path: Path) -> None:
     for seed in (0, 1):
         _, y, y_pred = predictions(30, 3, seed)
         scores.append(sklearn.metrics.f1_score(y, y_pred, average="macro"))
-    row = only_row(table.metric(records, tmp_path, "f1"))
+    row = only_row(tables.metric(records, tmp_path, "f1"))
     assert row["mean"] == pytest.approx(np.mean(scores))
     assert row["std"] == pytest.approx(abs(scores[0] - scores[1]) / math.sqrt(2))
     assert math.isnan(row["published"])  # no paper's accuracy beside an F1
-    assert only_row(table.metric(records, tmp_path, "accuracy"))["published"] == 1.0  # GunPoint, FCN
+    assert only_row(tables.metric(records, tmp_path, "accuracy"))["published"] == 1.0  # GunPoint, FCN
 
 
 def test_metric_that_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll"
     ):
-        table.metric([], tmp_path, "auc")
+        tables.metric([], tmp_path, "auc")
     with pytest.raises(UserError, match="metric 'auc' is not known"):
-        table.score("auc", *predictions(4, 2, 0))
+        tables.score("auc", *predictions(4, 2, 0))
 
 
 def test_a_job_without_predictions_is_without_the_metrics_that_need_them(tmp_path: Path) -> None:
     lacking = [record(key="k7", balanced_accuracy=0.25)]
-    assert math.isnan(only_row(table.metric(lacking, tmp_path, "nll"))["mean"])
-    assert only_row(table.metric(lacking, tmp_path, "balanced_accuracy"))["mean"] == 0.25  # the record holds it
+    assert math.isnan(only_row(tables.metric(lacking, tmp_path, "nll"))["mean"])
+    assert only_row(tables.metric(lacking, tmp_path, "balanced_accuracy"))["mean"] == 0.25  # the record holds it
 
 
 def test_what_the_test_set_selected_is_not_ranked() -> None:
     rows = [record(name, model, accuracy=a) for name in "AB" for model, a in (("fcn", 0.8), ("mlp", 0.7))]
     cheat = record("A", "fcn", accuracy=0.99, protocol="fawaz2019[select=test_oracle]", test_selected=True)
-    first, aside, last = table.summary([*rows, cheat]).to_dict("records")
+    first, aside, last = tables.summary([*rows, cheat]).to_dict("records")
     assert (first["model"], first["n_common"], first["mean_rank"], first["wins"]) == ("fcn", 2, 1.0, 2)
     assert aside["n_common"] == 0 and math.isnan(aside["mean_rank"]) and pd.isna(aside["wins"])
     assert (last["model"], last["n_common"], last["mean_rank"], last["wins"]) == ("mlp", 2, 2.0, 0)
@@ -551,13 +552,13 @@ def test_damaged_predictions_are_named(tmp_path: Path, damage: str) -> None:
     else:
         np.savez(path, probabilities=np.ones((30, 3)))
     with pytest.raises(UserError, match=r"key key0, is unreadable .*: delete .*key0\.npz and repeat"):
-        table.metric([made], tmp_path, "f1")
+        tables.metric([made], tmp_path, "f1")
 
 
 @pytest.mark.parametrize("change", [{"n_test": 29}, {"n_classes": 4}, {"accuracy": 0.0}])
 def test_predictions_that_are_not_the_records_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="is not what its record says"):
-        table.metric([predicted(tmp_path, 0) | change], tmp_path, "f1")
+        tables.metric([predicted(tmp_path, 0) | change], tmp_path, "f1")
 
 
 # --- files
@@ -674,7 +675,7 @@ def test_main_prints_another_metric(tmp_path: Path, capsys: pytest.CaptureFixtur
     results = save(tmp_path, predicted(tmp_path, 0))
     assert table.main([str(results), "--metric", "nll"]) == 0
     printed = capsys.readouterr().out
-    expected = table.score("nll", *predictions(30, 3, 0))
+    expected = tables.score("nll", *predictions(30, 3, 0))
     assert f"{expected:.4f}" in printed.split("\n\n")[0]
     assert "lower is better" in printed
 
@@ -684,7 +685,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     os.close(read_end)  # as `| head` does when it has seen enough
     done = subprocess.run(
         [sys.executable, "-m", "tsfcn.table", save(tmp_path, *some_records())],
-        cwd=Path(table.__file__).parents[1],
+        cwd=Path(tables.__file__).parents[1],
         stdout=write_end,
         stderr=subprocess.PIPE,
         text=True,

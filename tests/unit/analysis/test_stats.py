@@ -13,7 +13,7 @@ import scikit_posthocs
 import scipy.stats
 from statsmodels.stats.multitest import multipletests
 
-from tsfcn import stats
+from tsfcn.analysis import stats
 from tsfcn.data import published
 
 SEEDS = range(8)

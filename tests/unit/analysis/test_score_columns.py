@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.records import PASSPORT, record, save
-from tsfcn import columns, table
-from tsfcn.columns import Cell, Column, Place, dataset_name
+from tsfcn import table
+from tsfcn.analysis import score_columns
+from tsfcn.analysis.score_columns import Cell, Column, Place, dataset_name
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
@@ -23,7 +24,7 @@ def file(tmp_path: Path, text: str, name: str = "mine.csv") -> str:
 
 
 def only(word: str, **options: Any) -> Column:
-    (column,) = columns.read([word], **options)
+    (column,) = score_columns.read([word], **options)
     return column
 
 
@@ -60,7 +61,7 @@ def test_dataset_names_of_others(written: str, name: str) -> None:
 def test_short_names_are_of_datasets_and_hide_none() -> None:
     short = published.short_names()
     assert set(short.values()) <= set(CATALOGUE)
-    assert not {columns.loose(name) for name in short} & {columns.loose(name) for name in CATALOGUE}
+    assert not {score_columns.loose(name) for name in short} & {score_columns.loose(name) for name in CATALOGUE}
     assert all(dataset_name(name) == name for name in CATALOGUE)
 
 
@@ -77,7 +78,7 @@ def test_published_figures_stand_where_they_were_measured() -> None:
     assert only("published:karim2018/lstm_fcn").marks == "TEST-SELECTED"
     means = only("published:bakeoff2023_resamples/HC2")
     assert {place.split for place in means.cells} == {"30 resamples"}
-    assert len(columns.read(["published:wang2017_table1"])) == 11
+    assert len(score_columns.read(["published:wang2017_table1"])) == 11
 
 
 def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
         record("Coffee", model="lstm_fcn", protocol="karim2019", accuracy=0.7, off_paper=True, resample=1),
         record("Beef", model="lstm_fcn", protocol="karim2019", accuracy=0.7, resample=1),
     )
-    fcn, lstm = columns.read([str(results)])
+    fcn, lstm = score_columns.read([str(results)])
     assert (fcn.name, fcn.marks, fcn.said) == ("fcn (fawaz2019)", "", "1 to 2 seeds")
     assert accuracies(fcn) == {
         ("Coffee", "ucr2018"): pytest.approx(0.95),
@@ -107,11 +108,11 @@ def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
     # Beef's resamples have a gap at the official split, so their mean is no bake-off mean.
     assert accuracies(lstm) == {("Coffee", "ucr2018"): 0.5, ("Coffee", "2 resamples"): pytest.approx(0.6)}
     assert only(f"{results}:lstm_fcn") == lstm
-    assert [c.name for c in columns.read([f"{results}:fcn", f"{results}/:fcn"])] == [
+    assert [c.name for c in score_columns.read([f"{results}:fcn", f"{results}/:fcn"])] == [
         f"{results}:fcn (fawaz2019)",
         f"{results}/:fcn (fawaz2019)",
     ]
-    assert [c.name for c in columns.read([f"{results}:*fcn*"])] == [fcn.name, lstm.name]
+    assert [c.name for c in score_columns.read([f"{results}:*fcn*"])] == [fcn.name, lstm.name]
 
 
 def test_our_own_tables_read_as_the_folder_does(tmp_path: Path) -> None:
@@ -124,13 +125,13 @@ def test_our_own_tables_read_as_the_folder_does(tmp_path: Path) -> None:
     ]
     results = save(tmp_path, *records)
     table.write(results)
-    folder = columns.read([str(results)])
+    folder = score_columns.read([str(results)])
     for name in ("accuracy.csv", "accuracy_wide.csv"):
-        read = columns.read([str(results / "tables" / name)])
+        read = score_columns.read([str(results / "tables" / name)])
         assert [(c.name, c.marks) for c in read] == [(c.name, c.marks) for c in folder]
         for theirs, ours in zip(read, folder, strict=True):
             assert accuracies(theirs) == pytest.approx(accuracies(ours))
-    (fcn, _) = columns.read([str(results / "tables" / "accuracy.csv")])
+    (fcn, _) = score_columns.read([str(results / "tables" / "accuracy.csv")])
     assert fcn.cells[Place("Coffee", "ucr2018")].std == pytest.approx(stdev([0.9, 1.0]), abs=1e-6)
     assert fcn.cells[Place("Coffee", "2 resamples")].accuracy == pytest.approx(fmean([0.95, 0.75]))
 
@@ -138,9 +139,9 @@ def test_our_own_tables_read_as_the_folder_does(tmp_path: Path) -> None:
 def test_columns_of_the_same_name_are_told_apart_by_where_they_are(tmp_path: Path) -> None:
     first = file(tmp_path, "dataset,FCN\nCoffee,0.9\n", "a.csv")
     second = file(tmp_path, "dataset,FCN\nCoffee,0.8\n", "b.csv")
-    assert [c.name for c in columns.read([first, second])] == [f"{first}:FCN", f"{second}:FCN"]
+    assert [c.name for c in score_columns.read([first, second])] == [f"{first}:FCN", f"{second}:FCN"]
     with pytest.raises(UserError, match=re.escape(f"column '{first}:FCN' is named twice: name each once")):
-        columns.read([first, first])
+        score_columns.read([first, first])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,12 +168,12 @@ def test_columns_of_the_same_name_are_told_apart_by_where_they_are(tmp_path: Pat
     ],
 )
 def test_wide_and_long_tables_of_others(tmp_path: Path, text: str) -> None:
-    first, second = columns.read([file(tmp_path, text)])
+    first, second = score_columns.read([file(tmp_path, text)])
     assert (first.name, second.name) == ("A", "B")
     assert accuracies(first) == {("Coffee", "ucr2018"): 1.0, ("FordA", "ucr2018"): 0.5}
     assert accuracies(second) == {("Coffee", "ucr2018"): 0.9}
     assert "files ucr2018 assumed" in first.said
-    first, _ = columns.read([file(tmp_path, text)], split="ucr2015")
+    first, _ = score_columns.read([file(tmp_path, text)], split="ucr2015")
     assert set(accuracies(first)) == {("Coffee", "ucr2018"), ("FordA", "ucr2015")}
 
 
@@ -195,7 +196,7 @@ def test_splits_as_others_name_them(tmp_path: Path) -> None:
         "",
     ]
     rows = "".join(f"A{i},FordA,0.5,{split}\n" for i, split in enumerate(said))
-    read = columns.read([file(tmp_path, "model,dataset,accuracy,split\n" + rows)])
+    read = score_columns.read([file(tmp_path, "model,dataset,accuracy,split\n" + rows)])
     splits = [place.split for column in read for place in column.cells]
     assert splits == ["ucr2018", "ucr2018", "ucr2015", "ucr2015", "30 resamples", "mixed", "my own", "ucr2018"]
 
@@ -214,7 +215,7 @@ def test_dl_4_tsc_tables(tmp_path: Path) -> None:
     column = only(file(tmp_path, runs))
     assert column.name == "resnet" and accuracies(column) == pytest.approx({("ACSF1", "ucr2018"): 0.925})
     percent = ",MLP,FCN\n50words,68.4(7.1),62.7(6.1)\nGun_Point,92.7(1.1),100.0(0.0)\nAverage_Rank,4.6,2.7\nWins,4,18\n"
-    mlp, fcn = columns.read([file(tmp_path, percent)])
+    mlp, fcn = score_columns.read([file(tmp_path, percent)])
     assert (mlp.name, fcn.name) == ("MLP", "FCN")
     assert accuracies(mlp) == pytest.approx({("FiftyWords", "ucr2018"): 0.684, ("GunPoint", "ucr2018"): 0.927})
     assert "percent" in fcn.said
@@ -223,7 +224,7 @@ def test_dl_4_tsc_tables(tmp_path: Path) -> None:
 def test_files_of_tsml_eval(tmp_path: Path) -> None:
     file(tmp_path, "Resamples:,0,1,2\nCoffee,1.0,0.9,0.8\nBeef,0.5,,\n", "HC2_accuracy.csv")
     file(tmp_path, "folds:,0,1\nCoffee,0.7,0.9\n", "BOSS_TESTFOLDS.csv")
-    boss, hc2 = columns.read([str(tmp_path)])
+    boss, hc2 = score_columns.read([str(tmp_path)])
     assert (boss.name, hc2.name) == ("BOSS", "HC2")
     assert accuracies(boss) == {("Coffee", "ucr2018"): 0.7, ("Coffee", "2 resamples"): pytest.approx(0.8)}
     assert accuracies(hc2) == {
@@ -250,7 +251,7 @@ def test_predictions_of_tsml_eval_are_counted(tmp_path: Path) -> None:
     assert accuracies(only(str(next(tmp_path.rglob("testResample0.csv"))))) == {("Coffee", "ucr2018"): 0.75}
     predictions(tmp_path, 1, "0.9", "00 11 01 10")
     with pytest.raises(UserError, match=r"accuracy in '.*' is 0.9, its cases give 2 of 4: write it again"):
-        columns.read([str(tmp_path)])
+        score_columns.read([str(tmp_path)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -304,7 +305,7 @@ SHORT = "write fractions, 0 to 1"
 def test_what_is_no_table_of_accuracies(tmp_path: Path, text: str, message: str) -> None:
     word = file(tmp_path, text)
     with pytest.raises(UserError, match=re.escape(message.replace("FILE", f"'{word}'"))) as raised:
-        columns.read([word])
+        score_columns.read([word])
     assert "\n" not in str(raised.value)
 
 
@@ -320,13 +321,13 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         (str(tmp_path), "is without results: it needs records/"),
     ]:
         with pytest.raises(UserError, match=re.escape(message)):
-            columns.read([word])
+            score_columns.read([word])
     word = file(tmp_path, "dataset,A,B\nCoffee,0.5,0.6\n")
     with pytest.raises(UserError, match=re.escape(f"column 'C' is not in '{word}': write one of 'A', 'B'")):
-        columns.read([f"{word}:C"])
+        score_columns.read([f"{word}:C"])
     (tmp_path / "records").mkdir()
     with pytest.raises(UserError, match="is without ok records: run `tsfcn run results="):
-        columns.read([str(tmp_path)])
+        score_columns.read([str(tmp_path)])
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00a,b\n")
     with pytest.raises(UserError, match="is unreadable"):
-        columns.read([str(tmp_path / "binary.csv")])
+        score_columns.read([str(tmp_path / "binary.csv")])

@@ -1,0 +1,502 @@
+"""Records become tables: accuracy, verdicts, ranks, failures, and the page that explains them.
+
+    tsfcn table [RESULTS] [--metric accuracy|balanced_accuracy|f1|auroc|nll] [--markdown]
+
+Every number is computed from the records alone, so a table can be made again anywhere, and the same records give the
+same bytes. Two different experiments under one name are refused, never averaged; what failed is listed, never averaged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tsfcn.analysis import verdict
+from tsfcn.analysis.marks import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
+from tsfcn.common.errors import UserError
+from tsfcn.data import published
+from tsfcn.jobs import artifacts, store
+
+Record = Mapping[str, Any]
+Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
+Name = tuple[str, str, str, Split]  # dataset, model, protocol, split: what one row of a table stands for
+
+METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
+COLUMNS = {
+    "dataset": "str",
+    "model": "str",
+    "protocol": "str",
+    "split": "str",  # 'official', 'resample 3', 'ucr2015' or 'ucr2015 resample 3'
+    "n_seeds": "int64",
+    "mean": "float64",  # fraction, over seeds (nll: nats)
+    "std": "float64",  # over seeds, ddof 1; NaN for one seed
+    "min": "float64",
+    "max": "float64",
+    "last": "float64",  # mean over seeds of the accuracy of the last weights
+    "selected": "float64",  # the same for weights selected on held-out cases; NaN where none were held out
+    "train_seconds": "float64",  # sum over seeds; processor time on a CPU where recorded, else wall time
+    "marks": "str",
+    "published": "float64",
+    "published_std": "float64",
+    "published_runs": "Int64",
+    "published_source": "str",
+    "published_note": "str",  # why that figure is to be read with care, or ''
+    "difference": "float64",  # mean - published
+}
+VERDICT_COLUMNS = {
+    "model": "str",
+    "protocol": "str",
+    "dataset": "str",
+    "n_seeds": "int64",
+    "mean": "float64",
+    "std": "float64",
+    "published": "float64",
+    "published_std": "float64",
+    "published_runs": "Int64",
+    "published_source": "str",
+    "difference": "float64",
+    "low": "float64",
+    "high": "float64",
+    "margin": "float64",
+    "p": "float64",
+    "p_holm": "float64",
+    "p_bh": "float64",
+    "word": "str",
+    "verdict": "str",
+}
+
+# The smallest positive float16: a probability that is stored as zero was below half of it.
+FLOAT16_FLOOR = 2.0**-24
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# From records to rows
+
+
+def _name(record: Record) -> Name:
+    old = (record.get("passport") or {}).get("split") == "ucr2015"
+    return record["dataset"], record["model"], record["protocol"], ("ucr2015" if old else "", record.get("resample", 0))
+
+
+def _split(split: Split) -> str:
+    files, resample = split
+    return f"{files} resample {resample}".strip() if resample != 0 else files or "official"
+
+
+def _order(split: str) -> Split:
+    """Return what a split's name in a table stands for; sorts as the rows of a table do."""
+    resample = split.partition("resample ")[2]
+    return "ucr2015" if split.startswith("ucr2015") else "", int(resample or 0)
+
+
+def _written(name: Name) -> str:
+    dataset, model, protocol, split = name
+    return f"'{dataset} x {model} x {protocol}' ({_split(split)})"
+
+
+def row_of(record: Record) -> tuple[str, str, str, str]:
+    """Return what names the row of an accuracy table that a record belongs to: dataset, model, protocol, split."""
+    dataset, model, protocol, split = _name(record)
+    return dataset, model, protocol, _split(split)
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Return records in the order of the tables: dataset, model, protocol, split, then seed."""
+    return sorted(records, key=lambda r: (*_name(r), r.get("seed") or 0, r.get("key", "")))
+
+
+def _number(record: Record, field: str) -> float:
+    value = record.get(field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UserError(
+            f"record '{record.get('key', '?')}' of {_written(_name(record))} is ok with {field}={value}: "
+            "remove it from records/ and run that job again"
+        )
+    return float(value)
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, str]:
+    """Return every leaf of nested mappings under its dotted path, as JSON text."""
+    if isinstance(value, Mapping):
+        return {path: text for k, v in value.items() for path, text in _flat(v, f"{prefix}.{k}").items()}
+    return {prefix.removeprefix("."): json.dumps(value, sort_keys=True)}
+
+
+def _differences(records: Sequence[Record]) -> str:
+    """Say in which fields of their meaning the records differ, at most four of them."""
+    flats = []
+    for record in records:
+        passport = record.get("passport") or {}
+        said = {field: record.get(field) for field in ("settings", "model_settings", "precision", "meaning")}
+        # Only what the key holds of a passport: where the file was read from is no difference in meaning.
+        flats.append(_flat(said | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
+    found = []
+    for path in sorted(set().union(*flats)):
+        values = list(dict.fromkeys(flat.get(path, "absent") for flat in flats))
+        if len(values) > 1:
+            found.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
+    if not found:
+        return "their settings read the same, their keys do not"
+    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
+    """Return the `ok` records by the row that they belong to, in the order of a table, seeds ascending.
+
+    Raises UserError where one name would average two different experiments or one seed twice.
+    """
+    rows = {name: list(rs) for name, rs in groupby(in_order(r for r in records if r.get("status") == "ok"), key=_name)}
+    for name, members in rows.items():
+        groups = {record["group"]: record for record in members}  # one record stands for each
+        if len(groups) > 1:
+            raise UserError(
+                f"{_written(name)} is {len(groups)} different experiments under one name "
+                f"({_differences(list(groups.values()))}): keep the records of one group "
+                f"({', '.join(sorted(groups))}) in records/, or use another results folder"
+            )
+        for seed, times in Counter(record["seed"] for record in members).items():
+            if times > 1:
+                raise UserError(
+                    f"{_written(name)} is there {times} times with seed {seed}: keep one of these records in records/"
+                )
+    return rows
+
+
+def _marks(records: Iterable[Record]) -> str:
+    """Return the marks that any record carries, of MEANINGS and in that order, joined by ', '; '' if none does."""
+    records = list(records)
+    revisions = {(record.get("passport") or {}).get("revision") for record in records}
+    carried = {
+        OFF_PAPER: any(record.get("off_paper") for record in records),
+        TEST_SELECTED: any(record.get("test_selected") for record in records),
+        EARLY: "early" in revisions,
+        UNKNOWN: "unknown" in revisions,
+    }
+    return ", ".join(mark for mark, carries in carried.items() if carries)
+
+
+def _figure(name: Name, record: Record, source: str | None) -> published.Figure | None:
+    """Return the paper's accuracy for this row, or None unless data, split and every setting are the paper's."""
+    dataset, model, protocol, (_, resample) = name
+    passport = record.get("passport") or {}
+    split = passport.get("split", "")
+    same_data = passport.get("archive") == "UCR2018" and split in ("ucr2018", "ucr2015")
+    changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
+    if resample != 0 or changed or not same_data or _marks([record]):
+        return None
+    return published.beside(protocol, model, dataset, split, source)
+
+
+def _mean_of(records: Sequence[Record], field: str) -> float:
+    values = [value for record in records if (value := record.get(field)) is not None]
+    return float(np.mean(values)) if len(values) == len(records) else math.nan
+
+
+def _rows(
+    records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool, source: str | None = None
+) -> pd.DataFrame:
+    rows = []
+    for name, members in _ok(records).items():
+        dataset, model, protocol, split = name
+        values = [value(record) for record in members]
+        mean = float(np.mean(values))
+        figure = _figure(name, members[0], source) if is_accuracy else None
+        rows.append(
+            {
+                "dataset": dataset,
+                "model": model,
+                "protocol": protocol,
+                "split": _split(split),
+                "n_seeds": len(values),
+                "mean": mean,
+                "std": float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
+                "min": min(values),
+                "max": max(values),
+                "last": _mean_of(members, "accuracy_last") if is_accuracy else math.nan,
+                "selected": _mean_of(members, "accuracy_selected") if is_accuracy else math.nan,
+                "train_seconds": math.fsum(store.seconds(record, "train") or 0.0 for record in members),
+                "marks": _marks(members),
+                "published": figure.mean if figure else math.nan,
+                "published_std": math.nan if figure is None or figure.std is None else figure.std,
+                "published_runs": figure.n_runs if figure else None,
+                "published_source": figure.source if figure else "",
+                "published_note": figure.note if figure else "",
+                "difference": mean - figure.mean if figure else math.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def accuracy(records: Iterable[Record], source: str | None = None) -> pd.DataFrame:
+    """Return the accuracy table: a row for each dataset x model x protocol x split, columns as in COLUMNS.
+
+    records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
+    All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `split` is 'official' (of UCR 2018), 'ucr2015'
+    for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
+    paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights), 'early-files' (an early revision of
+    the archive) and 'unknown-files' (not the content on record). The published figure stands beside ours only where the
+    row has no mark, no setting was changed, and the paper's split is the same; source: only those of this source of
+    published figures. Raises UserError if one row would average records of different meaning, naming where they differ.
+    """
+    return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True, source=source)
+
+
+def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFrame:
+    """Return the same table for another metric, from the stored predictions in results/predictions.
+
+    metric: one of METRICS. balanced_accuracy (mean recall), f1 (macro) and auroc (each class against the rest, macro;
+    of the second class if there are two) are fractions; nll is the mean negative log-likelihood in nats, lower is
+    better. See `score`. No published figure stands beside these: `last`, `selected`, `published*` and `difference` are
+    NaN, and so is the metric of a job whose predictions are not there. Raises UserError for another word, and for
+    predictions that are unreadable or not of this record.
+    """
+    if metric not in METRICS:
+        raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
+    if metric == "accuracy":
+        return accuracy(records)
+    if metric == "balanced_accuracy":  # every record holds it
+        return _rows(records, lambda record: _number(record, metric), is_accuracy=False)
+
+    def value(record: Record) -> float:
+        stored = predictions(record, results)
+        return math.nan if stored is None else score(metric, *stored)
+
+    return _rows(records, value, is_accuracy=False)
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdict of each row of an accuracy table beside which a published figure stands; see verdict.
+
+    Columns: model, protocol, dataset, n_seeds, mean, std, published, published_std, published_runs, published_source,
+    difference (ours minus theirs), low and high (its 90 % interval), margin, p, p_holm, p_bh (adjusted over the
+    datasets of a model and protocol), verdict, in words, and word, the first of them. The last row of each model
+    and protocol is of the mean over its datasets; its p is not adjusted.
+    """
+    rows: list[dict[str, Any]] = []
+    for (model, protocol), part in table.groupby(["model", "protocol"], sort=True):
+        beside = [row for row in part.to_dict("records") if row["published_source"]]
+        if not beside:
+            continue
+        made = verdict.judge(verdict.given(beside))
+        total: dict[Any, Any] = {
+            "n_seeds": sum(row["n_seeds"] for row in beside),
+            "mean": float(np.mean([row["mean"] for row in beside])),
+            "published": float(np.mean([row["published"] for row in beside])),
+            "published_source": ", ".join(dict.fromkeys(row["published_source"] for row in beside)),
+        }
+        for row, said in zip([*beside, total], [*made.verdicts, made.archive], strict=True):
+            copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
+            judged = {name: getattr(said, name) for name in VERDICT_COLUMNS if hasattr(said, name)}
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.said})
+    return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of an accuracy table with a row for each dataset and split, and a column for each model.
+
+    Columns: dataset, split, then 'model (protocol)', sorted, followed by its marks if it has any; NaN where a model was
+    not run. A mark of any row is a mark of its column.
+    """
+    marks: dict[tuple[str, str], set[str]] = defaultdict(set)
+    cells: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+    for row in table.to_dict("records"):
+        column = (row["model"], row["protocol"])
+        marks[column].update(mark for mark in row["marks"].split(", ") if mark)
+        cells.setdefault((row["dataset"], row["split"]), {})[column] = row["mean"]
+    titles = {}
+    for model, protocol in sorted(marks):
+        said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
+        titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
+    order = sorted(cells, key=lambda row: (row[0], _order(row[1])))
+    rows = [
+        {"dataset": dataset, "split": split}
+        | {title: cells[dataset, split].get(column, math.nan) for column, title in titles.items()}
+        for dataset, split in order
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "split", *titles.values()])
+
+
+def summary(records: Iterable[Record]) -> pd.DataFrame:
+    """Return a row for each split x model x protocol over all its datasets.
+
+    n_datasets, n_jobs (datasets x seeds), mean_accuracy (fraction) and mpce are over the row's own datasets. MPCE, the
+    mean per-class error of Wang et al. 2017, is the mean over datasets of error / number of classes. Then, over the
+    n_common datasets that every row of the same split has: mean_accuracy_common, mean_rank (1 is best, ties get their
+    average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all that.
+    Ranks and wins are missing where nothing is to be ranked: a single row, or no dataset in common. total_seconds:
+    training and testing, summed; processor time on a CPU where recorded, else wall time. marks as in `accuracy`.
+    """
+    cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
+    for (dataset, model, protocol, split), members in _ok(records).items():
+        cells.setdefault((split, model, protocol), {})[dataset] = members
+    rows = []
+    for split, columns in groupby(sorted(cells), key=lambda column: column[0]):
+        names = list(columns)
+        means = {
+            name: {d: float(np.mean([_number(r, "accuracy") for r in rs])) for d, rs in cells[name].items()}
+            for name in names
+        }
+        # What was selected on the test set is not ranked: it would win by that.
+        honest = [name for name in names if not any(r.get("test_selected") for rs in cells[name].values() for r in rs)]
+        common = sorted(set.intersection(*(set(means[name]) for name in honest))) if honest else []
+        # Rounded, so that the same share of right cases ties however the mean over seeds was summed.
+        board = pd.DataFrame(
+            [[round(means[name][d], 10) for name in honest] for d in common], columns=range(len(honest))
+        )
+        ranks = board.rank(axis="columns", ascending=False, method="average").mean()
+        wins = board.eq(board.max(axis="columns"), axis="index").sum()
+        for name in names:
+            aside = name not in honest
+            i = 0 if aside else honest.index(name)
+            ranked = not aside and len(honest) > 1 and len(common) > 0
+            jobs = [record for members in cells[name].values() for record in members]
+            n_classes = {d: _number(members[0], "n_classes") for d, members in cells[name].items()}
+            rows.append(
+                {
+                    "model": name[1],
+                    "protocol": name[2],
+                    "split": _split(split),
+                    "n_datasets": len(n_classes),
+                    "n_jobs": len(jobs),
+                    "mean_accuracy": float(np.mean(list(means[name].values()))),
+                    "mpce": float(np.mean([(1 - means[name][d]) / n for d, n in n_classes.items()])),
+                    "n_common": 0 if aside else len(common),
+                    "mean_accuracy_common": math.nan if aside else float(board[i].mean()),
+                    "mean_rank": float(ranks[i]) if ranked else math.nan,
+                    "wins": int(wins[i]) if ranked else None,
+                    "total_seconds": math.fsum(_seconds(record) for record in jobs),
+                    "marks": _marks(jobs),
+                }
+            )
+    types = {"model": "str", "protocol": "str", "split": "str", "n_datasets": "int64", "n_jobs": "int64"}
+    types |= {"mean_accuracy": "float64", "mpce": "float64", "n_common": "int64", "mean_accuracy_common": "float64"}
+    types |= {"mean_rank": "float64", "wins": "Int64", "total_seconds": "float64", "marks": "str"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def status(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the failed and skipped jobs: status, dataset, model, protocol, split, seed, reason, key.
+
+    A job that has succeeded since under the same name and seed is left out, also if its key changed in between (as
+    when a dataset could not be had at first and its content was not known).
+    """
+    records = list(records)
+    done: dict[tuple[Name, object], str] = {}
+    for record in records:
+        if record.get("status") == "ok":
+            job = (_name(record), record.get("seed"))
+            done[job] = max(done.get(job, ""), record.get("finished") or "")
+    rows = []
+    for record in sorted(in_order(records), key=lambda r: str(r.get("status"))):
+        job = (_name(record), record.get("seed"))
+        if record.get("status") == "ok" or (job in done and done[job] >= (record.get("finished") or "")):
+            continue
+        dataset, model, protocol, split = job[0]
+        rows.append(
+            {
+                "status": record.get("status"),
+                "dataset": dataset,
+                "model": model,
+                "protocol": protocol,
+                "split": _split(split),
+                "seed": record.get("seed"),
+                "reason": " ".join(str(record.get("reason") or "").split()),
+                "key": record.get("key", ""),
+            }
+        )
+    types = {"status": "str", "dataset": "str", "model": "str", "protocol": "str", "split": "str"}
+    types |= {"seed": "Int64", "reason": "str", "key": "str"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _seconds(record: Record) -> float:
+    return float((store.seconds(record, "train") or 0.0) + (store.seconds(record, "test") or 0.0))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Metrics from stored probabilities
+
+
+def score(metric: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Return one metric of one job's predictions.
+
+    probabilities: float (n_cases, n_classes), as stored in float16; y_true, y_pred: int (n_cases,), indices of classes.
+    balanced_accuracy: mean recall over the classes that occur in y_true. f1: mean over the classes that occur in y_true
+    or y_pred, 0 for a class never right. auroc: the chance that a case of a class scores above one of the rest, ties
+    count half; mean over the classes of y_true, or for two classes that of the second; NaN if y_true holds one class.
+    nll: mean negative log-likelihood, nats; rows are scaled to sum to one, since float16 rounds them, and a stored zero
+    counts as 2^-24, so that one case adds at most about 16.6 (the record's cross_entropy is exact). accuracy: fraction.
+    The same definitions as scikit-learn's balanced_accuracy_score, f1_score, roc_auc_score and log_loss.
+    """
+    if metric == "accuracy":
+        return float(np.mean(y_true == y_pred))
+    if metric == "balanced_accuracy":
+        return float(np.mean([np.mean(y_pred[y_true == c] == c) for c in np.unique(y_true)]))
+    if metric == "f1":
+        # 2 tp / (2 tp + fp + fn); the denominator is the cases of c plus the predictions of c, never 0 here.
+        shares = [
+            2 * np.sum((y_true == c) & (y_pred == c)) / (np.sum(y_true == c) + np.sum(y_pred == c))
+            for c in np.union1d(y_true, y_pred)
+        ]
+        return float(np.mean(shares))
+    wide_probabilities = probabilities.astype(np.float64)  # float16 sums and logarithms would lose digits
+    if metric == "auroc":
+        present = np.unique(y_true)
+        if len(present) < 2:
+            return math.nan
+        classes = [1] if probabilities.shape[1] == 2 else present
+        return float(np.mean([_auroc(y_true == c, wide_probabilities[:, c]) for c in classes]))
+    if metric == "nll":
+        floored = np.maximum(wide_probabilities, FLOAT16_FLOOR)
+        scaled = floored / floored.sum(axis=1, keepdims=True)  # (n_cases, n_classes)
+        return float(-np.mean(np.log(scaled[np.arange(len(y_true)), y_true])))
+    raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
+
+
+def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve: positive bool (n_cases,), at least one of each; scores (n_cases,)."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    ranks = pd.Series(scores).rank(method="average").to_numpy()  # Mann-Whitney: the rank sum counts the pairs won
+    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
+    path = artifacts.predictions_path(results, record["key"])
+    job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
+    again = "repeat the run that made the record, with require_predictions=true"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            probabilities, y_true, y_pred = stored["probabilities"], stored["y_true"], stored["y_pred"]
+    except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
+        raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
+    fits = (
+        probabilities.shape == (record.get("n_test", len(y_true)), record.get("n_classes", probabilities.shape[-1]))
+        and y_true.shape == y_pred.shape == probabilities.shape[:1]
+        and bool(np.isfinite(probabilities).all())
+        # Half a case of tolerance: the record's accuracy is of these very predictions or it is not.
+        and abs(np.mean(y_true == y_pred) - _number(record, "accuracy")) < 0.5 / len(y_true)
+    )
+    if not fits:
+        raise UserError(f"{job} is not what its record says (size or accuracy differ): delete {path} and {again}")
+    return probabilities, y_true, y_pred
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    """Return the records of a results folder that count (`store.read`). Raises UserError if there are none."""
+    if not results.is_dir():
+        raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
+    records = store.read(results)
+    if not records:
+        raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
+    return records
