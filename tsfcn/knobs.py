@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn import render
 from tsfcn.analysis import stats, verdict
 from tsfcn.common import device as devices
 from tsfcn.common import files
@@ -33,6 +32,7 @@ from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import plan, store
+from tsfcn.report import render
 from tsfcn.run import OK, answered, dataset_names, execute_run, planned
 
 SEEDS = 3

@@ -58,8 +58,8 @@ def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
 
 def shown(records: list[store.Record], source: str) -> str:
     """Return the verdicts of records as text, and which of their datasets have none, and why."""
-    from tsfcn import render
     from tsfcn.analysis import tables
+    from tsfcn.report import render
 
     rows = tables.accuracy(records, source)
     parts = [render.verdicts(tables.verdicts(rows))]

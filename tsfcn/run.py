@@ -84,12 +84,12 @@ def dataset_names(run: schema.RunConfig) -> list[str]:
 
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
     """Raise UserError, before anything is trained, where the tables of the results folder could not be written."""
-    from tsfcn import table
     from tsfcn.analysis import tables
+    from tsfcn.report import results_folder
 
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
-    table.check_page(results)
+    results_folder.check_page(results)
     tables.accuracy(records)  # refuses what does not belong together
     groups = {store.place(r)[:-1]: r["group"] for r in records if r["status"] == "ok"}
     for job in jobs:
@@ -362,17 +362,17 @@ def of_jobs(jobs: list[plan.Job], results: Path) -> list[store.Record]:
 
 def accuracies(records: list[store.Record]) -> str:
     """Return the accuracy table of records as text."""
-    from tsfcn import render
     from tsfcn.analysis import tables
+    from tsfcn.report import render
 
     return render.table(tables.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
 
 
 def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Record]], str] | None) -> int:
     """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code."""
-    from tsfcn import table
+    from tsfcn.report import results_folder
 
-    table.write(results)
+    results_folder.write(results)
     records = of_jobs(jobs, results)
     statuses = [record["status"] for record in records]
     print((show or accuracies)(records))

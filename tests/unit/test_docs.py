@@ -36,6 +36,22 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path, monkeypatch: pyte
     assert documented == {field for record in [*records, newest] for field in record} | on_a_gpu
 
 
+def test_every_module_is_on_the_map() -> None:
+    text = (ROOT / "README.md").read_text().split("## Where things are")[1].split("\n## ")[0]
+    folders: list[str] = []
+    named = set()
+    for line in text.splitlines():
+        if not (entry := re.match(r"    ( *)([\w./]+)  ", line)):
+            continue
+        del folders[len(entry[1]) // 2 :]
+        if entry[2].endswith("/"):
+            folders.append(entry[2])
+        else:
+            named.add("".join([*folders, entry[2]]))
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tsfcn").rglob("*.py") if "__" not in path.name}
+    assert named == there
+
+
 def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the committed records of the default engine; the bundled datasets suffice."""
     shutil.copytree(ROOT / "results" / "fast", tmp_path / "fast")

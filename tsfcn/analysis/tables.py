@@ -1,6 +1,4 @@
-"""Records become tables: accuracy, verdicts, ranks, failures, and the page that explains them.
-
-    tsfcn table [RESULTS] [--metric accuracy|balanced_accuracy|f1|auroc|nll] [--markdown]
+"""Records become tables: accuracy, verdicts, ranks and failures.
 
 Every number is computed from the records alone, so a table can be made again anywhere, and the same records give the
 same bytes. Two different experiments under one name are refused, never averaged; what failed is listed, never averaged.

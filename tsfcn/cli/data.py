@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import picture
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.data import archive, catalogue, download, importer, preprocess
+from tsfcn.report import picture
 
 OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

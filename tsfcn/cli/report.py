@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.report import check, report
+from tsfcn.report.sections import check, report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

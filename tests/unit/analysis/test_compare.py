@@ -16,7 +16,8 @@ from tsfcn.analysis import score_columns, stats
 from tsfcn.analysis.compare import Comparison, compare, farthest, noise
 from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
-from tsfcn.compare import as_csv, as_json, as_latex, main, text
+from tsfcn.compare import main
+from tsfcn.report.comparison import as_csv, as_json, as_latex, text
 
 
 def made(*words: str, **options: Any) -> Comparison:

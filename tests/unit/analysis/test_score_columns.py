@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.records import PASSPORT, record, save
-from tsfcn import table
 from tsfcn.analysis import score_columns
 from tsfcn.analysis.score_columns import Cell, Column, Place, dataset_name
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
+from tsfcn.report import results_folder
 
 
 def file(tmp_path: Path, text: str, name: str = "mine.csv") -> str:
@@ -124,7 +124,7 @@ def test_our_own_tables_read_as_the_folder_does(tmp_path: Path) -> None:
         record("Coffee", accuracy=0.75, resample=1),
     ]
     results = save(tmp_path, *records)
-    table.write(results)
+    results_folder.write(results)
     folder = score_columns.read([str(results)])
     for name in ("accuracy.csv", "accuracy_wide.csv"):
         read = score_columns.read([str(results / "tables" / name)])

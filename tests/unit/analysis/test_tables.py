@@ -22,6 +22,7 @@ from tsfcn.analysis import tables, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs import artifacts, store
+from tsfcn.report import results_folder
 
 
 def only_row(frame: pd.DataFrame) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_training_time_is_processor_time_on_a_cpu_where_recorded_and_else_wall_t
 def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_ones_do(tmp_path: Path) -> None:
     old, new = save(tmp_path / "old", record()), save(tmp_path / "new", record(train_processor_seconds=2.0))
     for results in (old, new):
-        table.write(results)
+        results_folder.write(results)
     assert "processor time" not in (old / "README.md").read_text()
     page = (new / "README.md").read_text()
     assert "Time is training and testing.\nIt is processor time on a CPU where it was recorded, else wall time." in page
@@ -87,7 +88,7 @@ def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_on
 def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path) -> None:
     committed = Path(tables.__file__).parents[2] / "results" / folder
     shutil.copytree(committed / "records", tmp_path / "records")
-    table.write(tmp_path)
+    results_folder.write(tmp_path)
     for path in sorted((committed / "tables").glob("*.csv")):
         assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -537,7 +538,7 @@ def test_somebodys_own_page_is_not_replaced(tmp_path: Path) -> None:
     save(tmp_path, record())
     (tmp_path / "README.md").write_text("# Mine\n")
     with pytest.raises(UserError, match=r"README\.md' is not a page of tsfcn's"):
-        table.write(tmp_path)
+        results_folder.write(tmp_path)
     assert (tmp_path / "README.md").read_text() == "# Mine\n" and not (tmp_path / "tables").exists()
 
 
@@ -566,7 +567,7 @@ def test_predictions_that_are_not_the_records_are_refused(tmp_path: Path, change
 
 def test_write_makes_the_tables_with_fixed_formats(tmp_path: Path) -> None:
     results = save(tmp_path / "results", *some_records())
-    table.write(results)
+    results_folder.write(results)
     accuracy = {(r["dataset"], r["model"], r["protocol"]): r for r in rows_of(results / "tables" / "accuracy.csv")}
     assert accuracy["ItalyPowerDemand", "fcn", "fawaz2019"] == {
         "dataset": "ItalyPowerDemand",
@@ -606,7 +607,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     one = save(tmp_path / "one", *some_records())
     two = save(tmp_path / "two", *reversed(some_records()))
     for results in (one, two):
-        table.write(results)
+        results_folder.write(results)
     names = sorted(str(path.relative_to(one)) for path in one.rglob("*.*") if path.suffix != ".jsonl")
     assert names == [
         "README.md",
@@ -618,28 +619,28 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     ]  # and no temporary file
     before = {name: (one / name).read_bytes() for name in names}
     assert before == {name: (two / name).read_bytes() for name in names}
-    table.write(one)
+    results_folder.write(one)
     assert before == {name: (one / name).read_bytes() for name in names}
 
 
 def test_write_refuses_a_mixture_before_it_touches_anything(tmp_path: Path) -> None:
     results = save(tmp_path, record(accuracy=0.5))
-    table.write(results)
+    results_folder.write(results)
     before = (results / "tables" / "accuracy.csv").read_bytes()
     save(results, record(seed=1, group="other", meaning=2))
     with pytest.raises(UserError, match="different experiments under one name"):
-        table.write(results)
+        results_folder.write(results)
     assert (results / "tables" / "accuracy.csv").read_bytes() == before
 
 
 def test_write_replaces_a_file_instead_of_writing_into_it(tmp_path: Path) -> None:
     results = save(tmp_path / "results", record())
-    table.write(results)
+    results_folder.write(results)
     kept = tmp_path / "kept.md"
     kept.hardlink_to(results / "README.md")  # a reader that holds the old file open sees what this name sees
     before = kept.read_bytes()
     save(results, record("Coffee"))
-    table.write(results)
+    results_folder.write(results)
     assert kept.read_bytes() == before
     assert (results / "README.md").read_bytes() != before
 
@@ -648,7 +649,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     results = save(tmp_path, record())
     (results / "tables").write_text("a file where the folder belongs")
     with pytest.raises(UserError, match=r"is not writable .*: check") as caught:
-        table.write(results)
+        results_folder.write(results)
     assert "\n" not in str(caught.value)
 
 

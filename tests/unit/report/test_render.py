@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from tests.records import record, save, some_records
-from tsfcn import render, table
 from tsfcn.analysis import tables
 from tsfcn.data import published
+from tsfcn.report import render, results_folder
 
 
 def test_render_aligns_columns() -> None:
@@ -88,7 +88,7 @@ def test_rendering_nothing_says_so() -> None:
 def test_readme_tells_the_whole_story(tmp_path: Path) -> None:
     results = save(tmp_path, *some_records(), record("Coffee", resample=1, accuracy=0.125))
     (results / "commands.txt").write_text("tsfcn run dataset=small\n\ntsfcn run model=alstm_fcn seeds=2\n")
-    table.write(results)
+    results_folder.write(results)
     text = (results / "README.md").read_text(encoding="utf-8")
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
@@ -119,7 +119,9 @@ def test_readme_tells_the_whole_story(tmp_path: Path) -> None:
 
 
 def test_readme_compares_with_the_papers_by_hand(tmp_path: Path) -> None:
-    table.write(save(tmp_path, record("ItalyPowerDemand", accuracy=0.942877), record("GunPoint", accuracy=0.99)))
+    results_folder.write(
+        save(tmp_path, record("ItalyPowerDemand", accuracy=0.942877), record("GunPoint", accuracy=0.99))
+    )
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     section = text.split("## Beside the papers\n\n")[1].split("\n\n")[0]
     cells = [cell.strip() for cell in section.splitlines()[2].strip("|").split("|")]
@@ -139,7 +141,7 @@ def test_readme_compares_with_the_papers_by_hand(tmp_path: Path) -> None:
 
 def test_readme_counts_what_the_data_policies_touched(tmp_path: Path) -> None:
     plaid = [record("PLAID", model=m, n_filled=0, n_padded=9, n_cut=n) for m, n in (("fcn", 0), ("mlp", 4))]
-    table.write(save(tmp_path, *plaid, record("Coffee", n_filled=0, n_padded=0, n_cut=0)))
+    results_folder.write(save(tmp_path, *plaid, record("Coffee", n_filled=0, n_padded=0, n_cut=0)))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "- cases padded to a common length: PLAID 9\n" in text
     assert "- cases that lost their end: PLAID 4\n" in text
@@ -147,7 +149,7 @@ def test_readme_counts_what_the_data_policies_touched(tmp_path: Path) -> None:
 
 
 def test_readme_of_failures_alone(tmp_path: Path) -> None:
-    table.write(save(tmp_path, record("Beef", status="skipped", reason="not here")))
+    results_folder.write(save(tmp_path, record("Beef", status="skipped", reason="not here")))
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "0 jobs ok, 0 failed, 1 skipped" in text
     assert "not here" in text

@@ -10,7 +10,7 @@ from tests.records import record
 from tsfcn.analysis import tables
 from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
-from tsfcn.findings import CURVE_POINTS, beside, choose, named_apart, needed, trained
+from tsfcn.report.collect import CURVE_POINTS, beside, choose, named_apart, needed, trained
 
 
 def column(name: str, first: int, last: int, marks: str = "", origin: str = "file.csv") -> Column:

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tsfcn import figures
-from tsfcn.figures import escaped
+from tsfcn.report.svg import cleaned, escaped
 
 FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"
 
@@ -81,7 +80,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     def cell(value: object) -> object:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
-        return f"{value:.6g}" if isinstance(value, float) else figures.cleaned(value)
+        return f"{value:.6g}" if isinstance(value, float) else cleaned(value)
 
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([header, *([cell(value) for value in row] for row in rows)])

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from tsfcn import picture
+from tsfcn.report import picture
 
 NAN = float("nan")
 

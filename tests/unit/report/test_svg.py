@@ -8,8 +8,25 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tsfcn import figures
-from tsfcn.figures import Cloud, Curve, Entry, Point, Range, Strip, bars
+from tsfcn.report.svg import (
+    CURVE_FLOOR,
+    Cloud,
+    Curve,
+    Entry,
+    Point,
+    Range,
+    Strip,
+    against_seconds,
+    bars,
+    critical_difference,
+    curves,
+    forest,
+    matrix,
+    number,
+    rank_rows,
+    scatter,
+    strips,
+)
 
 HOSTILE = "<b>&\"'\x00\x1b\ud800]]>\u202e"
 
@@ -29,14 +46,14 @@ def every_chart(name: str = "a") -> dict[str, str]:
     names, ranks, sets = [name, "b", "c"], [1.5, 2.0, 2.5], [(0, 2)]
     words = {"title": name, "said": name}
     return {
-        "critical_difference": figures.critical_difference("x", names, ranks, sets, said=name),
-        "rank_rows": figures.rank_rows("x", names, ranks, sets, said=name),
-        "matrix": figures.matrix("x", names, {(0, 1): Entry(0.02, (name, "1 / 2 / 3", "p 0.01"), True)}, said=name),
-        "scatter": figures.scatter("x", [Point(name, 0.5, 0.9, 0.1, None)], name, "b", low=0.4, **words),
-        "against_seconds": figures.against_seconds("x", [Cloud(name, [(10, 0.9, name)], (10, 0.9))], **words),
-        "strips": figures.strips("x", [Strip(name, [-0.1, 0.1], 0.05, 0.01), Strip("b", [0.0])], **words),
-        "forest": figures.forest("x", [Range(name, 0.01, math.nan, math.nan, name)], axis=name, **words),
-        "curves": figures.curves(
+        "critical_difference": critical_difference("x", names, ranks, sets, said=name),
+        "rank_rows": rank_rows("x", names, ranks, sets, said=name),
+        "matrix": matrix("x", names, {(0, 1): Entry(0.02, (name, "1 / 2 / 3", "p 0.01"), True)}, said=name),
+        "scatter": scatter("x", [Point(name, 0.5, 0.9, 0.1, None)], name, "b", low=0.4, **words),
+        "against_seconds": against_seconds("x", [Cloud(name, [(10, 0.9, name)], (10, 0.9))], **words),
+        "strips": strips("x", [Strip(name, [-0.1, 0.1], 0.05, 0.01), Strip("b", [0.0])], **words),
+        "forest": forest("x", [Range(name, 0.01, math.nan, math.nan, name)], axis=name, **words),
+        "curves": curves(
             "x", [Curve(name, [1, 10], [1.0, 0.0], (10, 0.0))], most_epochs=10, least=0.0, most=1.0, **words
         ),
     }
@@ -58,7 +75,7 @@ def test_same_numbers_same_bytes_and_no_negative_zero(name: str) -> None:
 
 
 def test_number() -> None:
-    assert [figures.number(v, 2) for v in (1, -0.001, 0.1 + 0.2, 100, 99.999)] == ["1", "0", "0.3", "100", "100"]
+    assert [number(v, 2) for v in (1, -0.001, 0.1 + 0.2, 100, 99.999)] == ["1", "0", "0.3", "100", "100"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -91,7 +108,7 @@ def test_a_break_is_never_hidden_by_a_neighbour() -> None:
 
 def test_methods_stand_at_their_mean_ranks() -> None:
     names, ranks = ["d", "a", "c", "b"], [3.75, 1.25, 2.5, 2.5]
-    svg = figures.critical_difference("x", names, ranks, [(1, 2), (0, 2)], said="said")
+    svg = critical_difference("x", names, ranks, [(1, 2), (0, 2)], said="said")
     root = parsed(svg)
     ticks = [(float(t.get("x", "nan")), float(str(t.text))) for t in root.iter("text") if (t.text or "").isdigit()]
     (x_low, low), (x_high, high) = ticks[0], ticks[-1]
@@ -107,7 +124,7 @@ def test_methods_stand_at_their_mean_ranks() -> None:
 
 def test_diagram_draws_the_pieces_and_all_stops() -> None:
     names, ranks = ["a", "b", "c"], [1.1, 2.0, 2.9]
-    for draw, along in ((figures.critical_difference, "x1"), (figures.rank_rows, "y1")):
+    for draw, along in ((critical_difference, "x1"), (rank_rows, "y1")):
         root = parsed(draw("x", names, ranks, [(0, 2)], said="a and c do not differ"))
         pieces = [line for line in root.iter("line") if line.get("class") == "bar"]
         stops = [circle for circle in root.iter("circle") if circle.get("class") == "stop"]
@@ -118,7 +135,7 @@ def test_diagram_draws_the_pieces_and_all_stops() -> None:
 
 
 def test_one_rank_for_all() -> None:
-    for draw in (figures.critical_difference, figures.rank_rows):
+    for draw in (critical_difference, rank_rows):
         parsed(draw("x", ["a", "b"], [1.5, 1.5], [(0, 1)], said="equal"))
         parsed(draw("x", ["a", "b"], [2.0, 2.0], [], said="equal"))
 
@@ -130,7 +147,7 @@ def test_one_rank_for_all() -> None:
 def test_matrix_says_what_is_significant_without_colour() -> None:
     entries = {(0, 1): Entry(0.2, ("+0.2000 *",), True), (1, 0): Entry(-0.2, ("-0.2000 *",), True)}
     entries |= {(0, 2): Entry(0.0, ("+0.0000",), False)}
-    root = parsed(figures.matrix("x", ["a", "b", "c"], entries, said="a over b"))
+    root = parsed(matrix("x", ["a", "b", "c"], entries, said="a over b"))
     kinds = [rect.get("class") for rect in root.iter("rect")]
     assert kinds.count("strong") == 2 and kinds.count("up") == 1 and kinds.count("down") == 1
     assert kinds.count("none") == 7, "three of the diagonal, three that are not there, one without a difference"
@@ -138,7 +155,7 @@ def test_matrix_says_what_is_significant_without_colour() -> None:
 
 def test_scatter_names_the_farthest_and_clips_nothing() -> None:
     points = [Point("near", 0.7, 0.72), Point("far", 0.5, 0.9, 0.05, 0.2), Point("equal", 0.8, 0.8)]
-    root = parsed(figures.scatter("x", points, "left", "up", low=0.4, title="t", said="s"))
+    root = parsed(scatter("x", points, "left", "up", low=0.4, title="t", said="s"))
     named = [t.text for t in root.iter("text") if "small" in (t.get("class") or "")]
     assert named == ["far", "near"]
     x1, y1 = (float(root.get(f"data-{name}", "")) for name in ("x1", "y1"))
@@ -151,7 +168,7 @@ def test_scatter_names_the_farthest_and_clips_nothing() -> None:
 
 def test_series_differ_in_shape_and_not_in_colour_alone() -> None:
     clouds = [Cloud(f"model {i}", [(1.0 + i, 0.5, "")]) for i in range(12)]
-    root = parsed(figures.against_seconds("x", clouds, title="t", said="s"))
+    root = parsed(against_seconds("x", clouds, title="t", said="s"))
     looks = [(p.get("class", "").split()[0], p.get("d")) for p in root.iter("path") if "faint" in p.get("class", "")]
     assert len(set(looks)) == 12 and len({shape for _, shape in looks[:6]}) == 6
 
@@ -159,18 +176,18 @@ def test_series_differ_in_shape_and_not_in_colour_alone() -> None:
 @pytest.mark.parametrize("seconds", [[0.0], [5.0], [100.0, 200.0], [1.0, 1e6]])
 def test_seconds_of_any_size_have_ticks(seconds: list[float]) -> None:
     cloud = Cloud("a", [(s, 0.5, "") for s in seconds])
-    parsed(figures.against_seconds("x", [cloud], title="t", said="s"))
+    parsed(against_seconds("x", [cloud], title="t", said="s"))
 
 
 def test_strip_has_a_dot_a_seed() -> None:
-    root = parsed(figures.strips("x", [Strip("A", [-0.1, 0.0, 0.1], 0.3), Strip("B", [0.0, 0.0])], title="t", said="s"))
+    root = parsed(strips("x", [Strip("A", [-0.1, 0.0, 0.1], 0.3), Strip("B", [0.0, 0.0])], title="t", said="s"))
     dots = [str(p.get("d")).count("M") for p in root.iter("path") if p.get("class") == "dots"]
     assert dots == [3, 2, 1], "and one in the legend"
 
 
 def test_curves_below_the_floor_are_drawn_at_it() -> None:
     one, other = (
-        figures.curves("x", [Curve("a", [1, 100], [1.0, loss])], most_epochs=100, least=0, most=1, title="t", said="s")
-        for loss in (0.0, figures.CURVE_FLOOR)
+        curves("x", [Curve("a", [1, 100], [1.0, loss])], most_epochs=100, least=0, most=1, title="t", said="s")
+        for loss in (0.0, CURVE_FLOOR)
     )
     assert one == other

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from tests.records import record, save, some_records, whole_archive
-from tsfcn import table
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
 from tsfcn.jobs import store
-from tsfcn.page import FIRST_LINE
-from tsfcn.report import SECTIONS, report
+from tsfcn.report import results_folder
+from tsfcn.report.html import FIRST_LINE
+from tsfcn.report.sections import SECTIONS, report
 
-COMMITTED = Path(__file__).parents[2] / "results"
+COMMITTED = Path(__file__).parents[3] / "results"
 VOID = {"meta", "br", "input", "link", "hr", "img"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onload=alert(1)>\x00\u202e"
 
@@ -324,7 +324,7 @@ def test_command_writes_beside_the_records_and_disturbs_nothing(
     path = results / "report.html"
     assert capsys.readouterr().out == f"{path}\n"
     before = path.read_bytes()
-    table.write(results)
+    results_folder.write(results)
     assert "report.html" in (results / "README.md").read_text()
     assert gc(results, False) == f"{results}: removed nothing"
     assert [c.name for c in score_columns.read([str(results)])] == ["fcn (fawaz2019)"]

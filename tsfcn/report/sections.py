@@ -2,7 +2,7 @@
 
     tsfcn report [RESULTS] [COLUMN ...] [--out FILE]
 
-Every number comes from the records, and from tsfcn.table, compare, stats and verdict, which the other commands print.
+Every number comes from the records, and from tsfcn.analysis, which the other commands print.
 COLUMN adds tables of others and papers to ranks, pairs and scatter, in the words of `tsfcn compare`; without one the
 paper's column that stands beside each of ours is taken along. The same records give the same bytes: the page holds no
 time of its making and no path. docs/report.md says how to read it.
@@ -19,18 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn import figures, render
 from tsfcn.analysis import compare, score_columns, stats, tables, verdict
 from tsfcn.analysis.marks import CHANGED, MEANINGS, TEST_SELECTED
 from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
-from tsfcn.figures import escaped
-from tsfcn.findings import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
 from tsfcn.jobs import store
-from tsfcn.page import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
-from tsfcn.render import PROCESSOR_TIME, fraction, p_value, signed
+from tsfcn.report import render
+from tsfcn.report import svg as figures
+from tsfcn.report.collect import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
+from tsfcn.report.html import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
+from tsfcn.report.render import PROCESSOR_TIME, fraction, p_value, signed
+from tsfcn.report.svg import escaped
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",

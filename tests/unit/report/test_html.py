@@ -8,8 +8,8 @@ import json
 import re
 from pathlib import Path
 
-from tsfcn import page
-from tsfcn.page import FIRST_LINE, Cells, csv_text, document, embedded, figure, grid, items, paragraphs
+from tsfcn.report import html
+from tsfcn.report.html import FIRST_LINE, Cells, csv_text, document, embedded, figure, grid, items, paragraphs
 
 HOSTILE = '</script><script>alert(1)</script><!--<b onload="x">\'&amp;'
 
@@ -63,7 +63,7 @@ def test_policy_allows_the_page_its_own_script_and_style_alone() -> None:
 
 
 def test_text_contrasts_with_what_it_stands_on() -> None:
-    style = (Path(page.__file__).parent / "page.css").read_text(encoding="utf-8")
+    style = (Path(html.__file__).parent / "page.css").read_text(encoding="utf-8")
     schemes = [dict(re.findall(r"--(\w+): (#\w{6})", part)) for part in style.split("@media screen and")[:2]]
     assert len(schemes) == 2 and schemes[0] != schemes[1]
 

@@ -1,6 +1,6 @@
 """What a report is made of: rows and verdicts, the columns that can be ranked together, learning curves.
 
-Nothing is computed here that tsfcn.table, compare, stats and verdict do not compute: this is the choice of what to
+Nothing is computed here that tsfcn.analysis does not compute: this is the choice of what to
 show.
 """
 

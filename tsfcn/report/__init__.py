@@ -1,0 +1,1 @@
+"""What the tables look like: text, Markdown, SVG and HTML."""
