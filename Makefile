@@ -1,6 +1,6 @@
 # make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
-# make lint   ruff and mypy
+# make lint   ruff, mypy and import-linter
 # make bench  tsfcn's engines beside other libraries, under 15 minutes; bench-quick: a part of it, under 2
 # make clean  remove the environment and every cache; results stay
 #
@@ -26,6 +26,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench bench-quick: .venv/.run
 	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)
@@ -52,6 +53,6 @@ clean:
 	@touch $@
 
 .venv/.dev: .venv/.test
-	@echo "installing ruff and mypy"
+	@echo "installing ruff, mypy and import-linter"
 	@$(INSTALL) -e '.[dev]'
 	@touch $@
