@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,10 +28,11 @@ from tsfcn.config.compose import command_line, compose, conf_folder, override, r
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
-from tsfcn.jobs import cost, lease, plan, select_engine, store
+from tsfcn.jobs import cost, lease, plan, store
 from tsfcn.jobs.executors import inline, local, threads
 from tsfcn.jobs.monitor import Monitor, clock, title
 from tsfcn.jobs.queue import Event, Queue
+from tsfcn.training.select_engine import EngineChoice, automatic_precision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +73,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
-        precision = select_engine.automatic_precision(run.engine.name, device)
+        precision = automatic_precision(run.engine.name, device)
     what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
@@ -187,9 +189,14 @@ def execute_run(
     if device != "cpu":
         n_workers = min(n_workers, cost.SIDE_BY_SIDE)
     fitting = cost.fitting(seconds, n_workers, budget) if budget < math.inf else set(seconds)
+    engines = engine_lines(model.choice(job) for job in pending)
     if run.dry_run:
         print(dry(jobs, states, unusable, n_workers, seconds, run.budget, fitting, device))
+        print("\n".join(engines.values()))
         return OK, jobs
+    for choice, line in engines.items():
+        if choice.missing:
+            print(line, file=sys.stderr)
 
     for line in reasons((name, name, *why) for name, why in unusable.items()):
         print(line, file=sys.stderr)
@@ -279,6 +286,15 @@ def n_at_a_time(run: schema.RunConfig, device: str) -> int:
     if device == "cpu":
         return run.executor.workers or machine.cores()
     return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
+
+
+def engine_lines(choices: Iterable[EngineChoice]) -> dict[EngineChoice, str]:
+    """Return a line for each engine that jobs will be trained by, with the reason where it is not the fast one."""
+    return {
+        choice: f"engine {choice.name}, {choice.precision}: {count} {'job' if count == 1 else 'jobs'}"
+        + (f"; {choice.reason}" if choice.reason else "")
+        for choice, count in Counter(choices).items()
+    }
 
 
 def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:

@@ -21,9 +21,9 @@ from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.jobs import select_engine, store
+from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
-from tsfcn.training.fused import build
+from tsfcn.training.select_engine import EngineChoice, select_engine
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
 PRIOR = np.array([1 / 5.5e10, 1 / 8e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
@@ -216,15 +216,20 @@ class Model:
             self.rates[way, architecture] = fitted(*self.known(way, True, architecture), self.rates[way, ""])
         return self.rates[way, architecture]
 
-    def way(self, job: Job) -> Way:
-        """Return how a job will be trained here."""
+    def choice(self, job: Job) -> EngineChoice:
+        """Return which engine will train a job here."""
         size = sizes(job)
-        engine = select_engine.engine(
-            *(job, self.engine, size.n_channels, size.length),
-            compiled=build.compiler() is not None,
+        return select_engine(
+            *(job.model_config(), job.resolved(), self.engine),
+            precision=job.precision,
+            n_channels=size.n_channels,
+            n_timepoints=size.length,
             device=self.device,
         )
-        return engine, job.precision
+
+    def way(self, job: Job) -> Way:
+        """Return how a job will be trained here."""
+        return self.choice(job).name, job.precision
 
     def seconds(self, job: Job, counted: np.ndarray | None = None) -> float:
         """Return the estimated time of a job on one core or a GPU. counted: its work, where it is known already."""

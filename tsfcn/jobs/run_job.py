@@ -29,13 +29,14 @@ from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, residen
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
-from tsfcn.jobs import artifacts, cost, select_engine, store
+from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import CONFIGS, MEANING, Job, Terms
 from tsfcn.models import registry
 from tsfcn.training import loop, predict, search
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.fused import build
 from tsfcn.training.fused import stacked as fast
+from tsfcn.training.select_engine import select_engine
 
 CURVE_POINTS = 200
 
@@ -171,8 +172,14 @@ def measure(
     x, y, x_test = x.to(device), y.to(device), x_test.to(device)
 
     config = job.model_config()
-    compiled = not on_gpu and build.library() is not None
-    name = select_engine.engine(job, terms.engine, x.shape[1], x.shape[2], compiled=compiled, device=terms.device)
+    name = select_engine(
+        *(config, settings, terms.engine),
+        precision=job.precision,
+        n_channels=x.shape[1],
+        n_timepoints=x.shape[2],
+        device=terms.device,
+        compiled=not on_gpu and build.library() is not None,
+    ).name
     if name == "reference" and job.precision in FAST_PRECISIONS:
         raise UserError(
             f"engine.precision={job.precision} is for series of one channel and two timepoints or more: leave it out"

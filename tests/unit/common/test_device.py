@@ -20,11 +20,13 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.config.compose import command_line, compose
 from tsfcn.data import archive
-from tsfcn.jobs import lease, plan, run_job, select_engine, store
+from tsfcn.jobs import lease, plan, run_job, store
 from tsfcn.jobs.executors import threads
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Queue
+from tsfcn.training import select_engine
 from tsfcn.training.checkpoint import Stopped
+from tsfcn.training.fused import build
 from tsfcn.training.reference import fit
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,7 +132,10 @@ def test_torch_is_left_as_it_is_for_the_cpu() -> None:
 
 def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
     def of(chosen: str, name: str, shape: tuple[int, int] = (1, 24), *words: str) -> str:
-        return select_engine.engine(planned(*words)[0], chosen, *shape, compiled=False, device=name)
+        job = planned(*words)[0]
+        return select_engine.select_engine(
+            *(job.model_config(), job.resolved(), chosen), n_channels=shape[0], n_timepoints=shape[1], device=name
+        ).name
 
     assert of("auto", "cuda:0") == of("fast", "cuda:1") == "fast_cuda"
     assert of("reference", "cuda:0") == of("auto", "cuda:0", (2, 24)) == "reference"
@@ -139,7 +144,7 @@ def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
 
 
 def test_automatic_precision_of_a_gpu_does_not_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select_engine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(build, "has_bfloat16", lambda: True)
     assert (
         select_engine.automatic_precision("auto") == "bfloat16"
         and select_engine.automatic_precision("reference") == "float32"

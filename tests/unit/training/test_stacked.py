@@ -13,8 +13,9 @@ import pytest
 from tests.unit.jobs.test_run_job import planned, protocol, run, small
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import command_line, compose
-from tsfcn.jobs import artifacts, plan, select_engine, store
+from tsfcn.jobs import artifacts, plan, store
 from tsfcn.run import planned as planned_jobs
+from tsfcn.training import select_engine
 from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build
 
@@ -87,7 +88,17 @@ def test_a_state_of_one_engine_is_not_taken_up_by_the_other(tmp_path: Path) -> N
 
 def test_which_engine_trains_what() -> None:
     def of(chosen: str, changes: dict[str, object], shape: tuple[int, int] = (1, 24), compiled: bool = True) -> str:
-        return select_engine.engine(planned(**changes), chosen, *shape, compiled=compiled)  # type: ignore[arg-type]
+        job = planned(**changes)  # type: ignore[arg-type]
+        found = select_engine.select_engine(
+            *(job.model_config(), job.resolved(), chosen),
+            n_channels=shape[0],
+            n_timepoints=shape[1],
+            compiled=compiled,
+        )
+        assert bool(found.reason) == (found.name != "fast") and found.missing == (
+            not compiled and chosen != "reference"
+        )
+        return found.name
 
     assert of("auto", {}) == of("fast", {}) == "fast" and of("reference", {}) == "reference"
     assert of("fast", {}, (2, 24)) == of("fast", {}, (1, 1)) == "reference"
@@ -183,7 +194,7 @@ def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None
 
 @pytest.mark.parametrize("has_it", [True, False])
 def test_automatic_precision_is_the_processor_s(has_it: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select_engine, "has_bfloat16", lambda: has_it)
+    monkeypatch.setattr(build, "has_bfloat16", lambda: has_it)
     words = ["dataset=ItalyPowerDemand", "engine.precision=auto"]
     composed = compose(words)
     (job,), _ = planned_jobs(*composed)
