@@ -180,7 +180,7 @@ def overhead(work: Path) -> str:
     started = 0.0
     with lease.Runner(results) as runner:
         queue = Queue(planned, results, runner)
-        for event in local.local(queue, plan.Terms(), 1):
+        for event in local.run(queue, plan.Terms(), 1):
             if event.kind == "end" and not started:
                 started = time.perf_counter()  # the worker is up
         seconds = (time.perf_counter() - started) / (len(planned) - 1)

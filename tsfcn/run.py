@@ -28,8 +28,7 @@ from tsfcn.config.compose import command_line, compose, conf_folder, override, r
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
-from tsfcn.jobs import cost, lease, plan, store
-from tsfcn.jobs.executors import inline, local, threads
+from tsfcn.jobs import cost, executors, lease, plan, store
 from tsfcn.jobs.monitor import Monitor, clock, title
 from tsfcn.jobs.queue import Event, Queue
 from tsfcn.training.select_engine import EngineChoice, automatic_precision
@@ -140,6 +139,7 @@ def execute_run(
     model, protocol, data and seeds alone, whose jobs are done beside these.
     """
     device = chosen_device(run)
+    executors.find(run.executor.name)  # raises for a name that is not known
     results = Path(run.results)
     budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
     reader = store.Reader(results)
@@ -342,13 +342,10 @@ def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -
         checkpoint_seconds=run.checkpoint.every_seconds,
         device=device,
     )
-    if device != "cpu":
-        return threads.threads(queue, terms, n_workers)
-    if run.executor.name == "inline":
-        return inline.inline(queue, terms, monitor.see)
-    if terms.memory == math.inf:
+    name = run.executor.name if device == "cpu" else "threads"  # processes would take turns on a GPU
+    if name == "local" and terms.memory == math.inf:
         terms = replace(terms, memory=max(machine.free_memory() / n_workers, cost.LEAST_BYTES))
-    return local.local(queue, terms, n_workers)
+    return executors.find(name)(queue, terms, n_workers, monitor.see)
 
 
 def record_unusable(

@@ -67,7 +67,6 @@ class ExecutorConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        one_of("executor", self.name, ("local", "inline"))
         within("executor.workers", self.workers, 0)
         within("executor.memory", self.memory, 0)
         within("executor.per_device", self.per_device, 0)

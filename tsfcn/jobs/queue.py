@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tsfcn.jobs import lease, store
-from tsfcn.jobs.plan import Job, Terms
+from tsfcn.jobs.plan import Job
 
 KILLS = 20  # how often the worker of a job may be killed from outside; its own deaths count as failed attempts
 PROGRESS_SECONDS = 0.5
@@ -176,9 +176,6 @@ class Queue:
             return Event("back", -1, job, reason=reason)
         self.end(job)
         return Event("end", -1, job, record=record)
-
-
-Executor = Callable[[Queue, Terms], Generator[Event]]
 
 
 STOPPING = "stopping: the jobs in hand finish their epoch and keep their state (once more: at once)"

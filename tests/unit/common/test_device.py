@@ -303,7 +303,7 @@ def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path:
         results = tmp_path / str(n_at_a_time)
         with lease.Runner(results) as runner:
             queue = Queue(made, results, runner)
-            ends = threads.threads(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
+            ends = threads.run(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
             records = {event.job.seed: event.record for event in ends if event.kind == "end"}
         assert {record["status"] for record in records.values()} == {"ok"}
         found.append({seed: record["train_cross_entropy"] for seed, record in records.items()})

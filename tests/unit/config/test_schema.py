@@ -345,7 +345,6 @@ def test_a_mask_is_not_for_the_mlp(name: str) -> None:
         (ResNetConfig, {"kernels": []}, r"kernels=\[\] is empty: give at least one number"),
         (ResNetConfig, {"kernels": [0]}, "kernels=0 is out of range: give a number at least 1"),
         (ResNetConfig, {"bn_eps": -1}, "bn_eps=-1 is out of range: give a number at least 0"),
-        (ExecutorConfig, {"name": "ray"}, "executor=ray is not known: use one of local, inline"),
         (ExecutorConfig, {"workers": -1}, r"executor\.workers=-1 is out of range: give a number at least 0"),
     ],
 )

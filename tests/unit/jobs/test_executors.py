@@ -24,7 +24,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive
-from tsfcn.jobs import artifacts, cost, lease, store
+from tsfcn.jobs import artifacts, cost, executors, lease, store
 from tsfcn.jobs import queue as job_queue
 from tsfcn.jobs.executors import inline as inline_executor
 from tsfcn.jobs.executors import local as local_executor
@@ -110,13 +110,13 @@ def queued(planned: list[Job], results: Path, **how: Any) -> Iterator[Queue]:
 def local(planned: list[Job], results: Path, n_workers: int, terms: Terms = TERMS, **how: Any) -> Iterator[Event]:
     """Run the jobs in worker processes and yield what happens."""
     with queued(planned, results, **how) as queue:
-        yield from local_executor.local(queue, terms, n_workers)
+        yield from local_executor.run(queue, terms, n_workers)
 
 
 def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
     """Run the jobs in this process and return what happened."""
     with queued(planned, results, **how) as queue:
-        return list(inline_executor.inline(queue, TERMS))
+        return list(inline_executor.run(queue, TERMS))
 
 
 def lines(results: Path) -> list[store.Record]:
@@ -249,7 +249,7 @@ def test_inline_ends_after_the_epoch_when_it_is_asked_to_and_goes_on_later(how: 
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     kinds = []
     with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
-        kinds += [event.kind for event in inline_executor.inline(queue, TERMS, tell)]
+        kinds += [event.kind for event in inline_executor.run(queue, TERMS, on_progress=tell)]
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
@@ -272,7 +272,7 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     planned = plan([0, 1, 2, 3, 4], epochs=30)
     n_cores = torch.get_num_threads()
     with queued(planned, tmp_path / "threads") as queue:
-        events = list(threads.threads(queue, TERMS, 3))
+        events = list(threads.run(queue, TERMS, 3))
         assert queue.runner.held == {} and not queue.is_open()
     assert torch.get_num_threads() == n_cores
     assert [event.job.seed for event in events if event.kind == "start"] == [0, 1, 2, 3, 4]
@@ -292,7 +292,7 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
 def test_threads_count_the_processor_time_of_their_own_job_alone(tmp_path: Path) -> None:
     with queued(plan([0, 1, 2], epochs=100), tmp_path) as queue:
         before = time.process_time()
-        records = [event.record for event in threads.threads(queue, TERMS, 3) if event.kind == "end"]
+        records = [event.record for event in threads.run(queue, TERMS, 3) if event.kind == "end"]
         of_all = time.process_time() - before
     each = [record["train_processor_seconds"] + record["test_processor_seconds"] for record in records]
     assert len(each) == 3 and min(each) > 0 and sum(each) < of_all
@@ -302,7 +302,7 @@ def test_a_job_that_fails_in_a_thread_stops_no_other(tmp_path: Path) -> None:
     good, bad = plan([0, 1], epochs=5), plan([2], epochs=5)
     bad = [replace(job, passport={**job.passport, "content": "another"}) for job in bad]
     with queued([good[0], *bad, good[1]], tmp_path) as queue:
-        ends = {e.job.seed: e.record for e in threads.threads(queue, TERMS, 2) if e.kind == "end"}
+        ends = {e.job.seed: e.record for e in threads.run(queue, TERMS, 2) if e.kind == "end"}
     assert {seed: record["status"] for seed, record in ends.items()} == {0: "ok", 1: "ok", 2: "failed"}
     assert "has changed since the run was planned" in ends[2]["reason"]
 
@@ -322,13 +322,13 @@ def test_threads_end_after_their_epochs_when_they_are_asked_to_and_go_on_later(
             signal.raise_signal(how)
 
     with pytest.raises(KeyboardInterrupt), queued(planned, tmp_path) as queue:
-        follow(threads.threads(queue, TERMS, 2), see)
+        follow(threads.run(queue, TERMS, 2), see)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
     assert {job for kind, job in kinds if kind == "back"} == {0, 1}
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned[:2]}
     with queued(planned[:1], tmp_path) as queue:
-        list(threads.threads(queue, TERMS, 2))
+        list(threads.run(queue, TERMS, 2))
     (record,) = store.read(tmp_path)
     assert record["status"] == "ok" and len(record["resumed_epochs"]) == 1
 
@@ -340,7 +340,7 @@ def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt), queued(plan([0], epochs=10**6), tmp_path) as queue:
-        follow(threads.threads(queue, TERMS, 2), interrupt_twice)
+        follow(threads.run(queue, TERMS, 2), interrupt_twice)
     assert store.read(tmp_path) == []
 
 
@@ -358,7 +358,7 @@ planned, results = [Job(**each) for each in json.loads(sys.stdin.readline())], P
 
 def go():
     with lease.Runner(results) as runner:
-        events = threads.threads(queue.Queue(planned, results, runner), Terms(), 3)
+        events = threads.run(queue.Queue(planned, results, runner), Terms(), 3)
         with contextlib.closing(events):
             for event in events:
                 if event.kind == "progress":
@@ -382,7 +382,7 @@ def test_a_command_with_threads_that_is_interrupted_twice_ends_with_its_code(tmp
 def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
     with queued(planned, tmp_path) as queue:
-        run = threads.threads(queue, TERMS, 2)
+        run = threads.run(queue, TERMS, 2)
         assert {next(run).kind, next(run).kind} == {"start"} and next(run).kind == "progress"
         run.close()
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
@@ -392,7 +392,7 @@ def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
 def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
     with queued(planned, tmp_path, budget_seconds=3) as queue:
-        kinds = [event.kind for event in threads.threads(queue, TERMS, 2) if event.kind != "progress"]
+        kinds = [event.kind for event in threads.run(queue, TERMS, 2) if event.kind != "progress"]
     assert kinds == ["start", "start", "back", "back"]
     assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
 
@@ -400,7 +400,7 @@ def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: P
 def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
     with queued([job], tmp_path, budget_seconds=60) as queue:
-        run = threads.threads(queue, TERMS, 1)
+        run = threads.run(queue, TERMS, 1)
         for event in run:
             if event.kind == "progress":
                 lease.lease_path(tmp_path, job.key, 1).write_text('{"id": "another"}')
@@ -414,7 +414,7 @@ def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path:
 def test_a_disk_that_takes_no_record_ends_threads_with_its_error(tmp_path: Path) -> None:
     (tmp_path / "records").write_text("a file where the folder belongs")
     with queued(plan([0, 1]), tmp_path) as queue, pytest.raises(OSError, match="records"):
-        list(threads.threads(queue, TERMS, 2))
+        list(threads.run(queue, TERMS, 2))
     assert lease.highest(tmp_path) == {}
 
 
@@ -610,7 +610,7 @@ job = Job(**json.loads(line))
 results = Path(sys.argv[1])
 with lease.Runner(results) as runner:
     queue = Queue([job], results, runner)
-    for event in local.local(queue, Terms(), n_workers=1):
+    for event in local.run(queue, Terms(), n_at_a_time=1):
         print(event.kind, event.epoch, flush=True)
 """
 
@@ -647,8 +647,16 @@ def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) 
 @linux
 def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
     with queued(plan([0, 1], epochs=10**6), tmp_path) as queue:
-        run = local_executor.local(queue, TERMS, 2)
+        run = local_executor.run(queue, TERMS, 2)
         assert [next(run).kind, next(run).kind] == ["start", "start"]
         young(2)
         run.close()
         assert children(os.getpid()) == []
+
+
+def test_executors_are_found_by_name_each_with_its_yaml() -> None:
+    files = {path.stem for path in (ROOT / "conf" / "executor").glob("*.yaml")}
+    assert files == {"inline", "local", "threads"}
+    assert all(executors.find(name).__module__.endswith(f".{name}") for name in files)
+    with pytest.raises(UserError, match=r"^executor=ray is not known: use one of inline, local, threads$"):
+        executors.find("ray")

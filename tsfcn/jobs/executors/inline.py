@@ -15,11 +15,12 @@ from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOPPING, Event, Queue
 
 
-def inline(queue: Queue, terms: Terms, tell: Callable[[Event], None] = lambda event: None) -> Generator[Event]:
-    """Run the jobs one after the other in this process, yielding an event at each start and each end.
+def run(
+    queue: Queue, terms: Terms, n_at_a_time: int = 1, on_progress: Callable[[Event], None] = lambda event: None
+) -> Generator[Event]:
+    """Run the jobs in the calling thread (see Executor), always one at a time: a debugger can follow.
 
-    tell: is told of progress meanwhile. The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written,
-    the second ends at once.
+    The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written, the second ends at once.
     """
     from tsfcn.jobs.run_job import run_job
     from tsfcn.training.checkpoint import Stopped
@@ -35,13 +36,13 @@ def inline(queue: Queue, terms: Terms, tell: Callable[[Event], None] = lambda ev
                 time.sleep(LOOK_SECONDS / 4)
                 continue
             yield Event("start", 0, job)
-            said = 0.0
+            reported = 0.0
 
             def progress(epoch: int, epochs: int, loss: float, job: Job = job) -> None:
-                nonlocal said
-                if time.monotonic() - said >= PROGRESS_SECONDS:
-                    said = time.monotonic()
-                    tell(Event("progress", 0, job, epoch, epochs, loss))
+                nonlocal reported
+                if time.monotonic() - reported >= PROGRESS_SECONDS:
+                    reported = time.monotonic()
+                    on_progress(Event("progress", 0, job, epoch, epochs, loss))
 
             def stop(key: str = job.key) -> bool:
                 return asked() or key in queue.runner.gone or time.monotonic() > queue.deadline

@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,10 @@ def oom_kills() -> int:
     return found
 
 
-def local(queue: Queue, terms: Terms, n_workers: int) -> Generator[Event]:
-    """Run the jobs in `n_workers` processes, yielding events as they come; in the given order, not awaiting each other.
+def run(
+    queue: Queue, terms: Terms, n_at_a_time: int, on_progress: Callable[[Event], None] = lambda event: None
+) -> Generator[Event]:
+    """Run the jobs in `n_at_a_time` worker processes (see Executor), in the given order.
 
     A worker that dies is replaced, and what becomes of its job is up to the queue. When the generator is closed, by
     Ctrl-C too, the workers finish their epoch, within STOP_SECONDS, and the jobs in hand leave a checkpoint and no
@@ -103,7 +105,7 @@ def local(queue: Queue, terms: Terms, n_workers: int) -> Generator[Event]:
     selector = selectors.DefaultSelector()
 
     def hire() -> Worker:
-        number = next(n for n in range(n_workers) if n not in workers)
+        number = next(n for n in range(n_at_a_time) if n not in workers)
         workers[number] = worker = Worker(queue.results, number)
         assert worker.process.stdout is not None
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
@@ -153,7 +155,7 @@ def local(queue: Queue, terms: Terms, n_workers: int) -> Generator[Event]:
 
     try:
         while True:
-            while (worker := idle()) or len(workers) < n_workers:
+            while (worker := idle()) or len(workers) < n_at_a_time:
                 job = queue.take()
                 if job is None:
                     break

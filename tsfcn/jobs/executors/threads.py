@@ -97,7 +97,9 @@ def outcome(run: Callable[[], store.Record]) -> store.Record | Exception:
         return error
 
 
-def threads(queue: Queue, terms: Terms, n_at_a_time: int) -> Generator[Event]:
+def run(
+    queue: Queue, terms: Terms, n_at_a_time: int, on_progress: Callable[[Event], None] = lambda event: None
+) -> Generator[Event]:
     """Run the jobs in this process, `n_at_a_time` at a time, each in a thread with a CUDA stream of its own.
 
     For a GPU: processes would take turns on it. The first Ctrl-C or SIGTERM lets every job finish its epoch and keep
