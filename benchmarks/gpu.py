@@ -255,7 +255,7 @@ def times(names: list[str], device: str) -> list[dict[str, Any]]:
                 row[way] = None
                 print(f"{name}, {way}: {error}", file=sys.stderr)
         flop = 6.0 * what[0] * what[1] * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)
-        row["TFLOP/s"] = round(flop / row["Triton graph"] / 1e6, 1) if row["Triton graph"] else None
+        row["TFLOP/s"] = round(flop / row["Triton graph"] / 1e6, 4) if row["Triton graph"] else None
         rows.append(row)
         print(row, flush=True)
     return rows

@@ -87,7 +87,7 @@ def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **
     source, rest = overrides(words)
     chosen, unchanged = compose(rest)
     _, jobs = execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
-    return verdicts(of_jobs(jobs, Path(chosen.results)), source)
+    return verdicts(of_jobs(jobs, store.read(Path(chosen.results))), source)
 
 
 def main(argv: list[str] | None = None) -> int:

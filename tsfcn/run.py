@@ -15,7 +15,8 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,116 @@ def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Recor
     ]
 
 
+@dataclass(frozen=True)
+class Request:
+    """What was asked for."""
+
+    run: schema.RunConfig
+    unchanged: ProtocolConfig  # the protocol as its file has it
+    command: str  # as one line of results/commands.txt
+    more: tuple[tuple[schema.RunConfig, ProtocolConfig], ...] = ()  # that differ in model, protocol, data, seeds alone
+
+    @property
+    def results(self) -> Path:
+        """The results folder."""
+        return Path(self.run.results)
+
+    @property
+    def budget_seconds(self) -> float:
+        """The time that the run may take; infinite without a budget."""
+        return math.inf if self.run.budget is None else cost.duration("budget", self.run.budget)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The jobs of a run, what is known of them, and what those to be run will take."""
+
+    request: Request
+    device: str  # torch's name
+    reader: store.Reader  # has given all records that were there
+    records: list[store.Record]  # those that count
+    failures: dict[str, int]  # failed attempts by key
+    jobs: list[plan.Job]
+    unusable: Unusable
+
+    @cached_property
+    def same(self) -> list[store.Record]:
+        """Records of jobs that were trained under another name, under the names asked for now."""
+        return twins(self.jobs, self.records)
+
+    @cached_property
+    def by_job(self) -> dict[tuple[Any, ...], store.Record]:
+        """The records, by what identifies a job under its name."""
+        return {store.identity(record): record for record in [*self.records, *self.same]}
+
+    def done(self, record: store.Record) -> bool:
+        """Return whether a record ends its job."""
+        run = self.request.run
+        return store.done(record, self.request.results, run.save_weights, run.require_predictions)
+
+    def state(self, job: plan.Job) -> str:
+        """Return done, pending, failed (too often to be tried again), or why its dataset is not usable."""
+        if not job.passport:
+            return self.unusable[job.dataset][0]
+        record = self.by_job.get((job.key, job.model, job.protocol))
+        if record is None:
+            return "pending"
+        if self.done(record):
+            return "done"
+        tried = record["status"] == "failed" and self.failures.get(job.key, 0) >= self.request.run.max_attempts
+        return "failed" if tried else "pending"
+
+    @cached_property
+    def states(self) -> dict[str, str]:
+        """The state of each job, by key."""
+        return {job.key: self.state(job) for job in self.jobs}
+
+    @cached_property
+    def model(self) -> cost.Model:
+        """The cost model, from the records."""
+        hardware = devices.gpu(self.device) or machine.processor()
+        return cost.Model(self.records, hardware, self.request.run.engine.name, self.device)
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """What each job to be run will take, by key."""
+        jobs = [job for job in self.jobs if self.states[job.key] == "pending"]
+        return self.model.estimates(jobs, {job.key: cost.work(job) for job in jobs})
+
+    @cached_property
+    def pending(self) -> list[plan.Job]:
+        """The jobs to be run, those that take longest first, so that workers end together."""
+        jobs = [job for job in self.jobs if self.states[job.key] == "pending"]
+        return sorted(jobs, key=lambda job: self.seconds[job.key], reverse=True)
+
+    @cached_property
+    def n_workers(self) -> int:
+        """How many jobs make progress at a time, for estimates."""
+        n_workers = n_at_a_time(self.request.run, self.device)
+        return n_workers if self.device == "cpu" else min(n_workers, cost.SIDE_BY_SIDE)
+
+    @cached_property
+    def fitting(self) -> set[str]:
+        """The keys of the jobs that fit into the budget."""
+        budget = self.request.budget_seconds
+        return cost.fitting(self.seconds, self.n_workers, budget) if budget < math.inf else set(self.seconds)
+
+    @property
+    def order(self) -> list[plan.Job]:
+        """The jobs to be run; what does not fit comes last, the shortest first, since estimates may be too long."""
+        first = [job for job in self.pending if job.key in self.fitting]
+        return first + [job for job in reversed(self.pending) if job.key not in self.fitting]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What running the jobs of a plan left."""
+
+    records: list[store.Record]  # of the results folder
+    left: list[plan.Job]  # that have no record
+    seconds_left: float  # what these will take
+
+
 def execute_run(
     run: schema.RunConfig,
     unchanged: ProtocolConfig,
@@ -135,129 +246,135 @@ def execute_run(
 ) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan.
 
-    show: what is printed of the records of these jobs in the end; None: their accuracy table. more: runs that differ in
-    model, protocol, data and seeds alone, whose jobs are done beside these.
+    Args:
+        run: The settings of the run.
+        unchanged: The protocol as its file has it.
+        command: The command as one line of results/commands.txt.
+        show: Gives what is printed of the records of these jobs in the end; None: their accuracy table.
+        more: Runs that differ in model, protocol, data and seeds alone, whose jobs are done beside these.
     """
-    device = chosen_device(run)
-    executors.find(run.executor.name)  # raises for a name that is not known
-    results = Path(run.results)
-    budget = math.inf if run.budget is None else cost.duration("budget", run.budget)
-    reader = store.Reader(results)
-    history = reader.news()
-    records, failures = store.counting(history), store.attempts(history)
-
-    def plan_now() -> tuple[list[plan.Job], Unusable]:
-        jobs, unusable = planned(run, unchanged, device)
-        for further in more:
-            jobs_too, unusable_too = planned(*further, device)
-            jobs, unusable = jobs + jobs_too, unusable | unusable_too
-        check_results(jobs, records, results)
-        jobs = known_passports(jobs, unusable, records)
-        without = {job.dataset for job in jobs if not job.passport}
-        return jobs, {name: why for name, why in unusable.items() if name in without}
-
-    jobs, unusable = plan_now()
-    missing = [name for name, (status, _) in unusable.items() if status == "skipped"]
-    if not run.dry_run and agreed(run.archive, missing):
-        failed = download(run.archive, missing)
-        jobs, unusable = plan_now()
-        unusable |= {name: ("skipped", why) for name, why in failed.items() if name in unusable}
-    same = twins(jobs, records)
-    by_job = {store.identity(record): record for record in [*records, *same]}
-
-    def done(record: store.Record) -> bool:
-        return store.done(record, results, run.save_weights, run.require_predictions)
-
-    def state(job: plan.Job) -> str:
-        if not job.passport:
-            return unusable[job.dataset][0]
-        record = by_job.get((job.key, job.model, job.protocol))
-        if record is None:
-            return "pending"
-        if done(record):
-            return "done"
-        tried = record["status"] == "failed" and failures.get(job.key, 0) >= run.max_attempts
-        return "failed" if tried else "pending"
-
-    states = {job.key: state(job) for job in jobs}
-    pending = [job for job in jobs if states[job.key] == "pending"]
-    model = cost.Model(records, devices.gpu(device) or machine.processor(), run.engine.name, device)
-    works = {job.key: cost.work(job) for job in pending}
-    seconds = model.estimates(pending, works)
-    pending.sort(key=lambda job: seconds[job.key], reverse=True)  # so that workers end together
-    n_workers = n_at_a_time(run, device)
-    if device != "cpu":
-        n_workers = min(n_workers, cost.SIDE_BY_SIDE)
-    fitting = cost.fitting(seconds, n_workers, budget) if budget < math.inf else set(seconds)
-    engines = engine_lines(model.choice(job) for job in pending)
+    request = Request(run, unchanged, command, tuple(more))
+    prepared = download_missing(prepare(request))
+    announce(prepared)
     if run.dry_run:
-        print(dry(jobs, states, unusable, n_workers, seconds, run.budget, fitting, device))
-        print("\n".join(engines.values()))
-        return OK, jobs
-    for choice, line in engines.items():
-        if choice.missing:
-            print(line, file=sys.stderr)
+        return OK, prepared.jobs
+    outcome = execute(prepared)
+    return tabulate(prepared, outcome, show), prepared.jobs
 
-    for line in reasons((name, name, *why) for name, why in unusable.items()):
-        print(line, file=sys.stderr)
-    n_done = sum(value == "done" for value in states.values())
-    n_failed = sum(states[job.key] == "failed" and bool(job.passport) for job in jobs)
-    estimate = cost.makespan((seconds[key] for key in fitting), n_workers)
-    means = f"with {min(n_workers, len(fitting))} workers" if device == "cpu" else f"on {device}"
-    print(
-        f"{len(jobs)} jobs: {n_done} done before, {len(pending)} to run, {len(unusable)} datasets not usable"
+
+def prepare(request: Request) -> RunPlan:
+    """Return the plan of a run, with the records that there are. Raises UserError for bad input."""
+    device = chosen_device(request.run)
+    executors.find(request.run.executor.name)  # raises for a name that is not known
+    _ = request.budget_seconds  # likewise
+    reader = store.Reader(request.results)
+    history = reader.news()
+    records = store.counting(history)
+    jobs, unusable = plan_jobs(request, device, records)
+    return RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+
+
+def plan_jobs(request: Request, device: str, records: list[store.Record]) -> tuple[list[plan.Job], Unusable]:
+    """Return the jobs of a request, and the datasets that cannot be used."""
+    jobs, unusable = planned(request.run, request.unchanged, device)
+    for further in request.more:
+        more_jobs, more_unusable = planned(*further, device)
+        jobs, unusable = jobs + more_jobs, unusable | more_unusable
+    check_results(jobs, records, request.results)
+    jobs = known_passports(jobs, unusable, records)
+    without = {job.dataset for job in jobs if not job.passport}
+    return jobs, {name: why for name, why in unusable.items() if name in without}
+
+
+def download_missing(prepared: RunPlan) -> RunPlan:
+    """Return the plan with the missing datasets downloaded, where that is wanted."""
+    run = prepared.request.run
+    missing = [name for name, (status, _) in prepared.unusable.items() if status == "skipped"]
+    if run.dry_run or not agreed(run.archive, missing):
+        return prepared
+    failed = download(run.archive, missing)
+    jobs, unusable = plan_jobs(prepared.request, prepared.device, prepared.records)
+    unusable |= {name: ("skipped", why) for name, why in failed.items() if name in unusable}
+    return replace(prepared, jobs=jobs, unusable=unusable)
+
+
+def announce(prepared: RunPlan) -> None:
+    """Print what will be done: with dry_run a line for each job on stdout, else a summary on stderr."""
+    run, budget = prepared.request.run, prepared.request.budget_seconds
+    engines = engine_lines(prepared.model.choice(job) for job in prepared.pending)
+    if run.dry_run:
+        print(dry(prepared, list(engines.values())))
+        return
+    lines = [line for choice, line in engines.items() if choice.missing]
+    lines += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    states, fitting = list(prepared.states.values()), prepared.fitting
+    n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
+    estimate = cost.makespan((prepared.seconds[key] for key in fitting), prepared.n_workers)
+    means = f"with {min(prepared.n_workers, len(fitting))} workers"
+    means = means if prepared.device == "cpu" else f"on {prepared.device}"
+    lines.append(
+        f"{len(prepared.jobs)} jobs: {states.count('done')} done before, {len(prepared.pending)} to run, "
+        f"{len(prepared.unusable)} datasets not usable"
         + (f"; {n_failed} not tried again, they failed max_attempts={run.max_attempts} times" if n_failed else "")
         + (f"; roughly {clock(estimate)} {means}" if fitting else "")
-        + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else ""),
-        file=sys.stderr,
+        + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else "")
     )
-    writer = store.Writer(results)
-    for record in same:
-        writer.write(record)
-    record_unusable(jobs, unusable, by_job, results)
-    if not pending:
-        return summarise(jobs, results, show), jobs
+    print("\n".join(lines), file=sys.stderr)
 
-    path = store.write_plan(results, command, jobs)
+
+def execute(prepared: RunPlan) -> Outcome:
+    """Run the jobs of a plan that are to be run, and record those that cannot be."""
+    request, results = prepared.request, prepared.request.results
+    writer = store.Writer(results)
+    for record in prepared.same:
+        writer.write(record)
+    record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
+    if not prepared.pending:
+        return Outcome(store.read(results), [], 0.0)
+    path = store.write_plan(results, request.command, prepared.jobs)
     with lease.Runner(results) as runner:
-        # What does not fit comes after the rest, the shortest first: there may be more time than was thought.
-        order = [job for job in pending if job.key in fitting]
-        order += [job for job in reversed(pending) if job.key not in fitting]
-        monitor = Monitor(order, n_workers, model=model, runner=runner)
+        monitor = Monitor(prepared.order, prepared.n_workers, model=prepared.model, runner=runner)
         queue = Queue(
-            order,
+            prepared.order,
             results,
             runner,
-            reader=reader,
-            max_attempts=run.max_attempts,
-            failures=failures,
-            done=done,
-            seconds=lambda job: monitor.cost.get(job.key, 0.0),
-            budget_seconds=budget,
+            reader=prepared.reader,
+            max_attempts=request.run.max_attempts,
+            failures=prepared.failures,
+            done=prepared.done,
+            seconds=prepared.model.seconds,
+            budget_seconds=request.budget_seconds,
         )
         # Closing ends the workers, whatever happens.
-        with contextlib.closing(events(queue, run, device, monitor)) as told:
-            for event in told:
+        with contextlib.closing(events(queue, request.run, prepared.device, monitor)) as happening:
+            for event in happening:
                 monitor.see(event)
                 if event.record.get("status") == "ok":
-                    store.remember(results, command)
+                    store.remember(results, request.command)
     records = store.read(results)
-    for record in twins(jobs, records):  # trained by another runner meanwhile, under another name
+    late = twins(prepared.jobs, records)  # trained by another runner meanwhile, under another name
+    for record in late:
         writer.write(record)
-    left = [job for job in pending if job.key not in {record["key"] for record in records}]
+    ended = {record["key"] for record in records}
+    left = [job for job in prepared.pending if job.key not in ended]
     if not left:
         store.remove_plan(path)
-    code = summarise(jobs, results, show) if records else OK  # a budget may be too short for any job to end
-    if left:
-        rest = sum(monitor.cost.get(job.key, 0.0) for job in left) / n_workers
-        print(
-            f"budget={run.budget} is over: {len(left)} jobs are left, roughly {clock(rest)} "
-            f"{f'with {n_workers} workers' if device == 'cpu' else f'on {device}'}; "
-            "the same command goes on with them",
-            file=sys.stderr,
-        )
-        code = code or SKIPS
-    return code, jobs
+    return Outcome([*records, *late], left, sum(map(prepared.model.seconds, left)))
+
+
+def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[store.Record]], str] | None) -> int:
+    """Write the tables of the results folder, print those of the plan's jobs, and return the exit code."""
+    # A budget may be too short for any job to end.
+    code = summarise(prepared.jobs, outcome.records, prepared.request.results, show) if outcome.records else OK
+    if not outcome.left:
+        return code
+    means = f"with {prepared.n_workers} workers" if prepared.device == "cpu" else f"on {prepared.device}"
+    print(
+        f"budget={prepared.request.run.budget} is over: {len(outcome.left)} jobs are left, "
+        f"roughly {clock(outcome.seconds_left / prepared.n_workers)} {means}; the same command goes on with them",
+        file=sys.stderr,
+    )
+    return code or SKIPS
 
 
 def chosen_device(run: schema.RunConfig) -> str:
@@ -367,10 +484,10 @@ def record_unusable(
         writer.write(describe(job, *unusable[job.dataset]))
 
 
-def of_jobs(jobs: list[plan.Job], results: Path) -> list[store.Record]:
+def of_jobs(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Record]:
     """Return the records of these jobs, under their names."""
     asked = {(job.key, job.model, job.protocol) for job in jobs}
-    return [record for record in store.read(results) if store.identity(record) in asked]
+    return [record for record in records if store.identity(record) in asked]
 
 
 def accuracies(records: list[store.Record]) -> str:
@@ -381,12 +498,24 @@ def accuracies(records: list[store.Record]) -> str:
     return render.table(tables.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
 
 
-def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Record]], str] | None) -> int:
-    """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code."""
+def summarise(
+    jobs: list[plan.Job],
+    records: list[store.Record],
+    results: Path,
+    show: Callable[[list[store.Record]], str] | None,
+) -> int:
+    """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code.
+
+    Args:
+        jobs: The jobs of the plan.
+        records: All records of the folder.
+        results: The results folder.
+        show: As for `execute_run`.
+    """
     from tsfcn.report import results_folder
 
-    results_folder.write(results)
-    records = of_jobs(jobs, results)
+    results_folder.write(results, records)
+    records = of_jobs(jobs, records)
     statuses = [record["status"] for record in records]
     print((show or accuracies)(records))
     if set(statuses) - {"ok"}:
@@ -401,30 +530,30 @@ def summarise(jobs: list[plan.Job], results: Path, show: Callable[[list[store.Re
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
-def dry(
-    jobs: list[plan.Job],
-    states: dict[str, str],
-    unusable: Unusable,
-    n_workers: int,
-    seconds: dict[str, float],
-    budget: str | None,
-    fitting: set[str],
-    device: str,
-) -> str:
-    """Return the plan as text: a line a job with its state and its estimated time on one core, or alone on the GPU."""
-    rows, on_cpu = [], device == "cpu"
+def dry(prepared: RunPlan, engines: list[str]) -> str:
+    """Return the plan as text: a line a job with its state and its estimated time on one core, or alone on the GPU.
+
+    engines: a line for each engine that will train.
+    """
+    jobs, seconds, n_workers = prepared.jobs, prepared.seconds, prepared.n_workers
+    rows, on_cpu = [], prepared.device == "cpu"
     for job in jobs:
-        price = clock(seconds[job.key]) if states[job.key] == "pending" else ""
-        rows.append(f"{states[job.key]:8} {price:>12}  {title(job.to_json())}")
-    rows += reasons((name, name, *why) for name, why in unusable.items())
+        price = clock(seconds[job.key]) if prepared.states[job.key] == "pending" else ""
+        rows.append(f"{prepared.states[job.key]:8} {price:>12}  {title(job.to_json())}")
+    rows += engines
+    rows += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    budget = prepared.request.run.budget
     if budget is not None:
-        long = cost.makespan((each for key, each in seconds.items() if key not in fitting), n_workers)
-        rows.append(f"budget={budget} is enough for {len(fitting)} of {len(seconds)} jobs, {clock(long)} are left")
+        long = cost.makespan((each for key, each in seconds.items() if key not in prepared.fitting), n_workers)
+        rows.append(
+            f"budget={budget} is enough for {len(prepared.fitting)} of {len(seconds)} jobs, {clock(long)} are left"
+        )
     rows.append(
-        f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, {len(unusable)} of them not usable: "
-        f"{len(seconds)} jobs to run, roughly {clock(sum(seconds.values()))} "
+        f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, "
+        f"{len(prepared.unusable)} of them not usable: {len(seconds)} jobs to run, "
+        f"roughly {clock(sum(seconds.values()))} "
         f"{'on one core' if on_cpu else 'one by one'}, "
-        f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers if on_cpu else device}; "
+        f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers if on_cpu else prepared.device}; "
         "nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
@@ -464,7 +593,7 @@ def run(
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
     _, jobs = execute_run(chosen, unchanged, command_line(words))
-    return tables.accuracy(of_jobs(jobs, Path(chosen.results)))
+    return tables.accuracy(of_jobs(jobs, store.read(Path(chosen.results))))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

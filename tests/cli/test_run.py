@@ -403,7 +403,8 @@ def test_dry_run_names_jobs_costs_and_what_is_missing(machine: Machine, tmp_path
     done = machine.run(*TINY, "dataset=all", "dry_run=true", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
-    *jobs, missing, summary = done.stdout.splitlines()
+    *jobs, engine, missing, summary = done.stdout.splitlines()
+    assert engine == "engine fast, float32: 5 jobs"
     assert [line.split()[0] for line in jobs].count("pending") == 5
     assert [line.split()[0] for line in jobs].count("skipped") == 123
     (gunpoint,) = [line for line in jobs if " GunPoint " in line]
@@ -413,10 +414,22 @@ def test_dry_run_names_jobs_costs_and_what_is_missing(machine: Machine, tmp_path
     assert summary.endswith("nothing was run (dry_run=true)")
 
 
+def test_a_run_without_a_compiler_says_so_at_its_start(machine: Machine, tmp_path: Path) -> None:
+    done = machine.run(*TINY, "dataset=ItalyPowerDemand", cwd=tmp_path, PATH=str(tmp_path), CC="none")
+    line, rest = done.stderr.split("\n", 1)
+    assert done.returncode == 0 and rest.startswith("1 jobs: ")
+    assert line == (
+        "engine reference, float32: 1 job; no C compiler found ($CC, cc, gcc or clang): the reference loop trains, "
+        "about three times slower"
+    )
+
+
 def test_dry_run_knows_what_is_done(machine: Machine, first: Run) -> None:
     before = contents(first.folder)
     done = machine.run(*first.words, "seeds=2", "dry_run=true", cwd=first.folder)
-    states = [(line.split()[0], line.split()[-1]) for line in done.stdout.splitlines()[:-1]]
+    *lines, engine, _ = done.stdout.splitlines()
+    assert engine == "engine fast, float32: 2 jobs"
+    states = [(line.split()[0], line.split()[-1]) for line in lines]
     assert states == [("done", "0"), ("pending", "1")] * 2
     assert contents(first.folder) == before
 

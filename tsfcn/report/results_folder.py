@@ -9,6 +9,7 @@ import pandas as pd
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
+from tsfcn.jobs.store import Record
 from tsfcn.report import render
 
 
@@ -28,13 +29,14 @@ def _replace(path: Path, data: bytes) -> None:
     files.replace(path, lambda file: file.write(data))
 
 
-def write(results: Path) -> None:
+def write(results: Path, records: list[Record] | None = None) -> None:
     """Write the CSV files of results/tables and results/README.md from results/records.
 
-    Each file is replaced at once; the same records and commands.txt give the same bytes. Raises UserError if there are
-    no records, if they mix experiments under one name (before anything is written), or if a file cannot be written.
+    records: those of the folder, where they have been read already. Each file is replaced at once; the same records and
+    commands.txt give the same bytes. Raises UserError if there are no records, if they mix experiments under one name
+    (before anything is written), or if a file cannot be written.
     """
-    records = read(results)
+    records = read(results) if records is None else records
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table)}
     tables |= {"summary": summary(records), "status": status(records)}
