@@ -14,7 +14,7 @@ import tsfcn
 from tsfcn.__main__ import DOORS, VERBS, main
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "pandas", "numpy", "scipy", "sklearn", "sktime", "hydra", "omegaconf", "rich")
+HEAVY = ("torch", "pandas", "numpy", "scipy", "sklearn", "sktime", "hydra", "omegaconf", "rich", "jinja2")
 
 
 def python(*words: str, cwd: Path, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -49,6 +49,7 @@ def test_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     conf = {f"tsfcn/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*") if path.is_file()}
     assert {name for name in names if name.startswith("tsfcn/")} == {n for n in inside if "__pycache__" not in n} | conf
     assert {"tsfcn/py.typed", "tsfcn/data/ucr2018.csv", "tsfcn/conf/config.yaml", f"{info}/licenses/LICENSE"} <= names
+    assert {"tsfcn/report/templates/page.html", "tsfcn/report/page.css", "tsfcn/report/page.js"} <= names
 
 
 def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None:
@@ -65,6 +66,10 @@ def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None
     done = python("-m", "tsfcn", "run", "dataset=GunPoint", "dry_run=true", cwd=elsewhere, path=site)
     assert done.returncode == 0, done.stderr
     assert "GunPoint" in done.stdout
+    # So are the templates of the page.
+    done = python("-m", "tsfcn", "report", str(ROOT / "results"), "--out", "page.html", cwd=elsewhere, path=site)
+    assert (done.returncode, done.stdout) == (0, "page.html\n"), done.stderr
+    assert "</html>" in (elsewhere / "page.html").read_text("utf-8")
 
 
 def test_console_script_names_main() -> None:

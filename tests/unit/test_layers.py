@@ -22,6 +22,7 @@ HOMES = {
     "sktime": set(),
     "hydra": {"config.compose", "run", "reproduce", "knobs", "cli"},
     "omegaconf": {"config.compose", "run", "reproduce", "knobs", "cli"},
+    "jinja2": set(),
     "matplotlib": set(),
     "aeon": set(),
 }

@@ -87,9 +87,9 @@ def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
         enough = needed(len(taken) + 1) if taken else 1
         left = len({place.dataset for place in shared})
         if taken and left < min(enough, len({place.dataset for place in common})):
-            found = count(left, "dataset") if left else "no dataset"
+            remaining = count(left, "dataset") if left else "no dataset"
             left_out.append(
-                (column.name, f"it would leave {found} in common, {enough} are needed to show a difference")
+                (column.name, f"it would leave {remaining} in common, {enough} are needed to show a difference")
             )
             continue
         if shared:
@@ -101,14 +101,14 @@ def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
 
 def beside(rows: Iterable[Row]) -> list[Column]:
     """Return the published column beside each of ours in an accuracy table: that of its source with most datasets."""
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    sources_of: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         if row["published_source"]:
-            found[row["model"], row["protocol"]].add(row["published_source"])
+            sources_of[row["model"], row["protocol"]].add(row["published_source"])
     known = published.sources()
     pairs = {
         (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
-        for (model, _), sources in found.items()
+        for (model, _), sources in sources_of.items()
     }
     return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
@@ -116,7 +116,7 @@ def beside(rows: Iterable[Row]) -> list[Column]:
 def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
     """Return the other columns, with the name of their file before their own where ours has the same; no paths."""
     known = {column.name for column in ours}
-    made = []
+    renamed = []
     for column in others:
         name = column.name.removeprefix(f"{column.origin}:")
         if name in known:
@@ -124,8 +124,8 @@ def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column
         if name in known:
             raise UserError(f"column '{name}' is named twice: name each once")
         known.add(name)
-        made.append(replace(column, name=name))
-    return made
+        renamed.append(replace(column, name=name))
+    return renamed
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def trained(records: Sequence[Record]) -> list[Trained]:
     """
     with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
     n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
-    found = []
+    curves = []
     for record in with_curve:
         best = record.get("best_epoch")
         pairs = [
@@ -172,8 +172,8 @@ def trained(records: Sequence[Record]) -> list[Trained]:
         dataset, model, protocol, split = tables.row_of(record)
         short = tuple(float(f"{loss:.3g}") for loss in losses)
         mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
-        found.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
-    return found
+        curves.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
+    return curves
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Material:
     columns: tuple[Column, ...]  # ours, then others
     n_ours: int
     choice: Choice
-    made: compare.Comparison | None
+    comparison: compare.Comparison | None
     curves: tuple[Trained, ...]
     commands: tuple[str, ...]
 
@@ -228,9 +228,9 @@ def gather(
     pairs = sorted({(row["model"], row["protocol"]) for row in rows})
     judged = {}
     for pair in pairs:
-        given = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
-        if given:
-            judged[pair] = verdict.judge(given)
+        figures = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
+        if figures:
+            judged[pair] = verdict.judge(figures)
     others = named_apart(ours, beside(rows) if others is None else others)
     choice = choose(ours, others)
     summary = tables.summary(records).to_dict("records")
@@ -245,7 +245,7 @@ def gather(
         columns=(*ours, *others),
         n_ours=len(ours),
         choice=choice,
-        made=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
+        comparison=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
         curves=tuple(trained(done)),
         commands=tuple(commands),
     )

@@ -1,7 +1,9 @@
-"""A page is one HTML file: its pieces, and the whole, which the browser lets load nothing and run only its own script.
+"""A page is one HTML file, which the browser lets load nothing and run only its own script.
 
-Whatever is given as text is escaped here. The style sheet is page.css and the script page.js, both of which stand in
-the page itself; without the script everything can be read, with it tables sort and other data can be chosen and copied.
+The text of a page stands in templates/: page.html is the whole, pieces.html holds tables and figures, and each section
+has a file of its own. What a template receives is escaped as it is written, but for charts, which are SVG of ours. The
+style sheet is page.css and the script page.js, both of which stand in the page itself; without the script everything
+can be read, with it tables sort and other data can be chosen and copied.
 """
 
 from __future__ import annotations
@@ -10,15 +12,20 @@ import base64
 import csv
 import hashlib
 import io
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tsfcn.report.svg import cleaned, escaped
+from tsfcn.report.svg import cleaned
 
-FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"
+if TYPE_CHECKING:
+    import jinja2
+
+FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"  # of page.html
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -29,49 +36,45 @@ class Cells:
     texts: Sequence[str]
     number: bool = False
     values: Sequence[float] = ()  # where the text does not begin with its number
-    second: str = ""  # title of the second lines
-    seconds: Sequence[str] = field(default=())
+    second_title: str = ""
+    second_texts: Sequence[str] = field(default=())
     choice: bool = False  # page.js lets one choose among its texts, in a filtered table
 
+    @property
+    def filled(self) -> bool:
+        """Whether there is something in it; a table leaves out the others."""
+        return any(self.texts) or self.has_second
 
-def grid(ident: str, caption: str, cells: Iterable[Cells], *, filtered: bool = False) -> str:
-    """Return a table; columns with nothing in them are left out. The first column names the row.
+    @property
+    def has_second(self) -> bool:
+        """Whether a row has a second line."""
+        return any(self.second_texts)
 
-    page.js makes the headers sort, and for a filtered one a field that keeps the rows with all words typed.
-    """
-    shown = [column for column in cells if any(column.texts) or any(column.seconds)]
-    head = "".join(
-        f'<th scope="col"{" class=n" if c.number else ""}'
-        + (f' data-second="{escaped(c.second)}"' if any(c.seconds) else "")
-        + (" data-choice" if c.choice else "")
-        + f">{escaped(c.title)}</th>"
-        for c in shown
-    )
-    body = []
-    for i in range(len(shown[0].texts) if shown else 0):
-        line = []
-        for j, c in enumerate(shown):
-            value = f' data-v="{c.values[i]:.6g}"' if len(c.values) > 0 and not math.isnan(c.values[i]) else ""
-            second = f"<small>{escaped(c.seconds[i])}</small>" if len(c.seconds) > 0 and c.seconds[i] else ""
-            tag = f'<th scope="row"{value}>' if j == 0 else f"<td{' class=n' if c.number else ''}{value}>"
-            line.append(f"{tag}{escaped(c.texts[i])}{second}</{'th' if j == 0 else 'td'}>")
-        body.append(f"<tr>{''.join(line)}</tr>")
-    kind = "sortable filtered" if filtered else "sortable"
-    return (
-        f'<div class="box" tabindex="0" role="region" aria-label="{escaped(caption)}">\n'
-        f'<table id="{ident}" class="{kind}">\n<caption>{escaped(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>\n</div>"
-    )
+    def second(self, row: int) -> str:
+        """Return the second line of a row, '' where it has none."""
+        return self.second_texts[row] if len(self.second_texts) > 0 else ""
+
+    def sort_key(self, row: int) -> str:
+        """Return the value that a row sorts by, '' where it sorts by its text."""
+        return f"{self.values[row]:.6g}" if len(self.values) > 0 and not math.isnan(self.values[row]) else ""
 
 
-def figure(svg: str, caption: str, data: str, *, kind: str = "") -> str:
-    """Return a chart with its caption and its data as CSV, which page.js lets one copy."""
-    return (
-        f'<figure{f" class={kind}" if kind else ""}>\n<div class="box" tabindex="0" role="group" '
-        f'aria-label="{escaped(caption)}">\n{svg}\n</div>\n<figcaption>{escaped(caption)}</figcaption>\n'
-        f'<div class="tools"><details class="data"><summary>Data as CSV</summary><pre>{escaped(data)}</pre></details>'
-        "</div>\n</figure>"
-    )
+@dataclass(frozen=True)
+class Chart:
+    """A chart as SVG text with its data as CSV, and the SVG that stands in its place on a narrow screen."""
+
+    svg: str
+    data: str
+    narrow_svg: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a page: its anchor, its title, and what templates/IDENT.html shows of it, as `content`."""
+
+    ident: str
+    title: str
+    content: Mapping[str, Any]
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -87,60 +90,47 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def embedded(data: object) -> str:
-    """Return data as JSON that may stand in a script element: no sign of it can end the element or begin a comment."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)  # ASCII: U+2028 is escaped as well
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+@cache
+def environment() -> jinja2.Environment:
+    """Return what renders the templates: text is cleaned and escaped, and an unknown name is an error."""
+    import jinja2
 
-
-def paragraphs(*texts: str) -> str:
-    """Return each text that is not empty as a paragraph."""
-    return "\n".join(f"<p>{escaped(text)}</p>" for text in texts if text)
-
-
-def items(texts: Iterable[str]) -> str:
-    """Return texts as a list."""
-    return "<ul>\n" + "\n".join(f"<li>{escaped(text)}</li>" for text in texts) + "\n</ul>"
-
-
-def document(said: str, sections: Sequence[tuple[str, str, str]], data: object) -> str:
-    """Return the page: said is the text at its top; sections are (id, title, HTML); data is what page.js draws from."""
-    here = Path(__file__).parent
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-
-    def allowed(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    policy = f"default-src 'none'; style-src {allowed(style)}; script-src {allowed(script)}"
-    links = "\n".join(f'<li><a href="#{ident}">{escaped(title)}</a></li>' for ident, title, _ in sections)
-    parts = "\n".join(
-        f'<section id="{ident}">\n<h2>{escaped(title)}</h2>\n{text}\n</section>' for ident, title, text in sections
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if hasattr(value, "__html__") else cleaned(value),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    return f"""{FIRST_LINE}
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>tsfcn report</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>tsfcn report</h1>
-<p>{escaped(said)} Every number comes from the records. Accuracies are fractions; the test set is looked at once,
-after training, unless a row is marked.</p>
-<nav aria-label="Contents"><ul>
-{links}
-</ul></nav>
-</header>
-<main>
-{parts}
-</main>
-<p id="live" class="hidden" role="status" aria-live="polite"></p>
-<script type="application/json" id="data">{embedded(data)}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+    # The filter tojson writes ASCII in which no sign can end a script element or begin a comment.
+    env.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return env
+
+
+def document(summary: str, sections: Sequence[Section], data: object) -> str:
+    """Return a page.
+
+    summary: the first sentence at its top.
+    sections: in their order.
+    data: what page.js draws from, written as JSON.
+    """
+    style, script = ((TEMPLATES.parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+
+    def sha256(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            summary=summary,
+            sections=sections,
+            data=data,
+            style=style,
+            style_hash=sha256(style),
+            script=script,
+            script_hash=sha256(script),
+        )
+    )

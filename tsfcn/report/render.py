@@ -357,7 +357,7 @@ def _provenance(done: Sequence[Record]) -> str:
 
 
 def machines(done: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
-    """Return the columns of a table of the hardware behind ok records, as `grid` takes them."""
+    """Return the columns of a table of the hardware behind ok records: title, side and texts of each."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in done:
         hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))

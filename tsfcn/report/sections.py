@@ -29,9 +29,10 @@ from tsfcn.jobs import store
 from tsfcn.report import render
 from tsfcn.report import svg as figures
 from tsfcn.report.collect import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
-from tsfcn.report.html import FIRST_LINE, Cells, csv_text, document, figure, grid, items, paragraphs
+from tsfcn.report.html import FIRST_LINE, Cells, Chart, Section, csv_text, document
 from tsfcn.report.render import PROCESSOR_TIME, fraction, p_value, signed
-from tsfcn.report.svg import escaped
+
+Content = dict[str, Any]  # what a template shows, under the names that it has there
 
 _RULES = {  # of selection; each beside the weights with the least training loss
     "accuracy_last": "last weights",
@@ -47,29 +48,31 @@ def _between(low: float, high: float, *, sign: bool = False) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Sections: each returns its HTML, '' where there is nothing to say
+# Sections: each returns the content of its template, None where there is nothing to show
 
 
-def _headline(given: Material) -> str:
-    if not given.rows:
-        return paragraphs("No job is ok yet: nothing to show.")
+def _headline(material: Material) -> Content | None:
+    if not material.rows:
+        return {"rows": []}
     lines: list[dict[str, Any]] = []
-    said = []
+    results = []
     seen = set()
-    for row in sorted(given.summary, key=lambda r: (r["split"] != "official", r["split"], r["model"], r["protocol"])):
+    for row in sorted(
+        material.summary, key=lambda r: (r["split"] != "official", r["split"], r["model"], r["protocol"])
+    ):
         name = (row["model"], row["protocol"], row["split"])
-        accuracies = np.array([r["mean"] for r in given.of(name)])
+        accuracies = np.array([r["mean"] for r in material.of(name)])
         low, high = stats.bootstrap(accuracies)
         line = {**row, "interval": _between(low, high), "judged": None}
         pair = name[:2]
-        judged = given.judged.get(pair) if pair not in seen else None
+        judged = material.judged.get(pair) if pair not in seen else None
         seen.add(pair)
         text = (
             f"{called(name)}: mean accuracy {fraction(row['mean_accuracy'])} on {count(row['n_datasets'], 'dataset')}"
         )
         text += f", 95 % interval over datasets {_between(low, high)}" if not math.isnan(low) else ""
         if judged is not None:
-            theirs = [r for r in given.rows if (r["model"], r["protocol"]) == pair and r["published_source"]]
+            theirs = [r for r in material.rows if (r["model"], r["protocol"]) == pair and r["published_source"]]
             apart = np.array([r["difference"] for r in theirs])
             line["judged"] = judged
             line["theirs"] = float(np.mean([r["published"] for r in theirs]))
@@ -81,7 +84,7 @@ def _headline(given: Material) -> str:
             )
         if TEST_SELECTED in row["marks"]:
             text += f". {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}"
-        said.append(f"{text}.")
+        results.append(f"{text}.")
         lines.append(line)
     alike = all(line["n_common"] == line["n_datasets"] for line in lines)
     judgements: list[verdict.Judgement | None] = [line["judged"] for line in lines]
@@ -93,58 +96,60 @@ def _headline(given: Material) -> str:
         Cells(
             "model",
             [line["model"] for line in lines],
-            second="protocol",
-            seconds=[line["protocol"] for line in lines],
+            second_title="protocol",
+            second_texts=[line["protocol"] for line in lines],
         ),
         Cells("split", ["" if {x["split"] for x in lines} == {"official"} else line["split"] for line in lines]),
         Cells(
             "datasets",
             [str(line["n_datasets"]) for line in lines],
             True,
-            second="jobs",
-            seconds=[count(line["n_jobs"], "job") for line in lines],
+            second_title="jobs",
+            second_texts=[count(line["n_jobs"], "job") for line in lines],
         ),
         Cells(
             "mean accuracy",
             [fraction(line["mean_accuracy"]) for line in lines],
             True,
-            second="95 % over datasets",
-            seconds=[line["interval"] for line in lines],
+            second_title="95 % over datasets",
+            second_texts=[line["interval"] for line in lines],
         ),
         Cells(
             "published",
             [fraction(line.get("theirs", math.nan)) for line in lines],
             True,
-            second="on",
-            seconds=["" if j is None else count(len(j.verdicts), "dataset") for j in judgements],
+            second_title="on",
+            second_texts=["" if j is None else count(len(j.verdicts), "dataset") for j in judgements],
         ),
         Cells(
             "difference",
             [signed(line.get("apart", math.nan)) for line in lines],
             True,
-            second="95 % over datasets",
-            seconds=[line.get("apart_interval", "") for line in lines],
+            second_title="95 % over datasets",
+            second_texts=[line.get("apart_interval", "") for line in lines],
         ),
         Cells(
             "verdict",
             ["" if j is None else j.archive.said for j in judgements],
-            second="90 % over seeds",
-            seconds=["" if j is None else _between(j.archive.low, j.archive.high, sign=True) for j in judgements],
+            second_title="90 % over seeds",
+            second_texts=["" if j is None else _between(j.archive.low, j.archive.high, sign=True) for j in judgements],
         ),
         Cells("datasets by verdict", [counted(j) for j in judgements]),
         Cells(
             "on common",
             ["" if alike else fraction(line["mean_accuracy_common"]) for line in lines],
             True,
-            second="on",
-            seconds=["" if alike or not line["n_common"] else count(line["n_common"], "dataset") for line in lines],
+            second_title="on",
+            second_texts=[
+                "" if alike or not line["n_common"] else count(line["n_common"], "dataset") for line in lines
+            ],
         ),
         Cells(
             "mean rank",
             [fraction(line["mean_rank"]) for line in lines],
             True,
-            second="wins",
-            seconds=["" if _missing(line["wins"]) else count(int(line["wins"]), "win") for line in lines],
+            second_title="wins",
+            second_texts=["" if _missing(line["wins"]) else count(int(line["wins"]), "win") for line in lines],
         ),
         Cells("MPCE", [fraction(line["mpce"]) for line in lines], True),
         Cells(
@@ -155,32 +160,23 @@ def _headline(given: Material) -> str:
         ),
         Cells("marks", [line["marks"] for line in lines]),
     ]
-    words = paragraphs(
-        "Mean accuracy and MPCE (mean over datasets of error / classes) are over each row's own datasets: compare two "
-        "rows by them only where the datasets are the same. The 95 % intervals (bootstrap) say how a mean would move "
-        "over other datasets like these; the 90 % interval of a verdict how it would move over other seeds."
-    )
-    if any(not math.isnan(line["mean_rank"]) for line in lines):
-        words += paragraphs(
-            "Ranks and wins are among these rows, over the datasets that all have. Time is training and testing."
-        )
-    if given.n_resampled:
-        words += paragraphs(
-            f"{count(given.n_resampled, 'row')} of resampled splits are not listed here; their means over resamples "
-            "are among the columns below."
-        )
-    return items(said) + "\n" + grid("t-headline", "Models and protocols", cells) + "\n" + words
+    return {
+        "results": results,
+        "rows": cells,
+        "has_ranks": any(not math.isnan(line["mean_rank"]) for line in lines),
+        "resampled": count(material.n_resampled, "row") if material.n_resampled else "",
+    }
 
 
 def _missing(value: object) -> bool:
     return value is None or value != value or str(value) == "<NA>"
 
 
-def _datasets(given: Material) -> str:
-    if not given.rows:
-        return ""
-    rows, verdicts = given.rows, given.verdicts()
-    found = [verdicts.get((r["model"], r["protocol"], r["dataset"])) if r["published_source"] else None for r in rows]
+def _datasets(material: Material) -> Content | None:
+    if not material.rows:
+        return None
+    rows, verdicts = material.rows, material.verdicts()
+    judged = [verdicts.get((r["model"], r["protocol"], r["dataset"])) if r["published_source"] else None for r in rows]
 
     def runs(row: Row) -> str:
         if not row["published_source"]:
@@ -194,8 +190,8 @@ def _datasets(given: Material) -> str:
         Cells(
             "model",
             [r["model"] for r in rows],
-            second="protocol",
-            seconds=[r["protocol"] for r in rows],
+            second_title="protocol",
+            second_texts=[r["protocol"] for r in rows],
             choice=True,
         ),
         Cells("split", ["" if {x["split"] for x in rows} == {"official"} else r["split"] for r in rows]),
@@ -203,29 +199,29 @@ def _datasets(given: Material) -> str:
             "accuracy",
             [fraction(r["mean"]) for r in rows],
             True,
-            second="over seeds",
-            seconds=["" if math.isnan(r["std"]) else f"± {r['std']:.4f}" for r in rows],
+            second_title="over seeds",
+            second_texts=["" if math.isnan(r["std"]) else f"± {r['std']:.4f}" for r in rows],
         ),
         Cells("seeds", [str(r["n_seeds"]) for r in rows], True),
         Cells(
             "published",
             [fraction(r["published"]) + (" *" if r["published_note"] else "") for r in rows],
             True,
-            second="over runs",
-            seconds=[runs(r) for r in rows],
+            second_title="over runs",
+            second_texts=[runs(r) for r in rows],
         ),
         Cells(
             "difference",
             [signed(r["difference"]) for r in rows],
             True,
-            second="90 % over seeds",
-            seconds=["" if v is None else _between(v.low, v.high, sign=True) for v in found],
+            second_title="90 % over seeds",
+            second_texts=["" if v is None else _between(v.low, v.high, sign=True) for v in judged],
         ),
         Cells(
             "verdict",
-            ["" if v is None else v.word for v in found],
-            second="what is missing",
-            seconds=["" if v is None else v.said.removeprefix(v.word).lstrip(",: ") for v in found],
+            ["" if v is None else v.word for v in judged],
+            second_title="what is missing",
+            second_texts=["" if v is None else v.said.removeprefix(v.word).lstrip(",: ") for v in judged],
             choice=True,
         ),
         Cells("last weights", [fraction(r["last"]) for r in rows], True),
@@ -244,100 +240,92 @@ def _datasets(given: Material) -> str:
             noted[row["published_note"]].append(row["dataset"])
     sources = published.sources()
     used = sorted({(r["published_source"], int(r["published_runs"])) for r in rows if r["published_source"]})
-    words = [
+    notes = [
         f"published: {source}, {'a single run' if n == 1 else f'mean of {n} runs'} on the same split "
         f"({sources[source].paper}). Difference: ours minus theirs."
         for source, n in used
     ]
-    words += [f"*: published figure of {listed(noted[note])} ({note})." for note in sorted(noted)]
-    words += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
+    notes += [f"*: published figure of {listed(noted[note])} ({note})." for note in sorted(noted)]
+    notes += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
-        words.append(f"[...]: {CHANGED}.")
-    if any(map(store.has_processor_seconds, given.done)):
-        words.append(f"training: {PROCESSOR_TIME}.")
-    if given.judged:
-        words.append(
+        notes.append(f"[...]: {CHANGED}.")
+    if any(map(store.has_processor_seconds, material.done)):
+        notes.append(f"training: {PROCESSOR_TIME}.")
+    if material.judged:
+        notes.append(
             "Verdicts: equivalent (the means differ by less than 0.02 or one test case, and the runs suffice to say "
             "so), different, undecided (so many more seeds would decide), undecidable (the published runs are too "
             "few); beside a single published run inside or outside of what our seeds predict."
         )
-    return grid("t-datasets", "Datasets, published figures and verdicts", cells, filtered=True) + items(words)
+    return {"rows": cells, "notes": notes}
 
 
-def _ranks(given: Material) -> str:
+def _ranks(material: Material) -> Content | None:
     reasons: dict[str, list[str]] = defaultdict(list)
-    for name, why in given.choice.left_out:
+    for name, why in material.choice.left_out:
         reasons[why].append(name)
-    left = [f"Left out: {listed(names)} ({why})." for why, names in reasons.items()]
-    made = given.made
-    if made is None:
-        only = "No column has results" if not given.columns else "There is a single column to rank"
-        return paragraphs(f"{only}: two are needed. Name others to compare with: tsfcn report RESULTS COLUMN ...") + (
-            items(left) if left else ""
-        )
-    names = [column.name for column in made.columns]
-    order = sorted(range(len(names)), key=lambda i: (made.mean_ranks[i], i))
-    sets = [[names[i] for i in order if i in clique] for clique in made.cliques]
+    left_out = [f"Left out: {listed(names)} ({why})." for why, names in reasons.items()]
+    comparison = material.comparison
+    if comparison is None:
+        return {"chart": None, "has_columns": bool(material.columns), "left_out": left_out}
+    names = [column.name for column in comparison.columns]
+    order = sorted(range(len(names)), key=lambda i: (comparison.mean_ranks[i], i))
+    sets = [[names[i] for i in order if i in clique] for clique in comparison.cliques]
     sets.sort(key=lambda members: [order.index(names.index(name)) for name in members])
     together = "; ".join("{" + ", ".join(members) + "}" for members in sets) or "none, every two differ"
-    ranked = ", ".join(f"{names[i]} {made.mean_ranks[i]:.3f}" for i in order)
+    ranked = ", ".join(f"{names[i]} {comparison.mean_ranks[i]:.3f}" for i in order)
     differ = f"Sets of which no two differ, best first: {together}."
-    said = f"Mean ranks over {count(len(made.places), 'dataset')}, best first: {ranked}. {differ}"
-    ranks, sets_at = made.mean_ranks.tolist(), made.cliques
-    svg = f'<div class="broad">{figures.critical_difference("c-ranks", names, ranks, sets_at, said=said)}</div>\n'
-    svg += f'<div class="narrow">{figures.rank_rows("c-ranks-narrow", names, ranks, sets_at, said=said)}</div>'
+    description = f"Mean ranks over {count(len(comparison.places), 'dataset')}, best first: {ranked}. {differ}"
+    ranks, sets_at = comparison.mean_ranks.tolist(), comparison.cliques
+    svg = figures.critical_difference("c-ranks", names, ranks, sets_at, said=description)
+    narrow_svg = figures.rank_rows("c-ranks-narrow", names, ranks, sets_at, said=description)
     data = csv_text(
         ["column", "mean_rank", "mean_accuracy", "wins", "sets"],
         [
             (
                 names[i],
-                float(made.mean_ranks[i]),
-                float(made.scores[:, i].mean()),
-                int(made.wins[i]),
+                float(comparison.mean_ranks[i]),
+                float(comparison.scores[:, i].mean()),
+                int(comparison.wins[i]),
                 " ".join(str(n + 1) for n, members in enumerate(sets) if names[i] in members),
             )
             for i in order
         ],
     )
-    caption = (
-        "Each method stands at its mean rank; a bar joins methods no two of which differ, its dots are its members, "
-        "and it is broken at a method that it skips."
-    )
-    return "\n".join(
-        [
-            items([*_compared(made), *left]),
-            figure(svg, caption, data, kind="wide"),
-            paragraphs(differ),
-        ]
-    )
+    return {
+        "basis": _basis(comparison),
+        "left_out": left_out,
+        "chart": Chart(svg, data, narrow_svg),
+        "sets": differ,
+    }
 
 
-def _compared(made: compare.Comparison) -> list[str]:
+def _basis(comparison: compare.Comparison) -> list[str]:
     """Return what the comparison rests on: datasets, tests, what to read with care."""
-    splits = Counter(place.split for place in made.places)
+    splits = Counter(place.split for place in comparison.places)
     where = (
         ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
     )
-    lines = [f"{count(len(made.places), 'dataset')} that all have on the same split ({where})."]
-    if made.friedman is not None:
+    lines = [f"{count(len(comparison.places), 'dataset')} that all have on the same split ({where})."]
+    if comparison.friedman is not None:
         lines.append(
-            f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
-            f"p = {p_value(made.friedman.p)}."
+            f"Friedman: chi2 = {comparison.friedman.chi2:.3f}, {comparison.friedman.df} degrees of freedom, "
+            f"p = {p_value(comparison.friedman.p)}."
         )
     lines.append(
-        f"Two differ if the signed-rank test (two-sided, zeros by Pratt) is below {made.alpha:g} after Holm's "
+        f"Two differ if the signed-rank test (two-sided, zeros by Pratt) is below {comparison.alpha:g} after Holm's "
         "correction over all pairs."
     )
-    enough = needed(len(made.columns), made.alpha)
-    if len(made.places) < enough:
+    enough = needed(len(comparison.columns), comparison.alpha)
+    if len(comparison.places) < enough:
         lines.append(
-            f"{count(len(made.places), 'dataset')} cannot show a difference between {len(made.columns)} columns: "
-            f"{enough} are needed. That no two differ says nothing here."
+            f"{count(len(comparison.places), 'dataset')} cannot show a difference between "
+            f"{len(comparison.columns)} columns: {enough} are needed. That no two differ says nothing here."
         )
     noted: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for i, column in enumerate(made.columns):
+    for i, column in enumerate(comparison.columns):
         of: dict[str, list[str]] = defaultdict(list)
-        for place, cells in zip(made.places, made.cells, strict=True):
+        for place, cells in zip(comparison.places, comparison.cells, strict=True):
             if cells[i].note:
                 of[cells[i].note].append(place.dataset)
         for note, datasets in of.items():
@@ -347,16 +335,16 @@ def _compared(made: compare.Comparison) -> list[str]:
     return lines
 
 
-def _pairs(given: Material) -> str:
-    made = given.made
-    if made is None:
-        return ""
-    order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
+def _pairs(material: Material) -> Content | None:
+    comparison = material.comparison
+    if comparison is None:
+        return None
+    order = sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
     at = {i: n for n, i in enumerate(order)}
-    names = [made.columns[i].name for i in order]
-    entries, data, found = {}, [], []
-    for pair in made.pairs:
-        strong = pair.p_holm < made.alpha
+    names = [comparison.columns[i].name for i in order]
+    entries, data, different = {}, [], []
+    for pair in comparison.pairs:
+        strong = pair.p_holm < comparison.alpha
         for i, j, sign, won, lost in (
             (pair.first, pair.second, 1, pair.wins, pair.losses),
             (pair.second, pair.first, -1, pair.losses, pair.wins),
@@ -367,10 +355,10 @@ def _pairs(given: Material) -> str:
                 f"p {p_value(pair.p_holm)}",
             )
             entries[at[i], at[j]] = figures.Entry(sign * pair.difference, lines, strong)
-        first, second = made.columns[pair.first].name, made.columns[pair.second].name
+        first, second = comparison.columns[pair.first].name, comparison.columns[pair.second].name
         if strong:
             better, worse = (first, second) if pair.test.positive > pair.test.negative else (second, first)
-            found.append(f"{better} over {worse} (p = {p_value(pair.p_holm)})")
+            different.append(f"{better} over {worse} (p = {p_value(pair.p_holm)})")
         bayes = pair.bayes
         data.append(
             (
@@ -378,88 +366,79 @@ def _pairs(given: Material) -> str:
                 *(pair.test.p, pair.p_holm, bayes.first, bayes.equivalent, bayes.second),
             )
         )
-    said = f"Pairs that differ: {len(found)} of {len(made.pairs)}" + (f", {listed(found, 6)}." if found else ".")
+    summary = f"Pairs that differ: {len(different)} of {len(comparison.pairs)}" + (
+        f", {listed(different, 6)}." if different else "."
+    )
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
-    caption = (
-        "Row against column: mean difference of accuracies (row minus column), datasets on which the row is better / "
-        "equal / worse, and p after Holm. A star and a border: they differ."
-    )
-    svg = figures.matrix("c-pairs", names, entries, said=said)
-    far = compare.farthest(made)
+    svg = figures.matrix("c-pairs", names, entries, said=summary)
+    far = compare.farthest(comparison)
     cells = [
         Cells("dataset", [row["dataset"] for row in far]),
         Cells(
             "best",
             [row["first"] for row in far],
-            second="accuracy",
-            seconds=[fraction(r["accuracy_first"]) for r in far],
+            second_title="accuracy",
+            second_texts=[fraction(r["accuracy_first"]) for r in far],
         ),
         Cells(
             "worst",
             [row["second"] for row in far],
-            second="accuracy",
-            seconds=[fraction(r["accuracy_second"]) for r in far],
+            second_title="accuracy",
+            second_texts=[fraction(r["accuracy_second"]) for r in far],
         ),
         Cells("difference", [signed(row["difference"]) for row in far], True),
         Cells("seed noise", [row["noise"] for row in far]),
     ]
-    if len(made.columns) == 2:
+    if len(comparison.columns) == 2:
         cells[1] = replace(cells[1], title="first")
         cells[2] = replace(cells[2], title="second")
-    table_html = ""
-    if far:
-        table_html = grid("t-farthest", "Datasets that differ most", cells) + paragraphs(
-            "Seed noise: whether the runs behind the two accuracies explain their difference (95 %, each dataset by "
-            "itself); not known where both are single runs."
-        )
-    return "\n".join([paragraphs(said), figure(svg, caption, csv_text(header, data), kind="wide"), table_html])
+    return {
+        "summary": summary,
+        "chart": Chart(svg, csv_text(header, data)),
+        "farthest": cells if far else [],
+    }
 
 
-def _scatter(given: Material) -> str:
+def _scatter(material: Material) -> Content | None:
     """Return the scatter of one of ours beside the same model in a paper, or beside what else has most in common."""
-    found = given.columns
+    columns = material.columns
     options = []
-    for i in range(len(found)):
-        for j in range(i + 1, len(found)):
-            n = len(set(found[i].cells) & set(found[j].cells))
-            paper = i < given.n_ours <= j and found[j].name.rpartition("/")[2] == found[i].name.partition(" (")[0]
-            options.append((n > 0, paper, i < given.n_ours <= j, n, -i, -j))
+    for i in range(len(columns)):
+        for j in range(i + 1, len(columns)):
+            n = len(set(columns[i].cells) & set(columns[j].cells))
+            paper = (
+                i < material.n_ours <= j and columns[j].name.rpartition("/")[2] == columns[i].name.partition(" (")[0]
+            )
+            options.append((n > 0, paper, i < material.n_ours <= j, n, -i, -j))
     if not options or not max(options)[0]:
-        return paragraphs("No two columns have a dataset on the same split in common: nothing to set side by side.")
+        return {"chart": None}
     y, x = (-i for i in max(options)[-2:])
-    places = _shared(found[x], found[y])
+    places = _shared(columns[x], columns[y])
     points = [
         figures.Point(
             _placed(p),
-            *(round(found[i].cells[p].accuracy, 6) for i in (x, y)),
-            *(None if (std := found[i].cells[p].std) is None else round(std, 6) for i in (x, y)),
+            *(round(columns[i].cells[p].accuracy, 6) for i in (x, y)),
+            *(None if (std := columns[i].cells[p].std) is None else round(std, 6) for i in (x, y)),
         )
         for p in places
     ]
-    said = _side_by_side(found[x], found[y])
-    title = f"{_marked(found[y])} against {_marked(found[x])}"
+    summary = _side_by_side(columns[x], columns[y])
+    title = f"{_marked(columns[y])} against {_marked(columns[x])}"
     svg = figures.scatter(
-        "c-scatter", points, _marked(found[x]), _marked(found[y]), low=_least(found), title=title, said=said
+        "c-scatter", points, _marked(columns[x]), _marked(columns[y]), low=_least(columns), title=title, said=summary
     )
     data = csv_text(
         ["dataset", "split", "x", "y", "x_std", "y_std"],
         [(p.dataset, p.split, q.x, q.y, q.x_std, q.y_std) for p, q in zip(places, points, strict=True)],
     )
-    caption = (
-        "A dot a dataset: above the diagonal the upper column is better. Bars are one standard deviation over runs to "
-        "either side, where it is known; the datasets farthest from the diagonal are named."
-    )
-    return (
-        f'<div class="controls" id="scatter-controls" data-x="{x}" data-y="{y}"></div>\n'
-        f'<p id="scatter-said">{escaped(said)}</p>\n' + figure(svg, caption, data)
-    )
+    return {"x": x, "y": y, "summary": summary, "chart": Chart(svg, data)}
 
 
-def _least(found: Sequence[Column]) -> float:
+def _least(columns: Sequence[Column]) -> float:
     """Return the lower end of the scatter's axes, below all that can be drawn: no choice of columns moves them."""
-    times = Counter(place for column in found for place in column.cells)
-    least = min(cell.accuracy for column in found for place, cell in column.cells.items() if times[place] > 1)
+    times = Counter(place for column in columns for place in column.cells)
+    least = min(cell.accuracy for column in columns for place, cell in column.cells.items() if times[place] > 1)
     return max(0.0, math.floor(least * 10 - 1e-9) / 10)
 
 
@@ -488,33 +467,34 @@ def _side_by_side(x: Column, y: Column) -> str:
     )
 
 
-def _time(given: Material) -> str:
-    if not given.rows:
-        return ""
-    names = given.names
+def _time(material: Material) -> Content | None:
+    if not material.rows:
+        return None
+    names = material.names
     per_job = {
-        name: {r["dataset"]: (r["train_seconds"] / r["n_seeds"], r["mean"]) for r in given.of(name)} for name in names
+        name: {r["dataset"]: (r["train_seconds"] / r["n_seeds"], r["mean"]) for r in material.of(name)}
+        for name in names
     }
-    common = sorted(set.intersection(*(set(found) for found in per_job.values())))
-    clouds, said = [], []
-    for name, found in per_job.items():
+    common = sorted(set.intersection(*(set(of) for of in per_job.values())))
+    clouds, means = [], []
+    for name, of in per_job.items():
         points = [
             (seconds, mean, f"{name[0]} on {dataset}: {mean:.4f}, {seconds:.1f} s")
-            for dataset, (seconds, mean) in found.items()
+            for dataset, (seconds, mean) in of.items()
         ]
         centre = None
         if common:
-            centre = tuple(float(np.mean([found[d][i] for d in common])) for i in (0, 1))
-            said.append(f"{called(name)}: {duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
+            centre = tuple(float(np.mean([of[d][i] for d in common])) for i in (0, 1))
+            means.append(f"{called(name)}: {duration(centre[0])} a job, mean accuracy {centre[1]:.4f}")
         clouds.append(figures.Cloud(called(name), points, (centre[0], centre[1]) if centre else None))
-    text = (
-        f"Means over the {count(len(common), 'dataset')} that all have: {'; '.join(said)}."
+    summary = (
+        f"Means over the {count(len(common), 'dataset')} that all have: {'; '.join(means)}."
         if common
         else "No dataset is common to all, so that there are no means to compare."
     )
-    machines = sorted({str(r.get("hardware") or "not recorded") for r in given.done})
+    machines = sorted({str(r.get("hardware") or "not recorded") for r in material.done})
     on_machines = f"on {'; '.join(machines[:6])}"
-    if any(map(store.has_processor_seconds, given.done)):
+    if any(map(store.has_processor_seconds, material.done)):
         devices = f"Seconds, {on_machines}, are {PROCESSOR_TIME}."
     else:
         devices = f"Seconds are wall clock {on_machines}. A job may have shared its processor with others."
@@ -522,26 +502,25 @@ def _time(given: Material) -> str:
         ["dataset", "model", "protocol", "split", "seconds_a_job", "accuracy"],
         [
             (r["dataset"], r["model"], r["protocol"], r["split"], r["train_seconds"] / r["n_seeds"], float(r["mean"]))
-            for r in given.rows
+            for r in material.rows
         ],
     )
-    svg = figures.against_seconds("c-time", clouds, title="Accuracy against seconds of training", said=text)
-    caption = "A small mark a dataset, mean over seeds; the large ones are the means over the datasets that all have."
-    return paragraphs(text, devices) + "\n" + figure(svg, caption, data)
+    svg = figures.against_seconds("c-time", clouds, title="Accuracy against seconds of training", said=summary)
+    return {"summary": summary, "devices": devices, "chart": Chart(svg, data)}
 
 
-def _seeds(given: Material) -> str:
-    seeds: dict[Name, dict[str, list[Record]]] = {name: defaultdict(list) for name in given.names}
-    for record in given.done:
+def _seeds(material: Material) -> Content | None:
+    seeds: dict[Name, dict[str, list[Record]]] = {name: defaultdict(list) for name in material.names}
+    for record in material.done:
         dataset, model, protocol, split = tables.row_of(record)
         seeds[model, protocol, split][dataset].append(record)
-    parts: list[str] = []
-    single = []
+    charts: list[tuple[str, Chart]] = []
+    single_seed = []
     for n, (name, of) in enumerate(seeds.items()):
-        rows = {row["dataset"]: row for row in given.of(name)}
+        rows = {row["dataset"]: row for row in material.of(name)}
         several = sorted((d for d in of if len(of[d]) > 1), key=lambda d: (-round(rows[d]["std"], 10), d))
         if not several:
-            single.append(called(name))
+            single_seed.append(called(name))
             continue
         strips, data = [], []
         for dataset in several:
@@ -551,32 +530,22 @@ def _seeds(given: Material) -> str:
             strips.append(figures.Strip(dataset, [r["accuracy"] - row["mean"] for r in of[dataset]], theirs, std))
             data += [(dataset, r["seed"], float(r["accuracy"])) for r in of[dataset]]
         stds = np.array([rows[d]["std"] for d in several])
-        said = (
+        summary = (
             f"{called(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
             f"{count(len(several), 'dataset')} with several seeds, and {stds.max():.4f} at most ({several[0]})."
         )
         if len(several) < len(of):
-            said += f" {count(len(of) - len(several), 'dataset')} with a single seed: their noise is not known."
-        svg = figures.strips(f"c-seeds-{n}", strips, title=f"Seed noise of {called(name)}", said=said)
-        chart = figure(
-            svg,
-            "Accuracy of each seed minus the mean of the seeds, the noisiest dataset first.",
-            csv_text(["dataset", "seed", "accuracy"], data),
-        )
-        state = "" if parts else " open"
-        parts.append(f'<details class="more"{state}><summary>{escaped(said)}</summary>\n{chart}\n</details>')
-    if single:
-        parts.append(
-            paragraphs(f"A single seed a dataset, so that nothing is known of the noise: {'; '.join(single)}.")
-        )
-    return "\n".join(parts)
+            summary += f" {count(len(of) - len(several), 'dataset')} with a single seed: their noise is not known."
+        svg = figures.strips(f"c-seeds-{n}", strips, title=f"Seed noise of {called(name)}", said=summary)
+        charts.append((summary, Chart(svg, csv_text(["dataset", "seed", "accuracy"], data))))
+    return {"charts": charts, "single_seed": single_seed} if material.names else None
 
 
-def _selection(given: Material) -> str:
+def _selection(material: Material) -> Content | None:
     rows, data, tests = [], [], []
-    for n, name in enumerate(given.names):
+    for n, name in enumerate(material.names):
         of: dict[str, list[Record]] = defaultdict(list)
-        for record in given.done:
+        for record in material.done:
             if tables.row_of(record)[1:] == name:
                 of[record["dataset"]].append(record)
         for rule, words in _RULES.items():
@@ -595,9 +564,9 @@ def _selection(given: Material) -> str:
             tests.append(stats.wilcoxon(other - least))
             data += [(d, *name, words, float(a), float(b)) for d, a, b in zip(both, least, other, strict=True)]
     if not rows:
-        return paragraphs("The records hold no accuracy by several rules of selection.")
+        return {"chart": None}
     adjusted = stats.holm([test.p for test in tests])
-    ranges, said, lines = [], [], []
+    ranges, different, lines = [], [], []
     for (n, name, words, both, least, other), p in zip(rows, adjusted, strict=True):
         difference = float((other - least).mean())
         low, high = stats.bootstrap(other - least)
@@ -607,11 +576,11 @@ def _selection(given: Material) -> str:
             (name, words, len(both), least.mean(), other.mean(), difference, (low, high), (won, equal, lost), p)
         )
         if p < ALPHA:
-            said.append(f"{called(name)}, {words} ({signed(difference)}, p = {p_value(p)})")
-    told = "Beside the weights with the least training loss, "
-    told += (
-        f"these differ (signed ranks, Holm): {'; '.join(said)}."
-        if said
+            different.append(f"{called(name)}, {words} ({signed(difference)}, p = {p_value(p)})")
+    summary = "Beside the weights with the least training loss, "
+    summary += (
+        f"these differ (signed ranks, Holm): {'; '.join(different)}."
+        if different
         else "no other rule is shown to differ (signed ranks, Holm)."
     )
     cells = [
@@ -626,8 +595,8 @@ def _selection(given: Material) -> str:
             "difference",
             [signed(line[5]) for line in lines],
             True,
-            second="95 % over datasets",
-            seconds=[_between(*line[6], sign=True) for line in lines],
+            second_title="95 % over datasets",
+            second_texts=[_between(*line[6], sign=True) for line in lines],
         ),
         Cells("better / equal / worse", [" / ".join(map(str, line[7])) for line in lines]),
         Cells("p, Holm", [p_value(line[8]) for line in lines], True),
@@ -637,57 +606,43 @@ def _selection(given: Material) -> str:
         ranges,
         axis="accuracy minus that of the weights with the least training loss",
         title="Effect of selecting the weights by another rule",
-        said=told,
+        said=summary,
     )
-    caption = (
-        "Mean difference over datasets with its 95 % bootstrap interval; at the right the datasets on which the rule "
-        "is better / equal / worse than the least training loss."
-    )
+    header = ["dataset", "model", "protocol", "split", "rule", "least_train_loss", "accuracy"]
     oracle = any(TEST_SELECTED in words for _, _, words, *_ in rows)
-    return "\n".join(
-        [
-            paragraphs(told, f"The oracle is {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}." if oracle else ""),
-            figure(
-                svg,
-                caption,
-                csv_text(["dataset", "model", "protocol", "split", "rule", "least_train_loss", "accuracy"], data),
-            ),
-            grid("t-selection", "Rules of selection", cells),
-        ]
-    )
+    return {
+        "summary": summary,
+        "oracle": f"The oracle is {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}." if oracle else "",
+        "chart": Chart(svg, csv_text(header, data)),
+        "rules": cells,
+    }
 
 
-def _curves(given: Material) -> str:
-    found = given.curves
-    if not found:
-        return paragraphs("The records hold no learning curves.")
-    first = found[0]
-    shown = [t for t in found if (t.dataset, t.name) == (first.dataset, first.name)]
+def _curves(material: Material) -> Content | None:
+    trained = material.curves
+    if not trained:
+        return {"chart": None}
+    first = trained[0]
+    shown = [t for t in trained if (t.dataset, t.name) == (first.dataset, first.name)]
     lines = [figures.Curve(f"seed {t.seed}", t.epochs, t.losses, t.best) for t in shown]
     title = f"Training loss of {called(first.name)} on {first.dataset}"
     svg = figures.curves(
         "c-curves",
         lines,
-        most_epochs=max(t.epochs[-1] for t in found),
-        least=min(min(t.losses) for t in found),
-        most=max(max(t.losses) for t in found),
+        most_epochs=max(t.epochs[-1] for t in trained),
+        least=min(min(t.losses) for t in trained),
+        most=max(max(t.losses) for t in trained),
         title=title,
-        said=_told(shown),
+        said=_curve_text(shown),
     )
     data = csv_text(
         ["seed", "epoch", "loss"],
         [(t.seed, e, loss) for t in shown for e, loss in zip(t.epochs, t.losses, strict=True)],
     )
-    caption = (
-        "A line a seed, a mark where its weights were kept. Both axes are logarithmic and the same for all choices; a "
-        f"loss below {figures.CURVE_FLOOR:g} is drawn there."
-    )
-    return f'<div class="controls" id="curve-controls"></div>\n<p id="curves-said">{escaped(title)}.</p>\n' + figure(
-        svg, caption, data
-    )
+    return {"title": title, "chart": Chart(svg, data), "floor": f"{figures.CURVE_FLOOR:g}"}
 
 
-def _told(shown: Sequence[Trained]) -> str:
+def _curve_text(shown: Sequence[Trained]) -> str:
     return " ".join(
         f"Seed {t.seed}: from {t.losses[0]:g} to {t.losses[-1]:g} in {count(t.epochs[-1], 'epoch')}"
         + (f", kept from epoch {t.best[0]}." if t.best else ".")
@@ -695,10 +650,10 @@ def _told(shown: Sequence[Trained]) -> str:
     )
 
 
-def _failures(given: Material) -> str:
-    rows = given.failures
+def _failures(material: Material) -> Content | None:
+    rows = material.failures
     if not rows:
-        return paragraphs("Nothing failed and nothing was skipped.")
+        return {"rows": []}
     counts = Counter(row["status"] for row in rows)
     cells = [
         Cells("dataset", [r["dataset"] for r in rows]),
@@ -710,62 +665,54 @@ def _failures(given: Material) -> str:
         Cells("reason", [r["reason"] for r in rows]),
         Cells("key", [r["key"] for r in rows]),
     ]
-    said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-    return paragraphs(f"{said}. None of them is in any average.") + grid("t-failures", "Failed and skipped", cells)
+    return {"rows": cells, "counts": ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))}
 
 
-def _provenance(given: Material) -> str:
-    parts = []
-    if given.done:
-        cells = [Cells(title, texts, side == ">") for title, side, texts in render.machines(given.done)]
-        parts.append(grid("t-machines", "Machines", cells))
-        facts = [f"<dt>{escaped(what)}</dt><dd>{escaped(text)}</dd>" for what, text in render.origins(given.done)]
-        parts.append("<dl>\n" + "\n".join(facts) + "\n</dl>")
-    columns_of = [
-        Cells("column", [_marked(c) for c in given.columns]),
-        Cells("datasets", [str(len(c.cells)) for c in given.columns], True),
-        Cells("what it is", [c.said for c in given.columns]),
-        Cells("note", [c.note for c in given.columns]),
+def _provenance(material: Material) -> Content | None:
+    if not (material.done or material.columns or material.commands):
+        return None
+    machines, origins = (render.machines(material.done), render.origins(material.done)) if material.done else ([], [])
+    columns = [
+        Cells("column", [_marked(c) for c in material.columns]),
+        Cells("datasets", [str(len(c.cells)) for c in material.columns], True),
+        Cells("what it is", [c.said for c in material.columns]),
+        Cells("note", [c.note for c in material.columns]),
     ]
-    if given.columns:
-        parts.append(grid("t-columns", "Columns", columns_of))
     sources = {
         c.origin.removeprefix(score_columns.PUBLISHED)
-        for c in given.columns
+        for c in material.columns
         if c.origin.startswith(score_columns.PUBLISHED)
     }
     known = published.sources()
-    if sources:
-        parts.append("<h3>Published figures</h3>")
-        parts.append(
-            items(
-                f"{name}: {known[name].paper}, {known[name].where}; split {known[name].split}, weights selected by "
-                f"{known[name].selected_by}. {known[name].note}"
-                for name in sorted(sources)
-            )
-        )
-    if given.commands:
-        parts.append("<h3>Commands</h3>\n<p>The records were made by:</p>")
-        parts.append(f'<pre class="box" tabindex="0">{escaped(chr(10).join(given.commands))}</pre>')
-    return "\n".join(parts)
+    return {
+        "machines": [Cells(title, texts, side == ">") for title, side, texts in machines],
+        "origins": origins,
+        "columns": columns if material.columns else [],
+        "sources": [
+            f"{name}: {known[name].paper}, {known[name].where}; split {known[name].split}, weights selected by "
+            f"{known[name].selected_by}. {known[name].note}"
+            for name in sorted(sources)
+        ],
+        "commands": material.commands,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The page
 
 
-def _data(given: Material) -> dict[str, Any]:
+def _data(material: Material) -> dict[str, Any]:
     """Return what page.js draws from when another pair or another curve is chosen."""
-    places = sorted({place for column in given.columns for place in column.cells})
+    places = sorted({place for column in material.columns for place in column.cells})
     number = {place: i for i, place in enumerate(places)}
 
     def cell(value: score_columns.Cell) -> list[float]:
         return [round(value.accuracy, 6), *([round(value.std, 6)] if value.std else [])]
 
-    found = given.curves
-    grids = list(dict.fromkeys(t.epochs for t in found))
+    curves = material.curves
+    grids = list(dict.fromkeys(t.epochs for t in curves))
     at = {epochs: i for i, epochs in enumerate(grids)}
-    names, datasets = list(dict.fromkeys(t.name for t in found)), sorted({t.dataset for t in found})
+    names, datasets = list(dict.fromkeys(t.name for t in curves)), sorted({t.dataset for t in curves})
     return {
         "places": [[figures.cleaned(place.dataset), figures.cleaned(place.split)] for place in places],
         "columns": [
@@ -773,19 +720,19 @@ def _data(given: Material) -> dict[str, Any]:
                 "name": figures.cleaned(_marked(column)),
                 "cells": {str(number[place]): cell(column.cells[place]) for place in sorted(column.cells)},
             }
-            for column in given.columns
+            for column in material.columns
         ],
         "said": {
-            f"{x},{y}": figures.cleaned(_side_by_side(given.columns[x], given.columns[y]))
-            for x in range(len(given.columns))
-            for y in range(len(given.columns))
+            f"{x},{y}": figures.cleaned(_side_by_side(material.columns[x], material.columns[y]))
+            for x in range(len(material.columns))
+            for y in range(len(material.columns))
             if x != y
         },
         "datasets": [figures.cleaned(dataset) for dataset in datasets],
         "names": [figures.cleaned(called(name)) for name in names],
         "epochs": grids,
         "curves": [
-            [datasets.index(t.dataset), names.index(t.name), t.seed, at[t.epochs], t.losses, t.best] for t in found
+            [datasets.index(t.dataset), names.index(t.name), t.seed, at[t.epochs], t.losses, t.best] for t in curves
         ],
     }
 
@@ -805,16 +752,17 @@ SECTIONS = (
 )
 
 
-def page(given: Material) -> str:
+def page(material: Material) -> str:
     """Return the page as HTML."""
-    counts = Counter(row["status"] for row in given.failures)
-    seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in given.done)
-    said = (
-        f"{count(len(given.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
-        f"{count(len({row['dataset'] for row in given.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
+    counts = Counter(row["status"] for row in material.failures)
+    seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in material.done)
+    summary = (
+        f"{count(len(material.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
+        f"{count(len({row['dataset'] for row in material.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
     )
-    made = [(ident, title, section(given)) for ident, title, section in SECTIONS]
-    return document(said, [(ident, title, text) for ident, title, text in made if text], _data(given))
+    contents = [(ident, title, content(material)) for ident, title, content in SECTIONS]
+    sections = [Section(ident, title, content) for ident, title, content in contents if content is not None]
+    return document(summary, sections, _data(material))
 
 
 def report(results: Path, words: Sequence[str] = ()) -> str:

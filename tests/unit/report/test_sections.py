@@ -291,14 +291,31 @@ def test_marks_failures_and_resamples(tmp_path: Path) -> None:
     assert len(marked) == 3
 
 
+def named(name: str) -> list[dict[str, Any]]:
+    """Return records in which everything that has a name has this one."""
+    curve = {"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}
+    return [
+        record("Coffee", model=name, protocol=name, curve=curve),
+        record(name, commit=name, hardware=name, versions={name: name}, seed=1),
+        record(name, seed=2, accuracy=0.5),
+        record("Beef", status="failed", reason=name + "\ud800"),
+    ]
+
+
+def test_signs_of_html_in_names_are_shown(tmp_path: Path) -> None:
+    name = """a <b> & "c" 'd' &amp; {{ 7 * 7 }}"""
+    page = check(report(save(tmp_path, *named(name))))
+    assert {row["dataset"] for row in page.rows("t-datasets")} == {"Coffee", name}
+    assert f"{name} | {name}" in {row["model"] for row in page.rows("t-datasets")}
+    assert f"{name} ({name})" in [column["name"] for column in page.data["columns"]]
+    assert name in [dataset for dataset, _ in page.data["places"]]
+    assert name in {row["dataset"] for row in page.csv_of("c-time")}
+    (reason,) = [row["reason"] for row in page.rows("t-failures")]
+    assert reason == f"{name}\ufffd"
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    results = save(
-        tmp_path,
-        record("Coffee", model=HOSTILE, protocol=HOSTILE, curve={"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}),
-        record(HOSTILE, commit=HOSTILE, hardware=HOSTILE, versions={HOSTILE: HOSTILE}, seed=1),
-        record(HOSTILE, seed=2, accuracy=0.5),
-        record("Beef", status="failed", reason=HOSTILE + "\ud800"),
-    )
+    results = save(tmp_path, *named(HOSTILE))
     (results / "commands.txt").write_bytes(b"</pre><script>alert(2)</script>\xff\n")
     (tmp_path / "x.csv").write_text(f'dataset,"{HOSTILE[:-2]}"\nCoffee,0.5\n', encoding="utf-8")
     out = tmp_path / "page.html"
