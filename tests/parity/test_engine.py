@@ -21,7 +21,7 @@ from tsfcn.checkpoint import State
 from tsfcn.config import FCNConfig, LSTMFCNConfig, ProtocolConfig, Settings
 
 N, LENGTH, CLASSES = 22, 30, 3
-MODELS = {  # the first and last by fewer multiplications (winograd.c), the second by plain products
+MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the second by plain products
     "fcn": (FCNConfig(filters=[32, 32, 32]), 0),
     "lstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8]), 5),
     "alstm_fcn": (LSTMFCNConfig(filters=[32, 32, 32], gates="sigmoid"), 5),
