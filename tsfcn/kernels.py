@@ -381,8 +381,8 @@ class Native(Torch):
             "invstd": invstd,
         }
         if before is not None:
-            names = ("before_gamma", "before_beta", "before_mean", "before_invstd")
-            values |= dict(zip(names, before.norm, strict=True))
+            gamma, beta, mean, invstd = before.norm
+            values |= {"before_gamma": gamma, "before_beta": beta, "before_mean": mean, "before_invstd": invstd}
             values |= {"before_rows": before.y.shape[2], "before_y": before.y}
         return values
 

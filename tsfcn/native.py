@@ -31,7 +31,8 @@ from tsfcn.plan import Job
 
 SOURCE = Path(__file__).with_name("kernels.c")
 INCLUDED = sorted(SOURCE.parent.glob("*.h"))
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
+EXTRA = tuple(os.environ.get("TSFCN_CFLAGS", "").split())  # of sanitizers, say: see `make sanitize`
+FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", *EXTRA)
 NOTHING = ("-fsyntax-only", "-xc", os.devnull)  # what a compiler can check without reading anything
 COMPILE_SECONDS = 120
 

@@ -30,9 +30,9 @@ class Inside:
         self.tolerance = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 1e-5}[kind]  # sums are of float32
 
     def call(self, name: str, *values: Array | int | None) -> None:
-        words = [value.ctypes.data_as(ctypes.c_void_p) if isinstance(value, np.ndarray) else value for value in values]
-        words = [ctypes.c_int64(word) if isinstance(word, int) else word for word in words]
-        getattr(self.library, f"test_{name}_{self.kind}")(*words)
+        function = getattr(self.library, f"test_{name}_{self.kind}")
+        function.argtypes = [ctypes.c_int64 if isinstance(value, int) else ctypes.c_void_p for value in values]
+        function(*(value.ctypes.data if isinstance(value, np.ndarray) else value for value in values))
 
     def random(self, *shape: int) -> Array:
         values: Array = np.random.default_rng(0).standard_normal(shape).astype(self.acc)
@@ -50,7 +50,8 @@ class Inside:
         return (operands.astype(np.uint32) << 16).view(np.float32)
 
     def padded_k(self, k: int) -> int:
-        return -(-k // self.size["k_multiple"]) * self.size["k_multiple"]
+        multiple: int = self.size["k_multiple"]
+        return -(-k // multiple) * multiple
 
     def packed(self, b: Array) -> Array:
         """Return the micropanels of operands (k, n): a panel holds `pair` rows at a time, column by column."""

@@ -191,7 +191,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
     by = native.compiler()
     if by is None or not re.search(rf"\b{has}\b", native.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
-    monkeypatch.setattr(native, "FLAGS", ("-O3", f"-march={processor}"))
+    monkeypatch.setattr(native, "FLAGS", ("-O3", f"-march={processor}", *native.EXTRA))
     other = kernels.Native(ctypes.CDLL(str(native.compiled(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
