@@ -2,8 +2,8 @@
    the same fields in the same order: integers, then reals, then pointers. The sizes are compared when the library is
    loaded, names and order by tests/parity/test_c_internals.py.
 
-   A pointer without a type points to values of the type that the function's name says. n trainings lie one after another
-   in every array, except for weights and their gradients, which lie `weight_stride` values apart. */
+   A pointer without a type points to values of the type that the function's name says. n trainings lie one after
+   another in every array, except for weights and their gradients, which lie `weight_stride` values apart. */
 
 #ifndef TSFCN_ARGS_H
 #define TSFCN_ARGS_H
@@ -12,8 +12,8 @@
 
 /* A block: convolution without bias, batch norm, ReLU. The same struct serves its forward and its backward pass.
 
-   A case has rows = length + kernel - 1 rows in `padded`, `y` and `grad_input`. In `y` and `grad_input` the first `length`
-   rows of a case count, the others are never looked at. */
+   A case has rows = length + kernel - 1 rows in `padded`, `y` and `grad_input`. In `y` and `grad_input` the first
+   `length` rows of a case count, the others are never looked at. */
 struct conv_block_args {
     int64_t n; /* trainings */
     int64_t n_cases;

@@ -34,8 +34,8 @@ typedef struct {
     acc_t *some_mean, *some_square; /* of the rows that join them */
 } FN(stats);
 
-/* Let rows `start` to `end` of all cases of y join the statistics, as in Chan, Golub and LeVeque 1983. Of the `rows` rows
-   of a case only the first `length` count. */
+/* Let rows `start` to `end` of all cases of y join the statistics, as in Chan, Golub and LeVeque 1983. Of the `rows`
+   rows of a case only the first `length` count. */
 static void FN(bn_stats)(int64_t start, int64_t end, int64_t rows, int64_t length, int64_t channels, const operand_t *y,
                          FN(stats) *stats)
 {
@@ -60,7 +60,7 @@ static void FN(bn_stats)(int64_t start, int64_t end, int64_t rows, int64_t lengt
     stats->count = count;
 }
 
-/* Leave mean and 1 / sqrt(variance + eps), and move the running statistics; the running variance is the unbiased one. */
+/* Leave mean and 1 / sqrt(variance + eps), and move the running statistics, of which the variance is unbiased. */
 static void FN(bn_finish_stats)(int64_t channels, const FN(stats) *stats, double momentum, double eps, acc_t *mean,
                                 acc_t *invstd, acc_t *running_mean, acc_t *running_var)
 {

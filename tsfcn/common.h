@@ -22,8 +22,8 @@
 #define ROUND_UP(count, multiple) (((count) + (multiple)-1) / (multiple) * (multiple))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
-/* Names. A template (*.inc.h) is included with TYPE defined as float32, float64 or bfloat16; the template of a block also
-   with BEFORE and AFTER. FN(gemm) is then gemm_float32, and so on. */
+/* Names. A template (*.inc.h) is included with TYPE defined as float32, float64 or bfloat16; the template of a block
+   also with BEFORE and AFTER. FN(gemm) is then gemm_float32, and so on. */
 #define CAT_(a, b) a##_##b
 #define CAT(a, b) CAT_(a, b)
 #define FN(name) CAT(name, TYPE)
@@ -31,8 +31,8 @@
 
 /* Scalars. operand_t is what products multiply, and what activations and their gradients are stored as; acc_t is what
    products add up to, and the type of weights, statistics and everything else. PAIR is how many operands one
-   instruction multiplies and adds to one sum: two of bfloat16, which therefore lie side by side in packed matrices. unit_t
-   holds the bits of PAIR operands. */
+   instruction multiplies and adds to one sum: two of bfloat16, which therefore lie side by side in packed matrices.
+   unit_t holds the bits of PAIR operands. */
 typedef struct {
     uint16_t bits;
 } bfloat16;

@@ -4,8 +4,8 @@
      y = conv(x, weight)                   kept for the backward pass
      mean, invstd = statistics of y
 
-   A batch is one long series, of which a chunk of rows is taken at a time, so that x and grad_y stay in the cache. The rows
-   in which a kernel sees two cases are computed too, and never looked at.
+   A batch is one long series, of which a chunk of rows is taken at a time, so that x and grad_y stay in the cache.
+   The rows in which a kernel sees two cases are computed too, and never looked at.
 
    Besides TYPE, of this block's operands, y and gradients, there are
 
@@ -261,7 +261,8 @@ static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *aren
     u->grad_row = take(arena, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
 }
 
-/* The gradient of batch norm's outcome for y = v in channel c: what comes from behind ReLU, where the outcome is positive. */
+/* The gradient of batch norm's outcome for y = v in channel c: what comes from behind ReLU, where the outcome is
+   positive. */
 #define RELU_GRAD(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
 
 /* Add dy and dy * (y - mean) of some rows to their sums. A row's gradient is grad_row where grad_output is NULL. */
@@ -317,8 +318,8 @@ static void BLOCK_FN(bn_relu_backward_reduce)(const block_t *b, backward_buffers
     }
 }
 
-/* A row of grad_y = gamma * invstd * (dy - mean(dy) - (y - mean) * mean(dy * (y - mean)) * invstd^2): operand_t, or acc_t where
-   it is `wide`. */
+/* A row of grad_y = gamma * invstd * (dy - mean(dy) - (y - mean) * mean(dy * (y - mean)) * invstd^2): operand_t, or
+   acc_t where it is `wide`. */
 static void BLOCK_FN(bn_relu_backward_elemt)(int64_t channels, const operand_t *restrict y,
                                              const after_t *restrict grad_output, const acc_t *restrict grad_row,
                                              const acc_t *restrict factor, const acc_t *restrict offset,

@@ -70,15 +70,16 @@ static void FN(pack_flipped_filters)(const acc_t *weight, int64_t kernel, int64_
     FN(pack_zeros)(k, c_in, panels, panel_stride);
 }
 
-/* Rows of grad_y, or of the input, that one product of grad_weight adds up are KC. KC_STRIDE, for the transposed ones, is
-   an odd number of cache lines; a micropanel of the others holds the kernel's reach too. */
+/* Rows of grad_y, or of the input, that one product of grad_weight adds up are KC. KC_STRIDE, for the transposed
+   ones, is an odd number of cache lines; a micropanel of the others holds the kernel's reach too. */
 #define KC_STRIDE (KC + 64 / (int64_t)sizeof(operand_t))
 #define KC_PANEL(kernel) ((ROUND_UP(KC + kernel, PAIR) + PAIR) * NR)
 
 /* Values of memory that grad_weight_gemm needs. */
 static int64_t FN(grad_weight_memory)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
-    int64_t panels_in = ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel), panels_out = ROUND_UP(c_out, NR) / NR * KC_PANEL(kernel);
+    int64_t panels_in = ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel);
+    int64_t panels_out = ROUND_UP(c_out, NR) / NR * KC_PANEL(kernel);
     if (c_in == 1)
         return panels_out + ROUND_UP(MR + KC, 64) + PAIR * kernel * c_out;
     return ROUND_UP(c_out, MR) * KC_STRIDE + PAIR * panels_in + KC * c_out;
@@ -104,8 +105,8 @@ static void FN(grad_weight_gemm_1)(int accumulate, acc_t *grad_weight, int64_t r
             grad_weight[o * kernel + tap] = (accumulate ? grad_weight[o * kernel + tap] : 0) + sums[tap * c_out + o];
 }
 
-/* grad_weight (c_out, kernel, c_in), or what is added to it, from some rows of grad_y, (rows, c_out), and of the padded input,
-   (rows + kernel - 1, c_in). */
+/* grad_weight (c_out, kernel, c_in), or what is added to it, from some rows of grad_y, (rows, c_out), and of the
+   padded input, (rows + kernel - 1, c_in). */
 static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
                                  int64_t c_out, const operand_t *grad_y, const operand_t *input, operand_t *memory)
 {
@@ -113,8 +114,8 @@ static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t row
         FN(grad_weight_gemm_1)(accumulate, grad_weight, rows, kernel, c_out, grad_y, input, memory);
         return;
     }
-    /* The input is packed once for all timepoints of the kernel: each is the same micropanel from another row on. Where rows
-       are packed in pairs, it is packed twice, with pairs that begin at even and at odd rows. */
+    /* The input is packed once for all timepoints of the kernel: each is the same micropanel from another row on.
+       Where rows are packed in pairs, it is packed twice, with pairs that begin at even and at odd rows. */
     int64_t stride = KC_STRIDE, panel_stride = KC_PANEL(kernel);
     int64_t n_panels = ROUND_UP(c_in, NR) / NR * panel_stride, n_transposed = ROUND_UP(c_out, MR) * stride;
     operand_t *transposed = memory, *panels = transposed + n_transposed, *pairs = panels + PAIR * n_panels;

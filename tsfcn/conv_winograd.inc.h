@@ -35,8 +35,8 @@ ALWAYS_INLINE void FN(transform)(const int count, const acc_t *from, int64_t str
         FN(filter_transform)(count, from, stride, to);
 }
 
-/* Transform as the left operand: `rows` groups of `count` timepoints (channels), the groups `row_stride` values apart, to
-   (POINTS, rows, channels). */
+/* Transform as the left operand: `rows` groups of `count` timepoints (channels), the groups `row_stride` values
+   apart, to (POINTS, rows, channels). */
 ALWAYS_INLINE void FN(transform_left_of)(const int count, int64_t rows, int64_t channels, const acc_t *from,
                                          int64_t row_stride, operand_t *to)
 {
@@ -60,8 +60,8 @@ static void FN(transform_left)(int64_t count, int64_t rows, int64_t channels, co
 #undef CALL
 }
 
-/* Transform as the right operand: for each point, point_stride values apart, micropanels (rows, NR), panel_stride apart.
-   The timepoints of a group are `stride` values apart. */
+/* Transform as the right operand: for each point, point_stride values apart, micropanels (rows, NR), panel_stride
+   apart. The timepoints of a group are `stride` values apart. */
 ALWAYS_INLINE void FN(transform_right_of)(const int count, int64_t rows, int64_t channels, const acc_t *from,
                                           int64_t row_stride, int64_t stride, operand_t *to, int64_t point_stride,
                                           int64_t panel_stride)
@@ -87,7 +87,8 @@ ALWAYS_INLINE void FN(transform_right_of)(const int count, int64_t rows, int64_t
 static void FN(transform_right)(int64_t count, int64_t rows, int64_t channels, const acc_t *from, int64_t row_stride,
                                 int64_t stride, operand_t *to, int64_t point_stride, int64_t panel_stride)
 {
-#define CALL(count) FN(transform_right_of)(count, rows, channels, from, row_stride, stride, to, point_stride, panel_stride)
+#define CALL(count)                                                                                                    \
+    FN(transform_right_of)(count, rows, channels, from, row_stride, stride, to, point_stride, panel_stride)
     if (count == ALPHA)
         CALL(ALPHA);
     else
@@ -174,8 +175,8 @@ static void FN(grad_microtile)(int accumulate, int64_t k, const operand_t *a, co
     }
 }
 
-/* The gradient of the transformed filters, or what is added to it: sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR, NR), from
-   grad_y (rows, c_out), zeros behind it, and the input as for winograd_conv. */
+/* The gradient of the transformed filters, or what is added to it: sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR,
+   NR), from grad_y (rows, c_out), zeros behind it, and the input as for winograd_conv. */
 static void FN(winograd_grad_filters)(int accumulate, acc_t *sums, int64_t rows, int64_t kernel, int64_t c_in,
                                       int64_t c_out, const acc_t *grad_y, const acc_t *input, void *memory)
 {

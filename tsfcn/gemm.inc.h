@@ -1,10 +1,11 @@
 /* Matrix products C = A B for one processor core, in the manner of BLIS, whose words are used here.
 
-   A, the left operand, is not packed. Its rows may overlap: row r begins at value r * stride, so that the timepoints which a
-   kernel sees at each position are rows of A as they lie in memory, channels last (docs/kernels.md has a picture).
+   A, the left operand, is not packed. Its rows may overlap: row r begins at value r * stride, so that the timepoints
+   which a kernel sees at each position are rows of A as they lie in memory, channels last (docs/kernels.md has a
+   picture).
 
-   B, the right operand, is packed into micropanels of NR columns. A micropanel holds PAIR rows of B at a time, column by
-   column: value (q, j) lies at (q / PAIR * NR + j) * PAIR + q % PAIR. Columns beyond the matrix and rows up to
+   B, the right operand, is packed into micropanels of NR columns. A micropanel holds PAIR rows of B at a time, column
+   by column: value (q, j) lies at (q / PAIR * NR + j) * PAIR + q % PAIR. Columns beyond the matrix and rows up to
    PADDED_K(k) are zero.
 
    C is made in microtiles of MR rows by NR columns, which stay in registers over the whole depth k. */
@@ -115,8 +116,8 @@ ALWAYS_INLINE void FN(microkernel_rows)(const int rows, const operand_t *a, int6
     }
 }
 
-/* c (rows, NR) = `rows` rows of A, at most VECTOR_MR, times a micropanel. An odd number of rows is rounded up to an even
-   one, which a, c and their memory must allow. */
+/* c (rows, NR) = `rows` rows of A, at most VECTOR_MR, times a micropanel. An odd number of rows is rounded up to an
+   even one, which a, c and their memory must allow. */
 static void FN(microkernel)(int64_t rows, const operand_t *a, int64_t a_stride, const operand_t *b, int64_t k,
                             acc_t *c)
 {
@@ -170,8 +171,8 @@ ALWAYS_INLINE void FN(store_row)(const acc_t *restrict row, int64_t width, FN(re
 
 /* C (m, n) = A (m, k) B (k, n).
 
-   edge: memory for MR * a.stride + PADDED_K(k) values, to which the last rows of A are copied where whole microtiles would
-   reach beyond a.size; it may be NULL where they do not. */
+   edge: memory for MR * a.stride + PADDED_K(k) values, to which the last rows of A are copied where whole microtiles
+   would reach beyond a.size; it may be NULL where they do not. */
 static void FN(gemm)(int64_t m, int64_t n, int64_t k, FN(left) a, FN(right) b, operand_t *edge, FN(result) c)
 {
     acc_t tile[MR * NR] __attribute__((aligned(64)));
@@ -216,8 +217,8 @@ static void FN(interleave)(int64_t count, const operand_t *restrict first, const
 }
 #endif
 
-/* Pack a matrix (k, n), whose rows are `stride` values apart, into micropanels, `panel_stride` values apart, from their row
-   `start` on. Zeros fill the columns of the last micropanel and the last pair of rows. */
+/* Pack a matrix (k, n), whose rows are `stride` values apart, into micropanels, `panel_stride` values apart, from
+   their row `start` on. Zeros fill the columns of the last micropanel and the last pair of rows. */
 static void FN(pack)(const operand_t *from, int64_t stride, int64_t k, int64_t n, operand_t *panels,
                      int64_t panel_stride, int64_t start)
 {

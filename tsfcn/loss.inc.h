@@ -1,6 +1,8 @@
 /* The last layer with softmax and cross-entropy, and its gradients: see struct loss_args.
 
-     logits = features weight + bias,   loss = -log softmax(logits)[label],   slope = (softmax(logits) - onehot(label)) / n_cases
+     logits = features weight + bias
+     loss   = -log softmax(logits)[label]
+     slope  = (softmax(logits) - onehot(label)) / n_cases
 
    Gradients are of the mean over the cases; total gets their sum. Returns 0, or 1 where memory is short. */
 int FN(loss)(const struct loss_args *args)

@@ -47,7 +47,8 @@ void FN(test_gemm)(int64_t m, int64_t n, int64_t k, const operand_t *a, int64_t 
 void FN(test_grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
                                int64_t c_out, const operand_t *grad_y, const operand_t *input)
 {
-    operand_t *memory = aligned_alloc(64, ROUND_UP(FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t), 64));
+    size_t bytes = FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t);
+    operand_t *memory = aligned_alloc(64, ROUND_UP(bytes, 64));
     FN(grad_weight_gemm)(accumulate, grad_weight, rows, kernel, c_in, c_out, grad_y, input, memory);
     free(memory);
 }

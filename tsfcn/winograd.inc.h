@@ -4,23 +4,23 @@
 
      y = A^T [(G g) * (B^T d)]
 
-   with g the filter, d the data and * value by value: POINTS products instead of m * r. Here a product is one of matrices,
-   channels in times channels out. ALPHA and the points are the same for every r, so that B^T is always the same; G is as
-   wide as the filter is long, and A^T as high as there are outputs.
+   with g the filter, d the data and * value by value: POINTS products instead of m * r. Here a product is one of
+   matrices, channels in times channels out. ALPHA and the points are the same for every r, so that B^T is always the
+   same; G is as wide as the filter is long, and A^T as high as there are outputs.
 
      filter_transform    G g: the values of a polynomial with coefficients g at the points, with the factors that
                          interpolation takes
      data_transform      B^T d: the transpose of interpolation
      inverse_transform   A^T times the products: the transpose of evaluation
 
-   The gradient of the input is a convolution of grad_y by the flipped filters, F(m, r). The gradient of the filter is a
-   convolution of the input by m rows of grad_y, F(r, m): these are transformed by G with m columns, the result by A^T with
-   r rows.
+   The gradient of the input is a convolution of grad_y by the flipped filters, F(m, r). The gradient of the filter is
+   a convolution of the input by m rows of grad_y, F(r, m): these are transformed by G with m columns, the result by
+   A^T with r rows.
 
    Where PAIR is 1, the points are 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, which stands for the last coefficient.
-   Otherwise they are the eighth roots of unity, 0 and infinity: 1, -1 and three complex ones, since the others are conjugate
-   to these. A complex product takes three real ones, so that there are 13 products for 10 inputs; but rounding errors
-   are a third of those at the real points, which bfloat16 needs.
+   Otherwise they are the eighth roots of unity, 0 and infinity: 1, -1 and three complex ones, since the others are
+   conjugate to these. A complex product takes three real ones, so that there are 13 products for 10 inputs; but
+   rounding errors are a third of those at the real points, which bfloat16 needs.
 
    A transform takes LANES channels at a time. Values of one timepoint and the next are `stride` apart. */
 
@@ -89,7 +89,8 @@ ALWAYS_INLINE void FN(inverse_transform)(const int count, const acc_t *products,
     }
 }
 #else
-/* The i-th of `count` coefficients, plus `sign` times the one four places behind it, whose root of unity has that sign. */
+/* The i-th of `count` coefficients, plus `sign` times the one four places behind it, whose root of unity has that
+   sign. */
 ALWAYS_INLINE vec_t FN(fold)(const int count, const vec_t *coefficients, const int i, const acc_t sign)
 {
     if (i >= count)
@@ -99,8 +100,8 @@ ALWAYS_INLINE vec_t FN(fold)(const int count, const vec_t *coefficients, const i
     return coefficients[i] + sign * coefficients[i + 4];
 }
 
-/* The values of a polynomial with count <= 8 coefficients at the eighth roots of unity: at 1 and at -1, then the real and
-   imaginary parts at the second, the first and the third power of the first root. */
+/* The values of a polynomial with count <= 8 coefficients at the eighth roots of unity: at 1 and at -1, then the real
+   and imaginary parts at the second, the first and the third power of the first root. */
 ALWAYS_INLINE void FN(at_roots)(const int count, const vec_t *coefficients, vec_t *values)
 {
     vec_t even = FN(fold)(count, coefficients, 0, 1), even_2 = FN(fold)(count, coefficients, 2, 1);
@@ -118,8 +119,9 @@ ALWAYS_INLINE void FN(at_roots)(const int count, const vec_t *coefficients, vec_
     values[7] = more - imaginary;
 }
 
-/* to (POINTS) = G g. A complex value stands as its real part, its negated imaginary part and the sum of real and imaginary
-   part; data_transform has the three factors, inverse_transform the sums which make a complex product of these. */
+/* to (POINTS) = G g. A complex value stands as its real part, its negated imaginary part and the sum of real and
+   imaginary part; data_transform has the three factors, inverse_transform the sums which make a complex product of
+   these. */
 ALWAYS_INLINE void FN(filter_transform)(const int count, const acc_t *from, int64_t stride, vec_t *to)
 {
     vec_t g[8], values[8];
