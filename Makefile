@@ -29,12 +29,14 @@ lint: .venv/.dev
 	$(BIN)/mypy
 
 # The interpreter was not linked with the sanitizers, so they are loaded before it, and libstdc++ for their sake before torch.
-# Leaks are not looked for: the interpreter leaves memory behind.
+# Leaks are not looked for: the interpreter leaves memory behind. pytest must not capture what a sanitizer says as it ends the
+# process.
 sanitize: .venv/.test
 	CC=gcc TSFCN_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
 	  LD_PRELOAD="$$(for name in asan ubsan stdc++; do gcc -print-file-name=lib$$name.so; done | tr '\n' ' ')" \
 	  ASAN_OPTIONS=detect_leaks=0 \
-	  $(BIN)/python -m pytest -p no:cacheprovider --timeout 900 tests/parity/test_kernels.py tests/parity/test_c_internals.py $(ARGS)
+	  $(BIN)/python -m pytest -p no:cacheprovider --capture=sys --timeout 900 \
+	  tests/parity/test_kernels.py tests/parity/test_c_internals.py $(ARGS)
 
 bench bench-quick: .venv/.run
 	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)
