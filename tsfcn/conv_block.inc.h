@@ -25,11 +25,11 @@
 /* Sizes, and the arrays of one training: see struct conv_block_args. */
 typedef struct {
     int64_t n_cases, length, c_in, c_out, kernel, left, before_rows, after_rows;
-    int64_t rows;   /* of a case */
-    int64_t n_rows; /* of all cases, without those that the last kernel reaches */
-    int winograd;   /* whether by F(m, r) */
-    int64_t chunk;  /* rows to take at a time */
-    size_t value;   /* bytes of a value of x and of grad_y: acc_t by F(m, r), operand_t by plain products */
+    int64_t rows;       /* of a case */
+    int64_t n_rows;     /* of all cases, without those that the last kernel reaches */
+    int winograd;       /* whether by F(m, r) */
+    int64_t chunk;      /* rows to take at a time */
+    size_t value_bytes; /* of x and of grad_y: they are acc_t by F(m, r), operand_t by plain products */
     const operand_t *padded;
     const before_t *before_y;
     const acc_t *before_gamma, *before_beta, *before_mean, *before_invstd, *weight, *gamma, *beta;
@@ -61,7 +61,7 @@ static block_t BLOCK_FN(select_training)(const struct conv_block_args *args, int
         .n_rows = n_rows,
         .winograd = winograd,
         .chunk = winograd ? FN(winograd_chunk)(n_rows, args->kernel) : ROUND_UP(MC, MR),
-        .value = winograd ? sizeof(acc_t) : sizeof(operand_t),
+        .value_bytes = winograd ? sizeof(acc_t) : sizeof(operand_t),
         AT(const operand_t, padded, in),
         AT(const before_t, before_y, i * args->n_cases * args->before_rows * args->c_in),
         AT(const acc_t, before_gamma, w),
@@ -115,7 +115,7 @@ static void BLOCK_FN(bn_relu_row)(int64_t channels, const before_t *restrict fro
 static void BLOCK_FN(make_input)(const block_t *b, int64_t start, int64_t end, const acc_t *factor,
                                  const acc_t *offset, char *to)
 {
-    int64_t n = start / b->rows, t = start % b->rows - b->left, row_bytes = b->c_in * b->value;
+    int64_t n = start / b->rows, t = start % b->rows - b->left, row_bytes = b->c_in * b->value_bytes;
     for (int64_t r = start; r < end; r++, to += row_bytes) {
         if (t >= 0 && t < b->length)
             BLOCK_FN(bn_relu_row)(b->c_in, b->before_y + (n * b->before_rows + t) * b->c_in, factor, offset,
@@ -148,7 +148,7 @@ static void BLOCK_FN(plan_forward_buffers)(const block_t *b, struct arena *arena
     u->filters = take(arena, n_filters * sizeof(operand_t));
     u->memory = take(arena, b->winograd ? FN(winograd_memory)(c_in, c_out) : c_out * k * sizeof(operand_t));
     u->edge = take(arena, (MR * c_in + PADDED_K(k)) * sizeof(operand_t));
-    u->input = take(arena, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value);
+    u->input = take(arena, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value_bytes);
     u->before_factor = take(arena, c_in * sizeof(acc_t));
     u->before_offset = take(arena, c_in * sizeof(acc_t));
     u->stats.some_mean = take(arena, c_out * sizeof(acc_t));
@@ -191,7 +191,7 @@ static void BLOCK_FN(forward_training)(const block_t *b, forward_buffers_t *u, d
         int64_t end = MIN(start + b->chunk, b->n_rows), n_input = end - start + b->kernel - 1;
         if (!b->padded) {
             BLOCK_FN(make_input)(b, start, start + n_input, u->before_factor, u->before_offset, u->input);
-            memset(u->input + n_input * b->c_in * b->value, 0, BLOCK_FN(tail)(b->c_in) * b->value);
+            memset(u->input + n_input * b->c_in * b->value_bytes, 0, BLOCK_FN(tail)(b->c_in) * b->value_bytes);
         }
         if (b->winograd)
             BLOCK_FN(conv_forward_winograd)(b, start, end, u);
@@ -229,10 +229,10 @@ typedef struct {
     char *input;        /* a chunk of x */
     char *grad_y;       /* a chunk of it and a tail of zeros */
     acc_t *before_factor, *before_offset, *factor, *offset;
-    acc_t *some_dy, *some_dy_xmu;   /* sums over some rows, one behind the other */
-    double *sum_dy, *sum_dy_xmu;    /* over all: dz, the gradient behind ReLU; dz * (y - mean) */
-    acc_t *mean_dy, *mean_dy_xmu;   /* the means of these, the second times invstd^2 */
-    acc_t *grad_row;                /* (n_cases, c_out): the gradient of each row of a case, from grad_pooled */
+    double *sum_dy, *sum_dy_xmu;  /* of all rows: dy, the gradient of batch norm's outcome, and dy * (y - mean) */
+    acc_t *some_dy, *some_dy_xmu; /* of some rows, the second right behind the first */
+    acc_t *mean_dy, *mean_dy_xmu; /* the means over all rows, the second times invstd^2 */
+    acc_t *grad_row;              /* (n_cases, c_out): the gradient of each row of a case, from grad_pooled */
 } backward_buffers_t;
 
 static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *arena, backward_buffers_t *u)
@@ -246,8 +246,8 @@ static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *aren
                                             : 0);
     u->grad_filters = take(arena, b->winograd ? n_transformed * sizeof(acc_t)
                                               : FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t));
-    u->input = take(arena, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value);
-    u->grad_y = take(arena, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value);
+    u->input = take(arena, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value_bytes);
+    u->grad_y = take(arena, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value_bytes);
     u->before_factor = take(arena, c_in * sizeof(acc_t));
     u->before_offset = take(arena, c_in * sizeof(acc_t));
     u->factor = take(arena, c_out * sizeof(acc_t));
@@ -261,8 +261,7 @@ static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *aren
     u->grad_row = take(arena, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
 }
 
-/* The gradient of batch norm's outcome for y = v in channel c: what comes from behind ReLU, where the outcome is
-   positive. */
+/* dy, the gradient of batch norm's outcome where y is v in channel c: ReLU's gradient where the outcome is positive. */
 #define RELU_GRAD(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
 
 /* Add dy and dy * (y - mean) of some rows to their sums. A row's gradient is grad_row where grad_output is NULL. */
@@ -348,7 +347,7 @@ static void BLOCK_FN(bn_relu_backward_elemt)(int64_t channels, const operand_t *
 /* Rows `start` to `end` of grad_y, which is padded by kernel - 1 - left rows before a case, with a tail of zeros. */
 static void BLOCK_FN(make_grad_y)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
-    int64_t c_out = b->c_out, lead = b->kernel - 1 - b->left, row_bytes = c_out * b->value;
+    int64_t c_out = b->c_out, lead = b->kernel - 1 - b->left, row_bytes = c_out * b->value_bytes;
     int64_t n = start / b->rows, t = start % b->rows - lead;
     char *to = u->grad_y;
     for (int64_t r = start; r < end; r++, to += row_bytes) {
@@ -364,7 +363,7 @@ static void BLOCK_FN(make_grad_y)(const block_t *b, int64_t start, int64_t end, 
             n++;
         }
     }
-    memset(to, 0, BLOCK_FN(tail)(c_out) * b->value);
+    memset(to, 0, BLOCK_FN(tail)(c_out) * b->value_bytes);
 }
 
 /* grad_input of rows `start` to `end`, and what these add to the gradient of the transformed filters. */
@@ -374,7 +373,7 @@ static void BLOCK_FN(conv_backward_winograd)(const block_t *b, int64_t start, in
     const acc_t *grad_y = (const acc_t *)u->grad_y, *input = (const acc_t *)u->input;
     FN(winograd_conv)(end - start, b->kernel, c_out, c_in, grad_y, u->filters, u->memory, b->grad_input + start * c_in);
     BLOCK_FN(make_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
-    memset(u->input + n_rows * c_in * b->value, 0, ALPHA * c_in * b->value);
+    memset(u->input + n_rows * c_in * b->value_bytes, 0, ALPHA * c_in * b->value_bytes);
     FN(winograd_grad_filters)(start > 0, u->grad_filters, end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
                               input, u->memory);
 }
