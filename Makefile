@@ -1,6 +1,7 @@
 # make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
 # make lint   ruff, mypy and import-linter
+# make sanitize  the tests of the C kernels with gcc's address and undefined behaviour sanitizers
 # make bench  tsfcn's engines beside other libraries, under 15 minutes; bench-quick: a part of it, under 2
 # make clean  remove the environment and every cache; results stay
 #
@@ -13,7 +14,7 @@ FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-.PHONY: run test lint bench bench-quick clean
+.PHONY: run test lint sanitize bench bench-quick clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -27,6 +28,16 @@ lint: .venv/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# The interpreter was not linked with the sanitizers, so they are loaded before it, and libstdc++ for their sake before torch.
+# Leaks are not looked for: the interpreter leaves memory behind. pytest must not capture what a sanitizer says as it ends the
+# process.
+sanitize: .venv/.test
+	CC=gcc TSFCN_CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" \
+	  LD_PRELOAD="$$(for name in asan ubsan stdc++; do gcc -print-file-name=lib$$name.so; done | tr '\n' ' ')" \
+	  ASAN_OPTIONS=detect_leaks=0 \
+	  $(BIN)/python -m pytest -p no:cacheprovider --capture=sys --timeout 900 \
+	  tests/parity/test_kernels.py tests/parity/test_c_internals.py $(ARGS)
 
 bench bench-quick: .venv/.run
 	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)

@@ -27,7 +27,7 @@ from tsfcn.training.fused import stacked as engine
 from tsfcn.training.fused.backend import Rule
 
 N, LENGTH, CLASSES = 22, 30, 3
-MODELS = {  # the first and last by fewer multiplications (winograd.c), the second by plain products
+MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the second by plain products
     "fcn": (FCNConfig(filters=[32, 32, 32]), 0),
     "lstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8]), 5),
     "alstm_fcn": (LSTMFCNConfig(filters=[32, 32, 32], gates="sigmoid"), 5),

@@ -192,7 +192,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
     by = build.compiler()
     if by is None or not re.search(rf"\b{has}\b", build.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
-    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}"))
+    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA))
     other = c_backend.Native(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:

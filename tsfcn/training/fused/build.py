@@ -25,8 +25,9 @@ from pathlib import Path
 from tsfcn.common.files import cache_folder
 
 SOURCE = Path(__file__).parent / "csrc" / "kernels.c"
-INCLUDED = [SOURCE.with_name(name) for name in ("products.c", "winograd.c")]
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math")
+INCLUDED = sorted(SOURCE.parent.glob("*.h"))
+EXTRA = tuple(os.environ.get("TSFCN_CFLAGS", "").split())  # of sanitizers, say: see `make sanitize`
+FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", *EXTRA)
 NOTHING = ("-fsyntax-only", "-xc", os.devnull)  # what a compiler can check without reading anything
 COMPILE_SECONDS = 120
 

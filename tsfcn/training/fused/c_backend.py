@@ -4,92 +4,195 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule
 from tsfcn.training.fused.torch_backend import Torch
 
 
+def fields(integers: str, reals: str, pointers: str) -> list[tuple[str, type[Any]]]:
+    """Return the fields of a ctypes.Structure from their names: integers, then reals, then pointers."""
+    kinds = ((integers, ctypes.c_int64), (reals, ctypes.c_double), (pointers, ctypes.c_void_p))
+    return [(name, kind) for names, kind in kinds for name in names.split()]
+
+
+class ConvBlockArgs(ctypes.Structure):
+    """struct conv_block_args of args.h, where each field is explained; likewise those that follow."""
+
+    _fields_ = fields(
+        "n n_cases length c_in c_out kernel left before_rows after_rows weight_stride",
+        "momentum eps",
+        "padded before_y before_gamma before_beta before_mean before_invstd weight y gamma beta mean invstd "
+        "running_mean running_var grad_gamma grad_beta grad_weight grad_input grad_output grad_pooled",
+    )
+
+
+class PoolArgs(ctypes.Structure):
+    """struct pool_args."""
+
+    _fields_ = fields("n n_cases length channels rows weight_stride", "", "y gamma beta mean invstd pooled")
+
+
+class LossArgs(ctypes.Structure):
+    """struct loss_args."""
+
+    _fields_ = fields(
+        "n n_cases width n_classes weight_stride",
+        "",
+        "features weight bias labels case_weights numbers grad_features grad_weight grad_bias total",
+    )
+
+
+class AdamArgs(ctypes.Structure):
+    """struct adam_args."""
+
+    _fields_ = fields("n count", "beta1 beta2 root eps", "weights exp_avg exp_avg_sq gradient rates")
+
+
+ARGUMENTS = {"conv_block": ConvBlockArgs, "pool": PoolArgs, "loss": LossArgs, "adam": AdamArgs}
+
+
 class Native(Torch):
-    """By the functions of kernels.c, in this process's memory, on one core."""
+    """By the functions of kernels.c, in this process's memory, on one core.
+
+    Raises RuntimeError where the library's structs are not of the size of ours.
+    """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
-        pointer, integer, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
-        self.arguments = {
-            "forward": [integer] * 9 + [pointer] * 12 + [real] * 2,
-            "pooled": [integer] * 6 + [pointer] * 6,
-            "backward": [integer] * 10 + [pointer] * 18,
-            "scored": [integer] * 5 + [pointer] * 10,
-            "adam": [integer] * 2 + [pointer] * 5 + [real] * 4,
-        }
+        for name, kind in ARGUMENTS.items():
+            size = ctypes.c_int64.in_dll(library, f"{name}_args_size").value
+            if size != ctypes.sizeof(kind):
+                raise RuntimeError(f"{name}_args has {size} bytes in args.h and {ctypes.sizeof(kind)} in c_backend.py")
 
-    def call(self, name: str, kinds: Sequence[Tensor], *arguments: float | Tensor | None) -> Callable[..., None]:
-        """Return the call of a function for the types of `kinds`; it takes the arguments that are missing here.
+    def call(
+        self, name: str, kinds: Sequence[Tensor], args: ctypes.Structure, **values: float | Tensor | None
+    ) -> Operation:
+        """Return the call of a function, and set fields of its arguments.
 
-        It raises MemoryError where the function has too little.
+        Args:
+            name: of the function, without types.
+            kinds: tensors of the types that its name ends with.
+            args: the arguments. They and the tensors in `values` live as long as the call that is returned.
+            values: fields of `args` by name: numbers; tensors for pointers to their memory, None for NULL.
+
+        The call raises MemoryError where the function has too little memory.
         """
         types = [str(each.dtype).removeprefix("torch.") for each in kinds]
         function = getattr(self.library, "_".join([name, *types]))
-        function.argtypes = self.arguments[name]
-        values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+        for field, value in values.items():
+            setattr(args, field, value.data_ptr() if isinstance(value, Tensor) else value)
+        reference = ctypes.byref(args)
 
-        def run(*others: float, _held: Any = arguments) -> None:  # tensors live as long as what is to be done on them
-            if function(*values, *others):
+        def run(_held: Any = (args, values)) -> None:
+            if function(reference):
                 raise MemoryError
 
         return run
 
+    @staticmethod
+    def block_values(block: Block, before: Block | None) -> dict[str, float | Tensor | None]:
+        """Return the fields of ConvBlockArgs that forward and backward pass have in common."""
+        names = ("n", "n_cases", "length", "c_in", "c_out", "kernel", "left")
+        gamma, beta, mean, invstd = block.norm
+        values: dict[str, float | Tensor | None] = {
+            **dict(zip(names, block.sizes, strict=True)),
+            "weight_stride": block.scale.stride(0),
+            "momentum": block.momentum,
+            "eps": block.eps,
+            "padded": block.padded,
+            "weight": block.weights,
+            "y": block.y,
+            "gamma": gamma,
+            "beta": beta,
+            "mean": mean,
+            "invstd": invstd,
+        }
+        if before is not None:
+            gamma, beta, mean, invstd = before.norm
+            values |= {"before_gamma": gamma, "before_beta": beta, "before_mean": mean, "before_invstd": invstd}
+            values |= {"before_rows": before.y.shape[2], "before_y": before.y}
+        return values
+
     def forward(self, block: Block, before: Block | None) -> Operation:
-        """Do as Torch does."""
-        y, norm = (None, (None,) * 4) if before is None else (before.y, before.norm)
+        """Call conv_block_forward: see Torch.forward."""
         return self.call(
-            *("forward", [block.y, block.y if y is None else y, block.y]),
-            *(*block.sizes, 0 if y is None else y.shape[2], block.scale.stride(0)),
-            *(block.padded, y, *norm, block.weights, block.y, block.mean, block.inverse),
-            *(block.running_mean, block.running_variance, block.momentum, block.eps),
+            "conv_block_forward",
+            [block.y, block.y if before is None else before.y, block.y],
+            ConvBlockArgs(),
+            **self.block_values(block, before),
+            running_mean=block.running_mean,
+            running_var=block.running_variance,
         )
 
     def pool(self, block: Block, pooled: Tensor) -> Operation:
-        """Do as Torch does."""
-        n, n_cases, rows, c_out = block.y.shape
-        sizes = n, n_cases, block.length, c_out, rows, block.scale.stride(0)
-        return self.call("pooled", [block.y], *sizes, block.y, *block.norm, pooled)
+        """Call pool: see Torch.pool."""
+        n, n_cases, rows, channels = block.y.shape
+        args = PoolArgs(n, n_cases, block.length, channels, rows, block.scale.stride(0))
+        gamma, beta, mean, invstd = block.norm
+        return self.call(
+            *("pool", [block.y], args), y=block.y, gamma=gamma, beta=beta, mean=mean, invstd=invstd, pooled=pooled
+        )
 
     def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
-        """Do as Torch does."""
-        y, norm = (None, (None,) * 4) if before is None else (before.y, before.norm)
+        """Call conv_block_backward: see Torch.backward."""
         back = None if after is None else after.back
-        rows = 0 if y is None else y.shape[2], 0 if back is None else back.shape[2]
         return self.call(
-            *("backward", [block.y, block.y if y is None else y, block.y if back is None else back]),
-            *(*block.sizes, *rows, block.scale.stride(0), block.padded, y, *norm, block.weights, block.y, *block.norm),
-            *(back, of_pooled, block.of_scale, block.of_shift, block.of_weights, block.back),
+            "conv_block_backward",
+            [block.y, block.y if before is None else before.y, block.y if back is None else back],
+            ConvBlockArgs(),
+            **self.block_values(block, before),
+            after_rows=0 if back is None else back.shape[2],
+            grad_gamma=block.of_scale,
+            grad_beta=block.of_shift,
+            grad_weight=block.of_weights,
+            grad_input=block.back,
+            grad_output=back,
+            grad_pooled=of_pooled,
         )
 
     def score(self, head: Head) -> Operation:
-        """Do as Torch does."""
+        """Call loss: see Torch.score."""
         n, n_cases, width = head.features.shape
         return self.call(
-            *("scored", [head.features], n, n_cases, width, head.bias.shape[1], head.bias.stride(0)),
-            *(head.features, head.weights, head.bias, head.y, head.case_weights),
-            *(head.of_features, head.of_weights, head.of_bias, head.total, head.numbers),
+            "loss",
+            [head.features],
+            LossArgs(n, n_cases, width, head.bias.shape[1], head.bias.stride(0)),
+            features=head.features,
+            weight=head.weights,
+            bias=head.bias,
+            labels=head.y,
+            case_weights=head.case_weights,
+            numbers=head.numbers,
+            grad_features=head.of_features,
+            grad_weight=head.of_weights,
+            grad_bias=head.of_bias,
+            total=head.total,
         )
 
     def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
-        """Do as Torch does."""
-        rates = (ctypes.c_double * len(weights))()
-        pointer = ctypes.addressof(rates)
-        step = self.call("adam", [weights], *weights.shape, weights, first, second, gradient, pointer)
-        lr, steps = rule.lr.numpy(), rule.steps.numpy()
+        """Call adam: see Torch.adam."""
+        rates = torch.zeros(len(weights), dtype=torch.float64)
+        args = AdamArgs(*weights.shape, *rule.betas, eps=rule.eps)
+        step = self.call(
+            *("adam", [weights], args),
+            weights=weights,
+            exp_avg=first,
+            exp_avg_sq=second,
+            gradient=gradient,
+            rates=rates,
+        )
+        lr, steps, corrected = rule.lr.numpy(), rule.steps.numpy(), rates.numpy()
 
         def run() -> None:
-            corrections = [1 - beta ** int(steps[0]) for beta in rule.betas]
-            rates[:] = [rate / corrections[0] for rate in lr.tolist()]
-            step(*rule.betas, math.sqrt(corrections[1]), rule.eps)
+            correction, correction2 = (1 - beta ** int(steps[0]) for beta in rule.betas)
+            corrected[:] = lr / correction
+            args.root = math.sqrt(correction2)
+            step()
 
         return run
 
