@@ -224,7 +224,7 @@ def stacked(batch: int, length: int, n_classes: int, device: str, *, n: int = 1,
     """Return the seconds of a step of n stacked trainings in bfloat16."""
     best = engine.best_backend
     if by_torch:
-        engine.best_backend = lambda *_: torch_backend.Torch()
+        engine.best_backend = lambda *_: torch_backend.TorchBackend()
     try:
         with engine.side_stream(torch.device(device)):
             made = training(batch, length, n_classes, device, n)

@@ -89,7 +89,7 @@ def main() -> int:
         return kernel
 
     JITFunction.run = compile_alone
-    stacked.best_backend = lambda weights, *_: cuda_backend.Cuda(weights, torch.bfloat16)
+    stacked.best_backend = lambda weights, *_: cuda_backend.CudaBackend(weights, torch.bfloat16)
     for model, n_cases, length, n_classes, n in SHAPES:
         print(f"--- {model}, {n_cases} x {length}, {n_classes} classes, {n} stacked")
         shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()

@@ -113,10 +113,10 @@ def test_structs_are_those_of_the_header() -> None:
 
 
 def test_structs_of_another_size_are_refused(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
-    c_backend.Native(library)
+    c_backend.CBackend(library)
     monkeypatch.setitem(c_backend.ARGUMENTS, "pool", c_backend.LossArgs)
     with pytest.raises(RuntimeError, match=r"pool_args has 96 bytes in args\.h and 120 in c_backend\.py"):
-        c_backend.Native(library)
+        c_backend.CBackend(library)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

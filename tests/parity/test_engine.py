@@ -24,7 +24,7 @@ from tsfcn.training import reference as train
 from tsfcn.training.checkpoint import State
 from tsfcn.training.fused import build, torch_backend
 from tsfcn.training.fused import stacked as engine
-from tsfcn.training.fused.backend import Rule
+from tsfcn.training.fused.backend import Backend, Rule
 
 N, LENGTH, CLASSES = 22, 30, 3
 MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the second by plain products
@@ -74,7 +74,7 @@ def apart(one: list[float], other: list[float]) -> float:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let the engine train by its backend for this processor, or by torch's operations, which run on any device."""
     if request.param == "torch":
-        monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.Torch())
+        monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     return str(request.param)
 
 
@@ -148,13 +148,13 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
         pytest.skip("no C compiler here")
     if backend == "triton":
         pytest.importorskip("triton", reason="Triton is not installed")
-        from tsfcn.training.fused.cuda_backend import Cuda
+        from tsfcn.training.fused.cuda_backend import CudaBackend
     n, epochs, chosen = 3, 200, settings("fcn", epochs=200, plateau_patience=patience, plateau_min_delta=0.01)
     weights = torch.zeros(n, 4)
-    made: dict[str, Callable[[torch.Tensor], torch_backend.Torch]] = {
+    made: dict[str, Callable[[torch.Tensor], Backend]] = {
         "native": engine.best_backend,
-        "torch": lambda _: torch_backend.Torch(),
-        "triton": lambda weights: Cuda(weights, torch.float32),
+        "torch": lambda _: torch_backend.TorchBackend(),
+        "triton": lambda weights: CudaBackend(weights, torch.float32),
     }
     stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
     schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
 @pytest.mark.parametrize("model", MODELS)
 def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it can be recorded in a CUDA graph: by torch's operations, and by Triton's as far as torch sees them."""
-    monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.Torch())
+    monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     shape, cells = MODELS[model]
     training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
     tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
@@ -242,7 +242,7 @@ def test_networks_and_series_of_odd_shapes() -> None:
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*what, seed, cells=cells)
-        for by in (engine.best_backend(x), torch_backend.Torch()):
+        for by in (engine.best_backend(x), torch_backend.TorchBackend()):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(engine, "best_backend", lambda *_, by=by: by)
                 here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]

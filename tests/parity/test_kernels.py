@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tsfcn.models.layers import same_padding
 from tsfcn.training.fused import backend, build, c_backend, stacked, torch_backend
+from tsfcn.training.fused.backend import Backend
 
 TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
@@ -47,7 +48,7 @@ SIZES = [
 
 
 @pytest.fixture
-def compiled() -> torch_backend.Torch:
+def compiled() -> Backend:
     if build.library() is None:
         pytest.skip("no C compiler here")
     return stacked.best_backend(torch.zeros(1, 1))
@@ -79,17 +80,17 @@ def blocks(sizes: Sizes, types: str) -> list[backend.Block]:
                 left=left,
                 padded=None if found else padded,
                 weights=wide[:, :count].view(n, c_out, kernel * c_in),
-                of_weights=gradients[:, :count].view(n, c_out, kernel * c_in),
+                grad_weight=gradients[:, :count].view(n, c_out, kernel * c_in),
                 y=torch.zeros(n, cases, rows, c_out, dtype=of),
-                back=torch.zeros(n, cases, rows, c_in, dtype=of) if found else None,
-                scale=wide[:, count : count + c_out],
-                shift=wide[:, count + c_out :],
-                of_scale=gradients[:, count : count + c_out],
-                of_shift=gradients[:, count + c_out :],
+                grad_input=torch.zeros(n, cases, rows, c_in, dtype=of) if found else None,
+                gamma=wide[:, count : count + c_out],
+                beta=wide[:, count + c_out :],
+                grad_gamma=gradients[:, count : count + c_out],
+                grad_beta=gradients[:, count + c_out :],
                 running_mean=torch.zeros(n, c_out, dtype=own),
-                running_variance=torch.ones(n, c_out, dtype=own),
+                running_var=torch.ones(n, c_out, dtype=own),
                 mean=torch.zeros(n, c_out, dtype=own),
-                inverse=torch.zeros(n, c_out, dtype=own),
+                invstd=torch.zeros(n, c_out, dtype=own),
                 momentum=0.01,
                 eps=1e-3,
             )
@@ -104,7 +105,7 @@ def near(ours: Tensor, theirs: Tensor, share: float) -> None:
     assert (ours.double() - theirs.double()).abs().max() <= share * least
 
 
-def hold_a_step(by: torch_backend.Torch, sizes: Sizes, types: str) -> None:
+def hold_a_step(by: Backend, sizes: Sizes, types: str) -> None:
     """Hold a step through three blocks to the same by torch, whose pooled outcome brings random gradients.
 
     Each operation begins at what torch's left, off the threshold of ReLU: on which side of it a value lies would be a
@@ -114,49 +115,56 @@ def hold_a_step(by: torch_backend.Torch, sizes: Sizes, types: str) -> None:
     ours, theirs = blocks(sizes, types), blocks(sizes, types)
     own, n_out = ours[-1].mean.dtype, sizes.channels[-1]
     pooled, known = (torch.zeros(sizes.n, sizes.cases, n_out, dtype=own) for _ in range(2))
-    of_pooled = torch.randn(sizes.n, sizes.cases, n_out, generator=generator, dtype=torch.float64).to(own)
+    grad_pooled = torch.randn(sizes.n, sizes.cases, n_out, generator=generator, dtype=torch.float64).to(own)
 
     def hold(*pairs: tuple[Tensor, Tensor]) -> None:
         for found, known in pairs:
             near(found, known, TYPES[types][3])
             found.copy_(known)
 
-    by_torch = torch_backend.Torch()
+    by_torch = torch_backend.TorchBackend()
     for b, (block, same) in enumerate(zip(ours, theirs, strict=True)):
         by.forward(block, ours[b - 1] if b else None)()
         by_torch.forward(same, theirs[b - 1] if b else None)()
         hold((block.y[:, :, : block.length], same.y[:, :, : block.length]))
-        hold((block.mean, same.mean), (block.inverse, same.inverse))
-        hold((block.running_mean, same.running_mean), (block.running_variance, same.running_variance))
+        hold((block.mean, same.mean), (block.invstd, same.invstd))
+        hold((block.running_mean, same.running_mean), (block.running_var, same.running_var))
         for i in range(sizes.n):
             at_threshold = by_torch.normed(same, i).abs() < 1e-4
-            same.y[i, :, : same.length] += at_threshold * 1e-3 / (same.scale[i] * same.inverse[i])
+            same.y[i, :, : same.length] += at_threshold * 1e-3 / (same.gamma[i] * same.invstd[i])
         block.y.copy_(same.y)
     by.pool(ours[-1], pooled)()
     by_torch.pool(theirs[-1], known)()
     hold((pooled, known))
     for b, (block, same) in reversed(list(enumerate(zip(ours, theirs, strict=True)))):
         after, same_after = (None, None) if b == 2 else (ours[b + 1], theirs[b + 1])
-        by.backward(block, ours[b - 1] if b else None, after, of_pooled if b == 2 else None)()
-        by_torch.backward(same, theirs[b - 1] if b else None, same_after, of_pooled if b == 2 else None)()
-        hold((block.of_weights, same.of_weights), (block.of_scale, same.of_scale), (block.of_shift, same.of_shift))
-        if block.back is not None and same.back is not None:
-            hold((block.back[:, :, : block.length], same.back[:, :, : block.length]))
+        by.backward(block, ours[b - 1] if b else None, after, grad_pooled if b == 2 else None)()
+        by_torch.backward(same, theirs[b - 1] if b else None, same_after, grad_pooled if b == 2 else None)()
+        hold(
+            (block.grad_weight, same.grad_weight),
+            (block.grad_gamma, same.grad_gamma),
+            (block.grad_beta, same.grad_beta),
+        )
+        if block.grad_input is not None and same.grad_input is not None:
+            hold((block.grad_input[:, :, : block.length], same.grad_input[:, :, : block.length]))
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("types", TYPES)
-def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: torch_backend.Torch) -> None:
+def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: Backend) -> None:
     hold_a_step(compiled, sizes, types)
 
 
 @pytest.mark.parametrize(("types", "limit"), [("float32", 5), ("bfloat16", 2)])
-def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: torch_backend.Torch) -> None:
+def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: Backend) -> None:
     """The papers' second and third block beside float64; held to the errors of torch, whose products are plain."""
     sizes = SIZES[-1]
-    ways = [(torch_backend.Torch(), blocks(sizes, "float64")), (torch_backend.Torch(), blocks(sizes, types))]
+    ways: list[tuple[Backend, list[backend.Block]]] = [
+        (torch_backend.TorchBackend(), blocks(sizes, "float64")),
+        (torch_backend.TorchBackend(), blocks(sizes, types)),
+    ]
     ways.append((compiled, blocks(sizes, types)))
-    of_pooled = torch.randn(1, sizes.cases, sizes.channels[-1], generator=torch.Generator().manual_seed(1))
+    grad_pooled = torch.randn(1, sizes.cases, sizes.channels[-1], generator=torch.Generator().manual_seed(1))
 
     def hold(truth: Tensor | None, usual: Tensor | None, found: Tensor | None) -> None:
         """Compare errors, then let all go on from what is usual."""
@@ -169,7 +177,7 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
     for b in range(3):
         for by, of in ways:
             by.forward(of[b], of[b - 1] if b else None)()
-        for part in ("y", "mean", "inverse"):
+        for part in ("y", "mean", "invstd"):
             truth, usual, found = (getattr(of[b], part) for _, of in ways)
             if part == "y" and b:
                 hold(*(y[:, :, : sizes.length] for y in (truth, usual, found)))
@@ -177,10 +185,10 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
             found.copy_(usual)
     for b in (2, 1):
         for by, of in ways:
-            after, pooled = (None, of_pooled.to(of[b].mean.dtype)) if b == 2 else (of[2], None)
+            after, pooled = (None, grad_pooled.to(of[b].mean.dtype)) if b == 2 else (of[2], None)
             by.backward(of[b], of[b - 1], after, pooled)()
-        hold(*(of[b].of_weights for _, of in ways))
-        hold(*(back[:, :, : sizes.length] for _, of in ways if (back := of[b].back) is not None))
+        hold(*(of[b].grad_weight for _, of in ways))
+        hold(*(back[:, :, : sizes.length] for _, of in ways if (back := of[b].grad_input) is not None))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +201,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
     if by is None or not re.search(rf"\b{has}\b", build.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
     monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA))
-    other = c_backend.Native(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
+    other = c_backend.CBackend(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
             hold_a_step(other, sizes, types)
@@ -201,7 +209,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
-def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: torch_backend.Torch) -> None:
+def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: Backend) -> None:
     """And against autograd, which knows neither."""
     generator = torch.Generator().manual_seed(0)
     n, n_cases, width, n_classes, n_all = 3, 5, 20, 4, 12
@@ -215,13 +223,13 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: t
         return flat[:, : width * n_classes].view(n, width, n_classes), flat[:, width * n_classes : -3]
 
     found = []
-    for by in (compiled, torch_backend.Torch()):
-        gradients, of_features = torch.zeros_like(wide), torch.zeros_like(features)
+    for by in (compiled, torch_backend.TorchBackend()):
+        gradients, grad_features = torch.zeros_like(wide), torch.zeros_like(features)
         total = torch.ones(n, dtype=torch.float64)
-        (weights, bias), (of_weights, of_bias) = parts(wide), parts(gradients)
-        head = (features, of_features, weights, of_weights, bias, of_bias, total, y, case_weights, index)
+        (weights, bias), (grad_weight, grad_bias) = parts(wide), parts(gradients)
+        head = (features, grad_features, weights, grad_weight, bias, grad_bias, total, y, case_weights, index)
         by.score(backend.Head(*head))()
-        found.append([total, of_features, gradients])
+        found.append([total, grad_features, gradients])
     own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
     weights, bias = parts(own_wide)
     logits = own_features @ weights + bias.unsqueeze(1)
@@ -236,12 +244,12 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: t
 
 
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
-def test_steps_of_adam(own: torch.dtype, compiled: torch_backend.Torch) -> None:
+def test_steps_of_adam(own: torch.dtype, compiled: Backend) -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(3, 50, generator=generator).to(own)
     gradients = [(torch.randn(3, 50, generator=generator) * 10.0**-k).to(own) for k in range(4)]
     found = []
-    for by in (compiled, torch_backend.Torch()):
+    for by in (compiled, torch_backend.TorchBackend()):
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         gradient = torch.zeros_like(start)
         lr, steps = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
@@ -256,7 +264,7 @@ def test_steps_of_adam(own: torch.dtype, compiled: torch_backend.Torch) -> None:
         near(ours, theirs, 1e-12 if own == torch.float64 else 1e-6)
 
 
-def test_what_is_not_finite_stays_so(compiled: torch_backend.Torch) -> None:
+def test_what_is_not_finite_stays_so(compiled: Backend) -> None:
     """A training that diverged must be seen to have, by plain products and by fewer multiplications."""
     for types in TYPES:
         for sizes in (Sizes(1, 2, 8, (1, 3, 16, 4), (3, 5, 3)), Sizes(1, 9, 30, (1, 32, 64, 32), (3, 5, 3))):
@@ -265,6 +273,6 @@ def test_what_is_not_finite_stays_so(compiled: torch_backend.Torch) -> None:
             first.y[0, 1, 3, 2] = torch.nan
             compiled.forward(second, first)()
             assert second.y[0, 1, 3].isnan().all()
-            assert second.mean.isnan().all() and second.running_variance.isnan().all()
+            assert second.mean.isnan().all() and second.running_var.isnan().all()
             if sizes.length == 8:
                 assert torch.isfinite(second.y[0, 0, :8]).all()

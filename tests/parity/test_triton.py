@@ -16,7 +16,7 @@ from tsfcn.training import reference as train
 from tsfcn.training.fused import stacked as engine
 from tsfcn.training.fused import torch_backend
 from tsfcn.training.fused.backend import Block
-from tsfcn.training.fused.cuda_backend import Cuda
+from tsfcn.training.fused.cuda_backend import CudaBackend
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {"float32": (torch.float32, 2e-5)}
@@ -39,13 +39,13 @@ def on_device(block: Block) -> Block:
 def stacked(sizes: Sizes, types: str) -> tuple[torch.Tensor, list[Block]]:
     """Return the weights of a stack and its blocks, whose weights are parts of them."""
     made = blocks(sizes, types)
-    count = sum(block.weights[0].numel() + 2 * block.scale.shape[1] for block in made)
+    count = sum(block.weights[0].numel() + 2 * block.gamma.shape[1] for block in made)
     weights, gradients = torch.zeros(sizes.n, count), torch.zeros(sizes.n, count)
     start, found = 0, []
     weights, gradients = weights.to(DEVICE), gradients.to(DEVICE)
     for block in made:
         views: dict[str, Any] = {}
-        for name, grad in (("weights", "of_weights"), ("scale", "of_scale"), ("shift", "of_shift")):
+        for name, grad in (("weights", "grad_weight"), ("gamma", "grad_gamma"), ("beta", "grad_beta")):
             part = getattr(block, name)
             size = part[0].numel()
             views[name] = weights[:, start : start + size].view(part.shape)
@@ -62,10 +62,10 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
     """Each operation begins at what torch's left, off the threshold of ReLU."""
     dtype, limit = TYPES[types]
     (weights, ours), (_, theirs) = stacked(sizes, types), stacked(sizes, types)
-    backend, by_torch = Cuda(weights, dtype, exact=True), torch_backend.Torch()
+    backend, by_torch = CudaBackend(weights, dtype, exact=True), torch_backend.TorchBackend()
     backend.refresh()
     n, cases, c_out = sizes.n, sizes.cases, sizes.channels[-1]
-    pooled, known, of_pooled = (
+    pooled, known, grad_pooled = (
         torch.randn(n, cases, c_out, generator=torch.Generator().manual_seed(s)).to(DEVICE) for s in range(3)
     )
     for b, (block, same) in enumerate(zip(ours, theirs, strict=True)):
@@ -73,13 +73,13 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
         backend.forward(block, ours[b - 1] if b else None)()
         if b:
             near(block.y[:, :, : block.length], same.y[:, :, : block.length], limit)
-        for name in ("mean", "inverse", "running_mean", "running_variance"):
+        for name in ("mean", "invstd", "running_mean", "running_var"):
             near(getattr(block, name), getattr(same, name), limit)
             getattr(block, name).copy_(getattr(same, name))
         if b:
             for i in range(n):
                 at_threshold = by_torch.normed(same, i).abs() < 1e-3
-                same.y[i, :, : same.length] += at_threshold * 1e-2 / (same.scale[i] * same.inverse[i])
+                same.y[i, :, : same.length] += at_threshold * 1e-2 / (same.gamma[i] * same.invstd[i])
         block.y.copy_(same.y)
     backend.pool(ours[-1], pooled)()
     by_torch.pool(theirs[-1], known)()
@@ -87,12 +87,12 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
     for b, (block, same) in reversed(list(enumerate(zip(ours, theirs, strict=True)))):
         for backend_, some in ((backend, ours), (by_torch, theirs)):
             before, after = some[b - 1] if b else None, None if b == 2 else some[b + 1]
-            backend_.backward(some[b], before, after, of_pooled if b == 2 else None)()
-        for name in ("of_weights", "of_scale", "of_shift"):
+            backend_.backward(some[b], before, after, grad_pooled if b == 2 else None)()
+        for name in ("grad_weight", "grad_gamma", "grad_beta"):
             near(getattr(block, name), getattr(same, name), limit)
-        if block.back is not None and same.back is not None:
-            near(block.back[:, :, : block.length], same.back[:, :, : block.length], limit)
-            block.back.copy_(same.back)
+        if block.grad_input is not None and same.grad_input is not None:
+            near(block.grad_input[:, :, : block.length], same.grad_input[:, :, : block.length], limit)
+            block.grad_input.copy_(same.grad_input)
 
 
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
@@ -102,7 +102,7 @@ def test_losses_are_the_reference_s(model: str, class_weights: str, monkeypatch:
     sizes: dict[str, Any] = {"filters": [16, 32, 16], "kernels": [8, 5, 3]}
     shape, cells = (LSTMFCNConfig(**sizes), 5) if model == "lstm_fcn" else (FCNConfig(**sizes), 0)
     monkeypatch.setattr(
-        engine, "best_backend", lambda weights, precision, shape: Cuda(weights, torch.float32, exact=True)
+        engine, "best_backend", lambda weights, precision, shape: CudaBackend(weights, torch.float32, exact=True)
     )
     chosen = settings(model, class_weights=class_weights, cells=(), plateau_min_delta=0.5)
     y = torch.arange(11) % 3

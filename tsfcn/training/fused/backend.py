@@ -1,23 +1,13 @@
-"""What an epoch of the fast engine consists of: by torch for any device, in C for a processor, in Triton for a GPU.
+"""What an epoch of the fused engine consists of, and what a backend must do of it.
 
-    take_batch a batch's cases, gathered by their numbers
-    forward    a convolution, of a series or of what batch norm and ReLU make of the convolution before
-    pool       the mean over time of what batch norm and ReLU make of the last one
-    score      features -> the loss, and its gradients as far as the features
-    backward   the gradients of a block, from the way back through its batch norm and ReLU to its input
-    adam       a step of the optimiser
-    end_epoch  the loss of an epoch, the weights to keep by it, and the next learning rate
-
-All but the first return an operation on memory that stays where it is, to be done step after step. None of `Torch` and
-`cuda_backend.Cuda` reads a tensor on the host, so that an epoch can be recorded once and replayed (a CUDA graph).
-`Native` has them in C (kernels.c and what it includes, which build.py compiles), cuda_backend.py as Triton kernels;
-`Torch` does the same by torch's own operations, up to rounding.
+`TorchBackend` does it by torch's operations on any device, `CBackend` in C on one core of a processor, `CudaBackend`
+in Triton on a GPU. All agree up to rounding (tests/parity); none inherits from another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -43,17 +33,17 @@ class Block(NamedTuple):
     left: int  # rows of padding before a case's own
     padded: Tensor | None  # (n, n_cases, rows, c_in): the input, zero outside a case; None: made of the block before
     weights: Tensor  # (n, c_out, kernel * c_in)
-    of_weights: Tensor  # gradient
+    grad_weight: Tensor  # gradient
     y: Tensor  # of the convolution, (n, n_cases, rows, c_out); the first `length` rows count
-    back: Tensor | None  # gradient of the input, (n, n_cases, rows, c_in), likewise; None: of no use
-    scale: Tensor  # of batch norm, (n, c_out), as all that follows
-    shift: Tensor
-    of_scale: Tensor
-    of_shift: Tensor
+    grad_input: Tensor | None  # gradient of the input, (n, n_cases, rows, c_in), likewise; None: of no use
+    gamma: Tensor  # of batch norm, (n, c_out), as all that follows
+    beta: Tensor
+    grad_gamma: Tensor
+    grad_beta: Tensor
     running_mean: Tensor
-    running_variance: Tensor
+    running_var: Tensor
     mean: Tensor  # of the batch
-    inverse: Tensor  # 1 / sqrt(variance + eps)
+    invstd: Tensor  # 1 / sqrt(variance + eps)
     momentum: float  # the share of the batch that running statistics take
     eps: float
 
@@ -66,18 +56,18 @@ class Block(NamedTuple):
     @property
     def norm(self) -> tuple[Tensor, ...]:
         """What makes batch norm of y."""
-        return self.scale, self.shift, self.mean, self.inverse
+        return self.gamma, self.beta, self.mean, self.invstd
 
 
 class Head(NamedTuple):
     """The last layer of n trainings, and the memory that a batch needs there."""
 
     features: Tensor  # (n, n_cases, width)
-    of_features: Tensor  # gradient
+    grad_features: Tensor  # gradient
     weights: Tensor  # (n, width, n_classes)
-    of_weights: Tensor
+    grad_weight: Tensor
     bias: Tensor  # (n, n_classes)
-    of_bias: Tensor
+    grad_bias: Tensor
     total: Tensor  # float64, (n,): losses are added to it
     y: Tensor  # int64, of all cases
     case_weights: Tensor | None  # that their losses are multiplied by
@@ -116,6 +106,68 @@ class Schedule(NamedTuple):
     def changing(self) -> dict[str, Tensor]:
         """Return the tensors but for `kept`, by name."""
         return {name: each for name, each in self._asdict().items() if isinstance(each, Tensor)}
+
+
+class Backend(Protocol):
+    """The operations of an epoch. All but the first two return an operation, to be done step after step.
+
+    Operations work on memory that stays where it is. Those of TorchBackend and CudaBackend read no tensor on the host,
+    so that an epoch can be recorded once and replayed (a CUDA graph).
+    """
+
+    def refresh(self) -> None:
+        """Take note that weights were changed by other means than `adam`."""
+
+    def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
+        """Copy a batch into place and count the step.
+
+        Args:
+            order: Numbers of the cases, int64 (n, n_cases), any strides.
+            cases: All cases, padded, (n_all, values).
+            index: Filled with order.
+            series: Filled with the cases, (n, n_cases, rows, c_in).
+            steps: int64 (1,), raised by one.
+        """
+
+    def forward(self, block: Block, before: Block | None) -> Operation:
+        """Return what fills y, mean and invstd, and moves the running statistics.
+
+        Args:
+            block: The block; y of a first block may stay as it is where it is cheaper to compute again.
+            before: The block before, of whose output batch norm and ReLU make the input; None: block.padded is it.
+        """
+
+    def pool(self, block: Block, pooled: Tensor) -> Operation:
+        """Return what fills pooled (n, n_cases, c_out): the mean over time of what batch norm and ReLU make of y."""
+
+    def score(self, head: Head) -> Operation:
+        """Return what adds the cross-entropies of a batch to head.total and fills the gradients of their mean."""
+
+    def backward(
+        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+    ) -> Operation:
+        """Return what fills grad_gamma, grad_beta, grad_weight and grad_input of a block.
+
+        Args:
+            block: The block.
+            before: The block before, None for the first.
+            after: The block behind, whose grad_input it begins at; None for the last.
+            grad_pooled: For the last block, the gradient that it begins at, (n, n_cases, c_out).
+        """
+
+    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
+        """Return what takes a step of Adam (Kingma and Ba 2015, algorithm 1).
+
+        Args:
+            weights: (n, count), a row a training, as all that follows.
+            exp_avg: The first moment.
+            exp_avg_sq: The second moment.
+            gradient: The gradient.
+            rule: Rates and constants.
+        """
+
+    def end_epoch(self, schedule: Schedule) -> Operation:
+        """Return what ends an epoch: notes its losses and rates, keeps the best values, sets the next rates."""
 
 
 def windows(rows: Tensor, length: int, kernel: int) -> Tensor:

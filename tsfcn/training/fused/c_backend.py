@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule
-from tsfcn.training.fused.torch_backend import Torch
+from tsfcn.training.fused.torch_backend import take_batch
 
 
 def fields(integers: str, reals: str, pointers: str) -> list[tuple[str, type[Any]]]:
@@ -56,7 +56,7 @@ class AdamArgs(ctypes.Structure):
 ARGUMENTS = {"conv_block": ConvBlockArgs, "pool": PoolArgs, "loss": LossArgs, "adam": AdamArgs}
 
 
-class Native(Torch):
+class CBackend:
     """By the functions of kernels.c, in this process's memory, on one core.
 
     Raises RuntimeError where the library's structs are not of the size of ours.
@@ -101,7 +101,7 @@ class Native(Torch):
         gamma, beta, mean, invstd = block.norm
         values: dict[str, float | Tensor | None] = {
             **dict(zip(names, block.sizes, strict=True)),
-            "weight_stride": block.scale.stride(0),
+            "weight_stride": block.gamma.stride(0),
             "momentum": block.momentum,
             "eps": block.eps,
             "padded": block.padded,
@@ -118,45 +118,54 @@ class Native(Torch):
             values |= {"before_rows": before.y.shape[2], "before_y": before.y}
         return values
 
+    def refresh(self) -> None:
+        """See Backend: there is nothing to do."""
+
+    def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
+        """See Backend."""
+        take_batch(order, cases, index, series, steps)
+
     def forward(self, block: Block, before: Block | None) -> Operation:
-        """Call conv_block_forward: see Torch.forward."""
+        """Call conv_block_forward: see Backend.forward."""
         return self.call(
             "conv_block_forward",
             [block.y, block.y if before is None else before.y, block.y],
             ConvBlockArgs(),
             **self.block_values(block, before),
             running_mean=block.running_mean,
-            running_var=block.running_variance,
+            running_var=block.running_var,
         )
 
     def pool(self, block: Block, pooled: Tensor) -> Operation:
-        """Call pool: see Torch.pool."""
+        """Call pool: see Backend.pool."""
         n, n_cases, rows, channels = block.y.shape
-        args = PoolArgs(n, n_cases, block.length, channels, rows, block.scale.stride(0))
+        args = PoolArgs(n, n_cases, block.length, channels, rows, block.gamma.stride(0))
         gamma, beta, mean, invstd = block.norm
         return self.call(
             *("pool", [block.y], args), y=block.y, gamma=gamma, beta=beta, mean=mean, invstd=invstd, pooled=pooled
         )
 
-    def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
-        """Call conv_block_backward: see Torch.backward."""
-        back = None if after is None else after.back
+    def backward(
+        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+    ) -> Operation:
+        """Call conv_block_backward: see Backend.backward."""
+        back = None if after is None else after.grad_input
         return self.call(
             "conv_block_backward",
             [block.y, block.y if before is None else before.y, block.y if back is None else back],
             ConvBlockArgs(),
             **self.block_values(block, before),
             after_rows=0 if back is None else back.shape[2],
-            grad_gamma=block.of_scale,
-            grad_beta=block.of_shift,
-            grad_weight=block.of_weights,
-            grad_input=block.back,
+            grad_gamma=block.grad_gamma,
+            grad_beta=block.grad_beta,
+            grad_weight=block.grad_weight,
+            grad_input=block.grad_input,
             grad_output=back,
-            grad_pooled=of_pooled,
+            grad_pooled=grad_pooled,
         )
 
     def score(self, head: Head) -> Operation:
-        """Call loss: see Torch.score."""
+        """Call loss: see Backend.score."""
         n, n_cases, width = head.features.shape
         return self.call(
             "loss",
@@ -168,21 +177,21 @@ class Native(Torch):
             labels=head.y,
             case_weights=head.case_weights,
             numbers=head.numbers,
-            grad_features=head.of_features,
-            grad_weight=head.of_weights,
-            grad_bias=head.of_bias,
+            grad_features=head.grad_features,
+            grad_weight=head.grad_weight,
+            grad_bias=head.grad_bias,
             total=head.total,
         )
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
-        """Call adam: see Torch.adam."""
+    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
+        """Call adam: see Backend.adam."""
         rates = torch.zeros(len(weights), dtype=torch.float64)
         args = AdamArgs(*weights.shape, *rule.betas, eps=rule.eps)
         step = self.call(
             *("adam", [weights], args),
             weights=weights,
-            exp_avg=first,
-            exp_avg_sq=second,
+            exp_avg=exp_avg,
+            exp_avg_sq=exp_avg_sq,
             gradient=gradient,
             rates=rates,
         )
@@ -197,7 +206,7 @@ class Native(Torch):
         return run
 
     def end_epoch(self, schedule: Schedule) -> Operation:
-        """Do as Torch does; on the host, weights are copied only where they are to be kept."""
+        """See Backend; on the host, weights are copied only where they are to be kept."""
         s = schedule
         epoch, total, lr, plateau_best, waited, least, best_epoch, better, losses, rates = (
             each.numpy() for each in schedule.changing().values()

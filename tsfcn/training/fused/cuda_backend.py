@@ -1,8 +1,7 @@
 """The operations of backend.py on an NVIDIA GPU, as the Triton kernels of triton_kernels.py.
 
-`Cuda` fills the same memory as `Torch`, but keeps the output of the first convolution nowhere, since it is cheaper to
-compute again, and holds more besides: a rounded copy of the weights, and for each block its padded input, the slopes
-of its output, and partial sums. All is allocated once, so that a step can be recorded in a CUDA graph.
+`CudaBackend` does not keep the output of the first convolution, since it is cheaper to compute again. It holds a rounded
+copy of the weights, and for each block its padded input, the slopes of its output, and partial sums. All is allocated once, so that a step can be recorded in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from tsfcn.training.fused import triton_kernels as triton
 from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule
-from tsfcn.training.fused.torch_backend import Torch
 
 TAPS = 32  # values that a first kernel may see
 CLASSES = 128
@@ -26,7 +24,7 @@ PARTS = 264  # programs that share rows: two a multiprocessor of an H100
 
 
 def serves(shape: Any, precision: str) -> bool:
-    """Return whether `Cuda` is for networks of an stacked.Shape in this precision; exact products are cuBLAS's."""
+    """Return whether `CudaBackend` is for networks of a stacked.Shape in this precision."""
     filters = shape.filters[1:]
     fits = all(c & (c - 1) == 0 and 16 <= c <= 512 for c in filters)
     first = shape.kernels[0] * shape.filters[0] <= TAPS
@@ -86,7 +84,7 @@ class Space:
     tiles_per_part: int
 
 
-class Cuda(Torch):
+class CudaBackend:
     """By Triton kernels.
 
     weights: of the stack, (n, count); dtype: of activations and of the products' operands; exact: whether products of
@@ -152,7 +150,7 @@ class Cuda(Torch):
         return found
 
     def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
-        """Do as Torch does."""
+        """See Backend."""
         n, n_cases = index.shape
         size = order.stride(0), n_cases, cases.shape[1]
         triton.take_batch[n_cases, n](order, cases, index, series, steps, *size, BLOCK=1024, num_warps=4)
@@ -164,11 +162,11 @@ class Cuda(Torch):
         return block.padded, block.weights, {"C_IN": n_in, "TAPS": n_in * block.kernel}
 
     def forward(self, block: Block, before: Block | None) -> Operation:
-        """Do as Torch does, but leave y of a first block as it was."""
+        """See Backend, but leave y of a first block as it was."""
         n, n_cases, length, c_in, c_out, kernel, left = block.sizes
-        space, rows_per_case, stride = self.space(block), length + kernel - 1, block.scale.stride(0)
+        space, rows_per_case, stride = self.space(block), length + kernel - 1, block.gamma.stride(0)
         bc = min(32, c_out)
-        statistics = block.mean, block.inverse, block.running_mean, block.running_variance
+        statistics = block.mean, block.invstd, block.running_mean, block.running_var
 
         def finish(n_parts: int) -> None:
             triton.finish_statistics[c_out // bc, n](
@@ -196,7 +194,7 @@ class Cuda(Torch):
         bm = self.rows_per_program(c_in, before.padded is not None)
         grid = math.ceil(n_cases * length / bm), n
         before_rows = length + before.kernel - 1
-        own = before.scale, before.shift, before.mean, before.inverse, inputs
+        own = before.gamma, before.beta, before.mean, before.invstd, inputs
         sizes = n_cases, length, before_rows, n_cases * length, rows_per_case, stride, member_rows
 
         def activate() -> None:
@@ -221,25 +219,25 @@ class Cuda(Torch):
         return run
 
     def pool(self, block: Block, pooled: Tensor) -> Operation:
-        """Do as Torch does."""
+        """See Backend."""
         n, n_cases, rows, c_out = block.y.shape
         bc = min(32, c_out)
 
         def run() -> None:
             triton.pool[c_out // bc, n_cases, n](
-                block.y, *block.norm, pooled, n_cases, block.length, rows, block.scale.stride(0),
+                block.y, *block.norm, pooled, n_cases, block.length, rows, block.gamma.stride(0),
                 C=c_out, BC=bc, BT=128, num_warps=4,
             )  # fmt: skip
 
         return run
 
     def score(self, head: Head) -> Operation:
-        """Do as Torch does."""
+        """See Backend."""
         n, n_cases, width = head.features.shape
         n_classes = head.bias.shape[1]
         arguments = (
             *(head.features, head.weights, head.bias, head.y, head.case_weights, head.numbers),
-            *(head.of_features, head.of_weights, head.of_bias, head.total, n_cases, head.bias.stride(0)),
+            *(head.grad_features, head.grad_weight, head.grad_bias, head.total, n_cases, head.bias.stride(0)),
         )
         blocks = {"BW": power_of_two(width), "BL": power_of_two(n_classes), "BB": 16}
 
@@ -255,14 +253,16 @@ class Cuda(Torch):
 
         return run
 
-    def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
-        """Do as Torch does."""
+    def backward(
+        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+    ) -> Operation:
+        """See Backend."""
         n, n_cases, length, c_in, c_out, kernel, left = block.sizes
-        space, rows_per_case, stride = self.space(block), length + kernel - 1, block.scale.stride(0)
+        space, rows_per_case, stride = self.space(block), length + kernel - 1, block.gamma.stride(0)
         first = block.padded is not None
         rows, n_rows, bc = n_cases * rows_per_case, n_cases * length, min(32, c_out)
         bm = self.rows_per_program(c_out, first)
-        grad = of_pooled if after is None else after.back
+        grad = grad_pooled if after is None else after.grad_input
         assert grad is not None
         pooled = after is None
         grad_rows = 0 if after is None else grad.shape[2]
@@ -278,7 +278,7 @@ class Cuda(Torch):
                 **constants, C=c_out, BM=bm, FIRST=first, POOLED=pooled, num_warps=4,
             )  # fmt: skip
             triton.finish_norm_sums[c_out // bc, n](
-                space.partials, block.inverse, block.of_scale, block.of_shift, space.terms, space.n_parts, n_rows,
+                space.partials, block.invstd, block.grad_gamma, block.grad_beta, space.terms, space.n_parts, n_rows,
                 stride, C=c_out, BC=bc, BP=64, num_warps=4,
             )  # fmt: skip
 
@@ -287,7 +287,7 @@ class Cuda(Torch):
 
         def add_parts() -> None:
             triton.add_parts[math.ceil(count / 1024), n](
-                space.gradients, block.of_weights, n_chunks, count, stride, BLOCK=1024, num_warps=4
+                space.gradients, block.grad_weight, n_chunks, count, stride, BLOCK=1024, num_warps=4
             )
 
         def run_first() -> None:
@@ -301,7 +301,7 @@ class Cuda(Torch):
 
         if first:
             return run_first
-        slopes, inputs, back = space.slopes, space.inputs, block.back
+        slopes, inputs, back = space.slopes, space.inputs, block.grad_input
         assert slopes is not None and inputs is not None and back is not None
         rounded, tiles = self.rounded_part(block.weights), space.back
         columns = min(tiles.columns, divisor(c_in, 128))
@@ -328,14 +328,14 @@ class Cuda(Torch):
 
         return run
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
-        """Do as Torch does, and round the new weights."""
+    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
+        """See Backend, and round the new weights."""
         n, count = weights.shape
         logs = [torch.tensor([math.log(beta)], dtype=torch.float64, device=weights.device) for beta in rule.betas]
 
         def run() -> None:
             triton.adam[math.ceil(count / 1024), n](
-                weights, first, second, gradient, self.rounded, rule.lr, rule.steps, count, self.sixteens, *logs,
+                weights, exp_avg, exp_avg_sq, gradient, self.rounded, rule.lr, rule.steps, count, self.sixteens, *logs,
                 1 - rule.betas[0], rule.betas[1], 1 - rule.betas[1], rule.eps,
                 BLOCK=1024, num_warps=4,
             )  # fmt: skip
@@ -343,7 +343,7 @@ class Cuda(Torch):
         return run
 
     def end_epoch(self, schedule: Schedule) -> Operation:
-        """Do as Torch does; weights are copied only where they are to be kept."""
+        """See Backend; weights are copied only where they are to be kept."""
         s = schedule
         n, device = len(s.lr), s.lr.device
         constants = torch.tensor([s.factor, s.min_lr, s.min_delta], dtype=torch.float64, device=device)

@@ -42,7 +42,7 @@ from tsfcn.training import loop, reference
 from tsfcn.training import search as size_search
 from tsfcn.training.checkpoint import Checkpoint, State
 from tsfcn.training.fused import build, c_backend, torch_backend
-from tsfcn.training.fused.backend import DTYPES, Block, Head, Rule, Schedule
+from tsfcn.training.fused.backend import DTYPES, Backend, Block, Head, Rule, Schedule
 from tsfcn.training.loop import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch: above, on a CPU, LSTM sizes are no faster at once than one by one
@@ -85,7 +85,7 @@ class Stack:
         sizes = {name: math.prod(part) for name, part in shape.parts().items()}
         self.weights = torch.zeros(self.n, sum(sizes.values()), dtype=dtype, device=device)
         self.gradients = torch.zeros_like(self.weights)
-        self.first, self.second = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # Adam's moments
+        self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # Adam's moments
         self.part, self.gradient = self._views(self.weights), self._views(self.gradients)
         blocks = range(len(shape.kernels))
         self.mean = [torch.zeros(self.n, shape.filters[i + 1], dtype=dtype, device=device) for i in blocks]
@@ -148,7 +148,7 @@ class Stack:
         """Return what changes while training."""
         return {
             "weights": self.weights,
-            "moments": (self.first, self.second),
+            "moments": (self.exp_avg, self.exp_avg_sq),
             "steps": self.steps,
             "mean": self.mean,
             "variance": self.variance,
@@ -156,7 +156,7 @@ class Stack:
 
     def load(self, state: State) -> None:
         """Take up such a state."""
-        ours = [self.weights, self.steps, self.first, self.second, *self.mean, *self.variance]
+        ours = [self.weights, self.steps, self.exp_avg, self.exp_avg_sq, *self.mean, *self.variance]
         theirs = [state["weights"], state["steps"], *state["moments"], *state["mean"], *state["variance"]]
         for here, there in zip(ours, theirs, strict=True):
             here.copy_(there)
@@ -190,7 +190,7 @@ class Step:
         cases: Cases,
         n_cases: int,
         dtype: torch.dtype,
-        backend: torch_backend.Torch,
+        backend: Backend,
         total: Tensor,
     ) -> None:
         shape, n, own = stack.shape, stack.n, stack.weights.dtype
@@ -213,41 +213,41 @@ class Step:
                     left=layers.same_padding(kernel)[0],
                     padded=padded if b == 0 else None,
                     weights=stack.part[f"conv{b}"],
-                    of_weights=stack.gradient[f"conv{b}"],
+                    grad_weight=stack.gradient[f"conv{b}"],
                     y=room(n, n_cases, rows, n_out, dtype=of),
-                    back=room(n, n_cases, rows, n_in, dtype=of) if b > 0 else None,
-                    scale=stack.part[f"scale{b}"],
-                    shift=stack.part[f"shift{b}"],
-                    of_scale=stack.gradient[f"scale{b}"],
-                    of_shift=stack.gradient[f"shift{b}"],
+                    grad_input=room(n, n_cases, rows, n_in, dtype=of) if b > 0 else None,
+                    gamma=stack.part[f"scale{b}"],
+                    beta=stack.part[f"shift{b}"],
+                    grad_gamma=stack.gradient[f"scale{b}"],
+                    grad_beta=stack.gradient[f"shift{b}"],
                     running_mean=stack.mean[b],
-                    running_variance=stack.variance[b],
+                    running_var=stack.variance[b],
                     mean=torch.zeros_like(stack.mean[b]),
-                    inverse=torch.zeros_like(stack.mean[b]),
+                    invstd=torch.zeros_like(stack.mean[b]),
                     momentum=1 - config.bn_momentum,
                     eps=config.bn_eps,
                 )
             )
         befores, afters, last = [None, *blocks], [*blocks[1:], None], blocks[-1]
-        pooled, of_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
+        pooled, grad_pooled = room(n, n_cases, shape.filters[-1]), room(n, n_cases, shape.filters[-1])
         self.forward = [backend.forward(block, before) for block, before in zip(blocks, befores, strict=False)]
         self.forward.append(backend.pool(last, pooled))
         self.backward = [
-            backend.backward(block, before, after, of_pooled if block is last else None)
+            backend.backward(block, before, after, grad_pooled if block is last else None)
             for block, before, after in zip(blocks, befores, afters, strict=False)
         ][::-1]
-        self.pooled, self.of_pooled, self.features, self.of_features = pooled, of_pooled, pooled, of_pooled
+        self.pooled, self.grad_pooled, self.features, self.grad_features = pooled, grad_pooled, pooled, grad_pooled
         if shape.cells:
-            self.features, self.of_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
+            self.features, self.grad_features = (room(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
         part, gradient = stack.part, stack.gradient
         self.score = backend.score(
             Head(
                 features=self.features,
-                of_features=self.of_features,
+                grad_features=self.grad_features,
                 weights=part["head"],
-                of_weights=gradient["head"],
+                grad_weight=gradient["head"],
                 bias=part["head_bias"],
-                of_bias=gradient["head_bias"],
+                grad_bias=gradient["head_bias"],
                 total=total,
                 y=cases.y,
                 case_weights=cases.weights,
@@ -273,9 +273,9 @@ class Step:
             self.features[:, :, :cells] = branch[0] if masks is None else branch[0] * masks
             self.features[:, :, cells:] = self.pooled
             self.score()
-            of_hidden = self.of_features[:, :, :cells]
-            self.lstm_back(x, branch, of_hidden if masks is None else of_hidden * masks)
-            self.of_pooled.copy_(self.of_features[:, :, cells:])
+            grad_hidden = self.grad_features[:, :, :cells]
+            self.lstm_back(x, branch, grad_hidden if masks is None else grad_hidden * masks)
+            self.grad_pooled.copy_(self.grad_features[:, :, cells:])
         for operation in self.backward:
             operation()
 
@@ -350,7 +350,7 @@ class Epochs:
         cases: Cases,
         batch: int,
         dtype: torch.dtype,
-        backend: torch_backend.Torch,
+        backend: Backend,
         rule: Rule,
         schedule: Schedule,
         n_epochs: int,
@@ -359,7 +359,7 @@ class Epochs:
         self.stack, self.backend, self.schedule, self.batch, self.n_epochs = stack, backend, schedule, batch, n_epochs
         sizes = {min(batch, n_cases), n_cases % batch} - {0}
         self.steps = {size: Step(stack, config, cases, size, dtype, backend, schedule.total) for size in sizes}
-        self.adam = backend.adam(stack.weights, stack.first, stack.second, stack.gradients, rule)
+        self.adam = backend.adam(stack.weights, stack.exp_avg, stack.exp_avg_sq, stack.gradients, rule)
         self.end_epoch = backend.end_epoch(schedule)
         self.orders = torch.zeros(n_epochs, stack.n, n_cases, dtype=torch.int64, device=device)
         self.dropout = config.dropout if isinstance(config, LSTMFCNConfig) and stack.shape.cells else 0.0
@@ -415,7 +415,7 @@ class Epochs:
     def recorded(self) -> torch.cuda.CUDAGraph:
         """Return the sequence as a CUDA graph; nothing has been trained afterwards."""
         with RECORDING:  # one at a time: the first compiles what the others use too
-            changed = [self.stack.steps, self.stack.first, self.stack.second, *self.schedule.changing().values()]
+            changed = [self.stack.steps, self.stack.exp_avg, self.stack.exp_avg_sq, *self.schedule.changing().values()]
             changed += [each for pair in self.schedule.kept for each in pair]
             before = [each.clone() for each in changed]
             size = {order.shape[1]: order for order in self.orders[0].split(self.batch, dim=1)}
@@ -576,22 +576,22 @@ class Training:
         return found
 
 
-def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> torch_backend.Torch:
-    """Return the backend to take for a stack: Native, Cuda, or Torch where neither is for it.
+def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> Backend:
+    """Return the backend to take for a stack: CBackend, CudaBackend, or TorchBackend where neither is for it.
 
     weights: of the stack, (n, count); shape: of its networks. Raises UserError where none has this precision.
     """
     if weights.device.type == "cpu":
         library = build.library()
-        return torch_backend.Torch() if library is None else c_backend.Native(library)
+        return torch_backend.TorchBackend() if library is None else c_backend.CBackend(library)
     if weights.device.type == "cuda" and shape is not None:
         from tsfcn.training.fused import cuda_backend
 
         if cuda_backend.serves(shape, precision):
-            return cuda_backend.Cuda(weights, DTYPES[precision])
+            return cuda_backend.CudaBackend(weights, DTYPES[precision])
         if precision == "tf32":
             raise UserError("engine.precision=tf32 is for filters of 16, 32, 64, 128, 256 or 512 alone: leave it out")
-    return torch_backend.Torch()
+    return torch_backend.TorchBackend()
 
 
 def first_schedule(settings: Settings, stack: Stack, n_cases: int) -> Schedule:

@@ -9,15 +9,22 @@ from torch import Tensor
 from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule, windows
 
 
-class Torch:
+def take_batch(order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
+    """Copy a batch into place and count the step: see Backend."""
+    index.copy_(order)
+    torch.index_select(cases, 0, index.view(-1), out=series.view(index.numel(), -1))
+    steps.add_(1)
+
+
+class TorchBackend:
     """By torch's operations, on any device."""
 
     @staticmethod
     def normed(block: Block, i: int) -> Tensor:
         """Return what batch norm makes of y in training i, (n_cases, length, c_out), float."""
-        scale, shift, mean, inverse = (part[i] for part in block.norm)
-        factor = scale * inverse
-        return block.y[i, :, : block.length] * factor + (shift - mean * factor)
+        gamma, beta, mean, invstd = (part[i] for part in block.norm)
+        factor = gamma * invstd
+        return block.y[i, :, : block.length] * factor + (beta - mean * factor)
 
     def padded(self, block: Block, before: Block | None, i: int) -> Tensor:
         """Return the padded input of a block in training i, (n_cases, rows, c_in)."""
@@ -28,7 +35,7 @@ class Torch:
         return F.pad(own, (0, 0, block.left, block.kernel - 1 - block.left))
 
     def forward(self, block: Block, before: Block | None) -> Operation:
-        """Return what fills y, mean and inverse, and moves the running statistics."""
+        """See Backend."""
 
         def run() -> None:
             n, n_cases, length, _, c_out, kernel, _ = block.sizes
@@ -39,14 +46,14 @@ class Torch:
                 y = y.to(block.mean.dtype)
                 variance, mean = torch.var_mean(y, dim=0, correction=0)
                 block.mean[i].copy_(mean)
-                block.inverse[i].copy_((variance + block.eps).rsqrt())
+                block.invstd[i].copy_((variance + block.eps).rsqrt())
                 block.running_mean[i].lerp_(mean, block.momentum)
-                block.running_variance[i].lerp_(variance * (len(y) / (len(y) - 1)), block.momentum)
+                block.running_var[i].lerp_(variance * (len(y) / (len(y) - 1)), block.momentum)
 
         return run
 
     def pool(self, block: Block, pooled: Tensor) -> Operation:
-        """Return what fills pooled, (n, n_cases, c_out)."""
+        """See Backend."""
 
         def run() -> None:
             for i in range(len(pooled)):
@@ -55,20 +62,14 @@ class Torch:
         return run
 
     def refresh(self) -> None:
-        """Take note that weights were changed by other means than `adam`."""
+        """See Backend: there is nothing to do."""
 
     def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
-        """Copy a batch into place and count the step.
-
-        order: numbers of the cases, int64 (n, n_cases), any strides; cases: all of them, padded, (n_all, values);
-        index: filled with order; series: filled with the cases, (n, n_cases, rows, c_in); steps: int64 (1,), raised.
-        """
-        index.copy_(order)
-        torch.index_select(cases, 0, index.view(-1), out=series.view(index.numel(), -1))
-        steps.add_(1)
+        """See Backend."""
+        take_batch(order, cases, index, series, steps)
 
     def score(self, head: Head) -> Operation:
-        """Return what adds the cross-entropies of cases to total, and fills the gradients of their mean."""
+        """See Backend."""
 
         def run() -> None:
             index = head.numbers
@@ -82,60 +83,61 @@ class Torch:
                 losses, slope = losses * weight, slope * weight.unsqueeze(2)
             slope /= index.shape[1]
             head.total.add_(losses.double().sum(dim=1))
-            torch.bmm(head.features.transpose(1, 2), slope, out=head.of_weights)
-            torch.sum(slope, dim=1, out=head.of_bias)
-            torch.bmm(slope, head.weights.transpose(1, 2), out=head.of_features)
+            torch.bmm(head.features.transpose(1, 2), slope, out=head.grad_weight)
+            torch.sum(slope, dim=1, out=head.grad_bias)
+            torch.bmm(slope, head.weights.transpose(1, 2), out=head.grad_features)
 
         return run
 
-    def backward(self, block: Block, before: Block | None, after: Block | None, of_pooled: Tensor | None) -> Operation:
-        """Return what fills of_scale, of_shift, of_weights and back.
-
-        It begins at the gradient of the input of block `after`, or where there is none at that of pooled.
-        """
+    def backward(
+        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+    ) -> Operation:
+        """See Backend."""
 
         def run() -> None:
             n, n_cases, length, c_in, c_out, kernel, left = block.sizes
             for i in range(n):
                 if after is not None:
-                    assert after.back is not None
-                    back = after.back[i, :, :length].to(block.mean.dtype)
+                    assert after.grad_input is not None
+                    grad = after.grad_input[i, :, :length].to(block.mean.dtype)
                 else:
-                    assert of_pooled is not None
-                    back = (of_pooled[i] / length).unsqueeze(1)
-                back = back * (self.normed(block, i) > 0)
+                    assert grad_pooled is not None
+                    grad = (grad_pooled[i] / length).unsqueeze(1)
+                grad = grad * (self.normed(block, i) > 0)
                 centred = block.y[i, :, :length] - block.mean[i]
-                product = (back * centred).sum(dim=(0, 1))
-                block.of_scale[i].copy_(product * block.inverse[i])
-                block.of_shift[i].copy_(back.sum(dim=(0, 1)))
-                along = product / (n_cases * length) * block.inverse[i] ** 2
-                slope = block.scale[i] * block.inverse[i] * (back - back.mean(dim=(0, 1)) - centred * along)
+                product = (grad * centred).sum(dim=(0, 1))
+                block.grad_gamma[i].copy_(product * block.invstd[i])
+                block.grad_beta[i].copy_(grad.sum(dim=(0, 1)))
+                along = product / (n_cases * length) * block.invstd[i] ** 2
+                slope = block.gamma[i] * block.invstd[i] * (grad - grad.mean(dim=(0, 1)) - centred * along)
                 slope = F.pad(slope.to(block.y.dtype), (0, 0, kernel - 1 - left, left))
                 own = slope[:, kernel - 1 - left :][:, :length].reshape(-1, c_out)
-                block.of_weights[i].copy_(own.T @ windows(self.padded(block, before, i), length, kernel))
-                if block.back is not None:
+                block.grad_weight[i].copy_(own.T @ windows(self.padded(block, before, i), length, kernel))
+                if block.grad_input is not None:
                     weights = block.weights[i].to(slope.dtype).view(c_out, kernel, c_in)
                     turned = weights.flip(1).transpose(0, 1).reshape(-1, c_in)
-                    block.back[i, :, :length] = (windows(slope, length, kernel) @ turned).view(n_cases, length, c_in)
+                    block.grad_input[i, :, :length] = (windows(slope, length, kernel) @ turned).view(
+                        n_cases, length, c_in
+                    )
 
         return run
 
-    def adam(self, weights: Tensor, first: Tensor, second: Tensor, gradient: Tensor, rule: Rule) -> Operation:
-        """Return what takes a step; of n trainings each: weights, both moments and gradient, (n, count)."""
+    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
+        """See Backend."""
         betas = torch.tensor(rule.betas, dtype=torch.float64, device=weights.device)
 
         def run() -> None:
             corrections = 1 - betas**rule.steps
-            first.lerp_(gradient, 1 - rule.betas[0])
-            second.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
-            spread = second.sqrt().div_(corrections[1].sqrt().to(second.dtype)).add_(rule.eps)
+            exp_avg.lerp_(gradient, 1 - rule.betas[0])
+            exp_avg_sq.mul_(rule.betas[1]).addcmul_(gradient, gradient, value=1 - rule.betas[1])
+            spread = exp_avg_sq.sqrt().div_(corrections[1].sqrt().to(exp_avg_sq.dtype)).add_(rule.eps)
             rate = (rule.lr / corrections[0]).to(weights.dtype).unsqueeze(1)
-            weights.sub_(rate * first / spread)
+            weights.sub_(rate * exp_avg / spread)
 
         return run
 
     def end_epoch(self, schedule: Schedule) -> Operation:
-        """Return what ends an epoch: notes its losses and rates, keeps the best values, sets the next rates."""
+        """See Backend."""
         s = schedule
         numbers = torch.arange(len(s.losses), device=s.lr.device)
 

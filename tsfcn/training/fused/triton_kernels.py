@@ -179,7 +179,7 @@ def finish_statistics(
     mean,
     inverse,
     running_mean,
-    running_variance,
+    running_var,
     n_parts,
     n_rows,
     momentum,
@@ -215,8 +215,8 @@ def finish_statistics(
     tl.store(inverse + at, 1.0 / tl.sqrt(variance + eps))
     before = tl.load(running_mean + at)
     tl.store(running_mean + at, before + momentum * (centre - before))
-    before = tl.load(running_variance + at)
-    tl.store(running_variance + at, before + momentum * (variance * (total / (total - 1.0)) - before))
+    before = tl.load(running_var + at)
+    tl.store(running_var + at, before + momentum * (variance * (total / (total - 1.0)) - before))
 
 
 @kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
