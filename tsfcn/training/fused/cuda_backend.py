@@ -1,7 +1,8 @@
 """The operations of backend.py on an NVIDIA GPU, as the Triton kernels of triton_kernels.py.
 
-`CudaBackend` does not keep the output of the first convolution, since it is cheaper to compute again. It holds a rounded
-copy of the weights, and for each block its padded input, the slopes of its output, and partial sums. All is allocated once, so that a step can be recorded in a CUDA graph.
+`CudaBackend` does not keep the output of the first convolution, since it is cheaper to compute again. It holds a
+rounded copy of the weights, and for each block its padded input, the slopes of its output, and partial sums. All is
+allocated once, so that a step can be recorded in a CUDA graph.
 """
 
 from __future__ import annotations
