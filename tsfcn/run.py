@@ -155,6 +155,8 @@ def execute_run(
         return jobs, {name: why for name, why in unusable.items() if name in without}
 
     jobs, unusable = plan_now()
+    if run.executor.name == "local" and device == "cpu" and not run.dry_run:
+        local.check_models(jobs)
     missing = [name for name, (status, _) in unusable.items() if status == "skipped"]
     if not run.dry_run and agreed(run.archive, missing):
         failed = download(run.archive, missing)

@@ -15,7 +15,7 @@ def engine(job: Job, chosen: str, n_channels: int, n_timepoints: int, *, compile
     be, kernels.c compiled, which matters on the CPU alone; device: torch's name of it. Slower than the reference loop,
     fast_torch is for who asks for it by name or by bfloat16.
     """
-    covered = fast_trains(job.model_config(), job.resolved()) and fast_takes(n_channels, n_timepoints)
+    covered = fast_trains(job.architecture, job.model_config(), job.resolved()) and fast_takes(n_channels, n_timepoints)
     if not covered or chosen == "reference" or kind(device) == "mps":
         return "reference"
     if kind(device) == "cuda":

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.jobs.test_run_job import planned, protocol, run, small
+from tests.protocols import small
+from tests.unit.jobs.test_run_job import planned, protocol, run
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import command_line, compose
 from tsfcn.jobs import artifacts, plan, select_engine, store
