@@ -135,12 +135,12 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
         for eps, said in ((1e-8, "1e-8 (Wang)"), (1e-7, "1e-7 (Fawaz, Karim)")):
             if eps != now.eps:
                 add("epsilon", said, f"protocol.eps={eps!r}")
-    if isinstance(chosen, models.LSTMFCNConfig) and model in models.MODELS:
+    if models.spec(model).lstm:
         if now.class_weights == "none":
             add("weights", "classes balanced (meant by Karim's code)", "protocol.class_weights=balanced")
-        if chosen.shuffle:
+        if getattr(chosen, "shuffle", False):
             add("shuffle", "no dimension shuffle: a step a timepoint (most libraries)", f"model.{model}.shuffle=false")
-        if chosen.gates == "hard_sigmoid":
+        if getattr(chosen, "gates", "") == "hard_sigmoid":
             add("gates", "sigmoid (later Keras)", f"model.{model}.gates=sigmoid")
     if now.select == "least_train_loss":
         made.append(Variant("selection", "the last weights", (), "accuracy_last"))

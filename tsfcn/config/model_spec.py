@@ -131,7 +131,8 @@ def register(spec: ModelSpec) -> ModelSpec:
 
 def check_settings(spec: ModelSpec) -> None:
     """Raise UserError unless the settings are a dataclass whose defaults are plain values, with `layers`."""
-    kind, where = spec.settings, f"settings of model '{spec.name}'"
+    kind: Any = spec.settings
+    where = f"settings of model '{spec.name}'"
     if not issubclass(kind, ModelConfig) or "__dataclass_fields__" not in vars(kind):
         raise UserError(f"{where} are no ModelConfig: derive a dataclass from tsfcn.models.ModelConfig")
     open_fields = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]

@@ -172,7 +172,8 @@ def test_changed_settings_are_named_and_off_paper() -> None:
     assert make("fcn", optimiser="adadelta", betas=[0.5, 0.5]).protocol == "paper[optimiser=adadelta]"
     assert make("mlp", initialiser="he_uniform").protocol == "paper"
     # A change of another model's block is none of this one.
-    blocks = replace(PROTOCOL.models, fcn=TrainingConfig(epochs=3))
+    changed: dict[str, Any] = {"fcn": TrainingConfig(epochs=3)}
+    blocks = replace(PROTOCOL.models, **changed)
     assert make("lstm_fcn", models=blocks).protocol == "paper"
     assert make("fcn", models=blocks).protocol == "paper[epochs=3]"
 
