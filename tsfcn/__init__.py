@@ -36,7 +36,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
 
             return load_network
         if name in ("run", "reproduce", "models"):
-            # Modules. `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
+            # `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
             # under this name for good. So the module itself is what we return: it can be called (run.make_callable).
             import importlib
 
