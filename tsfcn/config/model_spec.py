@@ -96,8 +96,8 @@ class ModelSpec:
     """A model as the suite knows it. Whatever is not declared is taken as the network not doing it.
 
     A network is built by `network(n_channels, n_timepoints, n_classes, config)`, with `cells=` behind where `lstm` is
-    true. It maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes) and is called with a second
-    argument, `lengths`, where it `masks`.
+    true. `forward(x, lengths)` maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes). lengths
+    is None, or int64 (n_cases,) on the CPU; without `masks` each of them is n_timepoints.
     """
 
     name: str  # as in model=NAME
@@ -197,10 +197,10 @@ def find(name: str) -> ModelSpec | None:
 
 def spec(name: str) -> ModelSpec:
     """Return the spec of a model. Raises UserError where none of that name is registered or it cannot be loaded."""
-    found = find(name)
-    if found is None:
+    known = find(name)
+    if known is None:
         raise UserError(why_unknown(name))
-    return found
+    return known
 
 
 def why_unknown(name: str) -> str:

@@ -179,8 +179,8 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
 def unread(model: str, settings: Settings) -> set[str]:
     """Return the names of the settings that have no effect on this network, whatever their value."""
     spec = models.spec(model)
-    other = {"rho"} if settings.optimiser == "adam" else {"betas"}
-    return other | spec.unread | (set() if spec.lstm else {"cells"})
+    of_another_optimiser = {"rho"} if settings.optimiser == "adam" else {"betas"}
+    return of_another_optimiser | spec.unread | (set() if spec.lstm else {"cells"})
 
 
 def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:

@@ -142,7 +142,7 @@ def test_an_entry_point_that_cannot_be_loaded_is_told_when_it_is_asked_for(
         model_spec.entry_points.cache_clear()
 
 
-class Own(nn.Module):
+class Scale(nn.Module):
     """A layer with a parameter of its own kind, which it draws."""
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ class Own(nn.Module):
 
 def test_weights_of_every_layer_follow_the_seed() -> None:
     def drawn(seed: int) -> Tensor:
-        layer = Own()
+        layer = Scale()
         initialisers.initialise(nn.Sequential(layer), "he_uniform", torch.Generator().manual_seed(seed))
         return layer.weight.detach()
 
