@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+from tsfcn.config import models
 from tsfcn.config.models import ModelConfig
-from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
-from tsfcn.jobs import plan
+from tsfcn.config.protocol import TrainingConfig, protocol_schema
 from tsfcn.jobs.plan import Job, jobs
 
 COFFEE = {
@@ -39,7 +39,7 @@ TRAINING = TrainingConfig(
     class_weights="none",
     cells=[8, 64],
 )
-PROTOCOL = ProtocolConfig(
+PROTOCOL = protocol_schema()(
     name="paper",
     paper="a paper",
     paper_models=["fcn", "lstm_fcn"],
@@ -50,6 +50,13 @@ PROTOCOL = ProtocolConfig(
 
 def make(model: str = "fcn", settings: ModelConfig | None = None, **changed: Any) -> Job:
     """Return the job of one model on Coffee, with protocol values that the user changed."""
-    chosen = {model: settings or plan.CONFIGS[model]()}
+    chosen = {model: settings or models.spec(model).settings()}
     (job,) = jobs({"Coffee": COFFEE}, chosen, replace(PROTOCOL, **changed), PROTOCOL, [0], [0])
     return job
+
+
+def small(model: str, **changes: Any) -> ModelConfig:
+    """Return the settings of a network of three narrow layers or blocks, otherwise as published."""
+    kind = models.spec(model).settings
+    width = "units" if "units" in {f.name for f in fields(kind)} else "filters"
+    return kind(**({width: [6, 5, 4]} | changes))

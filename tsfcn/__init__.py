@@ -3,6 +3,7 @@
     tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
     tsfcn.run(dataset="Coffee", model="fcn")    # a DataFrame: the accuracy table of what was run
     tsfcn.load_network("results/weights/KEY.safetensors")   # a network that was kept, and what is known of it
+    tsfcn.models.register(MODEL)                # makes a model of one's own known (CONTRIBUTING.md, "Add a model")
     tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: whether it is the paper's number
 
 Importing tsfcn loads neither torch nor pandas: these names are looked up when they are first used.
@@ -12,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["__version__", "load", "load_network", "reproduce", "run"]
+__all__ = ["__version__", "load", "load_network", "models", "reproduce", "run"]
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from tsfcn import models as models
     from tsfcn.data.archive import load as load
     from tsfcn.jobs.run_job import load_network as load_network
     from tsfcn.reproduce import reproduce as reproduce
@@ -33,7 +35,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.jobs.run_job import load_network
 
             return load_network
-        if name in ("run", "reproduce"):
+        if name in ("run", "reproduce", "models"):
             # `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
             # under this name for good. So the module itself is what we return: it can be called (run.make_callable).
             import importlib

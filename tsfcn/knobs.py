@@ -50,7 +50,6 @@ KNOBS = (
     "split",
     "precision",
 )
-LSTM = ("lstm_fcn", "alstm_fcn")
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
             sizes.append(cases)
     initialisers = {"glorot_uniform": "Glorot uniform (Wang, Fawaz)", "he_uniform": "He uniform (Karim)"}
     for value, said in initialisers.items():
-        if value != now.initialiser and "initialiser" not in protocol.unread(chosen, now):
+        if value != now.initialiser and "initialiser" not in protocol.unread(model, now):
             add("initialiser", said, f"protocol.initialiser={value}")
     schedules = {
         "the learning rate stays": (now.plateau_factor, 0, now.plateau_min_lr),
@@ -136,13 +135,12 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
         for eps, said in ((1e-8, "1e-8 (Wang)"), (1e-7, "1e-7 (Fawaz, Karim)")):
             if eps != now.eps:
                 add("epsilon", said, f"protocol.eps={eps!r}")
-    if model in LSTM:
+    if models.spec(model).lstm:
         if now.class_weights == "none":
             add("weights", "classes balanced (meant by Karim's code)", "protocol.class_weights=balanced")
-        assert isinstance(chosen, models.LSTMFCNConfig)
-        if chosen.shuffle:
+        if getattr(chosen, "shuffle", False):
             add("shuffle", "no dimension shuffle: a step a timepoint (most libraries)", f"model.{model}.shuffle=false")
-        if chosen.gates == "hard_sigmoid":
+        if getattr(chosen, "gates", "") == "hard_sigmoid":
             add("gates", "sigmoid (later Keras)", f"model.{model}.gates=sigmoid")
     if now.select == "least_train_loss":
         made.append(Variant("selection", "the last weights", (), "accuracy_last"))

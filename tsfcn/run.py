@@ -30,6 +30,7 @@ from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
 from tsfcn.jobs import cost, executors, lease, plan, store
+from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor, clock, title
 from tsfcn.jobs.queue import Event, Queue
 from tsfcn.training.select_engine import EngineChoice, automatic_precision
@@ -271,6 +272,8 @@ def prepare(request: Request) -> RunPlan:
     history = reader.news()
     records = store.counting(history)
     jobs, unusable = plan_jobs(request, device, records)
+    if request.run.executor.name == "local" and device == "cpu" and not request.run.dry_run:
+        local.check_models(jobs)
     return RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tsfcn.config import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.models import layers, lstm_fcn, recurrent, registry
 
@@ -29,6 +30,10 @@ CASES: dict[str, tuple[str, ModelConfig]] = {
     "lstm_fcn, no shuffle": ("lstm_fcn", LSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, shuffle=False)),
     "alstm_fcn, no shuffle": ("alstm_fcn", LSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, shuffle=False)),
 }
+
+
+def test_every_model_that_claims_a_mask_is_here() -> None:
+    assert {model for model, _ in CASES.values()} == {model for model in models.MODELS if models.spec(model).masks}
 
 
 def network(name: str, n_channels: int = 1) -> nn.Module:

@@ -16,6 +16,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
+from tsfcn.config import models
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.models import fcn, initialisers, layers, lstm_fcn, recurrent, registry
 
@@ -25,13 +26,7 @@ State = dict[str, Float64]
 # TensorFlow's 'same' at stride 1: kernel - 1 zeros in all, half of them left, rounded down.
 PADDING = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 2), 5: (2, 2), 6: (2, 3), 7: (3, 3), 8: (3, 4)}
 
-CONFIGS: dict[str, ModelConfig] = {
-    "fcn": FCNConfig(),
-    "lstm_fcn": LSTMFCNConfig(),
-    "alstm_fcn": LSTMFCNConfig(),
-    "mlp": MLPConfig(),
-    "resnet": ResNetConfig(),
-}
+CONFIGS: dict[str, ModelConfig] = {model: models.spec(model).settings() for model in models.MODELS}
 
 
 def network(
@@ -233,6 +228,14 @@ def test_mlp_parameters(n_timepoints: int, n_channels: int, n_classes: int, coun
     assert registry.n_parameters(made) == count == (n_timepoints * n_channels + 1) * 500 + 501_000 + 501 * n_classes
 
 
+@pytest.mark.parametrize("model", models.MODELS)
+def test_parameters_as_published(model: str) -> None:
+    size = models.spec(model).published
+    assert size is not None and size.source
+    made = network(model, None, size.n_channels, size.n_timepoints, size.n_classes, size.cells)
+    assert registry.n_parameters(made) == size.n_parameters
+
+
 # ---------------------------------------------------------------- convolution and batch norm
 
 
@@ -368,7 +371,6 @@ def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
     made = network(model, n_timepoints=12).eval()
     longer = torch.zeros(2, 1, 15)
     assert made(torch.zeros(2, 1, 12)).shape == (2, 2)
-    assert registry.fixed_length(CONFIGS[model]) == (model in ("lstm_fcn", "alstm_fcn", "mlp"))
     if registry.fixed_length(CONFIGS[model]):
         with pytest.raises(RuntimeError, match="shape"):
             made(longer)

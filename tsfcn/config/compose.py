@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.config import models, protocol, schema
+from tsfcn.config import model_spec, models, protocol, schema
 
 GROUPS = ("model", "protocol", "executor", "experiment")
 TEXTS = ("results", "archive.root", "archive.mirror", "device")
@@ -68,6 +68,8 @@ def check_choice(group: str, value: object, written: str) -> None:
     for option in value if isinstance(value, list) else [value]:
         name = "null" if option is None else str(option)
         if name not in options(group):
+            if group == "model" and name in model_spec.failures():
+                raise UserError(model_spec.why_unknown(name))
             near = difflib.get_close_matches(name, options(group), n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
             raise UserError(f"{group} '{name}' is not known: {hint}")
@@ -77,7 +79,7 @@ def check_key(key: str, written: str) -> None:
     """Raise UserError unless the dotted `key` is a setting that a user may change."""
     if key in FIXED:
         raise UserError(f"setting '{key}' in '{written}' is fixed: it says what paper the file is of; copy the file")
-    node: Any = schema.RunConfig
+    node: Any = schema.run_schema()
     path: list[str] = []
     parts = key.split(".")
     for part in parts:
@@ -118,7 +120,7 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
     try:
         run = composed(overrides)
         if not run.model.chosen():
-            raise UserError(f"model=[] is empty: choose from {', '.join(models.MODELS)}")
+            raise UserError(f"model=[] is empty: choose from {', '.join(models.names())}")
         for name, value in (("results", run.results), ("archive.root", run.archive.root)):
             if value is not None and not value.strip():
                 raise UserError(f"{name}= is empty: give a folder")
@@ -133,7 +135,7 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
 def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
     """Raise UserError for an override of a training value that reaches no model of the run."""
     chosen = run.model.chosen()
-    unread = [protocol.unread(each, protocol.settings(run.protocol, name, each)) for name, each in chosen.items()]
+    unread = [protocol.unread(name, protocol.settings(run.protocol, name, each)) for name, each in chosen.items()]
     for written in overrides:
         found = re.match(r"[+]*protocol\.(common\.|models\.(\w+)\.)?(\w+)=", written)
         if not found:
@@ -147,7 +149,7 @@ def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
             raise UserError(f"'{written}' has no effect: {model} is not among the models of this run")
         reached = False
         for each in [model] if model else chosen:
-            above = [run.protocol] if model else [run.protocol, getattr(run.protocol.models, each)]
+            above = [run.protocol] if model else [run.protocol, run.protocol.models.block(each)]
             reached = reached or all(getattr(layer, name) is None for layer in above)
         if not reached:
             raise UserError(f"'{written}' has no effect, another value comes before it: write protocol.{name}=...")
@@ -155,7 +157,8 @@ def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
 
 def options(group: str) -> list[str]:
     """Return the names that a group of conf/ offers."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    files = {path.stem for path in (conf_folder() / group).glob("*.yaml")}
+    return sorted(files | set(models.names()) if group == "model" else files)
 
 
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
@@ -175,10 +178,13 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
 
 
 def register_schema() -> None:
-    """Give Hydra the types that conf/config.yaml starts from."""
+    """Give Hydra the types that conf/config.yaml starts from, and a choice for each model that has no file there."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store(name="schema", node=schema.RunConfig)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema.run_schema())
+    for name in set(models.names()) - set(models.MODELS):
+        store.store(group="model", name=name, node={name: models.spec(name).settings})
 
 
 def command_line(overrides: Sequence[str], verb: str = "run") -> str:

@@ -1,21 +1,39 @@
-"""The settings of each network, without torch: published values and their ranges."""
+"""The models of the papers: the settings of each, with published values and their ranges, and its registration.
+
+The networks are in tsfcn.models and are imported when one is built: this module needs no torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Optional
+from dataclasses import dataclass, field, fields, make_dataclass
+from typing import ClassVar, Optional
 
 from tsfcn.common.errors import UserError
+from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
+from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
 
-MODELS = ("fcn", "lstm_fcn", "alstm_fcn", "mlp", "resnet")
+__all__ = [
+    "MODELS",
+    "ALSTMFCNConfig",
+    "FCNConfig",
+    "LSTMFCNConfig",
+    "MLPConfig",
+    "ModelConfig",
+    "ModelsConfig",
+    "ResNetConfig",
+    "in_every_process",
+    "models_schema",
+    "names",
+    "spec",
+]
 
-
-# the two equal), so that `--cfg job` shows every number.
+# conf/model/*.yaml repeat the defaults of these classes with their sources (a test keeps the two equal), so that
+# `--cfg job` shows every number.
 
 
 @dataclass
-class FCNConfig:
+class FCNConfig(ModelConfig):
     """The three-block temporal FCN of Wang et al. 2017, section II.B."""
 
     filters: list[int] = field(default_factory=lambda: [128, 256, 128])
@@ -36,10 +54,20 @@ class FCNConfig:
         within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
         within("bn_eps", self.bn_eps, 0)
 
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions."""
+        sizes = [n_channels, *self.filters]
+        return [
+            Layer(n_in, n_out, kernel, n_timepoints)
+            for n_in, n_out, kernel in zip(sizes, self.filters, self.kernels, strict=False)
+        ]
+
 
 @dataclass
 class LSTMFCNConfig(FCNConfig):
-    """The FCN beside an LSTM branch, Karim et al. 2018, section III; also ALSTM-FCN, whose LSTM attends."""
+    """The FCN beside an LSTM branch, Karim et al. 2018, section III."""
+
+    attention: ClassVar[bool] = False
 
     cells: Optional[int] = None  # noqa: UP045 (OmegaConf 2.3 knows Optional); None: the protocol's list of sizes is searched
     dropout: float = 0.8  # probability of dropping an output of the LSTM
@@ -54,9 +82,25 @@ class LSTMFCNConfig(FCNConfig):
         within("dropout", self.dropout, 0, 1, open_high=True)
         one_of("gates", self.gates, ("hard_sigmoid", "sigmoid"))
 
+    def lstm(self, n_channels: int, n_timepoints: int) -> LSTMShape:
+        """Return what the LSTM sees: with the shuffle a step a channel, otherwise a step a timepoint."""
+        steps, features = (n_channels, n_timepoints) if self.shuffle else (n_timepoints, n_channels)
+        return LSTMShape(steps, features, self.attention)
+
+    def fixed_length(self) -> bool:
+        """Return whether timepoints are the LSTM's features."""
+        return self.shuffle
+
 
 @dataclass
-class MLPConfig:
+class ALSTMFCNConfig(LSTMFCNConfig):
+    """The same with an LSTM that attends to all steps, Karim et al. 2018, section II.D."""
+
+    attention: ClassVar[bool] = True
+
+
+@dataclass
+class MLPConfig(ModelConfig):
     """The multilayer perceptron of Wang et al. 2017, section II.A."""
 
     units: list[int] = field(default_factory=lambda: [500, 500, 500])
@@ -71,9 +115,18 @@ class MLPConfig:
         for rate in self.dropout:
             within("dropout", rate, 0, 1, open_high=True)
 
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the hidden layers."""
+        sizes = [n_channels * n_timepoints, *self.units]
+        return [Layer(n_in, n_out) for n_in, n_out in zip(sizes, self.units, strict=False)]
+
+    def fixed_length(self) -> bool:
+        """Return True: the series is flattened."""
+        return True
+
 
 @dataclass
-class ResNetConfig:
+class ResNetConfig(ModelConfig):
     """The residual network of Wang et al. 2017, section II.C."""
 
     filters: list[int] = field(default_factory=lambda: [64, 128, 128])  # of each residual block
@@ -92,20 +145,92 @@ class ResNetConfig:
         within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
         within("bn_eps", self.bn_eps, 0)
 
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions of each block, with the one on a shortcut whose width changes behind them."""
+        layers, n_in = [], n_channels
+        for width in self.filters:
+            sizes = [n_in] + [width] * (len(self.kernels) - 1)
+            layers += [Layer(size, width, k, n_timepoints) for size, k in zip(sizes, self.kernels, strict=True)]
+            layers += [Layer(n_in, width, 1, n_timepoints)] if n_in != width else []
+            n_in = width
+        return layers
 
-ModelConfig = FCNConfig | LSTMFCNConfig | MLPConfig | ResNetConfig
+
+def always(config: ModelConfig) -> bool:
+    """Return True, whatever the settings."""
+    return True
+
+
+def shuffled(config: LSTMFCNConfig) -> bool:
+    """Return whether the LSTM has the dimension shuffle."""
+    return config.shuffle
+
+
+DIATOMS = "weight files of titu1994/LSTM-FCN for DiatomSizeReduction, without running statistics"
+OURS = (
+    ModelSpec(
+        "fcn",
+        FCNConfig,
+        "tsfcn.models.fcn:FCN",
+        masks=True,
+        fused=always,
+        published=PublishedSize(264_962, "Wang et al. 2017, section II.B, counted"),
+    ),
+    ModelSpec(
+        "lstm_fcn",
+        LSTMFCNConfig,
+        "tsfcn.models.lstm_fcn:LSTMFCN",
+        masks=True,
+        lstm=True,
+        fused=shuffled,
+        published=PublishedSize(276_580, DIATOMS, n_timepoints=345, n_classes=4, cells=8),
+    ),
+    ModelSpec(
+        "alstm_fcn",
+        ALSTMFCNConfig,
+        "tsfcn.models.lstm_fcn:ALSTMFCN",
+        masks=True,
+        lstm=True,
+        fused=shuffled,
+        published=PublishedSize(290_460, DIATOMS, n_timepoints=345, n_classes=4, cells=8),
+    ),
+    ModelSpec(
+        "mlp",
+        MLPConfig,
+        "tsfcn.models.mlp:MLP",
+        unread=frozenset({"initialiser"}),  # of convolution kernels
+        published=PublishedSize(514_502, "Wang et al. 2017, section II.A, counted", n_timepoints=24),
+    ),
+    ModelSpec(
+        "resnet",
+        ResNetConfig,
+        "tsfcn.models.resnet:ResNet",
+        masks=True,
+        published=PublishedSize(504_258, "Wang et al. 2017, section II.C, counted"),
+    ),
+)
+MODELS = tuple(register(each).name for each in OURS)  # those of the papers; `names` returns those from outside too
+
+
+def in_every_process(name: str) -> bool:
+    """Return whether a worker process knows the model as this one does: it is ours, or an entry point declares it."""
+    return name in MODELS or model_spec.declared(name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The models of a run
 
 
 @dataclass
 class ModelsConfig:
-    """The models asked for: those that are not None."""
-
-    fcn: Optional[FCNConfig] = None  # noqa: UP045
-    lstm_fcn: Optional[LSTMFCNConfig] = None  # noqa: UP045
-    alstm_fcn: Optional[LSTMFCNConfig] = None  # noqa: UP045
-    mlp: Optional[MLPConfig] = None  # noqa: UP045
-    resnet: Optional[ResNetConfig] = None  # noqa: UP045
+    """The models asked for: those that are not None. `models_schema` has a field for each registered model."""
 
     def chosen(self) -> dict[str, ModelConfig]:
-        """Return the chosen models by name, in the order of MODELS."""
-        return {name: getattr(self, name) for name in MODELS if getattr(self, name) is not None}
+        """Return the chosen models by name, in the order of `names`."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+def models_schema() -> type[ModelsConfig]:
+    """Return ModelsConfig with a field for each registered model."""
+    settings = [(name, Optional[spec(name).settings], None) for name in names()]  # noqa: UP045
+    return make_dataclass("ModelsConfig", settings, bases=(ModelsConfig,))

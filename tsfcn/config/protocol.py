@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from typing import Any, Optional
 
 from tsfcn.common.errors import UserError
+from tsfcn.config import models
 from tsfcn.config.checks import one_of, within
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
+from tsfcn.config.models import ModelConfig
 
 
 @dataclass
@@ -34,13 +35,12 @@ class TrainingConfig:
 
 @dataclass
 class BlocksConfig:
-    """What a paper does otherwise for one model than for the others."""
+    """What a paper does otherwise for one model than for the others. `protocol_schema` has a field for each model."""
 
-    fcn: TrainingConfig = field(default_factory=TrainingConfig)
-    lstm_fcn: TrainingConfig = field(default_factory=TrainingConfig)
-    alstm_fcn: TrainingConfig = field(default_factory=TrainingConfig)
-    mlp: TrainingConfig = field(default_factory=TrainingConfig)
-    resnet: TrainingConfig = field(default_factory=TrainingConfig)
+    def block(self, model: str) -> TrainingConfig:
+        """Return what is set for one model, with None for the rest."""
+        block: TrainingConfig = getattr(self, model, TrainingConfig())
+        return block
 
 
 @dataclass
@@ -61,6 +61,13 @@ class ProtocolConfig(TrainingConfig):
     select: str = "least_train_loss"
     common: TrainingConfig = field(default_factory=TrainingConfig)
     models: BlocksConfig = field(default_factory=BlocksConfig)
+
+
+def protocol_schema() -> type[ProtocolConfig]:
+    """Return ProtocolConfig with a block for each registered model."""
+    blocks = [(name, TrainingConfig, field(default_factory=TrainingConfig)) for name in models.names()]
+    kind = make_dataclass("BlocksConfig", blocks, bases=(BlocksConfig,))
+    return make_dataclass("ProtocolConfig", [("models", kind, field(default_factory=kind))], bases=(ProtocolConfig,))
 
 
 SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
@@ -141,19 +148,22 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
 
     The LSTM sizes are those of the model if it names one, else the protocol's, and none for a network without an LSTM.
     """
-    layers = (protocol, getattr(protocol.models, model), protocol.common)
+    spec = models.spec(model)
+    layers = (protocol, protocol.models.block(model), protocol.common)
     found: dict[str, Any] = {}
     for f in fields(TrainingConfig):
         said = [value for layer in layers if (value := getattr(layer, f.name)) is not None]
         if not said:
             raise UserError(f"protocol.{f.name} is not set in protocol '{protocol.name}': give it a value")
         found[f.name] = tuple(said[0]) if isinstance(said[0], list) else said[0]
-    if protocol.length == "mask" and isinstance(config, MLPConfig):
-        raise UserError("protocol.length=mask is not for mlp, which takes one length: use pad or cut, or leave mlp out")
-    if not isinstance(config, LSTMFCNConfig):
+    if protocol.length == "mask" and not spec.masks:
+        why = "takes one length" if config.fixed_length() else "has no mask"
+        raise UserError(f"protocol.length=mask is not for {model}, which {why}: use pad or cut, or leave {model} out")
+    size = getattr(config, "cells", None)
+    if not spec.lstm:
         found["cells"] = ()
-    elif config.cells is not None:
-        found["cells"] = (config.cells,)
+    elif size is not None:
+        found["cells"] = (size,)
     elif not found["cells"]:
         raise UserError("protocol.cells=[] is empty: give at least one LSTM size")
     return Settings(
@@ -166,25 +176,22 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
     )
 
 
-def unread(model: ModelConfig, settings: Settings) -> set[str]:
+def unread(model: str, settings: Settings) -> set[str]:
     """Return the names of the settings that have no effect on this network, whatever their value."""
-    other = {"rho"} if settings.optimiser == "adam" else {"betas"}
-    if isinstance(model, MLPConfig):
-        other.add("initialiser")  # of convolution kernels
-    if not isinstance(model, LSTMFCNConfig):
-        other.add("cells")
-    return other
+    spec = models.spec(model)
+    of_another_optimiser = {"rho"} if settings.optimiser == "adam" else {"betas"}
+    return of_another_optimiser | spec.unread | (set() if spec.lstm else {"cells"})
 
 
-def fast_trains(model: ModelConfig, settings: Settings) -> bool:
+def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:
     """Return whether the fast engine is for this network and these settings; the reference loop is for all.
 
-    It is for FCN, and for LSTM-FCN and ALSTM-FCN with the dimension shuffle, by Adam, on whole series, where neither
-    held-out cases nor the test set are looked at while training.
+    It is for the networks whose specs say so (FCN, and LSTM-FCN and ALSTM-FCN with the dimension shuffle), by Adam, on
+    whole series, where neither held-out cases nor the test set are looked at while training.
     """
-    plain = isinstance(model, FCNConfig) and (not isinstance(model, LSTMFCNConfig) or model.shuffle)
     seen = settings.validation > 0 or settings.select == "test_oracle"
-    return plain and settings.optimiser == "adam" and settings.length != "mask" and not seen
+    plain = settings.optimiser == "adam" and settings.length != "mask" and not seen
+    return plain and models.spec(model).fused(config)
 
 
 def fast_takes(n_channels: int, n_timepoints: int) -> bool:

@@ -6,14 +6,14 @@ besides their checks, and need the standard library alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from typing import Any, Optional
 
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
 from tsfcn.config.checks import one_of, within
-from tsfcn.config.models import ModelsConfig
-from tsfcn.config.protocol import ProtocolConfig
+from tsfcn.config.models import ModelsConfig, models_schema
+from tsfcn.config.protocol import ProtocolConfig, protocol_schema
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The run
@@ -109,3 +109,13 @@ class RunConfig:
         """Check the ranges."""
         within("max_attempts", self.max_attempts, 1)
         check_device(self.device)
+
+
+def run_schema() -> type[RunConfig]:
+    """Return RunConfig with what there is to set of each registered model."""
+    model, protocol = models_schema(), protocol_schema()
+    open_fields = [
+        ("model", model, field(default_factory=model)),
+        ("protocol", protocol, field(default_factory=protocol)),
+    ]
+    return make_dataclass("RunConfig", open_fields, bases=(RunConfig,))

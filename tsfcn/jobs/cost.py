@@ -19,7 +19,8 @@ import numpy as np
 
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
-from tsfcn.config import models, protocol
+from tsfcn.config import model_spec, protocol
+from tsfcn.config.model_spec import Layer
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
@@ -73,28 +74,14 @@ def sizes(job: Job) -> Sizes:
 # Time
 
 
-def layers(model: models.ModelConfig, n_channels: int) -> list[tuple[int, int, int]]:
-    """Return (n_in, n_out, kernel) of every convolution of a network, in order; [] for an MLP."""
-    if isinstance(model, models.MLPConfig):
-        return []
-    found, n_in = [], n_channels
-    for width, kernel in zip(model.filters, model.kernels, strict=False):
-        if isinstance(model, models.ResNetConfig):
-            found += [(n_in, width, model.kernels[0])] + [(width, width, k) for k in model.kernels[1:]]
-            found += [(n_in, width, 1)] if n_in != width else []
-        else:
-            found.append((n_in, width, kernel))
-        n_in = width
-    return found
+def layers(job: Job, n_channels: int, length: int) -> list[Layer]:
+    """Return the convolutions and dense layers of a job's network, in order, as its settings declare them."""
+    return job.model_config().layers(n_channels, length)
 
 
 def macs(job: Job, n_channels: int, length: int) -> float:
     """Return the multiplications of one case's forward pass, without the LSTM branch (small if shuffled)."""
-    model = job.model_config()
-    if isinstance(model, models.MLPConfig):
-        units = [n_channels * length, *model.units]
-        return float(sum(a * b for a, b in zip(units, model.units, strict=False)))
-    return float(length * sum(a * b * kernel for a, b, kernel in layers(model, n_channels)))
+    return float(sum(layer.n_multiplications for layer in layers(job, n_channels, length)))
 
 
 def work(job: Job) -> np.ndarray:
@@ -103,22 +90,20 @@ def work(job: Job) -> np.ndarray:
     flop: of forward and backward passes; predicted: of passes in inference mode; traffic: values that activations and
     parameters write; steps of the optimiser; steps of an LSTM within those; epochs; and the job itself.
     """
-    size, settings, model = sizes(job), job.resolved(), job.model_config()
+    size, settings = sizes(job), job.resolved()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     n_fits = max(1, len(settings.cells))
     batch = min(settings.batch(n_fit), n_fit)
     steps = settings.epochs * math.ceil(n_fit / batch)
     cases = settings.epochs * n_fit
-    convolutions = layers(model, size.n_channels)
+    network = layers(job, size.n_channels, size.length)
     flop = 6.0 * macs(job, size.n_channels, size.length) * cases * n_fits
-    values = float(size.length * sum(n_out for _, n_out, _ in convolutions))
-    n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
-    if isinstance(model, models.MLPConfig):
-        values, n_parameters = float(sum(model.units)), macs(job, size.n_channels, size.length)
+    values = float(sum(layer.n_activations for layer in network))
+    n_parameters = float(sum(layer.n_weights for layer in network))
     lstm_steps, n_lstm = 0.0, 0.0
-    if isinstance(model, models.LSTMFCNConfig):
-        n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
-        attention = job.architecture == "alstm_fcn"
+    lstm = job.model_config().lstm(size.n_channels, size.length)
+    if lstm is not None:
+        n_steps, features, attention = lstm.n_steps, lstm.n_features, lstm.attention
         for cells in settings.cells:
             per_step = 4 * cells * (features * (2 if attention else 1) + cells)
             if attention:
@@ -176,6 +161,7 @@ class Model:
             or taken <= 0
             or not record.get("engine")
             or kind(str(record.get("device") or "cpu")) != kind(self.device)
+            or model_spec.find(str(record.get("architecture"))) is None  # from outside, and not installed here
         ):
             return
         job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
@@ -220,7 +206,7 @@ class Model:
         """Return which engine will train a job here."""
         size = sizes(job)
         return select_engine(
-            *(job.model_config(), job.resolved(), self.engine),
+            *(job.architecture, job.model_config(), job.resolved(), self.engine),
             precision=job.precision,
             n_channels=size.n_channels,
             n_timepoints=size.length,
@@ -310,39 +296,40 @@ PREDICT_TIMEPOINTS = 2**13  # as predict.predict batches them
 
 def attention(job: Job, size: Sizes) -> float:
     """Return the bytes that attention over every timepoint keeps for the backward pass; 0 for anything else."""
-    model, settings = job.model_config(), job.resolved()
-    if job.architecture != "alstm_fcn" or not isinstance(model, models.LSTMFCNConfig) or model.shuffle:
+    lstm, settings = job.model_config().lstm(size.n_channels, size.length), job.resolved()
+    if lstm is None or not lstm.attention or lstm.n_steps < size.length:
         return 0.0
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     return 4.0 * min(settings.batch(n_fit), n_fit) * size.length**2 * (max(settings.cells) + 3)
 
 
+def held(layer: Layer) -> int:
+    """Return the values of one case that a layer keeps: its input, what it computed, and that rectified."""
+    return layer.n_timepoints * layer.n_in + 2 * layer.n_activations
+
+
 def memory(job: Job, size: Sizes | None = None) -> float:
     """Return the estimated peak memory of a job in bytes: the process, the data, a step, and the weights kept."""
     size = sizes(job) if size is None else size
-    settings, model = job.resolved(), job.model_config()
+    settings, config = job.resolved(), job.model_config()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     batch = min(settings.batch(n_fit), n_fit)
-    convolutions = layers(model, size.n_channels)
+    network = layers(job, size.n_channels, size.length)
     data = 4 * 8.0 * (size.n_train + size.n_test) * size.n_channels * size.length  # read, resampled, normalised, padded
     # Of each layer its padded input, what it convolved and what it rectified stay for the backward pass, which needs
     # the gradients of one layer at a time.
-    width = sum(n_in + 2 * n_out for n_in, n_out, _ in convolutions) + max(
-        (4 * n for _, n, _ in convolutions), default=0
-    )
-    if protocol.fast_trains(model, settings):
+    values = sum(held(layer) for layer in network) + max((4 * layer.n_activations for layer in network), default=0)
+    if protocol.fast_trains(job.architecture, config, settings):
         batch += n_fit % batch  # in the fast engine the last one has room of its own
-    step = (8.0 if job.precision == "float64" else 4.0) * batch * size.length * width
-    widest = max((n_in + 2 * n_out for n_in, n_out, _ in convolutions), default=0)
-    predicting = 4.0 * max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) * widest
-    n_parameters = float(sum(n_in * n_out * kernel for n_in, n_out, kernel in convolutions))
-    if isinstance(model, models.MLPConfig):
-        n_parameters = macs(job, size.n_channels, size.length)
-    if isinstance(model, models.LSTMFCNConfig):
-        n_steps, features = (size.n_channels, size.length) if model.shuffle else (size.length, size.n_channels)
+    step = (8.0 if job.precision == "float64" else 4.0) * batch * values
+    n_predicted = max(size.length, min(PREDICT_TIMEPOINTS, size.n_test * size.length)) / max(1, size.length)
+    predicting = 4.0 * n_predicted * max((held(layer) for layer in network), default=0)
+    n_parameters = float(sum(layer.n_weights for layer in network))
+    lstm = config.lstm(size.n_channels, size.length)
+    if lstm is not None:
         cells = max(settings.cells)
-        n_parameters += 4 * cells * (2 * features + cells)
-        step += 2 * 4.0 * batch * n_steps * cells * 12
+        n_parameters += 4 * cells * (2 * lstm.n_features + cells)
+        step += 2 * 4.0 * batch * lstm.n_steps * cells * 12
     weights = 4 * n_parameters * (4 + 3 * max(1, len(settings.cells)))  # values, gradients, two moments; the kept
     return BASE_BYTES + data + max(step, predicting) + weights + attention(job, size)
 

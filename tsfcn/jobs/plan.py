@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from tsfcn.common.errors import UserError
+from tsfcn.config import models as model_specs
 from tsfcn.config import protocol as conf
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import ModelConfig
 from tsfcn.config.schema import FAST_PRECISIONS
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
@@ -26,13 +27,22 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def code_version(architecture: str) -> dict[str, Any]:
+    """Return what identifies the code of a model in a job's key; {} for the models of the papers, which MEANING covers.
+
+    The place for the package version and source hash of a model from outside, which are not in the key yet: its name
+    and its settings are. Whoever changes the code of such a model uses another results folder or another name.
+    """
+    return {}
+
+
 @dataclass(frozen=True)
 class Job:
     """One training: dataset x model x protocol x seed x resample. All fields are plain JSON values."""
 
     dataset: str
     passport: dict[str, Any]  # of the content that the plan saw; {} for a dataset that cannot be had
-    architecture: str  # a name of models.MODELS
+    architecture: str  # the name of a registered model
     model: str  # the name in tables: the architecture, and what the user changed
     model_settings: dict[str, Any]
     protocol: str  # the name in tables, likewise
@@ -54,6 +64,7 @@ class Job:
             "settings": self.settings,
             "resample": self.resample,
             "precision": self.precision,
+            **code_version(self.architecture),
         }
 
     @cached_property
@@ -82,8 +93,7 @@ class Job:
 
     def model_config(self) -> ModelConfig:
         """Return the model's settings as the dataclass."""
-        config: ModelConfig = CONFIGS[self.architecture](**self.model_settings)
-        return config
+        return model_specs.spec(self.architecture).settings(**self.model_settings)
 
 
 @dataclass(frozen=True)
@@ -97,15 +107,6 @@ class Terms:
     memory: float = math.inf  # bytes that the process may take
     checkpoint_seconds: float = math.inf  # between two checkpoints
     device: str = "cpu"  # torch's name of it, as device.resolve gives
-
-
-CONFIGS: dict[str, Any] = {
-    "fcn": FCNConfig,
-    "lstm_fcn": LSTMFCNConfig,
-    "alstm_fcn": LSTMFCNConfig,
-    "mlp": MLPConfig,
-    "resnet": ResNetConfig,
-}
 
 
 def label(name: str, changed: Mapping[str, Any]) -> str:
@@ -151,7 +152,7 @@ def jobs(
     variants = {}
     for architecture, model in models.items():
         settings = conf.settings(protocol, architecture, model)
-        possible = precision not in FAST_PRECISIONS or conf.fast_trains(model, settings)
+        possible = precision not in FAST_PRECISIONS or conf.fast_trains(architecture, model, settings)
         if not possible and not if_possible:
             raise UserError(
                 f"engine.precision={precision} is not for {architecture} with these settings: "
@@ -183,12 +184,13 @@ def variant(
     precision: str,
 ) -> dict[str, Any]:
     """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
-    before = conf.settings(unchanged, architecture, CONFIGS[architecture]())
-    settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(model, settings)})
+    default = model_specs.spec(architecture).settings()
+    before = conf.settings(unchanged, architecture, default)
+    settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
     changed = conf.changes(settings, before)
     if precision != "float32":
         changed["precision"] = precision
-    model_changed = conf.changes(model, CONFIGS[architecture]())
+    model_changed = conf.changes(model, default)
     model_changed.pop("cells", None)  # stands in the settings
     described = listed(asdict(model))
     described.pop("cells", None)

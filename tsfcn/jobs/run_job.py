@@ -26,11 +26,12 @@ from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
+from tsfcn.config import models
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
 from tsfcn.jobs import artifacts, cost, store
-from tsfcn.jobs.plan import CONFIGS, MEANING, Job, Terms
+from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.models import registry
 from tsfcn.training import loop, predict, search
 from tsfcn.training.checkpoint import Checkpoint, Stopped
@@ -173,7 +174,7 @@ def measure(
 
     config = job.model_config()
     name = select_engine(
-        *(config, settings, terms.engine),
+        *(job.architecture, config, settings, terms.engine),
         precision=job.precision,
         n_channels=x.shape[1],
         n_timepoints=x.shape[2],
@@ -357,8 +358,9 @@ def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     about: dict[str, Any] = {**said, "classes": said["classes"].split("\n")}
     about |= {name: int(said[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
     about |= {name: json.loads(said[name]) for name in ("model_settings", "settings")}
+    config = models.spec(said["architecture"]).settings(**about["model_settings"])
     sizes = about["n_channels"], about["n_timepoints"], len(about["classes"]), about["cells"]
-    network = registry.build(said["architecture"], CONFIGS[said["architecture"]](**about["model_settings"]), *sizes)
+    network = registry.build(said["architecture"], config, *sizes)
     network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
     network.load_state_dict(weights)
     return network, about

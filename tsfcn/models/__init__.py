@@ -9,4 +9,10 @@ behind them (length=mask): before every convolution there are zeros outside a se
 and batch statistics, running statistics and pooling count real timepoints alone. So the logits of a padded series are
 those of the bare one. The series are laid end to end for that, so that absent timepoints cost nothing either. Lengths
 are on the CPU whatever the device of the network, since shapes follow from them.
+
+A model from outside is registered with the names below, which load no torch (CONTRIBUTING.md, "Add a model").
 """
+
+from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, register
+
+__all__ = ["LSTMShape", "Layer", "ModelConfig", "ModelSpec", "PublishedSize", "register"]

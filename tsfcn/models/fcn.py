@@ -16,7 +16,7 @@ class FCN(nn.Module):
     channel and the published sizes it has 264,704 + 129 * n_classes trainable parameters. Takes any length.
     """
 
-    def __init__(self, n_channels: int, n_classes: int, config: FCNConfig) -> None:
+    def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: FCNConfig) -> None:
         super().__init__()
         sizes = [n_channels, *config.filters]
         self.blocks = nn.ModuleList(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tsfcn.common.errors import UserError
 from tsfcn.models.layers import Dropout
 from tsfcn.models.recurrent import LSTM, AttentionLSTM
 
@@ -30,22 +31,31 @@ INITIALISERS: dict[str, Callable[[Tensor, int, int, torch.Generator], None]] = {
 }
 
 
+NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d)
+
+
 def initialise(network: nn.Module, initialiser: str, generator: torch.Generator) -> None:
     """Draw the initial weights as Keras does, from `generator`, in the order of `network.modules()`.
 
     Convolution kernels by `initialiser` ('glorot_uniform': Wang, Fawaz; 'he_uniform': Karim); dense and LSTM input
-    kernels Glorot; recurrent and attention kernels orthogonal; forget bias 1; all other biases and v zero.
+    kernels Glorot; recurrent and attention kernels orthogonal; forget bias 1; all other biases and v zero. Norm layers
+    keep their ones and zeros. A layer with parameters of its own kind draws them in a method
+    `initialise(initialiser, generator)`. Raises UserError for one without it: its weights would not follow the seed.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv1d):
+        draw = getattr(module, "initialise", None)
+        if callable(draw):
+            draw(initialiser, generator)
+        elif isinstance(module, nn.Conv1d):
             receptive = module.kernel_size[0]
             fan_in, fan_out = module.in_channels * receptive, module.out_channels * receptive
             INITIALISERS[initialiser](module.weight, fan_in, fan_out, generator)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             glorot_uniform(module.weight, module.in_features, module.out_features, generator)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, LSTM):
             cells = module.recurrent.shape[0]
             glorot_uniform(module.kernel, module.kernel.shape[0], module.kernel.shape[1], generator)
@@ -58,10 +68,26 @@ def initialise(network: nn.Module, initialiser: str, generator: torch.Generator)
                     nn.init.orthogonal_(kernel, generator=generator)
                 nn.init.zeros_(module.score_bias)
                 nn.init.zeros_(module.score)
+        elif not isinstance(module, NORMS) and next(module.parameters(recurse=False), None) is not None:
+            raise UserError(
+                f"layer {type(module).__name__} has parameters that the initialisers do not know: "
+                "give it a method initialise(initialiser, generator)"
+            )
+
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 def seed_dropout(network: nn.Module, generator: torch.Generator) -> None:
-    """Let every dropout of the network draw its masks from `generator`."""
+    """Let every dropout of the network draw its masks from `generator`.
+
+    Raises UserError for PyTorch's dropout layers, whose masks come from torch's global generator.
+    """
     for module in network.modules():
+        if isinstance(module, DROPOUTS):
+            raise UserError(
+                f"layer {type(module).__name__} draws from torch's global generator, so its masks do not follow the "
+                "seed: use tsfcn.models.layers.Dropout"
+            )
         if isinstance(module, Dropout):
             module.generator = generator

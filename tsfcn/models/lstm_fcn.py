@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,13 +23,12 @@ class LSTMFCN(FCN):
     zeros after the end of a shorter series, and a longer one is cut for it. Without, it stops at each series' own end.
     """
 
-    def __init__(
-        self, n_channels: int, n_timepoints: int, n_classes: int, config: LSTMFCNConfig, cells: int, attention: bool
-    ) -> None:
-        super().__init__(n_channels, n_classes, config)
+    lstm_layer: ClassVar[type[LSTM]] = LSTM
+
+    def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: LSTMFCNConfig, cells: int) -> None:
+        super().__init__(n_channels, n_timepoints, n_classes, config)
         self.shuffle = config.shuffle
-        layer = AttentionLSTM if attention else LSTM
-        self.lstm = layer(n_timepoints if config.shuffle else n_channels, cells, config.gates)
+        self.lstm = self.lstm_layer(n_timepoints if config.shuffle else n_channels, cells, config.gates)
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(cells + config.filters[-1], n_classes)
 
@@ -43,3 +44,9 @@ class LSTMFCN(FCN):
         both = torch.cat([self.dropout(last_state), self.features(x, lengths)], dim=1)
         logits: Tensor = self.head(both)
         return logits
+
+
+class ALSTMFCN(LSTMFCN):
+    """The same with an LSTM that attends to all steps. Karim et al. 2018, section II.D."""
+
+    lstm_layer = AttentionLSTM

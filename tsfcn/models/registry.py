@@ -1,35 +1,59 @@
-"""From a model's settings to its network, and what the suite must know of it."""
+"""From a model's name and settings to its network."""
 
 from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
-from tsfcn.models.fcn import FCN
-from tsfcn.models.lstm_fcn import LSTMFCN
-from tsfcn.models.mlp import MLP
-from tsfcn.models.resnet import ResNet
+from tsfcn.common.errors import UserError, first_line
+from tsfcn.config import models
+from tsfcn.config.models import ModelConfig
 
 
 def fixed_length(config: ModelConfig) -> bool:
     """Return whether the network takes series of one length only (flattened, or shuffled into features)."""
-    return isinstance(config, MLPConfig) or (isinstance(config, LSTMFCNConfig) and config.shuffle)
+    return config.fixed_length()
+
+
+def network_class(model: str) -> Callable[..., Any]:
+    """Return the class of a model's network, imported now. Raises UserError where it cannot be."""
+    network = models.spec(model).network
+    if not isinstance(network, str):
+        return network
+    module, _, name = network.partition(":")
+    try:
+        kind: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"network '{network}' of model '{model}' cannot be imported, {first_line(error)}: "
+            "name it 'package.module:Class'"
+        ) from None
+    return kind
 
 
 def build(model: str, config: ModelConfig, n_channels: int, n_timepoints: int, n_classes: int, cells: int) -> nn.Module:
     """Return the network with its weights still to be initialised.
 
-    model: a name of models.MODELS; cells: the LSTM's size, without effect on networks that have none.
+    Args:
+        model: The name of a registered model.
+        config: The model's settings.
+        n_channels: The channels of a case.
+        n_timepoints: The timepoints of a case; without effect on networks that take any length.
+        n_classes: The number of logits.
+        cells: The LSTM's size; without effect on networks that have none.
+
+    Raises:
+        UserError: The model is not registered, or its network cannot be imported.
     """
+    kind = network_class(model)
+    sizes = {"cells": cells} if models.spec(model).lstm else {}
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw initial weights, which initialise() replaces
-        if isinstance(config, LSTMFCNConfig):
-            return LSTMFCN(n_channels, n_timepoints, n_classes, config, cells, attention=model == "alstm_fcn")
-        if isinstance(config, FCNConfig):
-            return FCN(n_channels, n_classes, config)
-        if isinstance(config, ResNetConfig):
-            return ResNet(n_channels, n_classes, config)
-        return MLP(n_channels, n_timepoints, n_classes, config)
+        network: nn.Module = kind(n_channels, n_timepoints, n_classes, config, **sizes)
+    return network
 
 
 def n_parameters(network: nn.Module) -> int:

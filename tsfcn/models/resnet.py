@@ -38,7 +38,7 @@ class Residual(nn.Module):
 class ResNet(nn.Module):
     """Three residual blocks, global average pooling, softmax. Wang et al. 2017, section II.C. Takes any length."""
 
-    def __init__(self, n_channels: int, n_classes: int, config: ResNetConfig) -> None:
+    def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: ResNetConfig) -> None:
         super().__init__()
         sizes = [n_channels, *config.filters]
         self.blocks = nn.ModuleList(

@@ -231,7 +231,7 @@ def fit(
     they are drawn on the CPU and are the same on every device.
 
     Args:
-        model: A name of models.MODELS.
+        model: The name of a registered model.
         config: The model's settings.
         settings: The protocol, resolved for this model.
         x: float (n_cases, n_channels, n_timepoints); its dtype and device are the training's.

@@ -24,6 +24,7 @@ class EngineChoice:
 
 
 def select_engine(
+    architecture: str,
     model: ModelConfig,
     settings: Settings,
     requested: str,
@@ -40,7 +41,8 @@ def select_engine(
     for the precision.
 
     Args:
-        model: The settings of the network.
+        architecture: The registered name of the network.
+        model: Its settings.
         settings: The protocol, resolved for it.
         requested: The setting engine.name: auto, reference or fast.
         precision: The precision of the job.
@@ -55,7 +57,7 @@ def select_engine(
 
     if requested == "reference":
         return choice("reference", "engine.name=reference")
-    if not fast_trains(model, settings):
+    if not fast_trains(architecture, model, settings):
         return choice("reference", "the fast engine is not for this network with these settings")
     if not fast_takes(n_channels, n_timepoints):
         return choice("reference", "the fast engine is for series of one channel and two timepoints or more")

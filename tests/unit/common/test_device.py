@@ -134,7 +134,10 @@ def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
     def of(chosen: str, name: str, shape: tuple[int, int] = (1, 24), *words: str) -> str:
         job = planned(*words)[0]
         return select_engine.select_engine(
-            *(job.model_config(), job.resolved(), chosen), n_channels=shape[0], n_timepoints=shape[1], device=name
+            *(job.architecture, job.model_config(), job.resolved(), chosen),
+            n_channels=shape[0],
+            n_timepoints=shape[1],
+            device=name,
         ).name
 
     assert of("auto", "cuda:0") == of("fast", "cuda:1") == "fast_cuda"

@@ -15,20 +15,22 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import protocol as config
 from tsfcn.config import schema
 from tsfcn.config.checks import integers
-from tsfcn.config.models import MODELS, FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ModelsConfig, ResNetConfig
-from tsfcn.config.protocol import BlocksConfig, ProtocolConfig, Settings, TrainingConfig, changes
+from tsfcn.config.models import (
+    MODELS,
+    FCNConfig,
+    LSTMFCNConfig,
+    MLPConfig,
+    ResNetConfig,
+    models_schema,
+    names,
+    spec,
+)
+from tsfcn.config.protocol import ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
 from tsfcn.config.schema import ExecutorConfig
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 PROTOCOLS = ("wang2017", "fawaz2019", "karim2019", "smoke")
 TRAINING = [f.name for f in fields(TrainingConfig)]
-DEFAULTS: dict[str, ModelConfig] = {
-    "fcn": FCNConfig(),
-    "lstm_fcn": LSTMFCNConfig(),
-    "alstm_fcn": LSTMFCNConfig(),
-    "mlp": MLPConfig(),
-    "resnet": ResNetConfig(),
-}
 
 
 def raw(group: str, name: str) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def raw(group: str, name: str) -> dict[str, Any]:
 @cache
 def file(name: str) -> ProtocolConfig:
     """Return a protocol file read through its schema."""
-    built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ProtocolConfig), raw("protocol", name)))
+    built = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(protocol_schema()), raw("protocol", name)))
     assert isinstance(built, ProtocolConfig)
     return built
 
@@ -51,13 +53,13 @@ def protocol(
 ) -> ProtocolConfig:
     """Return a protocol file with values overridden in `common`, in the blocks of models and at the top."""
     base = file(name)
-    blocks = {model: replace(getattr(base.models, model), **values) for model, values in (models or {}).items()}
+    blocks = {model: replace(base.models.block(model), **values) for model, values in (models or {}).items()}
     return replace(base, common=replace(base.common, **(common or {})), models=replace(base.models, **blocks), **top)
 
 
 def resolved(name: str, model: str, **overrides: Any) -> Settings:
     """Return the settings of a model with its default architecture under a protocol file."""
-    return config.settings(protocol(name, **overrides), model, DEFAULTS[model])
+    return config.settings(protocol(name, **overrides), model, spec(model).settings())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -65,14 +67,15 @@ def resolved(name: str, model: str, **overrides: Any) -> Settings:
 
 
 def test_every_group_holds_the_files_that_the_vocabulary_names() -> None:
-    assert {path.stem for path in (CONF / "model").iterdir()} == set(MODELS) == set(DEFAULTS)
+    assert {path.stem for path in (CONF / "model").iterdir()} == set(MODELS)
     assert {path.stem for path in (CONF / "protocol").iterdir()} == set(PROTOCOLS)
-    assert [f.name for f in fields(ModelsConfig)] == [f.name for f in fields(BlocksConfig)] == list(MODELS)
+    assert [f.name for f in fields(models_schema())] == list(names())
+    assert [f.name for f in fields(protocol_schema()().models)] == list(names())
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_model_file_repeats_the_defaults_of_its_dataclass(model: str) -> None:
-    assert raw("model", model) == {model: asdict(DEFAULTS[model])}
+    assert raw("model", model) == {model: asdict(spec(model).settings())}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -103,7 +106,7 @@ def test_every_training_value_of_a_paper_has_its_source_beside_it(name: str) -> 
 def test_every_protocol_resolves_for_every_model(name: str, model: str) -> None:
     settings = resolved(name, model)
     assert None not in asdict(settings).values()
-    assert (settings.cells != ()) == (model in ("lstm_fcn", "alstm_fcn"))
+    assert (settings.cells != ()) == spec(model).lstm
 
 
 def test_config_file_repeats_the_defaults_of_the_run() -> None:
@@ -354,9 +357,10 @@ def test_architecture_out_of_range(kind: Any, values: dict[str, Any], message: s
 
 
 def test_chosen_models_come_in_one_order() -> None:
-    asked = ModelsConfig(resnet=ResNetConfig(), fcn=FCNConfig())
+    settings: dict[str, Any] = {"resnet": ResNetConfig(), "fcn": FCNConfig()}
+    asked = models_schema()(**settings)
     assert list(asked.chosen()) == ["fcn", "resnet"]
-    assert ModelsConfig().chosen() == {}
+    assert models_schema()().chosen() == {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

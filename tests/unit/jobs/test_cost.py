@@ -49,7 +49,7 @@ def test_cost_grows_with_the_work(model: str) -> None:
         assert seconds(other) > least
     once = work(job)[1] * cost.PRIOR[1] + cost.PRIOR[-1]  # what a job takes beside its training
     assert seconds(larger[0]) - once == pytest.approx(2 * (least - once))
-    if model in ("lstm_fcn", "alstm_fcn"):  # two sizes are two trainings
+    if models.spec(model).lstm:  # two sizes are two trainings
         assert seconds(replace(job, settings={**job.settings, "cells": [8]})) == pytest.approx(least / 2, rel=0.2)
     held_out = {**job.settings, "validation": 0.5}
     assert seconds(replace(job, settings=held_out)) < least

@@ -76,7 +76,7 @@ def test_key_follows_every_setting(field: str) -> None:
 @pytest.mark.parametrize("model", models.MODELS)
 def test_key_follows_every_setting_of_the_model(model: str) -> None:
     job = make(model)
-    assert set(job.model_settings) == {f.name for f in fields(plan.CONFIGS[model])} - {"cells"}
+    assert set(job.model_settings) == {f.name for f in fields(models.spec(model).settings)} - {"cells"}
     keys = {replace(job, model_settings={**job.model_settings, name: 0.123}).key for name in job.model_settings}
     assert len(keys | {job.key}) == len(job.model_settings) + 1
 
@@ -117,8 +117,10 @@ def test_json_gives_the_job_back(model: str) -> None:
     job = make(model, betas=[0.5, 0.999])
     back = Job(**json.loads(json.dumps(job.to_json(), allow_nan=False)))
     assert back == job and back.key == job.key
-    assert back.resolved() == protocol.settings(replace(PROTOCOL, betas=[0.5, 0.999]), model, plan.CONFIGS[model]())
-    assert back.model_config() == plan.CONFIGS[model]()
+    assert back.resolved() == protocol.settings(
+        replace(PROTOCOL, betas=[0.5, 0.999]), model, models.spec(model).settings()
+    )
+    assert back.model_config() == models.spec(model).settings()
 
 
 def test_settings_of_the_model_come_back() -> None:
@@ -170,7 +172,8 @@ def test_changed_settings_are_named_and_off_paper() -> None:
     assert make("fcn", optimiser="adadelta", betas=[0.5, 0.5]).protocol == "paper[optimiser=adadelta]"
     assert make("mlp", initialiser="he_uniform").protocol == "paper"
     # A change of another model's block is none of this one.
-    blocks = replace(PROTOCOL.models, fcn=TrainingConfig(epochs=3))
+    changed: dict[str, Any] = {"fcn": TrainingConfig(epochs=3)}
+    blocks = replace(PROTOCOL.models, **changed)
     assert make("lstm_fcn", models=blocks).protocol == "paper"
     assert make("fcn", models=blocks).protocol == "paper[epochs=3]"
 

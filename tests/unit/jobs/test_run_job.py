@@ -20,7 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tsfcn.config.models import ModelConfig
+from tests.protocols import small
+from tsfcn.config import models
 from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, plan, run_job, store
@@ -62,13 +63,6 @@ def protocol(**changes: Any) -> ProtocolConfig:
     return ProtocolConfig(**own, common=TrainingConfig(**(training | changes)))
 
 
-def small(model: str, **changes: Any) -> ModelConfig:
-    """Return a small network's settings."""
-    sizes: dict[str, Any] = {"units": [6, 5, 4]} if model == "mlp" else {"filters": [6, 5, 4]}
-    made: ModelConfig = plan.CONFIGS[model](**(sizes | changes))
-    return made
-
-
 def planned(
     model: str = "fcn",
     *,
@@ -99,7 +93,7 @@ def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, t
 # ---------------------------------------------------------------- a job that goes well
 
 
-@pytest.mark.parametrize("model", ["alstm_fcn", "fcn", "lstm_fcn", "mlp", "resnet"])
+@pytest.mark.parametrize("model", models.MODELS)
 def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     made = planned(model, seed=4)
     said: list[tuple[int, int, float]] = []
@@ -470,7 +464,7 @@ def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("batch_size", "n_timepoints"), [(1, 1), (1, 2), (4, 1)])
-@pytest.mark.parametrize("model", ["alstm_fcn", "fcn", "lstm_fcn", "mlp", "resnet"])
+@pytest.mark.parametrize("model", models.MODELS)
 def test_batches_of_a_single_value_train(model: str, batch_size: int, n_timepoints: int, tmp_path: Path) -> None:
     rows = [row[: 1 + n_timepoints] for row in WAVES[:5]]
     write(tmp_path, "Mine", rows, rows)

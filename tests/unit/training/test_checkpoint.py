@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.protocols import small
 from tsfcn.common import files
 from tsfcn.config import protocol
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import MODELS
 from tsfcn.models import registry
 from tsfcn.training import loop, predict
 from tsfcn.training import search as size_search
@@ -43,13 +44,8 @@ SETTINGS = protocol.Settings(
 X = torch.randn(24, 1, 20, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 3
 ORACLE = (X.flip(0), Y.flip(0), torch.full((24,), 20))
-CONFIGS: dict[str, ModelConfig] = {
-    "fcn": FCNConfig(filters=[6, 5, 4]),
-    "lstm_fcn": LSTMFCNConfig(filters=[6, 5, 4], dropout=0.5),
-    "alstm_fcn": LSTMFCNConfig(filters=[6, 5, 4], shuffle=False),
-    "mlp": MLPConfig(units=[6, 5, 4]),
-    "resnet": ResNetConfig(filters=[6, 5, 4]),
-}
+CHANGES: dict[str, dict[str, Any]] = {"lstm_fcn": {"dropout": 0.5}, "alstm_fcn": {"shuffle": False}}
+CONFIGS = {model: small(model, **CHANGES.get(model, {})) for model in MODELS}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fcn": ("fcn", {}),
     "fcn-adadelta": ("fcn", {"optimiser": "adadelta", "lr": 1.0}),

@@ -9,19 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tests.protocols import small
+from tsfcn.config.models import MODELS, FCNConfig, spec
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
 from tsfcn.models import initialisers, registry
 from tsfcn.training import loop, predict, reference, search
 
-CONFIGS: dict[str, ModelConfig] = {
-    "fcn": FCNConfig(filters=[6, 5, 4]),
-    "lstm_fcn": LSTMFCNConfig(filters=[6, 5, 4]),
-    "alstm_fcn": LSTMFCNConfig(filters=[6, 5, 4]),
-    "mlp": MLPConfig(units=[6, 5, 4]),
-    "resnet": ResNetConfig(filters=[4, 5, 5]),
-}
+CONFIGS = {model: small(model) for model in MODELS}
 
 X = torch.randn(11, 1, 12, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
@@ -168,7 +163,7 @@ def test_what_is_predicted_for_a_case_does_not_depend_on_the_length_of_another(p
 # ---------------------------------------------------------------- length=mask
 
 LENGTHS = torch.tensor([3, 12, 1, 7, 12, 2, 5, 9, 12, 4, 6])
-MASKABLE = sorted(CONFIGS.keys() - {"mlp"})
+MASKABLE = [model for model in MODELS if spec(model).masks]
 
 
 def masked(model: str, x: torch.Tensor, lengths: torch.Tensor | None, validation: float = 0.0) -> loop.Fit:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.jobs.test_run_job import planned, protocol, run, small
+from tests.protocols import small
+from tests.unit.jobs.test_run_job import planned, protocol, run
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import command_line, compose
 from tsfcn.jobs import artifacts, plan, store
@@ -90,7 +91,7 @@ def test_which_engine_trains_what() -> None:
     def of(chosen: str, changes: dict[str, object], shape: tuple[int, int] = (1, 24), compiled: bool = True) -> str:
         job = planned(**changes)  # type: ignore[arg-type]
         found = select_engine.select_engine(
-            *(job.model_config(), job.resolved(), chosen),
+            *(job.architecture, job.model_config(), job.resolved(), chosen),
             n_channels=shape[0],
             n_timepoints=shape[1],
             compiled=compiled,

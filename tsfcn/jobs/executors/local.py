@@ -9,12 +9,14 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tsfcn.common.errors import UserError
+from tsfcn.config import models
+from tsfcn.config.model_spec import ENTRY_POINTS
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
 
@@ -89,6 +91,16 @@ def oom_kills() -> int:
         with contextlib.suppress(OSError), open(path) as file:
             found += sum(int(line.split()[1]) for line in file if line.split()[0] == "oom_kill")
     return found
+
+
+def check_models(jobs: Iterable[Job]) -> None:
+    """Raise UserError for a model that is registered in this process alone: workers would not find it."""
+    for name in {job.architecture: None for job in jobs}:
+        if not models.in_every_process(name):
+            raise UserError(
+                f"model '{name}' is registered in this process alone, where workers do not see it: use "
+                f"executor=inline, or declare it as an entry point of the group {ENTRY_POINTS}"
+            )
 
 
 def run(

@@ -1,0 +1,182 @@
+"""The register of models: what it refuses, and what entry points that cannot be loaded do."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.protocols import small
+from tsfcn.common.errors import UserError
+from tsfcn.config import model_spec, models
+from tsfcn.config.compose import compose
+from tsfcn.config.model_spec import Layer, ModelConfig, ModelSpec, register
+from tsfcn.models import initialisers, registry
+from tsfcn.models.layers import Dropout
+
+
+@dataclass
+class Settings(ModelConfig):
+    """The least that a model declares."""
+
+    width: int = 3
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        return [Layer(n_channels * n_timepoints, self.width)]
+
+
+@dataclass
+class Open(Settings):
+    """A field without a default."""
+
+    depth: int = field(kw_only=True)
+
+
+@dataclass
+class Unplain(Settings):
+    """A default that does not fit into JSON."""
+
+    path: Any = field(default_factory=lambda: Path("x"))
+
+
+class Undecorated(Settings):
+    """No dataclass of its own."""
+
+
+@dataclass
+class Uncounted(ModelConfig):
+    """No layers."""
+
+
+@pytest.fixture
+def tidy() -> Iterator[None]:
+    """Forget what a test registers."""
+    before = model_spec.names()
+    yield
+    for name in set(model_spec.names()) - set(before):
+        model_spec.unregister(name)
+
+
+def test_layers_are_counted() -> None:
+    layer = Layer(3, 4, kernel=5, n_timepoints=7)
+    assert (layer.n_weights, layer.n_multiplications, layer.n_activations) == (60, 420, 28)
+    assert Layer(3, 4).n_multiplications == 12
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (ModelSpec("FCN", Settings, "a:B"), "model name 'FCN' is not valid: use lower-case letters, digits and _"),
+        (ModelSpec("fcn", Settings, "a:B"), "model 'fcn' is registered already: choose another name"),
+        (ModelSpec("mine", dict, "a:B"), "settings of model 'mine' are no ModelConfig"),  # type: ignore[arg-type]
+        (ModelSpec("mine", Undecorated, "a:B"), "settings of model 'mine' are no ModelConfig"),
+        (ModelSpec("mine", Open, "a:B"), "settings of model 'mine' have no default for depth: give each field one"),
+        (ModelSpec("mine", Unplain, "a:B"), "settings of model 'mine' are not plain values: use numbers, text"),
+        (ModelSpec("mine", Uncounted, "a:B"), r"settings of model 'mine' have no layers\(n_channels, n_timepoints\)"),
+        (ModelSpec("mine", Settings, "a:B", lstm=True), "settings of model 'mine' and lstm=True do not fit"),
+        (ModelSpec("mine", models.LSTMFCNConfig, "a:B"), "settings of model 'mine' and lstm=False do not fit"),
+    ],
+)
+def test_a_model_that_cannot_be_registered(spec: ModelSpec, message: str, tidy: None) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
+        register(spec)
+
+
+def test_the_same_model_may_be_registered_twice(tidy: None) -> None:
+    mine = ModelSpec("mine", Settings, "a:B")
+    assert register(mine) is mine and register(ModelSpec("mine", Settings, "a:B")) == mine
+    assert model_spec.names() == (*models.MODELS, "mine")
+    with pytest.raises(UserError, match=r"^model 'mine' is registered already"):
+        register(ModelSpec("mine", Settings, "a:C"))
+
+
+@pytest.mark.parametrize("network", ["nowhere:Net", "tsfcn.models.fcn:Net", "tsfcn.models.fcn"])
+def test_a_network_that_cannot_be_imported(network: str, tidy: None) -> None:
+    register(ModelSpec("mine", Settings, network))
+    with pytest.raises(UserError, match=f"^network '{network}' of model 'mine' cannot be imported, "):
+        registry.build("mine", Settings(), 1, 10, 2, 0)
+
+
+def test_a_model_that_nobody_registered() -> None:
+    with pytest.raises(UserError, match=r"^model 'nothing' is not registered here: install the package that declares"):
+        registry.build("nothing", Settings(), 1, 10, 2, 0)
+
+
+def test_our_settings_under_another_name_do_not_bring_the_fast_engine(tidy: None) -> None:
+    register(ModelSpec("mine", models.FCNConfig, "tsfcn.models.fcn:FCN"))
+    from tsfcn.config.protocol import fast_trains, settings
+
+    run, _ = compose(["model=[fcn,mine]", "protocol=smoke"])
+    found = {name: fast_trains(name, c, settings(run.protocol, name, c)) for name, c in run.model.chosen().items()}
+    assert found == {"fcn": True, "mine": False}
+
+
+def test_an_entry_point_that_cannot_be_loaded_is_told_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "theirs-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[tsfcn.models]\ngone = theirs_gone:MODEL\nother = json:dumps\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    model_spec.entry_points.cache_clear()
+    monkeypatch.setattr(model_spec, "_failures", {})
+    try:
+        assert compose(["model=fcn"])[0].model.chosen().keys() == {"fcn"}
+        with pytest.raises(UserError) as gone:
+            compose(["model=gone"])
+        assert str(gone.value) == (
+            "model 'gone' cannot be loaded from its entry point, theirs_gone:MODEL: "
+            "No module named 'theirs_gone': mend or remove its package"
+        )
+        with pytest.raises(UserError, match="json:dumps: the entry point is no ModelSpec named 'other'"):
+            compose(["model=other"])
+    finally:
+        model_spec.entry_points.cache_clear()
+
+
+class Scale(nn.Module):
+    """A layer with a parameter of its own kind, which it draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(3))
+
+    def initialise(self, initialiser: str, generator: torch.Generator) -> None:
+        nn.init.uniform_(self.weight, generator=generator)
+
+
+def test_weights_of_every_layer_follow_the_seed() -> None:
+    def drawn(seed: int) -> Tensor:
+        layer = Scale()
+        initialisers.initialise(nn.Sequential(layer), "he_uniform", torch.Generator().manual_seed(seed))
+        return layer.weight.detach()
+
+    assert torch.equal(drawn(0), drawn(0)) and not torch.equal(drawn(0), drawn(1))
+    with pytest.raises(UserError, match=r"^layer GRU has parameters that the initialisers do not know: "):
+        initialisers.initialise(nn.Sequential(nn.GRU(2, 3)), "he_uniform", torch.Generator())
+
+
+def test_dropout_must_follow_the_seed() -> None:
+    with pytest.raises(UserError, match=r"^layer Dropout draws from torch's global generator"):
+        initialisers.seed_dropout(nn.Sequential(nn.Dropout(0.5)), torch.Generator())
+    initialisers.seed_dropout(nn.Sequential(Dropout(0.5)), torch.Generator())
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+def test_declared_layers_are_those_of_the_network(model: str) -> None:
+    config = small(model)
+    network = registry.build(model, config, 2, 10, 3, cells=4)
+    kernels = [module.weight.numel() for module in network.modules() if isinstance(module, (nn.Conv1d, nn.Linear))]
+    assert sorted([*(layer.n_weights for layer in config.layers(2, 10)), kernels[-1]]) == sorted(kernels)
+    lstm = config.lstm(2, 10)
+    assert (lstm is not None) == models.spec(model).lstm
+    if lstm is not None:
+        assert network.get_parameter("lstm.kernel").shape == (lstm.n_features, 16)
