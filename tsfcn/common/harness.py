@@ -8,15 +8,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import signal
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from tsfcn.common import text
 from tsfcn.common.errors import UserError
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
@@ -34,14 +31,14 @@ def run(command: Callable[[], int], *, resume: str = "") -> int:
     """
     replace_unprintable()
     try:
-        with sigterm_as_interrupt(), text.folding_at(terminal_width()):
+        with sigterm_as_interrupt(), folding_tables():
             code = exit_code(command)
             flush(sys.stdout)
     except UserError as error:
         complain(f"error: {error}")
         code = BAD_INPUT
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and is_broken(sys.stdout):
+        if isinstance(error, BrokenPipeError) and (os.name == "nt" or is_broken(sys.stdout)):
             code = OK
         else:
             reason = f"{error.filename or 'the output'} is not usable: {error.strerror or error}"
@@ -51,7 +48,7 @@ def run(command: Callable[[], int], *, resume: str = "") -> int:
         complain("\nstopped" + (f": {resume}" if resume else ""))
         code = INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
-        if is_broken(stream):
+        if stream is not None and is_broken(stream):
             discard(stream)
     return code
 
@@ -71,24 +68,32 @@ def replace_unprintable() -> None:
             stream.reconfigure(errors="replace")
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal that stdout is; None where it is a file or a pipe."""
+@contextlib.contextmanager
+def folding_tables() -> Iterator[None]:
+    """Fold tables to the width of the terminal that stdout is; they stay as they are where it is a file or a pipe."""
     if sys.stdout is None or not sys.stdout.isatty():
-        return None
-    return shutil.get_terminal_size().columns
+        yield
+        return
+    import shutil  # here and not above: help comes at once
+
+    from tsfcn.common import text
+
+    with text.folding_at(shutil.get_terminal_size().columns):
+        yield
 
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM like Ctrl-C. Only the main thread can: elsewhere nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def interrupt(signum: int, frame: types.FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
     try:
         yield
     finally:
@@ -108,12 +113,21 @@ def flush(stream: TextIO | None) -> None:
 
 
 def is_broken(stream: TextIO | None) -> bool:
-    """Return whether a stream cannot be written to any more."""
+    """Return whether a stream cannot be written to any more, since what it holds does not fit or nobody reads it."""
+    if stream is None:
+        return False
     try:
-        flush(stream)
+        stream.flush()
     except OSError:
         return True
-    return False
+    import select  # only in the end: help comes at once
+
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (AttributeError, OSError, ValueError):  # Windows; no file at all
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def discard(stream: TextIO) -> None:

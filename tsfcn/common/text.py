@@ -113,6 +113,17 @@ def fitting_blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
     return blocks
 
 
+def block_widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Return the widths of the columns of a block: what each needs, then what room there is, from left to right."""
+    widths = [least_width(column) for column in columns]
+    room = width - 2 * (len(columns) - 1)
+    widths[0] = min(widths[0], max(8, room - sum(widths[1:])))  # the first column folds where numbers need the room
+    widths[-1] = max(1, min(widths[-1], room - sum(widths[:-1])))
+    for index, column in enumerate(columns):
+        widths[index] += max(0, min(natural_width(column) - widths[index], room - sum(widths)))
+    return widths
+
+
 def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
     """Return columns as text that rich has laid out."""
     from rich.box import Box
@@ -122,10 +133,8 @@ def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
 
     dashes_below_the_header = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
     table = Table(box=dashes_below_the_header if rule else None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    least = [least_width(column) for column in columns]
-    least[0] = min(least[0], max(8, width - sum(least[1:]) - 2 * len(least[1:])))  # folds where numbers need the room
-    for (header, side, _), n in zip(columns, least, strict=True):
-        table.add_column(Text(header), justify="right" if side == ">" else "left", min_width=n, overflow="fold")
+    for (header, side, _), n in zip(columns, block_widths(columns, width), strict=True):
+        table.add_column(Text(header), justify="right" if side == ">" else "left", width=n, overflow="fold")
     for row in zip(*(texts for _, _, texts in columns), strict=True):
         table.add_row(*map(Text, row))
     console = Console(width=width, color_system=None, force_terminal=False, force_jupyter=False)
