@@ -396,7 +396,8 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
         files.replace(path, lambda file: file.write(written.encode()))
         return page(title, rows, figure, one, command, markdown=False) if plain_text.is_folding() else written
 
-    return concluded(execute_run(run, unchanged, command, text, composed.values())[0], run)
+    code, _ = execute_run(run, unchanged, command, text, composed.values())
+    return concluded(code, run, "pages/, README.md")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -472,13 +472,19 @@ def main(argv: list[str] | None = None) -> int:
     return harness.run(command, resume=RESUME)
 
 
-def concluded(code: int, settings: schema.RunConfig) -> int:
-    """Print on stderr where the results of a run are and what to type next. Returns the exit code that it is given."""
+def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accuracy.csv, README.md") -> int:
+    """Print on stderr where the results of a run are and what to type next, unless nothing was run.
+
+    Args:
+        code: the exit code of the run, which is returned.
+        settings: those of the run.
+        files: what to look at in its results folder.
+    """
     results = Path(settings.results)
     if not settings.dry_run and (results / "tables" / "accuracy.csv").is_file():
         sys.stdout.flush()  # the table comes first, also where both go to one file
         print(
-            f"results: {results} (tables/accuracy.csv, README.md); next: tsfcn report {shlex.quote(str(results))}",
+            f"results: {results} ({files}); next: tsfcn report {shlex.quote(str(results))}",
             file=sys.stderr,
         )
     return code

@@ -46,9 +46,9 @@ def follow(results: Path, once: bool) -> int:
         raise UserError(f"results '{results}' is no folder: give one that a run has written")
     screen, watch = Screen(sys.stdout), lease.Watch(results)
     known: set[str] = set()  # runners
-    told: set[tuple[str, str]] = set()  # attempts, also those of before
+    shown: set[tuple[str, str]] = set()  # attempts, also those of before
     records = store.Reader(results)
-    told.update(map(store.attempt, records.news()))
+    shown.update(map(store.attempt, records.news()))
     runners = alive(results, watch)
     if not runners:
         print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
@@ -66,8 +66,8 @@ def follow(results: Path, once: bool) -> int:
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
             for record in store.by_time(records.news()):
-                if store.attempt(record) not in told:  # `compact` writes all into a new file
-                    told.add(store.attempt(record))
+                if store.attempt(record) not in shown:  # `compact` writes all into a new file
+                    shown.add(store.attempt(record))
                     screen.say(finished(record))
     except KeyboardInterrupt:
         screen.clear()  # the display is not the last word

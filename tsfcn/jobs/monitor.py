@@ -72,7 +72,7 @@ class Monitor:
         self.rate: dict[str, float] = {}  # epochs a second
         self.n_done = {"ok": 0, "failed": 0, "skipped": 0}
         self.n_elsewhere = 0
-        self.told_at = -math.inf
+        self.shared_at = -math.inf
         self.cost_done = 0.0  # of jobs that ended here, and the wall time that they took
         self.seconds_done = 0.0
         self.tell()
@@ -117,7 +117,7 @@ class Monitor:
             self.cost_done *= sum(self.cost.values()) / before if before else 1.0  # as if it had been known at first
             self.learned = time.monotonic()
         if not self.jobs:
-            self.screen.said = -math.inf  # the last state is shown, whenever the one before was
+            self.screen.shown_at = -math.inf  # the last state is shown, whenever the one before was
 
     def share(self, event: Event) -> float:
         """Return how much of a running job is trained, 0 to 1."""
@@ -149,8 +149,8 @@ class Monitor:
         for key, event in sorted(self.running.items(), key=lambda item: item[1].worker):
             job = event.job
             named = {name: getattr(job, name) for name in ("dataset", "model", "protocol", "seed", "resample")}
-            said = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
-            rows.append({"worker": event.worker, "key": key, **named, **said, "rate": self.rate.get(key)})
+            progress = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
+            rows.append({"worker": event.worker, "key": key, **named, **progress, "rate": self.rate.get(key)})
         n_done = sum(self.n_done.values())
         minutes = (time.monotonic() - self.began) / 60
         return {
@@ -167,9 +167,9 @@ class Monitor:
     def tell(self) -> None:
         """Show the state, and let others see it."""
         due = self.screen.is_due()
-        if due or (self.runner is not None and time.monotonic() - self.told_at > STATE_SECONDS):
+        if due or (self.runner is not None and time.monotonic() - self.shared_at > STATE_SECONDS):
             state = self.state()
-            self.told_at = time.monotonic()
+            self.shared_at = time.monotonic()
             if self.runner is not None:
                 self.runner.state = state
             if due:
@@ -183,24 +183,24 @@ class Screen:
         self.out = out
         self.notebook = in_notebook()
         self.live = self.notebook or is_terminal(out)
-        self.said = -math.inf if self.live else time.monotonic()  # a display is there from the start
+        self.shown_at = -math.inf if self.live else time.monotonic()  # a display is there from the start
         self.drawn = 0  # lines of the live display on the terminal
         self.handle: Any = None  # of the display in the notebook
 
     def is_due(self) -> bool:
         """Return whether it is time to draw again."""
-        return time.monotonic() - self.said >= (DRAW_SECONDS if self.live else LINE_SECONDS)
+        return time.monotonic() - self.shown_at >= (DRAW_SECONDS if self.live else LINE_SECONDS)
 
     def say(self, line: str) -> None:
         """Print a line that stays; the display comes back with the next state."""
         if self.drawn:
-            self.said = -math.inf
+            self.shown_at = -math.inf
         self.clear()
         print(line, file=self.out, flush=True)
 
     def draw(self, *states: State) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
-        self.said = time.monotonic()
+        self.shown_at = time.monotonic()
         going = [state for state in states if state["total"] > sum(state["done"].values())]
         if self.notebook:
             self.draw_in_notebook(states)

@@ -113,11 +113,11 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     for epoch in range(1, 500):
         monitor.see(Event("progress", 0, jobs[0], epoch, 2000, 0.1))
     assert out.getvalue() == ""  # nothing for each epoch
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", 0, jobs[0], record=OK))
     monitor.see(Event("start", 0, jobs[2]))
     monitor.see(Event("back", 0, jobs[2], reason="its worker was killed (SIGKILL)"))
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", 1, jobs[1], record={"status": "failed", "reason": "training loss is nan in epoch 3"}))
     monitor.see(Event("end", 0, jobs[2], record={"status": "skipped", "reason": "too large"}))
     first, state, back, second, state2, third = out.getvalue().splitlines()
@@ -139,7 +139,7 @@ def test_a_plain_line_about_running_jobs_now_and_then() -> None:
     monitor.see(Event("progress", 1, other, 500, 2000, 0.5))
     monitor.see(Event("progress", 0, one, 900, 2000, 0.2))
     monitor.first[one.key] = time.monotonic() - 10, 500
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("progress", 0, one, 1000, 2000, 0.12345678))
     monitor.see(Event("progress", 0, one, 1001, 2000, 0.1))
     (line,) = out.getvalue().splitlines()
@@ -259,14 +259,14 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     monitor.see(Event("start", 0, one))
     monitor.see(Event("start", 1, other))
     for epoch in (1, 2, 1000):
-        monitor.screen.said -= 1
+        monitor.screen.shown_at -= 1
         monitor.see(Event("progress", 0, one, epoch, 2000, 0.5))
     running, bar, summary = out.screen()
     assert re.fullmatch(r"  GunPoint fcn seed 0: epoch 1000 of 2000, loss 0\.5, [\de.+]+ epochs/s", running)
     percent = BAR.fullmatch(bar)
     assert percent and percent[1] == "25"  # of the work
     assert re.fullmatch(r"0 of 2 jobs done, 2 running, 0 s elapsed, about \d+ .* left", summary)
-    monitor.screen.said -= 1
+    monitor.screen.shown_at -= 1
     monitor.see(Event("progress", 1, other, 9, 2000, 0.25))
     assert len(out.screen()) == 4
     monitor.see(Event("end", 0, one, record=OK))
@@ -298,7 +298,7 @@ def test_a_display_is_never_higher_or_wider_than_the_terminal(monkeypatch: pytes
     monitor = Monitor(jobs, 20, out)
     for one in jobs:
         monitor.see(Event("progress", one.seed, one, 3, 2000, 0.5))
-    monitor.screen.said -= 1
+    monitor.screen.shown_at -= 1
     monitor.see(Event("progress", 0, jobs[0], 4, 2000, 0.5))
     *rows, bar, first, second = out.screen()
     assert len(rows) == 4 and all("epoch 3 of 2000" in line for line in rows) and BAR.fullmatch(bar)
@@ -325,7 +325,7 @@ def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path
         monitor = Monitor([one, other], 2, here, runner=runner)
         monitor.see(Event("start", 0, one))
         monitor.see(Event("progress", 0, one, 3, 2000, 0.5))
-        monitor.screen.said -= 1
+        monitor.screen.shown_at -= 1
         monitor.see(Event("progress", 0, one, 4, 2000, 0.25))
         runner.beat()
         (said,) = lease.runners(tmp_path)
@@ -337,7 +337,7 @@ def test_a_job_of_another_runner_is_told_as_such() -> None:
     out = io.StringIO()
     one, other = job(0), job(1)
     monitor = Monitor([one, other], 1, out)
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", -1, one, record=OK, elsewhere=True))
     line, state = out.getvalue().splitlines()
     assert line.endswith("(published 1.0000), by another runner")
