@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 
+from tsfcn.common import harness
+from tsfcn.common.errors import UserError
+
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
     "reproduce": "train what a paper trained, and say whether its numbers come out",
-    "knobs": "which disputed setting moves the number of a dataset, one at a time",
-    "explain-gap": "the same for every dataset whose number is not the paper's",
+    "ablate": "change one disputed setting at a time, and see which changes the accuracy",
     "data": "list, verify, show, fetch and import datasets",
     "table": "make the accuracy tables from the records of earlier runs",
     "results": "look after a results folder: status, why, compact, merge, gc",
@@ -24,7 +26,7 @@ VERBS = {
     "published": "show the published figures and where they come from",
 }
 
-DOORS = ("run", "reproduce", "knobs", "table", "compare")  # they open as python -m tsfcn.VERB too
+DOORS = ("run", "reproduce", "ablate", "table", "compare")  # they open as python -m tsfcn.VERB too
 
 
 def module(verb: str) -> str:
@@ -56,7 +58,12 @@ def unknown(verb: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code; 2 where there is none such. `argv` is without the program's name."""
-    argv = sys.argv[1:] if argv is None else argv
+    words = sys.argv[1:] if argv is None else argv
+    return harness.run(lambda: answer(words))
+
+
+def answer(argv: list[str]) -> int:
+    """Answer what is not for a verb, else import the verb and run it. Returns the exit code."""
     if not argv:
         print(usage(), file=sys.stderr)
         return 2
@@ -70,15 +77,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"tsfcn {__version__}")
         return 0
     if verb not in VERBS:
-        print(f"error: {unknown(verb)}", file=sys.stderr)
-        return 2
+        raise UserError(unknown(verb))
     import importlib
 
-    try:
-        code: int = importlib.import_module(module(verb)).main(rest)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
+    code: int = importlib.import_module(module(verb)).main(rest)
     return code
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from tsfcn.analysis import score_columns
 from tsfcn.analysis.compare import compare
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
 from tsfcn.report.comparison import _write, as_csv, as_json, as_latex, text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a comparison and write the files asked for. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
+    """Print a comparison and write the files asked for. Returns the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
         prog="tsfcn compare",
         description="Compare accuracies over the datasets that all columns have on the same split.",
         epilog="A column is a results folder (all its models), FOLDER:MODEL, a CSV of ours or of others, CSV:MODEL, a "
@@ -40,43 +44,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     for kind in ("csv", "json", "markdown", "latex"):
         parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {kind} to FILE")
     options = parser.parse_args(argv)
-    try:
-        if not 0 <= options.rope < 1:
-            raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
-        if not 0 < options.alpha < 1:
-            raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-        found = score_columns.read(options.columns, split=options.split)
-        only = None
-        if options.dataset or options.exclude:
-            own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
-            wanted = options.dataset.split(",") if options.dataset else ["all", *own]
-            only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
-        made = compare(
-            found,
-            ties=options.ties,
-            zeros=options.zeros,
-            rope=options.rope,
-            alpha=options.alpha,
-            across_splits=options.across_splits,
-            datasets=only,
-        )
-        files = {
-            options.csv: as_csv,
-            options.json: as_json,
-            options.markdown: lambda made: text(made, markdown=True) + "\n",
-            options.latex: as_latex,
-        }
-        for name, form in files.items():
-            if name is not None:
-                _write(name, form(made))
-        if "-" not in files:
-            print(text(made), flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `| head` has seen enough; nothing may be left for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    if not 0 <= options.rope < 1:
+        raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
+    if not 0 < options.alpha < 1:
+        raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
+    found = score_columns.read(options.columns, split=options.split)
+    only = None
+    if options.dataset or options.exclude:
+        own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
+        wanted = options.dataset.split(",") if options.dataset else ["all", *own]
+        only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
+    made = compare(
+        found,
+        ties=options.ties,
+        zeros=options.zeros,
+        rope=options.rope,
+        alpha=options.alpha,
+        across_splits=options.across_splits,
+        datasets=only,
+    )
+    files = {
+        options.csv: as_csv,
+        options.json: as_json,
+        options.markdown: lambda made: text(made, markdown=True) + "\n",
+        options.latex: as_latex,
+    }
+    for name, form in files.items():
+        if name is not None:
+            _write(name, form(made))
+    if "-" not in files:
+        print(text(made))
+    return harness.OK
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsfcn.common import harness
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.jobs import store
-from tsfcn.run import OK, answered, execute_run, make_callable, of_jobs
+from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,16 +94,17 @@ def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: paper=SOURCE and Hydra overrides."""
     words = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(words):
-        print(__doc__.strip())
-        return OK
 
-    def go() -> int:
+    def command() -> int:
+        if {"-h", "--help"} & set(words):
+            print(__doc__.strip())
+            return harness.OK
         source, rest = overrides(words)
-        chosen, unchanged = compose(rest)
-        return execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))[0]
+        settings, unchanged = compose(rest)
+        code, _ = execute_run(settings, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
+        return concluded(code, settings)
 
-    return answered(go)
+    return harness.run(command, resume=RESUME)
 
 
 make_callable(__name__, reproduce)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import math
-import os
-import signal
+import shlex
 import sys
 import types
 from collections import Counter
@@ -22,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import tsfcn
 from tsfcn.common import device as devices
-from tsfcn.common import machine
+from tsfcn.common import harness, machine
 from tsfcn.common.errors import UserError
+from tsfcn.common.harness import FAILED, OK, SKIPS
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
@@ -38,7 +38,7 @@ from tsfcn.training.select_engine import EngineChoice, automatic_precision
 if TYPE_CHECKING:
     import pandas as pd
 
-OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
+RESUME = "finished jobs are kept, the same command goes on from there"
 
 # Of Hydra's flags, those that tell something.
 FLAGS = (
@@ -605,44 +605,34 @@ def run(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: Hydra overrides and flags, without the program's name."""
-    argv = sys.argv[1:] if argv is None else argv
+    words = sys.argv[1:] if argv is None else argv
 
-    def go() -> int:
-        flags = [word for word in argv if word.startswith("-")]
+    def command() -> int:
+        flags = [word for word in words if word.startswith("-")]
         if flags:
-            return informed(argv, flags)
-        chosen, unchanged = compose(argv)
-        return execute_run(chosen, unchanged, command_line(argv))[0]
+            return informed(words, flags)
+        settings, unchanged = compose(words)
+        return concluded(execute_run(settings, unchanged, command_line(words))[0], settings)
 
-    return answered(go)
+    return harness.run(command, resume=RESUME)
 
 
-def answered(go: Callable[[], int]) -> int:
-    """Return the exit code of what a command does; a mistake, a full disk and Ctrl-C become one line each."""
-    try:
-        signal.signal(signal.SIGTERM, stop)
-        return go()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:  # `tsfcn run ... | head` has seen enough; leave nothing for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except OSError as error:
+def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accuracy.csv, README.md") -> int:
+    """Print on stderr where the results of a run are and what to type next, unless nothing was run.
+
+    Args:
+        code: the exit code of the run, which is returned.
+        settings: those of the run.
+        files: what to look at in its results folder.
+    """
+    results = Path(settings.results)
+    if not settings.dry_run and (results / "tables" / "accuracy.csv").is_file():
+        sys.stdout.flush()  # the table comes first, also where both go to one file
         print(
-            f"error: {error.strerror or error}: {error.filename or 'results'}: nothing done so far is lost, "
-            "mend it and start the same command again",
+            f"results: {results} ({files}); next: tsfcn report {shlex.quote(str(results))}",
             file=sys.stderr,
         )
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("\nstopped: finished jobs are kept, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
-
-
-def stop(signum: int, frame: types.FrameType | None) -> None:
-    """Treat SIGTERM like Ctrl-C."""
-    raise KeyboardInterrupt
+    return code
 
 
 def informed(argv: list[str], flags: list[str]) -> int:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.analysis.tables import METRICS, metric, read, status, summary
-from tsfcn.common.errors import UserError
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 from tsfcn.jobs import store
 from tsfcn.report import render
 from tsfcn.report.results_folder import write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the tables of a results folder and print them. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
+    """Write the tables of a results folder and print them. Returns the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
         prog="tsfcn table",
         description="Write RESULTS/tables and RESULTS/README.md from RESULTS/records, and print the tables.",
     )
@@ -28,13 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     options = parser.parse_args(argv)
     results = Path(options.results)
-    try:
-        write(results)
-        records = read(results)
-        table = metric(records, results, options.metric)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    write(results)
+    records = read(results)
+    table = metric(records, results, options.metric)
     summed, failures = summary(records), status(records)
     timed = any(map(store.has_processor_seconds, records))
     parts = [render.table(table, metric=options.metric, markdown=options.markdown, processor_time=timed)]
@@ -48,11 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts.append(render.summary(summed, markdown=options.markdown))
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
-    try:
-        print("\n\n".join(parts), flush=True)
-    except BrokenPipeError:  # `tsfcn table | head` has seen enough; nothing may be left for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    print("\n\n".join(parts))
+    return harness.OK
 
 
 if __name__ == "__main__":

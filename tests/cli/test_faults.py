@@ -210,8 +210,8 @@ def test_a_full_disk_ends_the_run_with_one_line_and_it_goes_on_later(start: Any,
         words = (*TINY, "seeds=30", "executor.workers=2", f"results={results}")
         out, err = ended(start("run", *words), 2)
         last = err.splitlines()[-1]
-        assert last.startswith("error: No space left on device: "), err
-        assert last.endswith(": nothing done so far is lost, mend it and start the same command again")
+        assert last.startswith("error: ") and " is not usable: No space left on device; " in last, err
+        assert last.endswith("; finished jobs are kept, the same command goes on from there")
         assert out == ""
         before = lines(results)
         assert 0 < len(before) < 30 and {record["status"] for record in before} == {"ok"}

@@ -213,8 +213,9 @@ def test_the_same_call_again_trains_nothing_and_changes_nothing(machine: Machine
     before = contents(folder)
     again = machine.run(*first.words, cwd=folder)
     assert again.returncode == 0
-    (line,) = again.stderr.splitlines()
+    line, last = again.stderr.splitlines()
     assert line.startswith("2 jobs: 2 done before, 0 to run, ")
+    assert last == "results: results (tables/accuracy.csv, README.md); next: tsfcn report results"
     assert again.stdout == first.done.stdout
     assert contents(folder) == before
 
@@ -297,7 +298,7 @@ def test_a_dataset_that_cannot_be_had_is_skipped_with_the_way_to_get_it(
     for _ in range(2):
         done = machine.run(*first.words, "dataset=[ItalyPowerDemand,Coffee]", cwd=folder)
         assert done.returncode == 3
-        skipped, state = done.stderr.splitlines()
+        skipped, state, _ = done.stderr.splitlines()
         assert skipped.startswith("skipped: dataset 'Coffee' is not available")
         assert "set archive.root or TSFCN_ARCHIVE" in skipped and "Coffee.zip" in skipped
         assert state.startswith("2 jobs: 1 done before, 0 to run, 1 datasets not usable")
@@ -362,7 +363,7 @@ def test_a_dataset_that_is_not_the_official_one_fails(machine: Machine, first: R
     folder = first.copy(tmp_path)
     done = machine.run(*first.words, f"archive.root={own_files(tmp_path, 'case')}", cwd=folder)
     assert done.returncode == 1
-    reason, state = done.stderr.splitlines()
+    reason, state, _ = done.stderr.splitlines()
     assert reason.startswith("failed: ") and "ItalyPowerDemand" in reason and "66" in reason and "67" in reason
     assert state.startswith("2 jobs: 1 done before, 0 to run, ")
     assert "GunPoint" in done.stdout  # bundled, so there all the same

@@ -20,10 +20,11 @@ HOMES = {
     "scipy": {"analysis.stats"},
     "sklearn": set(),
     "sktime": set(),
-    "hydra": {"config.compose", "run", "reproduce", "knobs", "cli"},
-    "omegaconf": {"config.compose", "run", "reproduce", "knobs", "cli"},
+    "hydra": {"config.compose", "run", "reproduce", "ablate", "cli"},
+    "omegaconf": {"config.compose", "run", "reproduce", "ablate", "cli"},
     "jinja2": set(),
     "matplotlib": set(),
+    "rich": set(),
     "aeon": set(),
 }
 ONLY_THERE = ("hydra", "omegaconf")  # inside functions too
@@ -32,6 +33,8 @@ STDLIB_ONLY = (
     "common.device",
     "common.files",
     "common.text",
+    "common.harness",
+    "common.arguments",
     "config.schema",
     "data.catalogue",
     "data.published",
@@ -41,7 +44,7 @@ STDLIB_ONLY = (
 WITHOUT_TORCH = (
     *("common", "config", "data", "analysis", "report", "cli"),
     *("jobs.plan", "jobs.store", "jobs.lease", "jobs.monitor", "jobs.maintenance", "training.fused.build"),
-    *("run", "compare", "reproduce", "table"),
+    *("run", "compare", "reproduce", "table", "ablate", "__main__"),
 )
 
 

@@ -11,9 +11,9 @@ import tsfcn
 from tests.records import record
 from tsfcn.analysis import tables
 from tsfcn.common.errors import UserError
+from tsfcn.common.harness import BAD_INPUT, OK
 from tsfcn.jobs import store
 from tsfcn.reproduce import main, overrides, shown, verdicts
-from tsfcn.run import BAD_INPUT, OK
 
 
 def test_the_paper_decides_protocol_and_split() -> None:

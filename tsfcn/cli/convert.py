@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.analysis.convert import FORMS, convert
-from tsfcn.common.errors import UserError
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert and say what was written. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
+    """Convert and print what was written. Returns the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
         prog="tsfcn convert",
         description="Write results in another form: wide or long from whatever `tsfcn compare` reads, the others from "
         "a results folder.",
@@ -22,9 +26,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", metavar="OUT", help="file, or a folder for aeon and tsml")
     parser.add_argument("--to", choices=FORMS, required=True, help="the form to write")
     options = parser.parse_args(argv)
-    try:
-        print(convert(options.source, Path(options.out), options.to))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    print(convert(options.source, Path(options.out), options.to))
+    return harness.OK

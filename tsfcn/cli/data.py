@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
 import shutil
 import sys
 from collections import Counter
@@ -21,33 +20,38 @@ from typing import Any
 
 import numpy as np
 
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
+from tsfcn.common.harness import FAILED, OK
+from tsfcn.common.text import grid
 from tsfcn.data import archive, catalogue, download, importer, preprocess
 from tsfcn.report import picture
-
-OK, WRONG, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 ROOT = "TSFCN_ARCHIVE, else ~/.local/share/tsfcn/ucr2018"
 MOST_CLASSES = 12  # that `show` draws
 MOST_CASES = 3  # of each
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return aligned lines: numbers to the right, text to the left; a column without any content is left out."""
-    cells = [list(header), *([str(cell) for cell in row] for row in rows)]
-    lines = [""] * len(cells)
-    for number in range(len(header)):
-        column = [row[number] for row in cells]
-        if not any(column[1:]):
-            continue
-        width = max(map(len, column))
-        right = all(cell.replace(".", "").isdecimal() for cell in column[1:] if cell)
-        lines = [
-            line + ("  " if line else "") + (cell.rjust(width) if right else cell.ljust(width))
-            for line, cell in zip(lines, column, strict=True)
-        ]
-    return [line.rstrip() for line in lines]
+def columns(header: Sequence[str], rows: Iterable[Sequence[object]], indent: int = 0) -> list[str]:
+    """Return aligned lines: numbers to the right, text to the left; a column without any content is left out.
+
+    Args:
+        header: the names of the columns, all empty for a table without names.
+        rows: their cells.
+        indent: spaces before each line.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+
+    def side(texts: Sequence[str]) -> str:
+        return ">" if all(text.replace(".", "").isdecimal() for text in texts if text) else "<"
+
+    texts = [[row[number] for row in cells] for number in range(len(header))]
+    lines = grid(
+        ((name, side(column), column) for name, column in zip(header, texts, strict=True)), rule=False, indent=indent
+    ).splitlines()
+    return [" " * indent + line for line in (lines if any(header) else lines[1:])]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -94,7 +98,7 @@ def list_(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Read datasets and print what each of them is. Returns WRONG if any is not known to be what its name says."""
+    """Read datasets and print what each of them is. Returns FAILED if any is not known to be what its name says."""
     own = archive.own(options.root)
     names = catalogue.select(options.names or ["all", *own], own=own)
     rows: list[Sequence[object]] = []
@@ -129,7 +133,7 @@ def verify(options: argparse.Namespace) -> int:
         print(f"{len(missing)} not here: {', '.join(missing)}")
     if any(row[-1] for row in rows):
         print("duplicates: distinct test series that are training series too; the official data has them, they stay.")
-    return WRONG if wrong or {"unknown", "early"} & set(counts) or not counts else OK
+    return FAILED if wrong or {"unknown", "early"} & set(counts) or not counts else OK
 
 
 def verified(passport: dict[str, Any]) -> Sequence[object]:
@@ -215,7 +219,7 @@ def show(options: argparse.Namespace) -> int:
         + (f"; first channel of {more_channels + 1}" if more_channels else "")
     )
     print("\npassport")
-    print("\n".join(f"  {line}" for line in columns(("", ""), passport.items())[1:]))
+    print("\n".join(columns(("", ""), passport.items(), indent=2)))
     found = archive.duplicates(dataset)
     if found["series"]:
         print(
@@ -223,7 +227,7 @@ def show(options: argparse.Namespace) -> int:
             f"{found['relabelled']} of them of another class; they stay where they are"
         )
     print("\npolicies")
-    print("\n".join(f"  {line}" for line in policies(dataset, options.protocol)))
+    print("\n".join(policies(dataset, options.protocol)))
     if options.svg:
         print(f"\npicture: {options.svg}")
     return OK
@@ -265,7 +269,8 @@ def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
             ),
             ("batch", said.batch(n_train), f"of {n_train} training cases"),
         ],
-    )[1:]
+        indent=2,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -284,7 +289,7 @@ def fetch_datasets(options: argparse.Namespace) -> int:
         n_failed += reason is not None
         print(line, flush=True)
     print(f"{len(names) - n_failed} of {len(names)} datasets are in '{root}'")
-    return WRONG if n_failed else OK
+    return FAILED if n_failed else OK
 
 
 def words(written: Sequence[str]) -> list[str]:
@@ -310,7 +315,7 @@ def import_datasets(options: argparse.Namespace) -> int:
             said = "is there" if passport is None else "imported"
             print(f"{name}: {said}" + ("" if name in catalogue.CATALOGUE else ", not of the archive"), flush=True)
     print(f"{len(found) - n_refused} of {len(found)} datasets are in '{root}'")
-    return WRONG if n_refused else OK
+    return FAILED if n_refused else OK
 
 
 def password(zipped: importer.Zip, file: str | None) -> bytes | None:
@@ -342,7 +347,7 @@ def password(zipped: importer.Zip, file: str | None) -> bytes | None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(prog="tsfcn data", description="Datasets: which are here, and what they are.")
+    made = Parser(prog="tsfcn data", description="Datasets: which are here, and what they are.")
     verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name: str, act: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
@@ -378,22 +383,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0, 1 where data is wrong, 2 after one line for a mistake."""
+    """Run one verb and return its exit code: 1 where data is wrong, else as harness.run says."""
+    return harness.run(lambda: run(argv), resume="what is in place stays, the same command goes on from there")
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
     options = parser().parse_args(argv)
     try:
         code: int = options.act(options)
-        sys.stdout.flush()
-    except UserError as error:
-        progress("")
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except BrokenPipeError:  # `tsfcn data list | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except OSError as error:
-        print(f"error: {error.filename or 'the disk'} is not usable: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("\nstopped: what is in place stays, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+    except UserError:
+        progress("")  # the error has a line of its own
+        raise
     return code

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from tsfcn.common.errors import UserError
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
+from tsfcn.common.text import grid
 from tsfcn.data.published import Figure, _find, _sources, measured_on, models, read
 
 
-def _columned(rows: Sequence[Sequence[str]], right: Iterable[int]) -> str:
-    """Lay out rows, the first of them the header, as aligned text; `right` are the columns of numbers."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    right = set(right)
-    return "\n".join(
-        "  ".join(f"{cell:{'>' if i in right else '<'}{widths[i]}}" for i, cell in enumerate(row)).rstrip()
-        for row in (rows[0], ["-" * width for width in widths], *rows[1:])
-    )
+def _aligned(rows: Sequence[Sequence[str]], numbers: Iterable[int]) -> str:
+    """Lay out rows, the first of them the header, as aligned text; `numbers` are the columns of numbers."""
+    right = set(numbers)
+    columns = enumerate(zip(*rows, strict=True))
+    return grid((header, ">" if i in right else "<", cells) for i, (header, *cells) in columns)
 
 
 def _list() -> str:
@@ -29,7 +25,7 @@ def _list() -> str:
         counts = sorted({model.n_runs for model in models(name).values()})
         n_runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         rows.append([name, str(source.n_datasets), str(len(models(name))), n_runs, source.split, source.selected_by])
-    return _columned(rows, (1, 2, 3)) + "\n\ntsfcn published show SOURCE says where each comes from."
+    return _aligned(rows, (1, 2, 3)) + "\n\ntsfcn published show SOURCE says where each comes from."
 
 
 def _show(source: str) -> str:
@@ -49,7 +45,7 @@ def _show(source: str) -> str:
     for name, model in models(source).items():
         mean = fmean(figure.mean for figure in accuracies[name])
         rows.append([name, str(len(accuracies[name])), str(model.n_runs), f"{mean:.4f}", model.note])
-    parts.append(_columned(rows, (1, 2, 3)))
+    parts.append(_aligned(rows, (1, 2, 3)))
     noted: dict[str, list[str]] = defaultdict(list)
     for figures in accuracies.values():
         for figure in figures:
@@ -70,12 +66,17 @@ def _show_model(source: str, name: str) -> str:
         rows.append([f.dataset, f"{f.mean:.4f}", "" if f.std is None else f"{f.std:.4f}", split, f.note])
     n_runs = "1 run" if model.n_runs == 1 else f"mean of {model.n_runs} runs"
     said = f"{source}/{name}: {n_runs}; selection: {model.selected_by}" + (f"; {model.note}" if model.note else "")
-    return f"{said}\n\n{_columned(rows, (1, 2))}"
+    return f"{said}\n\n{_aligned(rows, (1, 2))}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the list of sources, or one source, or one model's figures; 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
+    """Print the list of sources, or one source, or one model's figures. Returns the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
         prog="tsfcn published", description="Show the published figures that come with tsfcn, and where they are from."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show")
@@ -83,17 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = verbs.add_parser("show", help="one source, or one model's figures")
     shown.add_argument("what", metavar="SOURCE[/MODEL]")
     options = parser.parse_args(argv)
-    try:
-        if options.verb == "list":
-            text = _list()
-        else:
-            source, model = _find(options.what)
-            text = _show(source) if model is None else _show_model(source, model)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `| head` has seen enough; nothing may be left for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    if options.verb == "list":
+        print(_list())
+    else:
+        source, model = _find(options.what)
+        print(_show(source) if model is None else _show_model(source, model))
+    return harness.OK

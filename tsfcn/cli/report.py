@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.common import files
+from tsfcn.common import files, harness
+from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.report.sections import check, report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report of a results folder and print its path. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(
+    """Write the report of a results folder and print its path. Returns the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(
         prog="tsfcn report",
         description="Write one HTML page from the records of a results folder: tables, tests and charts.",
         epilog="A column is what `tsfcn compare` takes: a results folder, FOLDER:MODEL, a CSV, CSV:MODEL, a folder of "
@@ -27,15 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     results = Path(options.results)
     out = results / "report.html" if options.out is None else Path(options.out)
+    check(out)
+    page = report(results, options.columns)
     try:
-        check(out)
-        written = report(results, options.columns)
-        try:
-            files.replace(out, lambda file: file.write(written.encode()))
-        except OSError as error:
-            raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        files.replace(out, lambda file: file.write(page.encode()))
+    except OSError as error:
+        raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
     print(out)
-    return 0
+    return harness.OK

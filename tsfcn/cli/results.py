@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.common.errors import UserError
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the verbs and return the exit code: 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="tsfcn results", description="Look after a results folder.")
+    """Run one of the verbs and return the exit code (see harness.run)."""
+    return harness.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Do what the command line asks for."""
+    parser = Parser(prog="tsfcn results", description="Look after a results folder.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     about = {"nargs": "?", "default": "results", "metavar": "RESULTS", "help": "folder (default: results)"}
     verb = verbs.add_parser("status", help="what is done, failed, running and left")
@@ -33,28 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     verb.add_argument("--unfinished", action="store_true", help="also what runs keep to go on: plans and checkpoints")
     options = parser.parse_args(argv)
-    try:
-        if options.verb == "merge":
-            folder(options.source)
-            Path(options.results).mkdir(exist_ok=True)
-        results = folder(options.results)
-        if options.verb == "status":
-            text = status(results, options.jobs)
-        elif options.verb == "why":
-            text = why(results, options.key)
-        elif options.verb == "compact":
-            text = compact(results)
-        elif options.verb == "merge":
-            text = merge(Path(options.source), results)
-        else:
-            text = gc(results, options.dry_run, options.unfinished)
-        print(text, flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `tsfcn results status | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or options.results}", file=sys.stderr)
-        return 2
-    return 0
+    if options.verb == "merge":
+        folder(options.source)
+        Path(options.results).mkdir(exist_ok=True)
+    results = folder(options.results)
+    if options.verb == "status":
+        text = status(results, options.jobs)
+    elif options.verb == "why":
+        text = why(results, options.key)
+    elif options.verb == "compact":
+        text = compact(results)
+    elif options.verb == "merge":
+        text = merge(Path(options.source), results)
+    else:
+        text = gc(results, options.dry_run, options.unfinished)
+    print(text)
+    return harness.OK

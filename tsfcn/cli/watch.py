@@ -7,14 +7,14 @@ run is left.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tsfcn.common import harness
+from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.monitor import Screen, finished
@@ -28,25 +28,32 @@ def alive(results: Path, watch: lease.Watch) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Follow the runs of a results folder until none is left. Returns 0, or 2 after one line for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="tsfcn watch", description="See the runs at work in a results folder.")
+    """Follow the runs of a results folder until none is left. Returns the exit code (see harness.run)."""
+    parser = Parser(prog="tsfcn watch", description="See the runs at work in a results folder.")
     parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
     parser.add_argument("--once", action="store_true", help="say where they stand, and end")
-    options = parser.parse_args(argv)
-    results = Path(options.results)
+
+    def command() -> int:
+        options = parser.parse_args(argv)
+        return follow(Path(options.results), options.once)
+
+    return harness.run(command)
+
+
+def follow(results: Path, once: bool) -> int:
+    """Show the runs of a results folder until none is left, or once. Returns the exit code."""
     if not results.is_dir():
-        print(f"error: results '{results}' is no folder: give one that a run has written", file=sys.stderr)
-        return 2
+        raise UserError(f"results '{results}' is no folder: give one that a run has written")
     screen, watch = Screen(sys.stdout), lease.Watch(results)
     known: set[str] = set()  # runners
-    told: set[tuple[str, str]] = set()  # attempts, also those of before
+    shown: set[tuple[str, str]] = set()  # attempts, also those of before
     records = store.Reader(results)
+    shown.update(map(store.attempt, records.news()))
+    runners = alive(results, watch)
+    if not runners:
+        print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
+        return harness.OK
     try:
-        told.update(map(store.attempt, records.news()))
-        runners = alive(results, watch)
-        if not runners:
-            print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
-            return 0
         while runners:
             new = {runner["id"] for runner in runners} - known
             for name in sorted(new):
@@ -54,21 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             known |= new
             if new or screen.is_due():
                 screen.draw(*(runner["state"] for runner in runners if runner.get("state")))
-            if options.once:
-                return 0
+            if once:
+                return harness.OK
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
             for record in store.by_time(records.news()):
-                if store.attempt(record) not in told:  # `compact` writes all into a new file
-                    told.add(store.attempt(record))
+                if store.attempt(record) not in shown:  # `compact` writes all into a new file
+                    shown.add(store.attempt(record))
                     screen.say(finished(record))
-        screen.clear()
-        print("no run is at work any more", flush=True)
     except KeyboardInterrupt:
-        screen.clear()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `tsfcn watch | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        screen.clear()  # the display is not the last word
+        raise
+    screen.clear()
+    print("no run is at work any more", flush=True)
+    return harness.OK

@@ -15,12 +15,13 @@ import contextlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.monitor import clock, row, summary, title
 
@@ -71,7 +72,9 @@ def status(results: Path, every_job: bool = False) -> str:
     cells = [["model", "protocol", *shown]]
     cells += [[model, protocol, *(str(rows[model, protocol, state]) for state in shown)] for model, protocol in names]
     if names:
-        lines += ["", *columns(cells)]
+        sides = ["<", "<", *(">" for _ in shown)]
+        columns = zip(*cells, strict=True)
+        lines += ["", grid(((name, side, c) for side, (name, *c) in zip(sides, columns, strict=True)), rule=False)]
     for runner in living(results):
         state = runner.get("state") or {}
         lines += ["", f"runner {runner['id']} ({runner.get('host')}, process {runner.get('pid')})"]
@@ -92,18 +95,6 @@ def status(results: Path, every_job: bool = False) -> str:
     if every_job:
         lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
     return "\n".join(lines)
-
-
-def columns(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of text in columns, numbers (all columns but the first two) to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,26 +1,33 @@
-"""Seeing a run: what is done, what runs, when it will end. On a terminal a live display, elsewhere plain lines.
+"""Seeing a run: what is done, what runs, when it will end.
 
-A run tells its state, plain JSON values, with each heartbeat (lease.py), so that `tsfcn watch` shows the same from
-elsewhere.
+On a terminal and in a notebook a display that rich lays out: a bar for all jobs and a line for each running one.
+Elsewhere plain lines. A run writes its state, plain JSON values, with each heartbeat (lease.py), so that `tsfcn watch`
+shows the same from elsewhere.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
-import shutil
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Event
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 LINE_SECONDS = 30.0  # between two lines about the running jobs where there is no terminal
 DRAW_SECONDS = 0.3  # between two drawings where there is one
 STATE_SECONDS = 1.0  # between two states that others can see
 LEARN_SECONDS = 5.0  # between two corrections of the estimates
+BAR_WIDTH = 60  # at most
+NOTEBOOK_WIDTH = 100
 
 State = dict[str, Any]
 
@@ -65,7 +72,7 @@ class Monitor:
         self.rate: dict[str, float] = {}  # epochs a second
         self.n_done = {"ok": 0, "failed": 0, "skipped": 0}
         self.n_elsewhere = 0
-        self.told_at = -math.inf
+        self.shared_at = -math.inf
         self.cost_done = 0.0  # of jobs that ended here, and the wall time that they took
         self.seconds_done = 0.0
         self.tell()
@@ -109,10 +116,18 @@ class Monitor:
             self.cost = self.model.estimates(self.jobs.values(), self.works)
             self.cost_done *= sum(self.cost.values()) / before if before else 1.0  # as if it had been known at first
             self.learned = time.monotonic()
+        if not self.jobs:
+            self.screen.shown_at = -math.inf  # the last state is shown, whenever the one before was
 
     def share(self, event: Event) -> float:
         """Return how much of a running job is trained, 0 to 1."""
         return event.epoch / event.epochs if event.epochs else 0.0
+
+    def work_share(self) -> float:
+        """Return how much of the estimated work of this run is done, 0 to 1."""
+        done = self.cost_done + sum(self.cost[key] * self.share(event) for key, event in self.running.items())
+        total = self.cost_done + sum(self.cost.values())
+        return done / total if total > 0 and self.jobs else 1.0
 
     def left(self) -> float:
         """Return the estimated seconds until the run ends."""
@@ -134,14 +149,16 @@ class Monitor:
         for key, event in sorted(self.running.items(), key=lambda item: item[1].worker):
             job = event.job
             named = {name: getattr(job, name) for name in ("dataset", "model", "protocol", "seed", "resample")}
-            said = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
-            rows.append({"worker": event.worker, "key": key, **named, **said, "rate": self.rate.get(key)})
+            progress = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
+            rows.append({"worker": event.worker, "key": key, **named, **progress, "rate": self.rate.get(key)})
         n_done = sum(self.n_done.values())
         minutes = (time.monotonic() - self.began) / 60
         return {
             "total": self.total,
             "done": self.n_done,
             "elsewhere": self.n_elsewhere,
+            "share": self.work_share(),
+            "elapsed_seconds": time.monotonic() - self.began,
             "left_seconds": self.left() if n_done < self.total else 0.0,
             "per_minute": n_done / minutes if minutes > 0.05 else None,
             "running": rows,
@@ -150,9 +167,9 @@ class Monitor:
     def tell(self) -> None:
         """Show the state, and let others see it."""
         due = self.screen.is_due()
-        if due or (self.runner is not None and time.monotonic() - self.told_at > STATE_SECONDS):
+        if due or (self.runner is not None and time.monotonic() - self.shared_at > STATE_SECONDS):
             state = self.state()
-            self.told_at = time.monotonic()
+            self.shared_at = time.monotonic()
             if self.runner is not None:
                 self.runner.state = state
             if due:
@@ -160,46 +177,104 @@ class Monitor:
 
 
 class Screen:
-    """Shows states on `out`: a live display where that is a terminal, else a plain line now and then."""
+    """Shows states on `out`: a live display on a terminal or in a notebook, else a plain line now and then."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
-        self.live = out.isatty()
-        self.said = time.monotonic()
-        self.drawn = 0  # lines of the live display on the screen
+        self.notebook = in_notebook()
+        self.live = self.notebook or is_terminal(out)
+        self.shown_at = -math.inf if self.live else time.monotonic()  # a display is there from the start
+        self.drawn = 0  # lines of the live display on the terminal
+        self.handle: Any = None  # of the display in the notebook
 
     def is_due(self) -> bool:
         """Return whether it is time to draw again."""
-        return time.monotonic() - self.said >= (DRAW_SECONDS if self.live else LINE_SECONDS)
+        return time.monotonic() - self.shown_at >= (DRAW_SECONDS if self.live else LINE_SECONDS)
 
     def say(self, line: str) -> None:
         """Print a line that stays; the display comes back with the next state."""
         if self.drawn:
-            self.said = -math.inf
+            self.shown_at = -math.inf
         self.clear()
         print(line, file=self.out, flush=True)
 
     def draw(self, *states: State) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
-        self.said = time.monotonic()
+        self.shown_at = time.monotonic()
         going = [state for state in states if state["total"] > sum(state["done"].values())]
-        if not self.live:
+        if self.notebook:
+            self.draw_in_notebook(states)
+        elif self.live:
+            self.draw_on_terminal(going)
+        else:
             for state in going:
                 print("; ".join([summary(state), *map(row, started(state))]), file=self.out, flush=True)
-            return
+
+    def draw_on_terminal(self, states: Sequence[State]) -> None:
+        """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""
+        from rich.console import Console
+
+        console = Console(file=self.out, force_jupyter=False)
+        width = max(10, console.width - 1)  # a full line would wrap on some terminals
+        lines: list[str] = []
+        if states:
+            with console.capture() as capture:
+                console.print(display(states, width), width=width)
+            lines = [line.rstrip() for line in capture.get().splitlines()]
+        room = max(1, console.height - 1)  # what has scrolled away could not be replaced
         self.clear()
-        width = shutil.get_terminal_size().columns - 1  # a row that wraps would not be cleared
-        lines = [line for state in going for line in [*("  " + row(r) for r in started(state)), summary(state)]]
-        for line in lines:
-            print(line[:width], file=self.out)
+        for line in lines[-room:]:
+            print(line, file=self.out)
         self.out.flush()
-        self.drawn = len(lines)
+        self.drawn = len(lines[-room:])
+
+    def draw_in_notebook(self, states: Sequence[State]) -> None:
+        """Replace the display in the cell's output."""
+        view = display(states, NOTEBOOK_WIDTH)
+        if self.handle is None:
+            self.handle = importlib.import_module("IPython.display").display(view, display_id=True)
+        else:
+            self.handle.update(view)
 
     def clear(self) -> None:
-        """Take the live display off the screen."""
+        """Take the live display off the terminal."""
         if self.drawn:
             print(f"\x1b[{self.drawn}A\x1b[J", end="", file=self.out, flush=True)
             self.drawn = 0
+
+
+def is_terminal(out: TextIO) -> bool:
+    """Return whether a display can be drawn anew on `out`: a terminal that can move its cursor."""
+    return out.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def in_notebook() -> bool:
+    """Return whether this process serves a notebook, by rich's rules."""
+    if "IPython" not in sys.modules:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
+
+
+def display(states: Sequence[State], width: int) -> Table:
+    """Return the live display of runs: for each a line a running job, a bar and a summary. Long lines fold."""
+    from rich.padding import Padding
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = Table.grid()
+    for state in states:
+        for running in started(state):
+            lines.add_row(Padding(Text(fitting_row(running, width - 2)), (0, 0, 0, 2)))
+        share = state.get("share", 0.0)  # an earlier version may be at work in the folder
+        bar = Table.grid(padding=(0, 1, 0, 0))
+        percent = f"{math.floor(100 * share)} %"
+        bar.add_row(ProgressBar(total=1.0, completed=share, width=min(BAR_WIDTH, width - 7)), Text(percent))
+        lines.add_row(bar)
+        lines.add_row(Text(summary(state, elapsed=True)))
+    return lines
 
 
 def started(state: State) -> Sequence[Mapping[str, Any]]:
@@ -207,8 +282,8 @@ def started(state: State) -> Sequence[Mapping[str, Any]]:
     return [each for each in state["running"] if each["epochs"]]
 
 
-def summary(state: State) -> str:
-    """Return the line that sums a run up."""
+def summary(state: State, *, elapsed: bool = False) -> str:
+    """Return the line that sums a run up. elapsed: with the time since its start."""
     done = state["done"]
     words = [f"{sum(done.values())} of {state['total']} jobs done"]
     words += [f"{count} {status}" for status, count in done.items() if count and status != "ok"]
@@ -217,6 +292,8 @@ def summary(state: State) -> str:
     words.append(f"{len(state['running'])} running")
     if state["per_minute"]:
         words.append(f"{state['per_minute']:.2g} jobs/min")
+    if elapsed and "elapsed_seconds" in state:
+        words.append(f"{clock(state['elapsed_seconds'])} elapsed")
     if state["total"] > sum(done.values()):
         words.append(f"about {clock(state['left_seconds'])} left")
     return ", ".join(words)
@@ -224,12 +301,26 @@ def summary(state: State) -> str:
 
 def row(running: Mapping[str, Any]) -> str:
     """Return the line of a running job."""
+    return ", ".join(row_parts(running))
+
+
+def fitting_row(running: Mapping[str, Any], width: int) -> str:
+    """Return the line of a running job with as much as fits into a width, at least its name and epoch."""
+    parts = row_parts(running)
+    while len(parts) > 1 and len(", ".join(parts)) > width:
+        parts.pop()
+    return ", ".join(parts)
+
+
+def row_parts(running: Mapping[str, Any]) -> list[str]:
+    """Return what there is to show of a running job, the most important first."""
     resampled = f" resample {running['resample']}" if running["resample"] else ""
-    rate = f", {running['rate']:.3g} epochs/s" if running["rate"] else ""
-    return (
-        f"{running['dataset']} {running['model']} seed {running['seed']}{resampled}: "
-        f"epoch {running['epoch']} of {running['epochs']}, loss {running['loss']:.4g}{rate}"
-    )
+    name = f"{running['dataset']} {running['model']} seed {running['seed']}{resampled}"
+    return [
+        f"{name}: epoch {running['epoch']} of {running['epochs']}",
+        f"loss {running['loss']:.4g}",
+        *([f"{running['rate']:.3g} epochs/s"] if running["rate"] else []),
+    ]
 
 
 def title(job: Mapping[str, Any]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.terminal import screens
 from tsfcn.jobs import lease
 from tsfcn.jobs.cost import Model
-from tsfcn.jobs.monitor import LINE_SECONDS, Monitor, Screen, clock
+from tsfcn.jobs.monitor import LINE_SECONDS, Monitor, Screen, clock, fitting_row
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Event
 
@@ -59,19 +60,18 @@ class Terminal(io.StringIO):
         return True
 
     def screen(self) -> list[str]:
-        """Return the lines on the screen: cursor up and clear-to-the-end are all that the monitor may use."""
-        rows = [""]
-        for text in re.split(r"(\x1b\[\d+A\x1b\[J|\n)", self.getvalue()):
-            if text == "\n":
-                rows.append("")
-            elif text.startswith("\x1b"):
-                up = int(text[2:].partition("A")[0])
-                assert rows[-1] == "" and up < len(rows)
-                rows = [*rows[: len(rows) - 1 - up], ""]
-            else:
-                assert not ANY_CONTROL.search(text)
-                rows[-1] += text
-        return rows[:-1]
+        """Return the lines on the screen."""
+        return screens(self.getvalue())[-1].splitlines()
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let terminals be 100 columns wide."""
+    for name, value in (("COLUMNS", "100"), ("LINES", "24"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+
+
+BAR = re.compile(r"[━╸╺]+ +(\d+) %")
 
 
 def seconds(job: Job) -> float:
@@ -113,11 +113,11 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     for epoch in range(1, 500):
         monitor.see(Event("progress", 0, jobs[0], epoch, 2000, 0.1))
     assert out.getvalue() == ""  # nothing for each epoch
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", 0, jobs[0], record=OK))
     monitor.see(Event("start", 0, jobs[2]))
     monitor.see(Event("back", 0, jobs[2], reason="its worker was killed (SIGKILL)"))
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", 1, jobs[1], record={"status": "failed", "reason": "training loss is nan in epoch 3"}))
     monitor.see(Event("end", 0, jobs[2], record={"status": "skipped", "reason": "too large"}))
     first, state, back, second, state2, third = out.getvalue().splitlines()
@@ -139,7 +139,7 @@ def test_a_plain_line_about_running_jobs_now_and_then() -> None:
     monitor.see(Event("progress", 1, other, 500, 2000, 0.5))
     monitor.see(Event("progress", 0, one, 900, 2000, 0.2))
     monitor.first[one.key] = time.monotonic() - 10, 500
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("progress", 0, one, 1000, 2000, 0.12345678))
     monitor.see(Event("progress", 0, one, 1001, 2000, 0.1))
     (line,) = out.getvalue().splitlines()
@@ -249,28 +249,31 @@ def test_estimate_does_not_jump_on_the_first_seconds() -> None:
 # The live display
 
 
+@pytest.mark.usefixtures("wide")
 def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     out = Terminal()
     one, other = job(0), job(1)
     monitor = Monitor([one, other], 2, out)
+    bar, summary = out.screen()  # from the start
+    assert BAR.fullmatch(bar) and re.fullmatch(r"0 of 2 jobs done, 0 running, 0 s elapsed, about .* left", summary)
     monitor.see(Event("start", 0, one))
     monitor.see(Event("start", 1, other))
-    for epoch in (1, 2, 3):
-        monitor.screen.said -= 1
+    for epoch in (1, 2, 1000):
+        monitor.screen.shown_at -= 1
         monitor.see(Event("progress", 0, one, epoch, 2000, 0.5))
-    *rows, summary = out.screen()
-    assert len(rows) == 1 and re.fullmatch(
-        r"  GunPoint fcn seed 0: epoch 3 of 2000, loss 0\.5, [\de.+]+ epochs/s", rows[0]
-    )
-    assert re.fullmatch(r"0 of 2 jobs done, 2 running, about \d+ .* left", summary)
-    monitor.screen.said -= 1
+    running, bar, summary = out.screen()
+    assert re.fullmatch(r"  GunPoint fcn seed 0: epoch 1000 of 2000, loss 0\.5, [\de.+]+ epochs/s", running)
+    percent = BAR.fullmatch(bar)
+    assert percent and percent[1] == "25"  # of the work
+    assert re.fullmatch(r"0 of 2 jobs done, 2 running, 0 s elapsed, about \d+ .* left", summary)
+    monitor.screen.shown_at -= 1
     monitor.see(Event("progress", 1, other, 9, 2000, 0.25))
-    assert len(out.screen()) == 3
+    assert len(out.screen()) == 4
     monitor.see(Event("end", 0, one, record=OK))
-    finished, running, summary = out.screen()
+    finished, running, bar, summary = out.screen()
     assert finished.startswith("GunPoint fcn fawaz2019 seed 0: accuracy 0.9877")
     assert running == "  GunPoint fcn seed 1: epoch 9 of 2000, loss 0.25"
-    assert summary.startswith("1 of 2 jobs done, 1 running, about ")
+    assert BAR.fullmatch(bar) and summary.startswith("1 of 2 jobs done, 1 running, ")
     monitor.see(Event("end", 1, other, record=OK))
     assert [line.partition(":")[0] for line in out.screen()] == [
         "GunPoint fcn fawaz2019 seed 0",
@@ -278,10 +281,43 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     ]
 
 
+def test_a_line_that_does_not_fit_loses_what_matters_least() -> None:
+    running = {"dataset": "GunPoint", "model": "fcn", "seed": 0, "resample": 0, "epoch": 5, "epochs": 9}
+    running |= {"loss": 0.25, "rate": 50.0}
+    assert fitting_row(running, 80) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25, 50 epochs/s"
+    assert fitting_row(running, 50) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25"
+    assert fitting_row(running, 40) == "GunPoint fcn seed 0: epoch 5 of 9"
+    assert fitting_row(running, 10) == "GunPoint fcn seed 0: epoch 5 of 9"  # it folds
+
+
+def test_a_display_is_never_higher_or_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("COLUMNS", "40"), ("LINES", "8"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    out = Terminal()
+    jobs = [job(seed) for seed in range(20)]
+    monitor = Monitor(jobs, 20, out)
+    for one in jobs:
+        monitor.see(Event("progress", one.seed, one, 3, 2000, 0.5))
+    monitor.screen.shown_at -= 1
+    monitor.see(Event("progress", 0, jobs[0], 4, 2000, 0.5))
+    *rows, bar, first, second = out.screen()
+    assert len(rows) == 4 and all("epoch 3 of 2000" in line for line in rows) and BAR.fullmatch(bar)
+    assert f"{first} {second}".startswith("0 of 20 jobs done, 20 running, 0 s elapsed, ")
+    assert max(map(len, out.screen())) < 40
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = Terminal()
+    Monitor([job(0)], 1, out)
+    assert out.getvalue() == ""
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The state that others see
 
 
+@pytest.mark.usefixtures("wide")
 def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path: Path) -> None:
     here, there = Terminal(), Terminal()
     one, other = job(0), job(1)
@@ -289,7 +325,7 @@ def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path
         monitor = Monitor([one, other], 2, here, runner=runner)
         monitor.see(Event("start", 0, one))
         monitor.see(Event("progress", 0, one, 3, 2000, 0.5))
-        monitor.screen.said -= 1
+        monitor.screen.shown_at -= 1
         monitor.see(Event("progress", 0, one, 4, 2000, 0.25))
         runner.beat()
         (said,) = lease.runners(tmp_path)
@@ -301,7 +337,7 @@ def test_a_job_of_another_runner_is_told_as_such() -> None:
     out = io.StringIO()
     one, other = job(0), job(1)
     monitor = Monitor([one, other], 1, out)
-    monitor.screen.said -= LINE_SECONDS
+    monitor.screen.shown_at -= LINE_SECONDS
     monitor.see(Event("end", -1, one, record=OK, elsewhere=True))
     line, state = out.getvalue().splitlines()
     assert line.endswith("(published 1.0000), by another runner")

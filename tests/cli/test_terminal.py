@@ -1,0 +1,169 @@
+"""Commands in terminals of several widths and encodings, and where nobody reads what they print."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.terminal import in_terminal, screens
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
+FAST = f"results={ROOT / 'results' / 'fast'}"
+
+
+def piped(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a verb with its output in pipes."""
+    clean = {name: value for name, value in os.environ.items() if name != "TSFCN_ARCHIVE"}
+    return subprocess.run(
+        [sys.executable, "-m", "tsfcn", *words],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": str(ROOT), "TSFCN_CACHE": str(cwd / "cache"), "OMP_NUM_THREADS": "1"} | environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `tsfcn` is the command; fails where any part of a pipe does."""
+    line = f'set -o pipefail; tsfcn() {{ {sys.executable} -m tsfcn "$@"; }}; {command}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Widths
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_run_fits_into_the_terminal(columns: int, tmp_path: Path) -> None:
+    words = (*TINY, "protocol.epochs=300", "seeds=2", "executor=inline")
+    code, out = in_terminal("-m", "tsfcn", "run", *words, columns=columns, cwd=tmp_path, OMP_NUM_THREADS="1")
+    assert code == 0, out
+    *during, end = screens(out)
+    assert any(re.search(r"━ \d+ %\n[^%]*of 2 jobs done, [^%]*elapsed,\s", screen) for screen in during)
+    assert any("epoch" in screen for screen in during)
+    assert "━" not in end and end.count(": accuracy ") == 2  # the display is gone, what is finished stays
+    table = end.partition("\ndataset")[2].partition("\n±")[0]
+    assert "ItalyPowerDemand" in table and "off-paper" in table
+    assert max(map(len, table.splitlines())) <= columns
+    assert end.endswith("\nresults: results (tables/accuracy.csv, README.md); next: tsfcn report results\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "list", "bundled"),
+        ("data", "show", "GunPoint"),
+        ("published", "show", "karim2019"),
+        ("results", "status", str(ROOT / "results" / "fast")),
+        ("compare", str(ROOT / "results" / "fast"), "published:fawaz2019_ucr128/FCN"),
+    ],
+)
+def test_tables_fold_in_a_terminal_and_not_in_a_pipe(words: tuple[str, ...], tmp_path: Path) -> None:
+    plain = piped(*words, cwd=tmp_path).stdout.decode()
+    code, narrow = in_terminal("-m", "tsfcn", *words, columns=40, cwd=tmp_path)
+    assert code == 0, narrow
+    code, wide = in_terminal("-m", "tsfcn", *words, columns=300, cwd=tmp_path)
+    if words[:2] != ("data", "show"):  # whose pictures are as wide as the terminal
+        assert wide == plain
+    rows = [line for line in narrow.splitlines() if re.search(r"\S {2,}\S", line) and "⠀" not in line]
+    assert rows and max(map(len, rows)) <= 40
+    cells = {word for line in plain.splitlines() if re.search(r"\S {2,}\S", line) for word in line.split()}
+    joined = re.sub(r"\s+", "", narrow)
+    missing = [word for word in cells if not set(word) <= set("-") and len(word) < 9 and word not in joined]
+    assert not missing
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Encodings
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "0.9938 ? 0.0010"), ("cp1252", "0.9938 ± 0.0010")])
+def test_what_an_encoding_lacks_is_replaced(encoding: str, shown: str, tmp_path: Path) -> None:
+    done = piped("table", str(copied(tmp_path)), cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout.decode(encoding)
+    code, out = in_terminal("-m", "tsfcn.run", *TINY, columns=80, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert code == 0 and "Traceback" not in out and "━" not in out
+    assert re.search(r"\n-* +\d+ %\n", screens(out)[0])  # a bar of what there is
+    assert "ItalyPowerDemand" in screens(out)[-1]
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of the committed records of the default engine."""
+    target = folder / "fast" / "records"
+    target.mkdir(parents=True)
+    for path in (ROOT / "results" / "fast" / "records").iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target.parent
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pipes, disks, signals, mistakes
+
+
+@pytest.mark.parametrize("words", ["data list", "published show karim2019", "--help", "data --help"])
+def test_a_reader_that_has_seen_enough_is_no_error(words: str, tmp_path: Path) -> None:
+    done = shell(f"tsfcn {words} | head -n 1", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\n") == 1
+    done = shell(f"tsfcn {words} | true", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
+    done = shell("tsfcn published list > /dev/full", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: the output is not usable: No space left on device\n"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, tmp_path: Path) -> None:
+    code = "import time; from tsfcn.common import harness; raise SystemExit(harness.run(lambda: print('go', flush=True)"
+    code += " or time.sleep(60) or 0, resume='all is kept'))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (before any thread)
+    )
+    assert process.stdout is not None and process.stdout.readline() == "go\n"
+    time.sleep(0.1)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "\nstopped: all is kept\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("table", "--metrik"), "error: unrecognized arguments: --metrik: see `tsfcn table --help`\n"),
+        (("data",), "error: the following arguments are required: VERB: see `tsfcn data --help`\n"),
+        (("data", "show"), "error: the following arguments are required: NAME: see `tsfcn data show --help`\n"),
+        (("watch", "nowhere"), "error: results 'nowhere' is no folder: give one that a run has written\n"),
+        (("ablate", "nowhere"), "error: results folder 'nowhere' is without records: run `tsfcn run results=nowhere`"),
+        (("ablate",), "error: dataset= is not there: name one, as dataset=DiatomSizeReduction, or a results folder\n"),
+    ],
+)
+def test_every_mistake_is_one_line(words: tuple[str, ...], line: str, tmp_path: Path) -> None:
+    done = piped(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().startswith(line) and done.stderr.count(b"\n") == 1
+
+
+def test_a_dry_run_does_not_say_what_comes_next(tmp_path: Path) -> None:
+    done = piped("run", FAST, "dry_run=true", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
