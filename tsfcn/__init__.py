@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tsfcn import models as models
     from tsfcn.data.archive import load as load
-    from tsfcn.jobs.run_job import load_network as load_network
+    from tsfcn.models.weights import load_network as load_network
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
 else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
@@ -32,7 +32,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
 
             return load
         if name == "load_network":
-            from tsfcn.jobs.run_job import load_network
+            from tsfcn.models.weights import load_network
 
             return load_network
         if name in ("run", "reproduce", "models"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.errors import UserError
 
 VERBS = {
@@ -59,7 +59,7 @@ def unknown(verb: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb and return its exit code; 2 where there is none such. `argv` is without the program's name."""
     words = sys.argv[1:] if argv is None else argv
-    return harness.run(lambda: answer(words))
+    return exit_codes.run(lambda: answer(words))
 
 
 def answer(argv: list[str]) -> int:

@@ -29,7 +29,7 @@ import numpy as np
 
 from tsfcn.analysis import stats, verdict
 from tsfcn.common import device as devices
-from tsfcn.common import files, harness
+from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks, models, protocol, schema
@@ -344,7 +344,7 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         raise UserError(
             f"model={list(run.model.chosen())} is more than one: change the settings of one model at a time"
         )
-    code = harness.OK
+    code = exit_codes.OK
     for dataset in dataset_names(run):
         others = [word for word in words if not word.startswith("dataset=")]
         code = max(code, ablate_dataset(dataset, [override("dataset", dataset), *others], settings))
@@ -441,7 +441,7 @@ def ablate_results(results: Path, words: Sequence[str]) -> int:
     rows = gaps(results)
     if not rows:
         print(f"No dataset in {results} differs from its published figure: there is no gap to explain.")
-    code = harness.OK
+    code = exit_codes.OK
     for row in rows:
         code = max(code, ablate(*parse([*row, override("results", str(folder(results))), *words])))
     return code
@@ -454,7 +454,7 @@ def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         if {"-h", "--help"} & set(words):
             print(__doc__.strip())
-            return harness.OK
+            return exit_codes.OK
         folders = [word for word in words if "=" not in word]
         if len(folders) > 1:
             raise UserError(f"'{folders[1]}' is a second folder: name one results folder")
@@ -462,7 +462,7 @@ def main(argv: list[str] | None = None) -> int:
             return ablate_results(Path(folders[0]), [word for word in words if "=" in word])
         return ablate(*parse(words))
 
-    return harness.run(command, resume=RESUME)
+    return exit_codes.run(command, resume=RESUME)
 
 
 if __name__ == "__main__":

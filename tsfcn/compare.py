@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tsfcn.analysis import score_columns
 from tsfcn.analysis.compare import compare
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
@@ -14,8 +14,8 @@ from tsfcn.report.comparison import _write, as_csv, as_json, as_latex, text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a comparison and write the files asked for. Returns the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Print a comparison and write the files asked for. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -74,7 +74,7 @@ def run(argv: Sequence[str] | None) -> int:
             _write(name, form(made))
     if "-" not in files:
         print(text(made))
-    return harness.OK
+    return exit_codes.OK
 
 
 if __name__ == "__main__":

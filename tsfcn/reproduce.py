@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
@@ -98,13 +98,13 @@ def main(argv: list[str] | None = None) -> int:
     def command() -> int:
         if {"-h", "--help"} & set(words):
             print(__doc__.strip())
-            return harness.OK
+            return exit_codes.OK
         source, rest = overrides(words)
         settings, unchanged = compose(rest)
         code, _ = execute_run(settings, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
         return concluded(code, settings)
 
-    return harness.run(command, resume=RESUME)
+    return exit_codes.run(command, resume=RESUME)
 
 
 make_callable(__name__, reproduce)

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import tsfcn
 from tsfcn.common import device as devices
-from tsfcn.common import harness, machine
+from tsfcn.common import exit_codes, machine
 from tsfcn.common.errors import UserError
-from tsfcn.common.harness import FAILED, OK, SKIPS
+from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
@@ -51,7 +51,7 @@ PER_DEVICE = {("cuda", False): 8, ("cuda", True): 2, ("mps", False): 1, ("mps", 
 
 Unusable = dict[
     str, tuple[str, str]
-]  # by dataset: 'skipped' (not to be had) or 'failed' (its files are wrong), and why
+]  # by dataset: 'skipped' (not available) or 'failed' (its files are wrong), and why
 
 # ---------------------------------------------------------------------------------------------------------------------
 # From a RunConfig to records
@@ -614,7 +614,7 @@ def main(argv: list[str] | None = None) -> int:
         settings, unchanged = compose(words)
         return concluded(execute_run(settings, unchanged, command_line(words))[0], settings)
 
-    return harness.run(command, resume=RESUME)
+    return exit_codes.run(command, resume=RESUME)
 
 
 def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accuracy.csv, README.md") -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.analysis.tables import METRICS, metric, read, status, summary
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.jobs import store
 from tsfcn.report import render
@@ -14,8 +14,8 @@ from tsfcn.report.results_folder import write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the tables of a results folder and print them. Returns the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Write the tables of a results folder and print them. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -48,7 +48,7 @@ def run(argv: Sequence[str] | None) -> int:
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
     print("\n\n".join(parts))
-    return harness.OK
+    return exit_codes.OK
 
 
 if __name__ == "__main__":

@@ -130,8 +130,10 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, tmp_path: Path) -> None:
-    code = "import time; from tsfcn.common import harness; raise SystemExit(harness.run(lambda: print('go', flush=True)"
-    code += " or time.sleep(60) or 0, resume='all is kept'))"
+    code = (
+        "import time; from tsfcn.common import exit_codes as codes; "
+        "raise SystemExit(codes.run(lambda: print('go', flush=True) or time.sleep(60) or 0, resume='all is kept'))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

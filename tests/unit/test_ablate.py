@@ -11,7 +11,7 @@ import pytest
 from tests.records import record, save
 from tsfcn import ablate
 from tsfcn.analysis import verdict
-from tsfcn.common.harness import BAD_INPUT, OK
+from tsfcn.common.exit_codes import BAD_INPUT, OK
 from tsfcn.config.compose import compose
 from tsfcn.data import published
 from tsfcn.jobs import store

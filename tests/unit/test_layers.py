@@ -33,7 +33,7 @@ STDLIB_ONLY = (
     "common.device",
     "common.files",
     "common.text",
-    "common.harness",
+    "common.exit_codes",
     "common.arguments",
     "config.schema",
     "data.catalogue",

@@ -11,7 +11,7 @@ import tsfcn
 from tests.records import record
 from tsfcn.analysis import tables
 from tsfcn.common.errors import UserError
-from tsfcn.common.harness import BAD_INPUT, OK
+from tsfcn.common.exit_codes import BAD_INPUT, OK
 from tsfcn.jobs import store
 from tsfcn.reproduce import main, overrides, shown, verdicts
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.analysis.convert import FORMS, convert
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert and print what was written. Returns the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Convert and print what was written. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -27,4 +27,4 @@ def run(argv: Sequence[str] | None) -> int:
     parser.add_argument("--to", choices=FORMS, required=True, help="the form to write")
     options = parser.parse_args(argv)
     print(convert(options.source, Path(options.out), options.to))
-    return harness.OK
+    return exit_codes.OK

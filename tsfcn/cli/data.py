@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
+from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
-from tsfcn.common.harness import FAILED, OK
 from tsfcn.common.text import grid
 from tsfcn.data import archive, catalogue, download, importer, preprocess
 from tsfcn.report import picture
@@ -383,8 +383,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 1 where data is wrong, else as harness.run says."""
-    return harness.run(lambda: run(argv), resume="what is in place stays, the same command goes on from there")
+    """Run one verb and return its exit code: 1 where data is wrong, else as exit_codes.run says."""
+    return exit_codes.run(lambda: run(argv), resume="what is in place stays, the same command goes on from there")
 
 
 def run(argv: Sequence[str] | None) -> int:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.text import grid
 from tsfcn.data.published import Figure, _find, _sources, measured_on, models, read
@@ -70,8 +70,8 @@ def _show_model(source: str, name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the list of sources, or one source, or one model's figures. Returns the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Print the list of sources, or one source, or one model's figures. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -89,4 +89,4 @@ def run(argv: Sequence[str] | None) -> int:
     else:
         source, model = _find(options.what)
         print(_show(source) if model is None else _show_model(source, model))
-    return harness.OK
+    return exit_codes.OK

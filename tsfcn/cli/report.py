@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.common import files, harness
+from tsfcn.common import exit_codes, files
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.report.sections import check, report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report of a results folder and print its path. Returns the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Write the report of a results folder and print its path. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -38,4 +38,4 @@ def run(argv: Sequence[str] | None) -> int:
     except OSError as error:
         raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
     print(out)
-    return harness.OK
+    return exit_codes.OK

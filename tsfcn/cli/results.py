@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the verbs and return the exit code (see harness.run)."""
-    return harness.run(lambda: run(argv))
+    """Run one of the verbs and return the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -51,4 +51,4 @@ def run(argv: Sequence[str] | None) -> int:
     else:
         text = gc(results, options.dry_run, options.unfinished)
     print(text)
-    return harness.OK
+    return exit_codes.OK

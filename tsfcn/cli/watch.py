@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tsfcn.common import harness
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import lease, store
@@ -28,7 +28,7 @@ def alive(results: Path, watch: lease.Watch) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Follow the runs of a results folder until none is left. Returns the exit code (see harness.run)."""
+    """Follow the runs of a results folder until none is left. Returns the exit code (see exit_codes.run)."""
     parser = Parser(prog="tsfcn watch", description="See the runs at work in a results folder.")
     parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
     parser.add_argument("--once", action="store_true", help="say where they stand, and end")
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
         return follow(Path(options.results), options.once)
 
-    return harness.run(command)
+    return exit_codes.run(command)
 
 
 def follow(results: Path, once: bool) -> int:
@@ -52,7 +52,7 @@ def follow(results: Path, once: bool) -> int:
     runners = alive(results, watch)
     if not runners:
         print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
-        return harness.OK
+        return exit_codes.OK
     try:
         while runners:
             new = {runner["id"] for runner in runners} - known
@@ -62,7 +62,7 @@ def follow(results: Path, once: bool) -> int:
             if new or screen.is_due():
                 screen.draw(*(runner["state"] for runner in runners if runner.get("state")))
             if once:
-                return harness.OK
+                return exit_codes.OK
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
             for record in store.by_time(records.news()):
@@ -74,4 +74,4 @@ def follow(results: Path, once: bool) -> int:
         raise
     screen.clear()
     print("no run is at work any more", flush=True)
-    return harness.OK
+    return exit_codes.OK

@@ -39,7 +39,7 @@ ELSEWHERE = "try later, set another archive.mirror, or `tsfcn data import` what 
 class Patience:
     """How long a server is borne with. Times are seconds."""
 
-    tries: int = 5  # in a row that bring nothing new
+    tries: int = 5  # in a row without progress
     pause: float = 1.0  # before the second try, doubled for each further one
     longest_pause: float = 30.0
     silence: float = 30.0  # without a byte
@@ -361,7 +361,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
         return _Again("of another length than before", anew=True)
     if code in (408, 425, 429) or code >= 500:
         wait = error.headers.get("Retry-After", "")
-        return _Again(f"not to be had now ({said})", after=min(float(wait), 60.0) if wait.isdecimal() else 0.0)
+        return _Again(f"not available now ({said})", after=min(float(wait), 60.0) if wait.isdecimal() else 0.0)
     return UserError(f"'{url}' is refused ({said}){_proxy(url)}: {ELSEWHERE}")
 
 

@@ -508,7 +508,8 @@ def opened(file: BinaryIO, label: str) -> Generator[Zip]:
             if path.startswith("/") or ".." in path.split("/") or re.match("[A-Za-z]:", path) or "\0" in path:
                 raise UserError(f"'{label}' is unsafe, it holds {path[:80]!r}, a path out of the folder: {unsafe}")
             if not path.isprintable():
-                raise UserError(f"'{label}' is unsafe, it holds {path[:80]!r}, a name for no eyes: {unsafe}")
+                problem = f"it holds {path[:80]!r}, a name with control characters"
+                raise UserError(f"'{label}' is unsafe, {problem}: {unsafe}")
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UserError(f"'{label}' is unsafe, '{path[:80]}' in it is a link or a device: {unsafe}")
             if path in members:

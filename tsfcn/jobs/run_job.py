@@ -26,13 +26,13 @@ from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
-from tsfcn.config import models
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
 from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.models import registry
+from tsfcn.models.weights import pack
 from tsfcn.training import loop, predict, search
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.fused import build
@@ -314,8 +314,6 @@ def thin(curve: loop.Curve, best_epoch: int) -> dict[str, list[float]]:
 
 def pack_weights(job: Job, fit: loop.Fit, classes: np.ndarray, n_channels: int, n_timepoints: int) -> bytes:
     """Return the selected weights as a safetensors file whose metadata says what they are."""
-    from safetensors.torch import save
-
     about = {
         "key": job.key,
         "dataset": job.dataset,
@@ -333,37 +331,7 @@ def pack_weights(job: Job, fit: loop.Fit, classes: np.ndarray, n_channels: int, 
         "n_timepoints": str(n_timepoints),
         "tsfcn": tsfcn.__version__,
     }
-    tensors = {name: value.cpu().contiguous() for name, value in fit.weights[job.settings["select"]].items()}
-    return save(tensors, metadata=about)
-
-
-def load_network(path: str | Path) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """Return the network of a weights file (save_weights=true), in evaluation mode, and what the file says of it.
-
-    The network takes float32 (float64 where `precision` says so) of (n_cases, n_channels, n_timepoints), prepared as
-    `settings` says (tsfcn.data.preprocess), and gives logits (n_cases, n_classes) in the order of `classes`. Keys
-    besides: key, dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels,
-    n_timepoints, tsfcn. Raises UserError for a file that cannot be read or is none of these.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            said = dict(file.metadata() or {})
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"weights '{path}' are not readable: {first_line(error)}") from error
-    if "settings" not in said:
-        raise UserError(f"weights '{path}' are none of this version's: train again with save_weights=true")
-    about: dict[str, Any] = {**said, "classes": said["classes"].split("\n")}
-    about |= {name: int(said[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
-    about |= {name: json.loads(said[name]) for name in ("model_settings", "settings")}
-    config = models.spec(said["architecture"]).settings(**about["model_settings"])
-    sizes = about["n_channels"], about["n_timepoints"], len(about["classes"]), about["cells"]
-    network = registry.build(said["architecture"], config, *sizes)
-    network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
-    network.load_state_dict(weights)
-    return network, about
+    return pack(fit.weights[job.settings["select"]], about)
 
 
 def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:

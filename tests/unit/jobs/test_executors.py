@@ -352,7 +352,7 @@ from tsfcn.jobs.executors import threads
 from tsfcn.jobs import queue
 from tsfcn.jobs import lease
 from tsfcn.jobs.plan import Job, Terms
-from tsfcn.run import answered
+from tsfcn.common import exit_codes
 
 planned, results = [Job(**each) for each in json.loads(sys.stdin.readline())], Path(sys.argv[1])
 
@@ -365,7 +365,7 @@ def go():
                     signal.raise_signal(signal.SIGINT)
                     signal.raise_signal(signal.SIGINT)
 
-sys.exit(answered(go))
+sys.exit(exit_codes.run(go))
 """
 
 

@@ -144,7 +144,7 @@ def test_a_compiler_that_fails_is_none(
     """The job is trained all the same, and its record says how."""
     assert anew("echo no licence >&2; exit 1") is None
     said = capsys.readouterr().err
-    assert said.startswith("the fast engine is not to be had, the reference loop trains: ") and "no licence" in said
+    assert said.startswith("the fast engine is not available, the reference loop trains: ") and "no licence" in said
     assert list((tmp_path / "cache").iterdir()) == []
     assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
     record = run(planned(epochs=2), tmp_path / "fast", engine="fast")

@@ -65,7 +65,7 @@ def library() -> ctypes.CDLL | None:
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
         print(
-            f"the fast engine is not to be had, the reference loop trains: {by}: {said[0] if said else error}",
+            f"the fast engine is not available, the reference loop trains: {by}: {said[0] if said else error}",
             file=sys.stderr,
         )
         return None

@@ -1,0 +1,51 @@
+"""A network's weights as a safetensors file, and the network from the file: no code in it is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tsfcn.common.errors import UserError, first_line
+from tsfcn.config import models
+from tsfcn.models import registry
+
+
+def pack(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """Return a safetensors file of the weights with `about` as its metadata; `load_network` names what that needs."""
+    from safetensors.torch import save
+
+    return save({name: value.cpu().contiguous() for name, value in weights.items()}, metadata=dict(about))
+
+
+def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network of a weights file (save_weights=true), in evaluation mode, and the metadata of the file.
+
+    The network takes float32 (float64 where `precision` says so) of (n_cases, n_channels, n_timepoints), prepared as
+    `settings` says (tsfcn.data.preprocess), and gives logits (n_cases, n_classes) in the order of `classes`. Keys
+    besides: key, dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels,
+    n_timepoints, tsfcn. Raises UserError for a file that cannot be read or is none of these.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"weights '{path}' are not readable: {first_line(error)}") from error
+    if "settings" not in metadata:
+        raise UserError(f"weights '{path}' are not of this version: train again with save_weights=true")
+    about: dict[str, Any] = {**metadata, "classes": metadata["classes"].split("\n")}
+    about |= {name: int(metadata[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
+    about |= {name: json.loads(metadata[name]) for name in ("model_settings", "settings")}
+    config = models.spec(metadata["architecture"]).settings(**about["model_settings"])
+    sizes = about["n_channels"], about["n_timepoints"], len(about["classes"]), about["cells"]
+    network = registry.build(metadata["architecture"], config, *sizes)
+    network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
+    network.load_state_dict(weights)
+    return network, about
