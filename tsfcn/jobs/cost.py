@@ -149,6 +149,7 @@ class Model:
         # By way, hardware (ours?) and network.
         self.seen: dict[tuple[Way, bool, str], tuple[list[np.ndarray], list[float]]] = {}
         self.rates: dict[tuple[Way, str], np.ndarray] = {}
+        self.choices: dict[str, EngineChoice] = {}  # by key: a plan asks twice
         for record in records:
             self.learn(record)
 
@@ -204,14 +205,16 @@ class Model:
 
     def choice(self, job: Job) -> EngineChoice:
         """Return which engine will train a job here."""
-        size = sizes(job)
-        return select_engine(
-            *(job.architecture, job.model_config(), job.resolved(), self.engine),
-            precision=job.precision,
-            n_channels=size.n_channels,
-            n_timepoints=size.length,
-            device=self.device,
-        )
+        if job.key not in self.choices:
+            size = sizes(job)
+            self.choices[job.key] = select_engine(
+                *(job.architecture, job.model_config(), job.resolved(), self.engine),
+                precision=job.precision,
+                n_channels=size.n_channels,
+                n_timepoints=size.length,
+                device=self.device,
+            )
+        return self.choices[job.key]
 
     def way(self, job: Job) -> Way:
         """Return how a job will be trained here."""
