@@ -201,13 +201,12 @@ class RunPlan:
     @cached_property
     def seconds(self) -> dict[str, float]:
         """What each job to be run will take, by key."""
-        jobs = [job for job in self.jobs if self.states[job.key] == "pending"]
-        return self.model.estimates(jobs, {job.key: cost.work(job) for job in jobs})
+        return self.model.estimates(job for job in self.jobs if self.states[job.key] == "pending")
 
     @cached_property
     def pending(self) -> list[plan.Job]:
         """The jobs to be run, those that take longest first, so that workers end together."""
-        jobs = [job for job in self.jobs if self.states[job.key] == "pending"]
+        jobs = [job for job in self.jobs if job.key in self.seconds]
         return sorted(jobs, key=lambda job: self.seconds[job.key], reverse=True)
 
     @cached_property

@@ -149,7 +149,9 @@ class Model:
         # By way, hardware (ours?) and network.
         self.seen: dict[tuple[Way, bool, str], tuple[list[np.ndarray], list[float]]] = {}
         self.rates: dict[tuple[Way, str], np.ndarray] = {}
-        self.choices: dict[str, EngineChoice] = {}  # by key: a plan asks twice
+        # By key and sizes: plan, queue and monitor ask for the same jobs.
+        self.choices: dict[tuple[str, Sizes], EngineChoice] = {}
+        self.works: dict[tuple[str, Sizes], np.ndarray] = {}
         for record in records:
             self.learn(record)
 
@@ -205,28 +207,31 @@ class Model:
 
     def choice(self, job: Job) -> EngineChoice:
         """Return which engine will train a job here."""
-        if job.key not in self.choices:
-            size = sizes(job)
-            self.choices[job.key] = select_engine(
+        size = sizes(job)
+        if (job.key, size) not in self.choices:
+            self.choices[job.key, size] = select_engine(
                 *(job.architecture, job.model_config(), job.resolved(), self.engine),
                 precision=job.precision,
                 n_channels=size.n_channels,
                 n_timepoints=size.length,
                 device=self.device,
             )
-        return self.choices[job.key]
+        return self.choices[job.key, size]
 
     def way(self, job: Job) -> Way:
         """Return how a job will be trained here."""
         return self.choice(job).name, job.precision
 
-    def seconds(self, job: Job, counted: np.ndarray | None = None) -> float:
-        """Return the estimated time of a job on one core or a GPU. counted: its work, where it is known already."""
-        return float((work(job) if counted is None else counted) @ self.rate(self.way(job), job.architecture))
+    def seconds(self, job: Job) -> float:
+        """Return the estimated time of a job on one core or a GPU."""
+        place = job.key, sizes(job)
+        if place not in self.works:
+            self.works[place] = work(job)
+        return float(self.works[place] @ self.rate(self.way(job), job.architecture))
 
-    def estimates(self, jobs: Iterable[Job], works: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
-        """Return the estimated seconds of many jobs by their keys. works: theirs, where they are known already."""
-        return {job.key: self.seconds(job, None if works is None else works.get(job.key)) for job in jobs}
+    def estimates(self, jobs: Iterable[Job]) -> dict[str, float]:
+        """Return the estimated seconds of many jobs by their keys."""
+        return {job.key: self.seconds(job) for job in jobs}
 
 
 def makespan(seconds: Iterable[float], n_workers: int) -> float:

@@ -62,8 +62,7 @@ class Monitor:
         self.runner = runner
         self.model = cost.Model() if model is None else model
         self.jobs = {job.key: job for job in jobs}  # those not done
-        self.works = {key: cost.work(job) for key, job in self.jobs.items()}
-        self.cost = self.model.estimates(jobs, self.works)
+        self.cost = self.model.estimates(jobs)
         self.learned = self.began = time.monotonic()
         self.total = len(jobs)
         self.n_workers = max(1, min(n_workers, self.total))
@@ -113,7 +112,7 @@ class Monitor:
         self.screen.say(f"{line}, by another runner" if event.elsewhere else line)
         if time.monotonic() - self.learned > LEARN_SECONDS and self.jobs:
             before = sum(self.cost.values())
-            self.cost = self.model.estimates(self.jobs.values(), self.works)
+            self.cost = self.model.estimates(self.jobs.values())
             self.cost_done *= sum(self.cost.values()) / before if before else 1.0  # as if it had been known at first
             self.learned = time.monotonic()
         if not self.jobs:

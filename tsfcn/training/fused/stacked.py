@@ -329,7 +329,6 @@ STAGED_BYTES = 2**25  # of orders and masks that are uploaded between two reads
 class Draws:
     """The random numbers of one training of the stack: orders of cases and dropout masks, each from its own stream."""
 
-    seed: int
     cells: int
     order: torch.Generator
     masks: torch.Generator
@@ -470,7 +469,7 @@ class Training:
             network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
             initialisers.initialise(network, settings.initialiser, init)
             self.networks.append(network.to(dtype=own, device=self.device))
-            self.draws.append(Draws(seed, cells, order, masks))
+            self.draws.append(Draws(cells, order, masks))
         shape = Shape(
             filters=(x.shape[1], *config.filters),
             kernels=tuple(config.kernels),
@@ -550,12 +549,12 @@ class Training:
         for slot in range(n_runs):
             self.epochs.fill(self.draws, slot)
             self.epochs.run()
-        losses: list[float] = []
-        for losses in self.schedule.losses[self.done : self.done + n_runs * self.epochs.n_epochs].tolist():
+        losses: list[list[float]] = self.schedule.losses[self.done :][: n_runs * self.epochs.n_epochs].tolist()
+        for epoch in losses:
             self.done += 1
-            for loss in losses:
+            for loss in epoch:
                 loop.check_finite(loss, self.done)
-        return float(np.mean(losses))
+        return float(np.mean(losses[-1]))
 
     def fits(self) -> list[Fit]:
         """Return the fits, when all epochs have ended. Raises Diverged where predictions are not finite."""
