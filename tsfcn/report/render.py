@@ -39,12 +39,13 @@ def _published(row: Mapping[Any, Any]) -> str:
     return _with_std(row["published"], row["published_std"]) + (" *" if row["published_note"] else "")
 
 
-def _whole(value: Any) -> str:
+def whole(value: Any) -> str:
+    """Return a whole number as text, '' for a missing one."""
     return "" if pd.isna(value) else str(int(value))
 
 
-def _splits(splits: Iterable[str]) -> list[str]:
-    """Return the split of each row, or nothing to show if all are the official one."""
+def split_texts(splits: Iterable[str]) -> list[str]:
+    """Return the split of each row, all of them '' if every one is the official split."""
     splits = list(splits)
     return splits if any(split != "official" for split in splits) else [""] * len(splits)
 
@@ -71,7 +72,7 @@ def table(
             ("dataset", "<", [row["dataset"] for row in rows]),
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
+            ("split", "<", split_texts(row["split"] for row in rows)),
             ("seeds", ">", [str(row["n_seeds"]) for row in rows]),
             (metric, "<", [_with_std(row["mean"], row["std"]) for row in rows]),
             ("held-out", "<", [fraction(row["selected"]) for row in rows]),
@@ -123,7 +124,7 @@ def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         [
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
+            ("split", "<", split_texts(row["split"] for row in rows)),
             ("datasets", ">", [str(row["n_datasets"]) for row in rows]),
             ("jobs", ">", [str(row["n_jobs"]) for row in rows]),
             ("mean accuracy", ">", [fraction(row["mean_accuracy"]) for row in rows]),
@@ -131,7 +132,7 @@ def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ("common", ">", ["" if alike else str(row["n_common"]) for row in rows]),
             ("accuracy on common", ">", ["" if alike else fraction(row["mean_accuracy_common"]) for row in rows]),
             ("mean rank", ">", [fraction(row["mean_rank"]) for row in rows]),
-            ("wins", ">", [_whole(row["wins"]) for row in rows]),
+            ("wins", ">", [whole(row["wins"]) for row in rows]),
             ("time", ">", [duration(row["total_seconds"]) for row in rows]),
             ("marks", "<", [row["marks"] for row in rows]),
         ],
@@ -212,8 +213,8 @@ def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ("dataset", "<", [row["dataset"] for row in rows]),
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
-            ("split", "<", _splits(row["split"] for row in rows)),
-            ("seed", ">", [_whole(row["seed"]) for row in rows]),
+            ("split", "<", split_texts(row["split"] for row in rows)),
+            ("seed", ">", [whole(row["seed"]) for row in rows]),
             ("reason", "<", [row["reason"] for row in rows]),
         ],
         markdown=markdown,
