@@ -99,8 +99,8 @@ def _reason_against(column: Column, ranked: Sequence[Column]) -> str:
     needed = datasets_needed(len(ranked) + 1)
     if n_left >= min(needed, n_common):
         return ""
-    left = count(n_left, "dataset") if n_left else "no dataset"
-    return f"it would leave {left} in common, {needed} are needed to show a difference"
+    left = f"only {count(n_left, 'dataset')}" if n_left else "no dataset"
+    return f"{left} would remain in common, {needed} are needed to show a difference"
 
 
 def _n_datasets(places: Iterable[Place]) -> int:

@@ -160,7 +160,7 @@ def test_ranks_are_those_of_compare(committed: str) -> None:
     pairs = page.csv_of("c-pairs")
     assert [float(row["p_holm"]) for row in pairs] == pytest.approx([p.p_holm for p in comparison.pairs], rel=1e-5)
     # Columns that are left out are named with the reason.
-    assert "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (it would leave 7 datasets in common" in committed
+    assert "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (only 7 datasets would remain in common" in committed
 
 
 def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
