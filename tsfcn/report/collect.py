@@ -19,6 +19,7 @@ from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.report.render import counted
 
 CURVE_POINTS = 90_000  # of all learning curves together, which limits the size of a page
 _LEAST_POINTS, _MOST_POINTS = 12, 60  # of one curve
@@ -33,15 +34,6 @@ def full_name(name: Name) -> str:
     """Return the name of a series as charts and texts show it."""
     model, protocol, split = name
     return f"{model} ({protocol})" + ("" if split == "official" else f", {split}")
-
-
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "dataset"), count(3, "dataset")
-    ('1 dataset', '3 datasets')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -99,7 +91,7 @@ def _reason_against(column: Column, ranked: Sequence[Column]) -> str:
     needed = datasets_needed(len(ranked) + 1)
     if n_left >= min(needed, n_common):
         return ""
-    left = f"only {count(n_left, 'dataset')}" if n_left else "no dataset"
+    left = f"only {counted(n_left, 'dataset')}" if n_left else "no dataset"
     return f"{left} would remain in common, {needed} are needed to show a difference"
 
 

@@ -19,8 +19,9 @@ from typing import Any
 from tsfcn.analysis import score_columns, tables
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
-from tsfcn.report.collect import Material, count, full_name, gather
+from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
+from tsfcn.report.render import counted
 from tsfcn.report.sections import (
     curves,
     datasets,
@@ -57,8 +58,8 @@ def page(material: Material) -> str:
     counts = Counter(row["status"] for row in material.failures)
     seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in material.records)
     summary = (
-        f"{count(len(material.records), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
-        f"{count(len({row['dataset'] for row in material.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
+        f"{counted(len(material.records), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
+        f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
     )
     contents = [(ident, title, content(material)) for ident, title, content in SECTIONS]
     sections = [Section(ident, title, content) for ident, title, content in contents if content is not None]

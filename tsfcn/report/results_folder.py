@@ -10,7 +10,7 @@ from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, ver
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.jobs.store import Record
-from tsfcn.report import render
+from tsfcn.report import readme
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -43,7 +43,7 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     check_page(results)
     done = in_order(record for record in records if record["status"] == "ok")
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
-    texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
+    texts[results / "README.md"] = readme.readme(results, done, tables)  # last: it never speaks of tables not yet there
     try:
         for path, text in texts.items():
             _replace(path, text.encode())
@@ -55,5 +55,5 @@ def write(results: Path, records: list[Record] | None = None) -> None:
 def check_page(results: Path) -> None:
     """Raise UserError where results/README.md is somebody's own page, which writing the tables would replace."""
     page = results / "README.md"
-    if page.is_file() and not page.read_text(encoding="utf-8", errors="replace").startswith(render.TITLE):
+    if page.is_file() and not page.read_text(encoding="utf-8", errors="replace").startswith(readme.TITLE):
         raise UserError(f"'{page}' is not a page of tsfcn's and would be replaced: use another results folder")

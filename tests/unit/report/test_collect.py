@@ -45,7 +45,10 @@ def test_as_in_the_committed_results_all_of_ours_stay_before_papers() -> None:
     ours = [column("fcn", 0, 30), column("lstm", 0, 10), column("alstm", 0, 10)]
     chosen = choose(ours, [column("paper/fcn", 0, 128), column("paper/lstm", 3, 71)])
     assert [c.name for c in chosen.ranked] == ["fcn", "lstm", "alstm", "paper/fcn"]
-    assert chosen.left_out[0][0] == "paper/lstm" and "7 datasets would remain in common, 9 are needed" in chosen.left_out[0][1]
+    assert (
+        chosen.left_out[0][0] == "paper/lstm"
+        and "7 datasets would remain in common, 9 are needed" in chosen.left_out[0][1]
+    )
 
 
 def test_what_was_selected_on_the_test_set_is_never_ranked() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsfcn.report.charts.curves import FLOOR, Curve, Limits, curves
-from tsfcn.report.collect import LearningCurve, Material, count, full_name
+from tsfcn.report.collect import LearningCurve, Material, full_name
 from tsfcn.report.html import Chart, Content, csv_text
+from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 
@@ -32,7 +33,7 @@ def content(material: Material) -> Content:
 
 def _description(shown: Sequence[LearningCurve]) -> str:
     return " ".join(
-        f"Seed {curve.seed}: from {curve.losses[0]:g} to {curve.losses[-1]:g} in {count(curve.epochs[-1], 'epoch')}"
+        f"Seed {curve.seed}: from {curve.losses[0]:g} to {curve.losses[-1]:g} in {counted(curve.epochs[-1], 'epoch')}"
         + (f", kept from epoch {curve.best[0]}." if curve.best else ".")
         for curve in shown
     )

@@ -12,9 +12,9 @@ import pandas as pd
 from tsfcn.analysis import stats, verdict
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
 from tsfcn.common.text import duration
-from tsfcn.report.collect import Material, Name, Row, count, full_name
+from tsfcn.report.collect import Material, Name, Row, full_name
 from tsfcn.report.html import Content, TableColumn
-from tsfcn.report.render import fraction, signed, split_texts
+from tsfcn.report.render import counted, fraction, signed, split_texts
 from tsfcn.report.sections.texts import interval, signed_interval
 
 _NAN = float("nan")
@@ -65,7 +65,7 @@ def content(material: Material) -> Content:
         "results": [_sentence(line) for line in lines],
         "rows": _table(lines),
         "has_ranks": any(not math.isnan(line.row["mean_rank"]) for line in lines),
-        "resampled": count(material.n_resampled, "row") if material.n_resampled else "",
+        "resampled": counted(material.n_resampled, "row") if material.n_resampled else "",
     }
 
 
@@ -108,7 +108,7 @@ def _line(material: Material, row: Row, name: Name, judgement: verdict.Judgement
 def _sentence(line: _Line) -> str:
     row = line.row
     text = f"{full_name(line.name)}: mean accuracy {fraction(row['mean_accuracy'])} on "
-    text += count(row["n_datasets"], "dataset")
+    text += counted(row["n_datasets"], "dataset")
     text += f", 95 % interval over datasets {line.interval}" if line.interval else ""
     if line.judgement is not None:
         text += (
@@ -135,7 +135,7 @@ def _table(lines: list[_Line]) -> list[TableColumn]:
             [str(row["n_datasets"]) for row in rows],
             is_numeric=True,
             second_title="jobs",
-            second_texts=[count(row["n_jobs"], "job") for row in rows],
+            second_texts=[counted(row["n_jobs"], "job") for row in rows],
         ),
         TableColumn(
             "mean accuracy",
@@ -164,7 +164,7 @@ def _published_columns(lines: list[_Line]) -> list[TableColumn]:
             [fraction(line.published) for line in lines],
             is_numeric=True,
             second_title="on",
-            second_texts=[count(line.n_published, "dataset") if line.n_published else "" for line in lines],
+            second_texts=[counted(line.n_published, "dataset") if line.n_published else "" for line in lines],
         ),
         TableColumn(
             "difference",
@@ -192,7 +192,7 @@ def _common_columns(rows: list[Row]) -> list[TableColumn]:
             ["" if same else fraction(row["mean_accuracy_common"]) for row in rows],
             is_numeric=True,
             second_title="on",
-            second_texts=["" if same or not row["n_common"] else count(row["n_common"], "dataset") for row in rows],
+            second_texts=["" if same or not row["n_common"] else counted(row["n_common"], "dataset") for row in rows],
         ),
         TableColumn(
             "mean rank",
@@ -205,4 +205,4 @@ def _common_columns(rows: list[Row]) -> list[TableColumn]:
 
 
 def _wins(value: Any) -> str:
-    return "" if pd.isna(value) else count(int(value), "win")
+    return "" if pd.isna(value) else counted(int(value), "win")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tsfcn.analysis.score_columns import PUBLISHED
 from tsfcn.data import published
-from tsfcn.report import render
+from tsfcn.report import provenance
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Content, TableColumn
 from tsfcn.report.sections.texts import marked_name
@@ -18,9 +18,9 @@ def content(material: Material) -> Content | None:
     if material.records:
         machines = [
             TableColumn(title, texts, is_numeric=side == ">")
-            for title, side, texts in render.machines(material.records)
+            for title, side, texts in provenance.machines(material.records)
         ]
-        origins = render.origins(material.records)
+        origins = provenance.origins(material.records)
     return {
         "machines": machines,
         "origins": origins,

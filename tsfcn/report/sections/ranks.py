@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from tsfcn.analysis.compare import Comparison
 from tsfcn.common.text import listed
 from tsfcn.report.charts.ranks import TITLE, critical_difference, rank_rows
-from tsfcn.report.collect import Material, count, datasets_needed
+from tsfcn.report.collect import Material, datasets_needed
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import p_value
+from tsfcn.report.render import counted, p_value
 from tsfcn.report.svg import Label
 
 
@@ -49,7 +49,7 @@ def _chart(comparison: Comparison, sets: list[list[str]], sentence: str) -> Char
     """Return the diagram in its wide and its narrow form. sentence: names the sets."""
     names, order = [column.name for column in comparison.columns], _order(comparison)
     ranked = ", ".join(f"{names[i]} {comparison.mean_ranks[i]:.3f}" for i in order)
-    description = f"Mean ranks over {count(len(comparison.places), 'dataset')}, best first: {ranked}. {sentence}"
+    description = f"Mean ranks over {counted(len(comparison.places), 'dataset')}, best first: {ranked}. {sentence}"
     drawn = (names, comparison.mean_ranks.tolist(), comparison.cliques)
     rows = [
         (
@@ -74,7 +74,7 @@ def _basis(comparison: Comparison) -> list[str]:
     where = (
         ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
     )
-    lines = [f"{count(n_datasets, 'dataset')} that all columns have on the same split ({where})."]
+    lines = [f"{counted(n_datasets, 'dataset')} that all columns have on the same split ({where})."]
     friedman = comparison.friedman
     if friedman is not None:
         lines.append(
@@ -87,7 +87,7 @@ def _basis(comparison: Comparison) -> list[str]:
     needed = datasets_needed(len(comparison.columns), comparison.alpha)
     if n_datasets < needed:
         lines.append(
-            f"{count(n_datasets, 'dataset')} cannot show a difference between {len(comparison.columns)} columns: "
+            f"{counted(n_datasets, 'dataset')} cannot show a difference between {len(comparison.columns)} columns: "
             f"{needed} are needed. That no two differ is not informative here."
         )
     return lines

@@ -12,9 +12,9 @@ import numpy as np
 from tsfcn.analysis import stats
 from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.report.charts.scatter import Point, scatter
-from tsfcn.report.collect import Material, count
+from tsfcn.report.collect import Material
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import fraction
+from tsfcn.report.render import counted, fraction
 from tsfcn.report.sections.texts import marked_name
 from tsfcn.report.svg import Label
 
@@ -84,5 +84,5 @@ def side_by_side(x: Column, y: Column) -> str:
     wins, ties, losses = stats.wins(upper, lower)
     return (
         f"{marked_name(y)} is better than {marked_name(x)} on {wins}, equal on {ties}, worse on {losses} of "
-        f"{count(len(places), 'dataset')}; mean accuracy {fraction(upper.mean())} beside {fraction(lower.mean())}."
+        f"{counted(len(places), 'dataset')}; mean accuracy {fraction(upper.mean())} beside {fraction(lower.mean())}."
     )

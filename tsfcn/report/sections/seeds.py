@@ -9,8 +9,9 @@ import numpy as np
 
 from tsfcn.analysis import tables
 from tsfcn.report.charts.seeds import Strip, strips
-from tsfcn.report.collect import Material, Name, Record, Row, count, full_name
+from tsfcn.report.collect import Material, Name, Record, Row, full_name
 from tsfcn.report.html import Chart, Content, csv_text
+from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 
@@ -45,12 +46,13 @@ def _chart(ident: str, name: Name, datasets: dict[str, tuple[Row, list[Record]]]
         n_single: the number of datasets with a single seed.
     """
     stds = np.array([row["std"] for row, _ in datasets.values()])
+    n_datasets, noisiest = counted(len(datasets), "dataset"), next(iter(datasets))
     summary = (
-        f"{full_name(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
-        f"{count(len(datasets), 'dataset')} with several seeds, and {stds.max():.4f} at most ({next(iter(datasets))})."
+        f"{full_name(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of {n_datasets} "
+        f"with several seeds, and {stds.max():.4f} at most ({noisiest})."
     )
     if n_single:
-        summary += f" {count(n_single, 'dataset')} with a single seed: their noise is not known."
+        summary += f" {counted(n_single, 'dataset')} with a single seed: their noise is not known."
     label = Label(ident, f"Seed noise of {full_name(name)}", summary)
     svg = strips(label, [_strip(dataset, *values) for dataset, values in datasets.items()])
     rows = [(d, r["seed"], float(r["accuracy"])) for d, (_, records) in datasets.items() for r in records]

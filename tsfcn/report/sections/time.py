@@ -9,9 +9,9 @@ import numpy as np
 from tsfcn.common.text import duration
 from tsfcn.jobs import store
 from tsfcn.report.charts.time import Cloud, against_seconds
-from tsfcn.report.collect import Material, Name, count, full_name
+from tsfcn.report.collect import Material, Name, full_name
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import PROCESSOR_TIME
+from tsfcn.report.render import PROCESSOR_TIME, counted
 from tsfcn.report.svg import Label
 
 _MOST_MACHINES = 6  # that are named
@@ -57,7 +57,7 @@ def _summary(clouds: list[Cloud], n_common: int) -> str:
         for cloud in clouds
         if cloud.centre is not None
     ]
-    return f"Means over the {count(n_common, 'dataset')} that all have: {'; '.join(means)}."
+    return f"Means over the {counted(n_common, 'dataset')} that all have: {'; '.join(means)}."
 
 
 def _devices(material: Material) -> str:
