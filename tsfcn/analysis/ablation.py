@@ -192,14 +192,14 @@ def effects(
         changed: each variant with its accuracies, one for each seed.
         figure: the published figure of the base, if there is one.
     """
-    ours, n_test = [record["accuracy"] for record in base], base[0]["n_test"]
+    unchanged, n_test = [record["accuracy"] for record in base], base[0]["n_test"]
     present = [(variant, list(accuracies)) for variant, accuracies in changed if len(accuracies) > 0]
-    first, *verdicts = _published_verdicts([ours, *(accuracies for _, accuracies in present)], n_test, figure)
-    tests = [_interval(ours, accuracies, n_test) for _, accuracies in present]
+    first, *verdicts = _published_verdicts([unchanged, *(accuracies for _, accuracies in present)], n_test, figure)
+    tests = [_interval(unchanged, accuracies, n_test) for _, accuracies in present]
     p_holm = _adjusted([p for _, _, p in tests])
-    result = [Effect(Variant("", "as the protocol has it"), tuple(ours), 0.0, _NAN, _NAN, _NAN, "", first)]
+    result = [Effect(Variant("", "as the protocol has it"), tuple(unchanged), 0.0, _NAN, _NAN, _NAN, "", first)]
     for (variant, accuracies), (low, high, _), p, beside in zip(present, tests, p_holm, verdicts, strict=True):
-        difference = float(np.mean(accuracies) - np.mean(ours))
+        difference = float(np.mean(accuracies) - np.mean(unchanged))
         effect = Effect(variant, tuple(accuracies), difference, low, high, p, "", beside)
         result.append(replace(effect, outcome=_outcome(effect, n_test)))
     return result
@@ -228,12 +228,12 @@ def _deviation(accuracies: Sequence[float], n_test: int) -> np.ndarray:
     return verdict.floored(np.asarray(np.std(accuracies, ddof=1)), np.asarray(n_test))
 
 
-def _interval(ours: Sequence[float], others: Sequence[float], n_test: int) -> tuple[float, float, float]:
-    """Return (low, high, p) of others minus ours; NaN where either has a single seed."""
-    if min(len(ours), len(others)) < 2:
+def _interval(base: Sequence[float], changed: Sequence[float], n_test: int) -> tuple[float, float, float]:
+    """Return (low, high, p) of changed minus base; NaN where either has a single seed."""
+    if min(len(base), len(changed)) < 2:
         return _NAN, _NAN, _NAN
-    d = np.asarray(np.mean(others) - np.mean(ours))
-    bounds = verdict.interval(d, _deviation(others, n_test), len(others), _deviation(ours, n_test), len(ours))
+    d = np.asarray(np.mean(changed) - np.mean(base))
+    bounds = verdict.interval(d, _deviation(changed, n_test), len(changed), _deviation(base, n_test), len(base))
     low, high, p = (float(value) for value in bounds)
     return low, high, p
 

@@ -62,21 +62,21 @@ def datasets_needed(n_columns: int, alpha: float = ALPHA) -> int:
     return m
 
 
-def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
-    """Return the columns to rank: ours are considered before others, and those with many datasets first.
+def choose(columns: Sequence[Column], others: Sequence[Column]) -> Choice:
+    """Return the columns to rank: those of the results folder come before others, those with many datasets first.
 
     A column is ranked if it does not reduce the datasets that all have in common, or leaves enough of them to show a
     difference (`datasets_needed`). Columns that were selected on the test set are never ranked.
     """
     ranked: list[Column] = []
     left_out = []
-    for column in [c for group in (ours, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
+    for column in [c for group in (columns, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
         reason = _reason_against(column, ranked)
         if reason:
             left_out.append((column.name, reason))
         elif column.cells:
             ranked.append(column)
-    order = {column.name: i for i, column in enumerate([*ours, *others])}
+    order = {column.name: i for i, column in enumerate([*columns, *others])}
     return Choice(tuple(sorted(ranked, key=lambda c: order[c.name])), tuple(left_out))
 
 
@@ -116,13 +116,13 @@ def published_columns(rows: Iterable[Row]) -> list[Column]:
     return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
 
-def with_unique_names(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
-    """Return the other columns, with the name of their file in front if one of ours has the same name; no paths.
+def with_unique_names(columns: Sequence[Column], others: Sequence[Column]) -> list[Column]:
+    """Return the other columns, with the name of their file in front if a column has the same name; no paths.
 
     Raises:
         UserError: two columns have the same name nevertheless.
     """
-    names = {column.name for column in ours}
+    names = {column.name for column in columns}
     renamed = []
     for column in others:
         name = column.name.removeprefix(f"{column.origin}:")
@@ -208,8 +208,8 @@ class Material:
     summary: tuple[Row, ...]
     failures: tuple[Row, ...]
     judgements: Mapping[tuple[str, str], verdict.Judgement]  # by model and protocol
-    columns: tuple[Column, ...]  # ours, then others
-    n_ours: int
+    columns: tuple[Column, ...]  # those of the results folder, then others
+    n_own_columns: int
     choice: Choice
     comparison: compare.Comparison | None
     curves: tuple[LearningCurve, ...]
@@ -233,7 +233,7 @@ class Material:
 
 def gather(
     records: Sequence[Record],
-    ours: Sequence[Column],
+    columns: Sequence[Column],
     others: Sequence[Column] | None,
     commands: Sequence[str] = (),
 ) -> Material:
@@ -241,16 +241,16 @@ def gather(
 
     Args:
         records: of a results folder (`store.read`).
-        ours: its columns.
-        others: the columns to compare with; None takes the published columns beside ours.
+        columns: those of the folder.
+        others: the columns to compare with; None takes the published columns beside them.
         commands: those that wrote the records.
     """
     table = tables.accuracy(records).to_dict("records")
     rows = [row for row in table if "resample" not in row["split"]] or table
     shown = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
     ok = [r for r in tables.in_order(records) if r.get("status") == "ok" and tables.row_of(r) in shown]
-    others = with_unique_names(ours, published_columns(rows) if others is None else others)
-    choice = choose(ours, others)
+    others = with_unique_names(columns, published_columns(rows) if others is None else others)
+    choice = choose(columns, others)
     splits = {row["split"] for row in rows}
     return Material(
         records=tuple(ok),
@@ -259,8 +259,8 @@ def gather(
         summary=tuple(row for row in tables.summary(records).to_dict("records") if row["split"] in splits),
         failures=tuple(tables.status(records).to_dict("records")),
         judgements=_judgements(rows),
-        columns=(*ours, *others),
-        n_ours=len(ours),
+        columns=(*columns, *others),
+        n_own_columns=len(columns),
         choice=choice,
         comparison=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
         curves=tuple(learning_curves(ok)),

@@ -125,11 +125,11 @@ def report(results: Path, columns: Sequence[str] = ()) -> str:
         UserError: there are no records, they mix experiments under one name, or a column is not known.
     """
     records = tables.read(results)
-    ours = score_columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
+    own_columns = score_columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
     others = score_columns.read(columns) if columns else None
     path = results / "commands.txt"
     commands = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return page(gather(records, ours, others, [line.strip() for line in commands if line.strip()]))
+    return page(gather(records, own_columns, others, [line.strip() for line in commands if line.strip()]))
 
 
 def check(path: Path) -> None:

@@ -50,7 +50,14 @@ def bars(positions: Sequence[float], sets: Iterable[Sequence[int]], *, gap: floa
 
 
 def _pieces(start: float, end: float, others: Iterable[float], gap: float) -> list[tuple[float, float]]:
-    """Return the pieces of a bar between two neighbouring members; others: positions of the methods to skip."""
+    """Return the pieces of a bar between two neighbouring members.
+
+    Args:
+        start: position of the first member.
+        end: position of the second member.
+        others: positions of the methods that are not members.
+        gap: around each of them, pixels.
+    """
     skipped = sorted(p for p in others if start <= p <= end)
     if skipped and end - start < gap + 4:
         return []

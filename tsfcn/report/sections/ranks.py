@@ -50,7 +50,7 @@ def _chart(comparison: Comparison, sets: list[list[str]], sentence: str) -> Char
     names, order = [column.name for column in comparison.columns], _order(comparison)
     ranked = ", ".join(f"{names[i]} {comparison.mean_ranks[i]:.3f}" for i in order)
     description = f"Mean ranks over {counted(len(comparison.places), 'dataset')}, best first: {ranked}. {sentence}"
-    drawn = (names, comparison.mean_ranks.tolist(), comparison.cliques)
+    arguments = (names, comparison.mean_ranks.tolist(), comparison.cliques)
     rows = [
         (
             names[i],
@@ -62,9 +62,9 @@ def _chart(comparison: Comparison, sets: list[list[str]], sentence: str) -> Char
         for i in order
     ]
     return Chart(
-        critical_difference(Label("c-ranks", TITLE, description), *drawn),
+        critical_difference(Label("c-ranks", TITLE, description), *arguments),
         csv_text(["column", "mean_rank", "mean_accuracy", "wins", "sets"], rows),
-        rank_rows(Label("c-ranks-narrow", TITLE, description), *drawn),
+        rank_rows(Label("c-ranks-narrow", TITLE, description), *arguments),
     )
 
 

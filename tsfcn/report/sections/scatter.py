@@ -43,14 +43,14 @@ def _first_pair(material: Material) -> tuple[int, int] | None:
     One of ours beside the same model in a paper is preferred, then one of ours beside any other column, then the pair
     with the most datasets in common.
     """
-    columns, n_ours = material.columns, material.n_ours
+    columns, n_own = material.columns, material.n_own_columns
     options = []
     for i, j in itertools.combinations(range(len(columns)), 2):
         n_shared = len(set(columns[i].cells) & set(columns[j].cells))
-        is_ours_beside_other = i < n_ours <= j
+        is_own_beside_other = i < n_own <= j
         is_same_model = columns[j].name.rpartition("/")[2] == columns[i].name.partition(" (")[0]
         if n_shared:
-            options.append((is_ours_beside_other and is_same_model, is_ours_beside_other, n_shared, -i, -j))
+            options.append((is_own_beside_other and is_same_model, is_own_beside_other, n_shared, -i, -j))
     if not options:
         return None
     *_, y, x = max(options)
