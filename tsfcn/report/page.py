@@ -10,7 +10,6 @@ of its creation nor a path. docs/report.md explains how to read it.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +17,9 @@ from typing import Any
 
 from tsfcn.analysis import score_columns, tables
 from tsfcn.common.errors import UserError
-from tsfcn.jobs import store
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
+from tsfcn.report.provenance import training_hours
 from tsfcn.report.render import counted
 from tsfcn.report.sections import (
     curves,
@@ -56,10 +55,10 @@ SECTIONS = (  # anchor, title and content, in the order of the page
 def page(material: Material) -> str:
     """Return the page as HTML; a section whose content is None is omitted."""
     counts = Counter(row["status"] for row in material.failures)
-    seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in material.records)
     summary = (
         f"{counted(len(material.records), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
-        f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
+        f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; "
+        f"{training_hours(material.records)} of training."
     )
     contents = [(ident, title, content(material)) for ident, title, content in SECTIONS]
     sections = [Section(ident, title, content) for ident, title, content in contents if content is not None]
