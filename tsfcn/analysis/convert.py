@@ -19,10 +19,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -31,8 +30,8 @@ from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
-Record = Mapping[str, Any]
 FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")
 
 
@@ -76,21 +75,21 @@ def long(found: Sequence[Column]) -> str:
 
 def _model(record: Record) -> str:
     """Return the name of a record's column as a file's name: letters, digits and - _ + . only."""
-    name = re.sub(r"[^A-Za-z0-9_+.-]+", "-", f"{record['model']}_{record['protocol']}").strip("-.")
+    name = re.sub(r"[^A-Za-z0-9_+.-]+", "-", f"{record.model}_{record.protocol}").strip("-.")
     return name or "model"
 
 
 def _official(records: Iterable[Record]) -> tuple[list[Record], int]:
     """Return the ok records of UCR 2018 and its resamples, in the order of tables, and how many were left out."""
-    ok = [record for record in records if record.get("status") == "ok"]
+    ok = [record for record in records if record.is_ok]
     tables.accuracy(ok)  # raises UserError where two experiments have one name
-    passports = [record.get("passport") or {} for record in ok]
+    passports = [record.passport for record in ok]
     kept = [
         record
         for record, passport in zip(ok, passports, strict=True)
         if passport.get("split") != "ucr2015" and passport.get("revision") != "early"
     ]
-    order = sorted(kept, key=lambda r: (_model(r), r["dataset"], r.get("resample", 0), r["seed"]))
+    order = sorted(kept, key=lambda r: (_model(r), r.dataset, r.resample, r.seed))
     return order, len(ok) - len(kept)
 
 
@@ -98,8 +97,8 @@ def aeon(records: Sequence[Record]) -> dict[str, str]:
     """Return files by name: `MODEL_accuracy.csv`, the mean over seeds of each resample; 0 is the official split."""
     means: dict[str, dict[str, dict[int, list[float]]]] = {}
     for record in records:
-        dataset = means.setdefault(_model(record), {}).setdefault(record["dataset"], {})
-        dataset.setdefault(record.get("resample", 0), []).append(record["accuracy"])
+        dataset = means.setdefault(_model(record), {}).setdefault(record.dataset, {})
+        dataset.setdefault(record.resample, []).append(record.accuracy)
     files = {}
     for model, datasets in means.items():
         resamples = sorted({number for found in datasets.values() for number in found})
@@ -123,27 +122,27 @@ def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
         if stored is None:
             continue
         probabilities, y_true, y_pred = stored
-        name, resample = _model(record), record.get("resample", 0)
-        where = (name, record["dataset"], resample)
-        seed = first.setdefault(where, record["seed"])
-        name = name if seed == record["seed"] else f"{name}_seed{record['seed']}"
-        dataset = re.sub(r"[^\w+-]+", "-", record["dataset"])
+        name, resample = _model(record), record.resample
+        where = (name, record.dataset, resample)
+        seed = first.setdefault(where, record.seed)
+        name = name if seed == record.seed else f"{name}_seed{record.seed}"
+        dataset = re.sub(r"[^\w+-]+", "-", record.dataset)
         scaled = probabilities.astype(np.float64)
         scaled /= scaled.sum(axis=1, keepdims=True)
-        said = f"tsfcn {record['key']} seed {record['seed']}"
+        said = f"tsfcn {record.key} seed {record.seed}"
         right, n_classes = float(np.mean(y_true == y_pred)), probabilities.shape[1]
-        times = (record.get("train_seconds") or -1.0, record.get("test_seconds") or -1.0)
-        memory = record.get("peak_memory_bytes") or -1
+        times = (record.train_seconds or -1.0, record.test_seconds or -1.0)
+        memory = record.peak_memory_bytes or -1
         lines = [
             f"{dataset},{name},TEST,{resample},SECONDS,{said}",
-            f"{record['model']} {record['protocol']}".replace(",", ";"),
+            f"{record.model} {record.protocol}".replace(",", ";"),
             f"{right!r},{times[0]},{times[1]},-1,{memory},{n_classes},,-1,-1",
         ]
         for true, said_class, row in zip(y_true.tolist(), y_pred.tolist(), scaled.tolist(), strict=True):
             lines.append(f"{true},{said_class},," + ",".join(map(repr, row)))
         path = f"{name}/Predictions/{dataset}/testResample{resample}.csv"
         if path in files:
-            raise UserError(f"'{record['dataset']}' and another dataset would both be '{path}': convert them apart")
+            raise UserError(f"'{record.dataset}' and another dataset would both be '{path}': convert them apart")
         files[path] = "\n".join(lines) + "\n"
     return files
 
@@ -154,15 +153,15 @@ def dl4tsc(records: Sequence[Record], results: Path) -> str:
     rows: list[list[object]] = [[*header, "precision", "accuracy", "recall", "duration"]]
     iterations: dict[tuple[str, str], int] = {}
     for record in records:
-        names = (_model(record), record["dataset"])
+        names = (_model(record), record.dataset)
         iteration = iterations[names] = iterations.get(names, -1) + 1
         stored = tables.predictions(record, results)
         precision = "" if stored is None else repr(_precision(*stored[1:]))
         numbers = [
             precision,
-            repr(record["accuracy"]),
-            record.get("balanced_accuracy", ""),
-            record.get("train_seconds"),
+            repr(record.accuracy),
+            "" if record.balanced_accuracy is None else record.balanced_accuracy,
+            record.train_seconds,
         ]
         rows.append([names[0], "UCRArchive_2018", names[1], float(iteration), *numbers])
     return _csv(rows)
@@ -178,7 +177,7 @@ def sktime(records: Sequence[Record]) -> str:
     """Return a row a model and dataset with a fold for each seed of the official split, their mean and deviation."""
     runs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        runs.setdefault((_model(record), record["dataset"]), []).append(record)
+        runs.setdefault((_model(record), record.dataset), []).append(record)
     most = max((len(found) for found in runs.values()), default=0)
     scores = {"accuracy_score": "accuracy", "fit_time": "train_seconds", "pred_time": "test_seconds"}
     header = ["model_id", "validation_id"]
@@ -190,9 +189,9 @@ def sktime(records: Sequence[Record]) -> str:
     for (model, dataset), found in runs.items():
         row: list[object] = [model, dataset]
         for fold in range(most):
-            row += [repr(found[fold][field]) if fold < len(found) else "" for field in scores.values()]
+            row += [repr(getattr(found[fold], field)) if fold < len(found) else "" for field in scores.values()]
             row += ["", "", ""]
-        values = [[float(record[field]) for record in found] for field in scores.values()]
+        values = [[float(getattr(record, field)) for record in found] for field in scores.values()]
         row += [repr(fmean(v)) for v in values]
         row += [repr(float(np.std(v, ddof=1))) if len(v) > 1 else "" for v in values]
         rows.append(row)
@@ -217,7 +216,7 @@ def convert(source: str, out: Path, form: str) -> str:
             raise UserError(f"results folder '{source}' is without ok records of UCR 2018: nothing to convert")
         said = f"; {n_left} records on other files left out" if n_left else ""
         if form in ("dl4tsc", "sktime"):
-            official = [record for record in records if record.get("resample", 0) == 0]
+            official = [record for record in records if record.resample == 0]
             if not official:
                 raise UserError(f"results folder '{source}' is of resamples alone: write them --to aeon or tsml")
             if len(official) < len(records):

@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +21,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, protocol
 from tsfcn.config.model_spec import Layer
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 from tsfcn.training.select_engine import EngineChoice, select_engine
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
@@ -138,7 +137,7 @@ class Model:
 
     def __init__(
         self,
-        records: Iterable[Mapping[str, Any]] = (),
+        records: Iterable[Record] = (),
         hardware: str = "",
         engine: str = "reference",
         device: str = "cpu",
@@ -155,24 +154,24 @@ class Model:
         for record in records:
             self.learn(record)
 
-    def learn(self, record: Mapping[str, Any]) -> None:
-        """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `store.seconds`."""
-        taken = store.seconds(record, "train")
+    def learn(self, record: Record) -> None:
+        """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `Record.seconds`."""
+        taken = record.seconds("train")
         if (
-            record.get("status") != "ok"
+            not record.is_ok
             or not isinstance(taken, (int, float))
             or taken <= 0
-            or not record.get("engine")
-            or kind(str(record.get("device") or "cpu")) != kind(self.device)
-            or model_spec.find(str(record.get("architecture"))) is None  # from outside, and not installed here
+            or not record.engine
+            or kind(record.device) != kind(self.device)
+            or model_spec.find(record.architecture) is None  # from outside, and not installed here
         ):
             return
-        job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
-        ours = str(record.get("hardware", "")).startswith(self.hardware)
-        way = str(record["engine"]), job.precision
+        job = record.job
+        ours = record.hardware.startswith(self.hardware)
+        way = record.engine, job.precision
         works, times = self.seen.setdefault((way, ours, job.architecture), ([], []))
         works.append(work(job))
-        times.append(float(taken) + float(store.seconds(record, "test") or 0))
+        times.append(float(taken) + float(record.seconds("test") or 0))
         self.rates.clear()
 
     def known(self, way: Way, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:

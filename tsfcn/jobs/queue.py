@@ -11,11 +11,12 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 
 KILLS = 20  # how often the worker of a job may be killed from outside; its own deaths count as failed attempts
 PROGRESS_SECONDS = 0.5
@@ -37,7 +38,7 @@ class Event:
     epoch: int = 0
     epochs: int = 0
     loss: float = float("nan")
-    record: store.Record = field(default_factory=dict)
+    record: Record | None = None
     reason: str = ""
     elsewhere: bool = False
 
@@ -59,7 +60,7 @@ class Queue:
         reader: store.Reader | None = None,
         max_attempts: int = 3,
         failures: dict[str, int] | None = None,
-        done: Callable[[store.Record], bool] = lambda record: True,
+        done: Callable[[Record], bool] = lambda record: True,
         seconds: Callable[[Job], float] = lambda job: 0.0,
         budget_seconds: float = math.inf,
     ) -> None:
@@ -68,7 +69,7 @@ class Queue:
         self.runner = runner
         if reader is None:
             reader = store.Reader(results)
-            reader.news()  # what is there already has been considered
+            reader.new()  # what is there already has been considered
         self.reader = reader
         self.max_attempts = max_attempts
         self.failures = dict(failures or {})
@@ -76,7 +77,7 @@ class Queue:
         self.done = done
         self.seconds = seconds
         self.deadline = time.monotonic() + budget_seconds
-        self.in_hand: dict[str, store.Record | None] = {}  # by key, its record once it is on disk
+        self.in_hand: dict[str, Record | None] = {}  # by key, its record once it is on disk
         self.elsewhere: list[Event] = []
         self.next_look = 0.0
         self.writer = store.Writer(results)
@@ -112,14 +113,14 @@ class Queue:
 
     def look(self) -> None:
         """See which records have come."""
-        for record in self.reader.news():
-            key = record["key"]
+        for record in self.reader.new():
+            key = record.key
             if key in self.in_hand:
                 self.in_hand[key] = record
-            elif key in self.waiting and (record["status"] != "ok" or self.done(record)):
+            elif key in self.waiting and (not record.is_ok or self.done(record)):
                 self.elsewhere.append(Event("end", -1, self.waiting.pop(key), record=record, elsewhere=True))
 
-    def news(self) -> Iterator[Event]:
+    def ended_elsewhere(self) -> Iterator[Event]:
         """Yield the ends of jobs that other runners have finished."""
         while self.elsewhere:
             yield self.elsewhere.pop(0)

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from tsfcn.data import preprocess, splits
 from tsfcn.data.archive import Dataset, load
 from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
+from tsfcn.jobs.record import Record
 from tsfcn.models import registry
 from tsfcn.models.weights import pack
 from tsfcn.training import loop, predict, search
@@ -64,7 +66,7 @@ def run_job(
     stop: Callable[[], bool] = lambda: False,
     ours: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.process_time,
-) -> store.Record:
+) -> Record:
     """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
 
     The terms (plan.Terms) come first. stop: asked after each epoch, True ends the job with its state on disk. ours:
@@ -103,7 +105,7 @@ def run_job(
         torch.set_num_threads(threads)
     outcome["peak_memory_bytes"] = peak_memory()
     outcome["job_seconds"] = round(time.monotonic() - started, 3)
-    record = describe(job, status, reason, device) | outcome
+    record = replace(describe(job, status, reason, device), **outcome)
     if not ours():
         raise Stopped("another runner has taken the job over")
     writer.write(record)
@@ -125,24 +127,23 @@ def memory_reason(error: BaseException, device: str) -> str:
     return ""
 
 
-def describe(job: Job, status: str, reason: str, device: str = "cpu") -> store.Record:
+def describe(job: Job, status: str, reason: str, device: str = "cpu") -> Record:
     """Return the record of a job without its numbers. device: torch's name of where it was trained."""
-    return {
-        "key": job.key,
-        "group": job.group,
-        "status": status,
-        "reason": reason,
+    return Record(
+        key=job.key,
+        group=job.group,
+        status=status,
+        reason=reason,
         **job.to_json(),
-        "test_selected": job.settings["select"] == "test_oracle",
-        "meaning": MEANING,
-        "device": device,
+        test_selected=job.settings["select"] == "test_oracle",
+        meaning=MEANING,
+        device=device,
         **devices.description(device),
-        "engine": "",
-        "hardware": hardware(device),
-        "versions": versions(),
-        "commit": commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
+        hardware=hardware(device),
+        versions=versions(),
+        commit=commit(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    )
 
 
 def measure(

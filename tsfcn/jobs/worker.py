@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -95,7 +95,7 @@ def work(results: Path) -> None:
         except OSError as error:
             say({"full": [error.errno, error.strerror or str(error), error.filename]})
             os._exit(1)
-        say({"record": {name: value for name, value in record.items() if name != "curve"}})
+        say({"record": replace(record, curve=None).to_json()})
         busy = False
         if asked.is_set():
             os._exit(0)

@@ -29,7 +29,7 @@ def run(
     with signals_held() as asked:
         while not asked():
             job = queue.take()
-            yield from queue.news()
+            yield from queue.ended_elsewhere()
             if job is None:
                 if not queue.is_open():
                     return

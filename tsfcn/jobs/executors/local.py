@@ -19,6 +19,7 @@ from tsfcn.config import models
 from tsfcn.config.model_spec import ENTRY_POINTS
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
+from tsfcn.jobs.record import from_json
 
 STILLBORN = 3  # workers in a row that end before they are ready
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -160,7 +161,7 @@ def run(
                 assert job is not None
                 worker.job = None
                 queue.end(job)
-                yield Event("end", worker.number, job, record=answer["record"])
+                yield Event("end", worker.number, job, record=from_json(answer["record"]))
             else:
                 assert job is not None
                 yield Event("progress", worker.number, job, **answer)
@@ -174,7 +175,7 @@ def run(
                 worker = worker or hire()
                 worker.give(job, terms, queue.runner.held[job.key], queue.runner.about["id"])
                 yield Event("start", worker.number, job)
-            yield from queue.news()
+            yield from queue.ended_elsewhere()
             while not queue.waiting and (worker := idle()):
                 dismiss(worker)
             if not any(worker.job for worker in workers.values()) and not queue.is_open():

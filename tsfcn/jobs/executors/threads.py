@@ -20,6 +20,7 @@ from tsfcn.jobs import lease, store
 from tsfcn.jobs.executors.inline import signals_held
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOP_SECONDS, Event, Queue
+from tsfcn.jobs.record import Record
 
 
 class Thread:
@@ -38,7 +39,7 @@ class Thread:
         self.clock = clock  # the processor time of its jobs
         self.results, self.writer, self.terms, self.news = results, writer, terms, news
         self.job: Job | None = None
-        self.inbox: SimpleQueue[Callable[[], store.Record] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[Callable[[], Record] | None] = SimpleQueue()
         # A daemon: the second Ctrl-C does not wait for it.
         self.thread = threading.Thread(target=self.live, name=f"job {number}", daemon=True)
         self.thread.start()
@@ -68,7 +69,7 @@ class Thread:
         def ours() -> bool:
             return lease.holds(self.results, job.key, number, runner)
 
-        def run() -> store.Record:
+        def run() -> Record:
             return run_job(
                 *(job, self.results, self.writer),
                 **asdict(self.terms),
@@ -86,10 +87,10 @@ class Thread:
 
 
 LOST = r"^\w+: CUDA error"  # of a reason: after this nothing works on the GPU in this process
-Answer = tuple[Thread, Event | store.Record | Exception]
+Answer = tuple[Thread, Event | Record | Exception]
 
 
-def outcome(run: Callable[[], store.Record]) -> store.Record | Exception:
+def outcome(run: Callable[[], Record]) -> Record | Exception:
     """Return the record of a job, or what it raised."""
     try:
         return run()
@@ -121,7 +122,7 @@ def run(
     def idle() -> Thread | None:
         return next((thread for thread in pool if thread.job is None), None)
 
-    def settled(thread: Thread, answer: store.Record | Exception) -> Event:
+    def settled(thread: Thread, answer: Record | Exception) -> Event:
         """Return what became of the job that a thread had in hand."""
         job, thread.job = thread.job, None
         assert job is not None
@@ -145,7 +146,7 @@ def run(
 
                     thread.give(job, queue.runner.held[job.key], queue.runner.about["id"], stop)
                     yield Event("start", thread.number, job)
-                yield from queue.news()
+                yield from queue.ended_elsewhere()
                 if not busy() and (asked() or not queue.is_open()):
                     break
                 with contextlib.suppress(Empty):
@@ -155,10 +156,11 @@ def run(
                         continue
                     event = settled(thread, answer)
                     yield event
-                    if event.record.get("status") == "failed" and re.search(LOST, event.record["reason"]):
+                    record = event.record
+                    if record is not None and record.status == "failed" and re.search(LOST, record.reason):
                         raise UserError(
                             f"device={terms.device} fails, and with it whatever this process starts "
-                            f"({event.record['reason']}): start the same command again"
+                            f"({record.reason}): start the same command again"
                         )
         finally:
             closing.set()
