@@ -74,7 +74,7 @@ def run_job(
     seconds; time.thread_time where other jobs run in this process at the same time. A job that fails, whatever the
     reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into memory,
     'skipped'. Raises Stopped where there is no record because the job was stopped or is another's by now, OSError where
-    the disk is full.
+    the disk is full or the results folder cannot be written to.
     """
     started = time.monotonic()
     threads = torch.get_num_threads()
@@ -85,7 +85,7 @@ def run_job(
         terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
         outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
-    except Stopped:
+    except (Stopped, artifacts.FolderUnusable):
         raise
     except TooLarge as error:
         outcome, status, reason = {}, "skipped", str(error)

@@ -1,7 +1,7 @@
 """A worker: `python -m tsfcn.jobs.worker RESULTS` runs the jobs that come on its standard input.
 
 It reads a job a line and answers in JSON lines. It ends at once when its input ends, so no worker outlives its run. On
-SIGTERM it finishes the epoch, writes the job's state and ends.
+SIGTERM and the like (`stop_signals`) it finishes the epoch, writes the job's state and ends.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tsfcn.common.signals import stop_signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import PROGRESS_SECONDS
@@ -74,7 +75,8 @@ def work(results: Path) -> None:
             os._exit(0)
         asked.set()
 
-    signal.signal(signal.SIGTERM, terminate)
+    for each in stop_signals():
+        signal.signal(each, terminate)
     threading.Thread(target=listen, daemon=True).start()
     say({"ready": True})
     while True:

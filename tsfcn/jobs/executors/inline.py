@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 
+from tsfcn.common.signals import stop_signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOPPING, Event, Queue
@@ -20,7 +21,7 @@ def run(
 ) -> Generator[Event]:
     """Run the jobs in the calling thread (see Executor), always one at a time: a debugger can follow.
 
-    The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written, the second ends at once.
+    The first Ctrl-C, SIGTERM or the like lets the epoch end and the job's state be written, the second ends at once.
     """
     from tsfcn.jobs.run_job import run_job
     from tsfcn.training.checkpoint import Stopped
@@ -64,7 +65,7 @@ def run(
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[Callable[[], bool]]:
-    """Let the first SIGINT or SIGTERM only be noted, which the yielded function tells; the second interrupts."""
+    """Only note the first signal that asks to stop, which the yielded function returns; the second interrupts."""
     noted: list[int] = []
 
     def note(signum: int, frame: object) -> None:
@@ -75,7 +76,7 @@ def signals_held() -> Iterator[Callable[[], bool]]:
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+        before = {each: signal.signal(each, note) for each in stop_signals()}
     try:
         yield lambda: bool(noted)
     finally:
