@@ -106,28 +106,25 @@ class Reader:
             notice(f"{path} is not a regular file and is left out")
             return []
         start, number = self.positions.get(path.name, (0, 0))
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= start:
-                return []
-            file.seek(start)
-            *lines, last = file.read().split(b"\n")
-        records = []
+        records: list[Record] = []
         bad: list[str] = []
-        for line in lines:
-            number += 1
-            start += len(line) + 1
-            if line.strip():
-                try:
-                    records.append(self.parse(line, path))
-                except ValueError as error:
-                    bad.append(f"line {number}: {error}")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > start:
+                file.seek(start)
+                for line in file:
+                    try:
+                        if line.strip():
+                            records.append(self.parse(line, path))
+                    except ValueError as error:
+                        if not line.endswith(b"\n"):
+                            break
+                        bad.append(f"line {number + 1}: {error}")
+                    number += line.endswith(b"\n")
+                    start += len(line)
+        self.positions[path.name] = start, number
         if bad:
             more = f"; and {len(bad) - SHOWN_LINES} more" if len(bad) > SHOWN_LINES else ""
             notice(f"{path}: {len(bad)} lines are not records and are left out: {'; '.join(bad[:SHOWN_LINES])}{more}")
-        with contextlib.suppress(ValueError):
-            records.append(self.parse(last, path))  # complete but for its newline
-            start += len(last)
-        self.positions[path.name] = start, number
         return records
 
     def parse(self, line: bytes, path: Path) -> Record:
