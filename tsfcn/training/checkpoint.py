@@ -110,7 +110,7 @@ class Checkpoint:
         about["processor_seconds"] = self.train_processor_seconds()
         whole = {**now, **about, "hardware": [*self.hardware, self.here]}
         try:
-            files.replace(self.path, lambda file: _write(whole, file))
+            files.replace(self.path, lambda file: write_state(whole, file))
         except (OSError, RuntimeError) as error:  # torch tells a failed write as the latter
             print(f"{self.path}: no checkpoint was written: {first_line(error)}", file=sys.stderr)
         self.kept = time.monotonic()
@@ -118,7 +118,7 @@ class Checkpoint:
             raise Stopped
 
 
-def _write(state: State, file: BinaryIO) -> None:
+def write_state(state: State, file: BinaryIO) -> None:
     """Write a state behind its digest."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
