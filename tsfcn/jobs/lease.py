@@ -184,8 +184,8 @@ class Runner:
     def beat(self) -> None:
         """Show that this runner lives, and what it does."""
         self.n_beats += 1
-        said = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
-        files.replace(self.path, lambda file: file.write(said), sync=False)
+        heartbeat = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
+        files.replace(self.path, lambda file: file.write(heartbeat), sync=False)
 
     def live(self) -> None:
         """Beat until the end."""
@@ -199,7 +199,7 @@ class Runner:
                 print(f"{self.path}: {error.strerror}: no sign of life was written", file=sys.stderr)
 
     def claim(self, key: str, about: Mapping[str, Any] | None = None) -> bool:
-        """Take the lease of a key. Returns whether it is ours now; False: another runner has it, or came first.
+        """Take the lease of a key. Returns whether this runner has it now; False: another runner has it, or came first.
 
         about: what the lease says of its job. Who has claimed a key looks next whether its record has come meanwhile.
         """
@@ -215,10 +215,10 @@ class Runner:
             if holder.get("id") == self.about["id"] or not self.watch.dead(path.name, holder, judged):
                 return False
             number = top + 1
-        ours = lease_path(self.results, key, number)
-        ours.parent.mkdir(parents=True, exist_ok=True)
+        new = lease_path(self.results, key, number)
         try:
-            with ours.open("xb") as file:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            with new.open("xb") as file:
                 file.write(json.dumps({**self.about, "job": dict(about or {})}).encode())
         except FileExistsError:
             return False
@@ -230,7 +230,7 @@ class Runner:
             with contextlib.suppress(OSError):
                 replaced = stamp_of(lease_path(self.results, key, top)) != judged
         if higher or replaced:
-            ours.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             return False
         with self.lock:
             self.held[key] = number

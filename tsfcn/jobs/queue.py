@@ -147,10 +147,10 @@ class Queue:
         if record is not None:
             self.end(job)
             return Event("end", -1, job, record=record)
-        self.back(job)
+        self.put_back(job)
         return Event("back", -1, job, reason=reason)
 
-    def back(self, job: Job) -> None:
+    def put_back(self, job: Job) -> None:
         """Let the job wait again, before all others; it is not ours any more."""
         self.in_hand.pop(job.key, None)
         if job.key in self.runner.held:
@@ -164,15 +164,17 @@ class Queue:
         A worker that was killed from outside is no fault of the job, unless that happens without end. Any other death
         is a failed attempt, and recorded as such.
         """
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        if how in KILLED and not out_of_memory:
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if cause in KILLED and not out_of_memory:
             self.kills[job.key] = self.kills.get(job.key, 0) + 1
             if self.kills[job.key] < KILLS:
-                return self.returned(job, f"its worker was killed ({how})")
-            reason = f"its worker was killed {KILLS} times, lastly by {how}: use fewer executor.workers if it is memory"
+                return self.returned(job, f"its worker was killed ({cause})")
+            reason = (
+                f"its worker was killed {KILLS} times, lastly by {cause}: use fewer executor.workers if it is memory"
+            )
         else:
             advice = "too little memory: use fewer executor.workers" if out_of_memory else "see above"
-            reason = f"its worker died by {how}: {advice}"
+            reason = f"its worker died by {cause}: {advice}"
         self.look()
         if self.in_hand[job.key] is not None:  # it died after its work was done
             return self.returned(job, reason)
@@ -183,7 +185,7 @@ class Queue:
         self.look()
         self.failures[job.key] = self.failures.get(job.key, 0) + 1
         if self.failures[job.key] < self.max_attempts and self.kills.get(job.key, 0) < KILLS:
-            self.back(job)
+            self.put_back(job)
             return Event("back", -1, job, reason=reason)
         self.end(job)
         return Event("end", -1, job, record=record)

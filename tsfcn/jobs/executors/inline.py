@@ -27,8 +27,8 @@ def run(
     from tsfcn.training.checkpoint import Stopped
 
     writer = store.Writer(queue.results)
-    with signals_held() as asked:
-        while not asked():
+    with signals_held() as stop_requested:
+        while not stop_requested():
             job = queue.take()
             yield from queue.ended_elsewhere()
             if job is None:
@@ -46,15 +46,17 @@ def run(
                     on_progress(Event("progress", 0, job, epoch, epochs, loss))
 
             def stop(key: str = job.key) -> bool:
-                return asked() or key in queue.runner.gone or time.monotonic() > queue.deadline
+                return stop_requested() or key in queue.runner.gone or time.monotonic() > queue.deadline
 
             number = queue.runner.held[job.key]
 
-            def ours(key: str = job.key, number: int = number) -> bool:
+            def is_held(key: str = job.key, number: int = number) -> bool:
                 return lease.holds(queue.results, key, number, queue.runner.about["id"])
 
             try:
-                record = run_job(job, queue.results, writer, **asdict(terms), progress=progress, stop=stop, ours=ours)
+                record = run_job(
+                    job, queue.results, writer, **asdict(terms), progress=progress, stop=stop, is_held=is_held
+                )
             except Stopped:
                 yield queue.returned(job, "it was stopped")
                 continue
