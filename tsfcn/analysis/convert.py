@@ -191,8 +191,8 @@ def sktime(records: Sequence[Record]) -> str:
         for fold in range(most):
             row += [repr(getattr(folds[fold], field)) if fold < len(folds) else "" for field in scores.values()]
             row += ["", "", ""]
-        values = [[float(getattr(record, field)) for record in folds] for field in scores.values()]
-        row += [repr(fmean(v)) for v in values]
+        values = [[v for record in folds if (v := getattr(record, field)) is not None] for field in scores.values()]
+        row += [repr(fmean(v)) if v else "" for v in values]
         row += [repr(float(np.std(v, ddof=1))) if len(v) > 1 else "" for v in values]
         rows.append(row)
     return _csv(rows)

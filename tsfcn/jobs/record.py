@@ -143,6 +143,7 @@ class Record:
 
 
 NAMES = tuple(each.name for each in fields(Record) if each.name != "other")
+COUNTS = tuple(name for name in NAMES if name.startswith("n_") or name.endswith("_seconds"))
 REQUIRED = ("key", "group", "status", "dataset", "model", "protocol", "seed")
 
 
@@ -254,6 +255,10 @@ def _check_values(record: Record) -> None:
         value = getattr(record, name)
         if value is not None and not (0 <= value <= 1 or math.isnan(value)):
             raise ValueError(f"{name} is {value}, not a fraction")
+    for name in COUNTS:
+        value = getattr(record, name)
+        if value is not None and value < (name == "n_classes"):
+            raise ValueError(f"{name} is {value}")
     if record.is_ok and math.isnan(record.accuracy):
         raise ValueError("it is ok and has no accuracy")
     if record.curve is not None and not _is_curve(record.curve):
