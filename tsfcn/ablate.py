@@ -35,6 +35,7 @@ from tsfcn.config import checks
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.jobs import plan, store
+from tsfcn.jobs.record import Record
 from tsfcn.report.ablation import page
 from tsfcn.run import RESUME, concluded, dataset_names, execute_run, planned
 
@@ -69,11 +70,11 @@ def copy_finished(jobs: Iterable[plan.Job], results: Path) -> None:
     above = results.parent
     if not (above / "records").is_dir():
         return
-    wanted = {job.key for job in jobs} - {record["key"] for record in store.read(results)}
+    wanted = {job.key for job in jobs} - {record.key for record in store.read(results)}
     writer = store.Writer(results)
-    for record in store.read(above):
-        if record["key"] in wanted and record["status"] == "ok":
-            writer.write({name: value for name, value in record.items() if name != "schema"})
+    for record in store.read(above, curves=True):
+        if record.key in wanted and record.is_ok:
+            writer.write(record)
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Ablation:
         """The heading of the page."""
         return f"{self.dataset}, {self.base[0].model}, {self.base[0].protocol}: which setting moves the number"
 
-    def write_page(self, records: Sequence[store.Record]) -> str:
+    def write_page(self, records: Sequence[Record]) -> str:
         """Write the page from the records of these jobs, and return it as the command prints it."""
-        by_key = {record["key"]: record for record in records if record["status"] == "ok"}
+        by_key = {record.key: record for record in records if record.is_ok}
         base = [by_key[job.key] for job in self.base if job.key in by_key]
         if not base:
             return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
@@ -112,7 +113,7 @@ class Ablation:
         self,
         variant: Variant,
         jobs: Sequence[plan.Job],
-        by_key: dict[str, store.Record],
+        by_key: dict[str, Record],
     ) -> Sequence[float]:
         """Return the accuracies of a variant, one for each seed.
 
@@ -122,10 +123,10 @@ class Ablation:
             by_key: the ok records.
         """
         jobs = jobs if variant.overrides else self.base
-        return [by_key[job.key][variant.field] for job in jobs if job.key in by_key]
+        return [getattr(by_key[job.key], variant.field) for job in jobs if job.key in by_key]
 
 
-def _figure(dataset: str, base: Sequence[store.Record]) -> published.Figure | None:
+def _figure(dataset: str, base: Sequence[Record]) -> published.Figure | None:
     """Return the published figure beside the records of the base, if there is one."""
     from tsfcn.analysis import tables
 
@@ -133,8 +134,8 @@ def _figure(dataset: str, base: Sequence[store.Record]) -> published.Figure | No
     if not row["published_source"]:
         return None
     record = base[0]
-    split = record["passport"]["split"]
-    return published.beside(record["protocol"], record["model"], dataset, split, row["published_source"])
+    split = record.passport["split"]
+    return published.beside(record.protocol, record.model, dataset, split, row["published_source"])
 
 
 def ablate(words: Sequence[str], settings: Sequence[str]) -> int:

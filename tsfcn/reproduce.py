@@ -23,6 +23,7 @@ from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def _check_models(names: str, source: str) -> None:
             raise UserError(f"model '{model.strip()}' is not in {source}: use one of {choices}")
 
 
-def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
+def verdicts(records: list[Record], source: str) -> pd.DataFrame:
     """Return the verdicts of records on the figures of one source; see tsfcn.analysis.tables.verdicts."""
     from tsfcn.analysis import tables
 
     return tables.verdicts(tables.accuracy(records, source))
 
 
-def verdict_text(records: list[store.Record], source: str) -> str:
+def verdict_text(records: list[Record], source: str) -> str:
     """Return the verdicts of records as text, then the datasets without a verdict and the notes on figures."""
     from tsfcn.analysis import tables
     from tsfcn.report import render

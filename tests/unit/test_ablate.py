@@ -11,6 +11,7 @@ from tests.records import record, save
 from tsfcn import ablate
 from tsfcn.common.exit_codes import BAD_INPUT, OK
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -29,7 +30,7 @@ def test_it_trains_writes_a_page_and_copies_finished_records(tmp_path: Path) -> 
     assert path.name == "ItalyPowerDemand_fcn_fawaz2019[epochs=1].md"
     text = path.read_text()
     assert "128 (Karim): 67 instead of 6" in text and "BY THE TEST SET" in text and "No published figure" in text
-    labels = {r["protocol"] for r in store.read(tmp_path / "ablate")}
+    labels = {r.protocol for r in store.read(tmp_path / "ablate")}
     assert "fawaz2019[batch_divisor=0, batch_size=128, epochs=1]" in labels and len(labels) == 5
     base = ["dataset=ItalyPowerDemand", f"results={tmp_path / 'copied'}" + "/ablate", "executor=inline"]
     shutil.copytree(RESULTS / "records", tmp_path / "copied" / "records")
@@ -58,7 +59,7 @@ def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.Ca
 
 
 def test_differing_rows_begin_with_the_greatest_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def runs(dataset: str, accuracy: float) -> list[store.Record]:
+    def runs(dataset: str, accuracy: float) -> list[Record]:
         return [record(dataset, seed=s, accuracy=accuracy + 0.001 * s) for s in range(3)]
 
     far = [*runs("ItalyPowerDemand", 0.8), *runs("GunPoint", 0.5), *runs("Chinatown", 0.979)]

@@ -27,7 +27,7 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path, monkeypatch: pyte
     records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert records, "the project's own results hold records"
     monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    oldest = next(record for record in records if record["dataset"] == "ItalyPowerDemand")  # bundled
+    oldest = next(record for record in records if record.dataset == "ItalyPowerDemand")  # bundled
     job = Job(**{name: oldest[name] for name in Job.__dataclass_fields__})
     short = replace(job, settings={**job.settings, "epochs": 1})
     newest = run_job(short, tmp_path, store.Writer(tmp_path))  # older records lack what came later

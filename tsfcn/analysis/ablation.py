@@ -15,7 +15,7 @@ from tsfcn.analysis import stats, verdict
 from tsfcn.config import models, protocol, schema
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.models import ModelConfig
 
 SETTINGS = (
@@ -181,7 +181,7 @@ def _splits(run: schema.RunConfig, dataset: str) -> Iterator[Variant]:
 
 
 def effects(
-    base: Sequence[store.Record],
+    base: Sequence[Record],
     changed: Sequence[tuple[Variant, Sequence[float]]],
     figure: published.Figure | None,
 ) -> list[Effect]:
@@ -192,7 +192,7 @@ def effects(
         changed: each variant with its accuracies, one for each seed.
         figure: the published figure of the base, if there is one.
     """
-    unchanged, n_test = [record["accuracy"] for record in base], base[0]["n_test"]
+    unchanged, n_test = [record.accuracy for record in base], base[0].n_test or 0
     present = [(variant, list(accuracies)) for variant, accuracies in changed if len(accuracies) > 0]
     first, *verdicts = _published_verdicts([unchanged, *(accuracies for _, accuracies in present)], n_test, figure)
     tests = [_interval(unchanged, accuracies, n_test) for _, accuracies in present]

@@ -9,7 +9,7 @@ import numpy as np
 from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, Effect
 from tsfcn.common import text as plain_text
 from tsfcn.data import published
-from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import render
 
 _NOTE = (
@@ -23,7 +23,7 @@ def page(
     title: str,
     rows: Sequence[Effect],
     figure: published.Figure | None,
-    base: store.Record,
+    base: Record,
     command: str,
     *,
     markdown: bool = True,
@@ -46,10 +46,10 @@ def page(
     return f"# {title}\n\n{body}\n\n{table}\n\n{_NOTE}\n\n```sh\n{command}\n```\n"
 
 
-def _base_line(effect: Effect, base: store.Record) -> str:
+def _base_line(effect: Effect, base: Record) -> str:
     n_seeds = len(effect.accuracies)
     std = f" ± {np.std(effect.accuracies, ddof=1):.4f}" if n_seeds > 1 else ""
-    sizes = f"batches of {base['batch']} of {base['n_train']} training cases, {base['n_test']} test cases"
+    sizes = f"batches of {base.batch} of {base.n_train} training cases, {base.n_test} test cases"
     seeds = render.counted(n_seeds, "seed")
     return f"As the protocol has it: {render.fraction(effect.mean)}{std} over {seeds}, {sizes}."
 

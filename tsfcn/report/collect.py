@@ -5,7 +5,6 @@ This module chooses what is shown; every number is computed by tsfcn.analysis.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +18,13 @@ from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.jobs.record import Record
 from tsfcn.report.render import counted
 
 CURVE_POINTS = 90_000  # of all learning curves together, which limits the size of a page
 _LEAST_POINTS, _MOST_POINTS = 12, 60  # of one curve
 ALPHA = 0.05
 
-Record = Mapping[str, Any]
 Row = Mapping[Any, Any]  # of an accuracy table
 Name = tuple[str, str, str]  # model, protocol, split: what a series of a chart stands for
 
@@ -157,22 +156,15 @@ def learning_curves(records: Sequence[Record]) -> list[LearningCurve]:
     The first and the last epoch are kept, the others are evenly spaced among those of the record. The epoch whose
     weights were kept is in `best`.
     """
-    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
+    with_curve = [record for record in records if record.curve and record.curve["epoch"]]
     n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), _LEAST_POINTS), _MOST_POINTS)
-    curves = (_learning_curve(record, n_points) for record in with_curve)
-    return [curve for curve in curves if curve is not None]
+    return [_learning_curve(record, record.curve, n_points) for record in with_curve if record.curve]
 
 
-def _learning_curve(record: Record, n_points: int) -> LearningCurve | None:
-    """Return the curve of a record at n_points epochs, None if no loss is finite."""
-    points = [
-        (int(epoch), float(loss))
-        for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
-        if isinstance(loss, (int, float)) and math.isfinite(loss)
-    ]
-    if not points:
-        return None
-    kept = next(((epoch, loss) for epoch, loss in points if epoch == record.get("best_epoch")), None)
+def _learning_curve(record: Record, curve: Mapping[str, Any], n_points: int) -> LearningCurve:
+    """Return the curve of a record, thinned to n_points epochs. curve: as in the record, not empty."""
+    points = [(int(epoch), float(loss)) for epoch, loss in zip(curve["epoch"], curve["loss"], strict=True)]
+    kept = next(((epoch, loss) for epoch, loss in points if epoch == record.best_epoch), None)
     # Without the kept epoch most jobs have the same epochs, and the page can share one list of them.
     is_inside = len(points) > 2 and kept not in (points[0], points[-1])
     spaced = [point for point in points if point != kept] if is_inside else points
@@ -182,7 +174,7 @@ def _learning_curve(record: Record, n_points: int) -> LearningCurve | None:
     return LearningCurve(
         dataset,
         (model, protocol, split),
-        int(record["seed"]),
+        record.seed,
         epochs,
         tuple(_rounded(loss) for loss in losses),
         None if kept is None else (kept[0], _rounded(kept[1])),
@@ -248,7 +240,7 @@ def gather(
     table = tables.accuracy(records).to_dict("records")
     rows = [row for row in table if "resample" not in row["split"]] or table
     shown = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
-    ok = [r for r in tables.in_order(records) if r.get("status") == "ok" and tables.row_of(r) in shown]
+    ok = [r for r in tables.in_order(records) if r.is_ok and tables.row_of(r) in shown]
     others = with_unique_names(columns, published_columns(rows) if others is None else others)
     choice = choose(columns, others)
     splits = {row["split"] for row in rows}

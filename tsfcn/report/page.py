@@ -17,6 +17,7 @@ from typing import Any
 
 from tsfcn.analysis import score_columns, tables
 from tsfcn.common.errors import UserError
+from tsfcn.jobs import store
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
 from tsfcn.report.provenance import training_hours
@@ -123,12 +124,11 @@ def report(results: Path, columns: Sequence[str] = ()) -> str:
     Raises:
         UserError: there are no records, they mix experiments under one name, or a column is not known.
     """
-    records = tables.read(results)
-    own_columns = score_columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
+    records = tables.read(results, curves=True)
+    own_columns = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
     others = score_columns.read(columns) if columns else None
-    path = results / "commands.txt"
-    commands = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return page(gather(records, own_columns, others, [line.strip() for line in commands if line.strip()]))
+    commands = [line.strip() for line in store.read_commands(results) if line.strip()]
+    return page(gather(records, own_columns, others, commands))
 
 
 def check(path: Path) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report.render import counted
 
-Record = Mapping[str, Any]
 NOT_RECORDED = "not recorded"
 
 
@@ -18,7 +16,7 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     """Return a table of the hardware behind ok records: title, side ('<' or '>') and texts of each column."""
     by_machine: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        hardware, device = (str(record.get(field) or NOT_RECORDED) for field in ("hardware", "device"))
+        hardware, device = (str(getattr(record, field) or NOT_RECORDED) for field in ("hardware", "device"))
         by_machine[hardware, device].append(record)
     order = sorted(by_machine)
     return [
@@ -31,19 +29,18 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
 
 def training_hours(records: Iterable[Record]) -> str:
     """Return the training time of records together, in hours, as text."""
-    return f"{math.fsum(store.seconds(record, 'train') or 0.0 for record in records) / 3600:.2f} hours"
+    return f"{math.fsum(record.seconds('train') or 0.0 for record in records) / 3600:.2f} hours"
 
 
 def origins(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return (name, values) of each property of ok records that says where they come from."""
-    finished = sorted(str(record["finished"])[:10] for record in records if record.get("finished"))
-    passports = [record.get("passport") or {} for record in records]
+    finished = sorted(record.finished[:10] for record in records if record.finished)
     return [
         ("versions", _versions(records)),
-        ("commits of tsfcn", _job_counts(record.get("commit") for record in records)),
-        ("numeric precision", _job_counts(record.get("precision") for record in records)),
-        ("meaning of the training code", _job_counts(record.get("meaning") for record in records)),
-        ("archive", _job_counts(passport.get("archive") for passport in passports)),
+        ("commits of tsfcn", _job_counts(record.commit for record in records)),
+        ("numeric precision", _job_counts(record.precision for record in records)),
+        ("meaning of the training code", _job_counts(record.meaning for record in records)),
+        ("archive", _job_counts(record.passport.get("archive") for record in records)),
         ("finished", " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else NOT_RECORDED),
         *_policies(records),
     ]
@@ -59,7 +56,7 @@ def _job_counts(values: Iterable[object]) -> str:
 def _versions(records: Sequence[Record]) -> str:
     versions: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        for package, version in (record.get("versions") or {}).items():
+        for package, version in record.versions.items():
             versions[package].add(str(version))
     texts = [f"{package} {' and '.join(sorted(versions[package]))}" for package in sorted(versions)]
     return ", ".join(texts) or NOT_RECORDED
@@ -76,7 +73,7 @@ def _policies(records: Sequence[Record]) -> list[tuple[str, str]]:
     ):
         counts: dict[str, int] = {}
         for record in records:
-            counts[record["dataset"]] = max(counts.get(record["dataset"], 0), record.get(field) or 0)
+            counts[record.dataset] = max(counts.get(record.dataset, 0), getattr(record, field) or 0)
         changed = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
         if changed:
             lines.append((name, changed))

@@ -13,10 +13,9 @@ from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.common.text import escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import provenance, render
 from tsfcn.report.render import counted, fraction, interval, signed
-
-Record = Mapping[str, Any]
 
 TITLE = "# Results\n\nWritten by `tsfcn table`"  # the beginning of every README.md that this module writes
 _SUMMARY_NOTE = """\
@@ -71,7 +70,7 @@ def _summary(records: Sequence[Record], summary: pd.DataFrame) -> list[str]:
     parts = ["## Summary", render.summary(summary, markdown=True)]
     if summary.empty:
         return parts
-    is_timed = any(map(store.has_processor_seconds, records))
+    is_timed = any(record.has_processor_seconds() for record in records)
     return [*parts, _SUMMARY_NOTE + (f"\nIt is {render.PROCESSOR_TIME}." if is_timed else "")]
 
 
@@ -79,7 +78,7 @@ def _accuracy(records: Sequence[Record], rows: pd.DataFrame) -> list[str]:
     """Return the accuracy table, without resampled splits where there are official ones."""
     official = rows[~rows["split"].str.contains("resample")]
     shown = rows if official.empty else official
-    is_timed = any(map(store.has_processor_seconds, records))
+    is_timed = any(record.has_processor_seconds() for record in records)
     parts = ["## Accuracy", render.table(shown, markdown=True, processor_time=is_timed)]
     if len(shown) < len(rows):
         parts.append(f"{counted(len(rows) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
@@ -159,10 +158,7 @@ def _marks() -> list[str]:
 
 
 def _commands(results: Path) -> list[str]:
-    path = results / "commands.txt"
-    if not path.is_file():
-        return []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in store.read_commands(results) if line.strip()]
     if not lines:
         return []
     return ["## Commands", "These commands wrote the records:", "\n".join(["```sh", *lines, "```"])]

@@ -69,7 +69,7 @@ def table(
         frame: as `tsfcn.analysis.tables.accuracy` and `metric` return it.
         metric: the title of its column.
         markdown: whether to return Markdown.
-        processor_time: whether the training time of any record is processor time (`store.has_processor_seconds`).
+        processor_time: whether the training time of any record is processor time (`Record.has_processor_seconds`).
     """
     if frame.empty:
         return NOTHING

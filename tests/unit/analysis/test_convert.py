@@ -66,7 +66,7 @@ def test_a_paper_becomes_a_table(tmp_path: Path) -> None:
     assert main(["published:karim2019", str(tmp_path / "out.csv"), "--to", "long"]) == 0
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     assert len(rows) == 85 * 14
-    trace = next(r for r in rows if r["dataset"] == "Trace" and r["model"] == "karim2019/lstm_fcn")
+    trace = next(r for r in rows if r.dataset == "Trace" and r.model == "karim2019/lstm_fcn")
     assert (trace["split"], trace["accuracy"], trace["note"]) == ("ucr2018", "0.250000", "broken: chance level")
 
 
@@ -127,7 +127,7 @@ def test_sktime_reads_its_form(results: Path, tmp_path: Path) -> None:
     out = convert(results, tmp_path / "out.csv", "sktime")
     frame = BenchmarkingResults(str(out)).to_df()
     fcn = frame[(frame["model_id"] == "fcn_fawaz2019") & (frame["validation_id"] == "Coffee")].iloc[0]
-    ours = [r["accuracy"] for r in store.read(results) if r["dataset"] == "Coffee" and r["resample"] == 0]
+    ours = [r.accuracy for r in store.read(results) if r.dataset == "Coffee" and r.resample == 0]
     assert [fcn["accuracy_score_fold_0_test"], fcn["accuracy_score_fold_1_test"]] == pytest.approx(ours)
     assert fcn["accuracy_score_mean"] == pytest.approx(np.mean(ours))
 
@@ -171,7 +171,7 @@ def test_two_datasets_do_not_become_one_file(tmp_path: Path, capsys: pytest.Capt
         made = [record(name, key=f"k{name}", accuracy=1.0, n_test=2) for name in names.split()]
         results = save(tmp_path / names, *made)
         for each in made:
-            artifacts.write_predictions(results, each["key"], p, y, y, np.array(["a", "b"]))
+            artifacts.write_predictions(results, each.key, p, y, y, np.array(["a", "b"]))
         out = tmp_path / f"out {names}"
         assert main([str(results), str(out), "--to", "tsml"]) == (0 if count else 2)
         assert len(list(out.rglob("*.csv"))) == count

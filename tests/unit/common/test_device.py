@@ -47,7 +47,7 @@ def planned(*words: str) -> list[Job]:
     return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, [0], [0], run.engine.precision)
 
 
-def run(made: Job, results: Path, **terms: Any) -> store.Record:
+def run(made: Job, results: Path, **terms: Any) -> Record:
     return run_job.run_job(made, results, store.Writer(results), **terms)
 
 
@@ -170,7 +170,7 @@ def test_what_a_gpu_has_no_memory_for_is_told_with_the_settings_that_help() -> N
 
 def test_a_record_of_the_cpu_has_no_field_of_a_gpu(tmp_path: Path) -> None:
     record = run(planned("model.fcn.filters=[3]", "model.fcn.kernels=[3]")[0], tmp_path)
-    assert record["device"] == "cpu" and not {"gpu", "driver", "cuda", "cudnn", "deterministic"} & set(record)
+    assert record.device == "cpu" and not {"gpu", "driver", "cuda", "cudnn", "deterministic"} & set(record)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -188,6 +188,7 @@ from tsfcn.training import predict
 from tsfcn.training import reference
 from tsfcn.config.compose import compose
 from tsfcn.config.protocol import settings
+from tsfcn.jobs.record import Record
 
 _setup_privateuseone_for_python_backend("fakegpu")
 
@@ -308,7 +309,7 @@ def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path:
             queue = Queue(made, results, runner)
             ends = threads.run(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
             records = {event.job.seed: event.record for event in ends if event.kind == "end"}
-        assert {record["status"] for record in records.values()} == {"ok"}
+        assert {record.status for record in records.values()} == {"ok"}
         found.append({seed: record["train_cross_entropy"] for seed, record in records.items()})
     assert found[0] == found[1]
 
@@ -324,7 +325,7 @@ def test_a_training_on_a_gpu_goes_on_from_its_checkpoint_and_not_from_one_of_the
         with pytest.raises(Stopped):
             run(made, results, engine="reference", device=name, stop=lambda asked=asked: next(asked, True))
         record = run(made, results, engine="reference", device="cuda:0")
-        assert record["resumed_epochs"] == ([2] if name == "cuda:0" else [])
+        assert record.resumed_epochs == ([2] if name == "cuda:0" else [])
         assert record["train_cross_entropy"] == whole["train_cross_entropy"]
 
 

@@ -19,6 +19,7 @@ from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.jobs import cost, store
 from tsfcn.jobs.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 from tsfcn.training import predict
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -100,7 +101,7 @@ def variants() -> list[Job]:
     return made
 
 
-def record(job: Job, taken: float, **other: Any) -> store.Record:
+def record(job: Job, taken: float, **other: Any) -> Record:
     """Return the record of a job that took so many seconds."""
     fields = {"status": "ok", "engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken}
     return {**job.to_json(), "key": job.key, **fields, **other}
@@ -205,23 +206,23 @@ UNDISTURBED = (("2026-11-25T05:15", "2026-11-25T06:30"), ("2026-11-25T11:20", "2
 GROWN = ("2026-11-25T11:00", "2026-11-25T12:14")
 
 
-def undisturbed(record: store.Record) -> bool:
-    return any(begin < record["finished"] < end for begin, end in UNDISTURBED)
+def undisturbed(record: Record) -> bool:
+    return any(begin < record.finished < end for begin, end in UNDISTURBED)
 
 
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
-    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and store.seconds(r, "train") > 5]
+    records = [r for r in store.read(RESULTS) if r.status == "ok" and store.seconds(r, "train") > 5]
     assert len(records) > 20
-    ways = {(r["architecture"], r["engine"], r["precision"]) for r in records}
+    ways = {(r.architecture, r.engine, r.precision) for r in records}
     assert len(ways) >= 3
     for way in ways:
         off, alone = [], []
-        for each in [r for r in records if (r["architecture"], r["engine"], r["precision"]) == way]:
-            others = [r for r in records if r["dataset"] != each["dataset"]]
+        for each in [r for r in records if (r.architecture, r.engine, r.precision) == way]:
+            others = [r for r in records if r.dataset != each.dataset]
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
 
-            def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
-                model = Model(teachers, each["hardware"], each["engine"])
+            def apart(teachers: list[Record], each: Record = each, job: Job = job) -> float:
+                model = Model(teachers, each.hardware, each.engine)
                 return abs(math.log(model.seconds(job) / store.seconds(each, "train")))
 
             off.append(apart(others))
@@ -280,10 +281,10 @@ def test_no_time_at_all() -> None:
 def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 2**16)  # as it was when they were made
     for each in store.read(RESULTS):
-        if each["status"] == "ok":
+        if each.status == "ok":
             job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
-            share = memory(job) / each["peak_memory_bytes"]
-            assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
+            share = memory(job) / each.peak_memory_bytes
+            assert share < 1.7 and (share > 0.6 or GROWN[0] < each.finished < GROWN[1]), each.dataset
 
 
 @pytest.mark.parametrize("model", models.MODELS)

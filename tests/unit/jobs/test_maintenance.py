@@ -42,8 +42,8 @@ def attempt(seed: int, status: str, day: int, **other: Any) -> Any:
 
 def kept(results: Path) -> list[tuple[str, str, str]]:
     """Return every record that is there: key, status, time."""
-    history = store.by_time(store.Reader(results).news())
-    return [(each["key"], each["status"], store.finished(each)) for each in history]
+    history = store.by_time(store.Reader(results).new())
+    return [(each.key, each.status, each.finished) for each in history]
 
 
 def touch(path: Path, age: float = 0.0) -> Path:
@@ -208,10 +208,10 @@ def test_a_compaction_that_is_cut_short_loses_nothing(tmp_path: Path, monkeypatc
 def test_a_reader_that_follows_sees_no_record_vanish(tmp_path: Path) -> None:
     save(tmp_path, attempt(0, "ok", 1))
     reader = store.Reader(tmp_path)
-    assert len(reader.news()) == 1 and reader.news() == []
+    assert len(reader.new()) == 1 and reader.new() == []
     store.Writer(tmp_path).write(attempt(1, "ok", 2))
     compact(tmp_path)
-    assert "GunPoint/fcn/fawaz2019/0/1" in {each["key"] for each in reader.news()}
+    assert "GunPoint/fcn/fawaz2019/0/1" in {each.key for each in reader.new()}
 
 
 @pytest.mark.parametrize("verb", ["compact", "gc"])

@@ -198,11 +198,11 @@ def test_a_reader_that_follows_a_file_as_it_grows_byte_by_byte_sees_each_record_
     reader, seen = store.Reader(tmp_path), []
     for size in range(len(data) + 1):
         path.write_bytes(data[:size])
-        seen += [found["key"] for found in reader.news()]
+        seen += [found["key"] for found in reader.new()]
     assert seen == ["a", "b", "c"]
     assert capsys.readouterr().err == f"{path}: line 4 is no record and is left out\n"
     lay(tmp_path, line("d"), "b.jsonl")
-    assert [found["key"] for found in reader.news()] == ["d"] and reader.news() == []
+    assert [found["key"] for found in reader.new()] == ["d"] and reader.new() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -213,26 +213,26 @@ def test_attempts_are_the_failures_of_a_key_however_often_copied(tmp_path: Path)
     failed = [line("a", status="failed", finished=day) for day in ("1", "2")]
     lay(tmp_path, failed[0] + failed[1] + line("a", finished="3") + line("b", status="skipped"))
     lay(tmp_path, failed[0] + failed[1], "copy.jsonl")
-    assert store.attempts(store.Reader(tmp_path).news()) == {"a": 2}
+    assert store.attempts(store.Reader(tmp_path).new()) == {"a": 2}
 
 
 def test_the_last_ok_record_of_a_key_counts(tmp_path: Path) -> None:
     lay(tmp_path, line("a", finished="2", n=2) + line("a", finished="1", n=1))
     lay(tmp_path, line("a", finished="3", n=3), "0.jsonl")  # by time, not by the order of files or lines
-    assert [(r["key"], r["n"]) for r in store.read(tmp_path)] == [("a", 3)]
+    assert [(r.key, r["n"]) for r in store.read(tmp_path)] == [("a", 3)]
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped"])
 def test_ok_beats_what_came_before_and_after(status: str, tmp_path: Path) -> None:
     other = {"status": status, "reason": "why"}
     lay(tmp_path, line("a", finished="1", **other) + line("a", finished="2") + line("a", finished="3", **other))
-    assert [(r["status"], r["finished"]) for r in store.read(tmp_path)] == [("ok", "2")]
+    assert [(r.status, r.finished) for r in store.read(tmp_path)] == [("ok", "2")]
 
 
 def test_without_ok_the_last_record_counts(tmp_path: Path) -> None:
     lay(tmp_path, line("a", finished="2", status="failed", n=2) + line("a", finished="1", status="failed", n=1))
     lay(tmp_path, line("b", finished="1", status="failed") + line("b", finished="2", status="skipped"), "b.jsonl")
-    assert {r["key"]: (r["status"], r["finished"]) for r in store.read(tmp_path)} == {
+    assert {r.key: (r.status, r.finished) for r in store.read(tmp_path)} == {
         "a": ("failed", "2"),
         "b": ("skipped", "2"),
     }

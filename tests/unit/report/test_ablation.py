@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.records import record
 from tsfcn.analysis.ablation import Variant, effects
 from tsfcn.data import published
@@ -16,7 +18,7 @@ def test_page_lists_effects_by_size_and_groups_them_by_outcome() -> None:
         (Variant("selection", "c", ("x=3",)), [0.9]),
     ]
     figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
-    text = page("Title", effects(base, changed, figure), figure, {**base[0], "batch": 6, "n_train": 67}, "the command")
+    text = page("Title", effects(base, changed, figure), figure, replace(base[0], batch=6, n_train=67), "the command")
     assert text.startswith("# Title\n\n- As the protocol has it: 0.9600 ± 0.0000 over 3 seeds, batches of 6 of 67 ")
     assert "- Published: 0.9629 ± 0.0013 (fawaz2019_ucr128, 5 runs): equivalent." in text
     assert "- Moves the number: batch (a, -0.0590)." in text
@@ -29,5 +31,5 @@ def test_page_lists_effects_by_size_and_groups_them_by_outcome() -> None:
 
 def test_page_without_a_published_figure_says_so() -> None:
     base = [record("ItalyPowerDemand", accuracy=0.96, n_test=1029)]
-    text = page("Title", effects(base, [], None), None, {**base[0], "batch": 6, "n_train": 67}, "the command")
+    text = page("Title", effects(base, [], None), None, replace(base[0], batch=6, n_train=67), "the command")
     assert "over 1 seed, " in text and "No published figure is available for comparison." in text

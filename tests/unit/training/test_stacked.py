@@ -58,11 +58,11 @@ def test_a_precision_is_another_experiment(precision: str, tmp_path: Path) -> No
     assert made.protocol == f"smoke[precision={precision}]" and made.off_paper
     assert made.key != planned().key
     record = run(made, tmp_path)
-    assert (record["status"], record["precision"], record["engine"]) == ("ok", precision, "fast")
+    assert (record.status, record.precision, record.engine) == ("ok", precision, "fast")
     (kept,) = store.read(tmp_path)
     assert kept["precision"] == precision
     plain = run(planned(), tmp_path / "plain")
-    np.testing.assert_allclose(record["curve"]["loss"], plain["curve"]["loss"], rtol=0.03)
+    np.testing.assert_allclose(record.curve["loss"], plain["curve"]["loss"], rtol=0.03)
     assert record["train_cross_entropy"] != plain["train_cross_entropy"]
 
 
@@ -148,7 +148,7 @@ def test_a_compiler_that_fails_is_none(
     assert list((tmp_path / "cache").iterdir()) == []
     assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
     record = run(planned(epochs=2), tmp_path / "fast", engine="fast")
-    assert (record["status"], record["engine"]) == ("ok", "fast_torch")
+    assert (record.status, record.engine) == ("ok", "fast_torch")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")

@@ -9,7 +9,6 @@ from tsfcn.analysis import verdict
 from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
-from tsfcn.jobs import store
 from tsfcn.report.collect import Material, Row
 from tsfcn.report.html import Content, TableColumn
 from tsfcn.report.render import PROCESSOR_TIME, fraction, signed, split_texts
@@ -26,7 +25,7 @@ def content(material: Material) -> Content | None:
         for row in material.rows
     ]
     notes = [*_source_notes(material), *_mark_notes(material)]
-    if any(map(store.has_processor_seconds, material.records)):
+    if any(record.has_processor_seconds() for record in material.records):
         notes.append(f"training: {PROCESSOR_TIME}.")
     if material.judgements:
         notes.append(

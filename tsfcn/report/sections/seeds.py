@@ -8,8 +8,9 @@ from collections import defaultdict
 import numpy as np
 
 from tsfcn.analysis import tables
+from tsfcn.jobs.record import Record
 from tsfcn.report.charts.seeds import Strip, strips
-from tsfcn.report.collect import Material, Name, Record, Row, full_name
+from tsfcn.report.collect import Material, Name, Row, full_name
 from tsfcn.report.html import Chart, Content, csv_text
 from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
@@ -55,11 +56,11 @@ def _chart(ident: str, name: Name, datasets: dict[str, tuple[Row, list[Record]]]
         summary += f" {counted(n_single, 'dataset')} with a single seed: their noise is not known."
     label = Label(ident, f"Seed noise of {full_name(name)}", summary)
     svg = strips(label, [_strip(dataset, *values) for dataset, values in datasets.items()])
-    rows = [(d, r["seed"], float(r["accuracy"])) for d, (_, records) in datasets.items() for r in records]
+    rows = [(d, r.seed, r.accuracy) for d, (_, records) in datasets.items() for r in records]
     return summary, Chart(svg, csv_text(["dataset", "seed", "accuracy"], rows))
 
 
 def _strip(dataset: str, row: Row, records: list[Record]) -> Strip:
     published = None if math.isnan(row["published"]) else row["published"] - row["mean"]
     std = None if math.isnan(row["published_std"]) else row["published_std"]
-    return Strip(dataset, [record["accuracy"] - row["mean"] for record in records], published, std)
+    return Strip(dataset, [record.accuracy - row["mean"] for record in records], published, std)

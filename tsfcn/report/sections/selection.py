@@ -9,8 +9,9 @@ import numpy as np
 
 from tsfcn.analysis import stats, tables
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
+from tsfcn.jobs.record import Record
 from tsfcn.report.charts.selection import Range, forest
-from tsfcn.report.collect import ALPHA, Material, Name, Record, full_name
+from tsfcn.report.collect import ALPHA, Material, Name, full_name
 from tsfcn.report.html import Chart, Content, TableColumn, csv_text
 from tsfcn.report.render import fraction, p_value, signed, split_texts
 from tsfcn.report.sections.texts import signed_interval
@@ -90,13 +91,13 @@ def _rules(material: Material, name: Name, series: int) -> list[_Rule]:
     records: dict[str, list[Record]] = defaultdict(list)
     for record in material.records:
         if tables.row_of(record)[1:] == name:
-            records[record["dataset"]].append(record)
+            records[record.dataset].append(record)
     rules = []
     for field, rule in _RULES.items():
         datasets = [d for d in sorted(records) if all(_has_both(record, field) for record in records[d])]
         if datasets:
             base, accuracy = (
-                np.array([np.mean([record[each] for record in records[d]]) for d in datasets])
+                np.array([np.mean([getattr(record, each) for record in records[d]]) for d in datasets])
                 for each in (_BASE, field)
             )
             rules.append(_Rule(name, series, rule, datasets, base, accuracy))
@@ -104,7 +105,7 @@ def _rules(material: Material, name: Name, series: int) -> list[_Rule]:
 
 
 def _has_both(record: Record, field: str) -> bool:
-    return record.get(field) is not None and record.get(_BASE) is not None
+    return getattr(record, field) is not None and record.accuracy_least_train_loss is not None
 
 
 def _summary(rules: list[_Rule], p_values: list[float]) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tsfcn.common.text import duration
-from tsfcn.jobs import store
 from tsfcn.report.charts.time import Cloud, against_seconds
 from tsfcn.report.collect import Material, Name, full_name
 from tsfcn.report.html import Chart, Content, csv_text
+from tsfcn.report.provenance import NOT_RECORDED
 from tsfcn.report.render import PROCESSOR_TIME, counted
 from tsfcn.report.svg import Label
 
@@ -62,8 +62,8 @@ def _summary(clouds: list[Cloud], n_common: int) -> str:
 
 def _devices(material: Material) -> str:
     """Return which time the seconds are, and on which machines."""
-    machines = sorted({str(record.get("hardware") or "not recorded") for record in material.records})
+    machines = sorted({record.hardware or NOT_RECORDED for record in material.records})
     named = f"on {'; '.join(machines[:_MOST_MACHINES])}"
-    if any(map(store.has_processor_seconds, material.records)):
+    if any(record.has_processor_seconds() for record in material.records):
         return f"Seconds, {named}, are {PROCESSOR_TIME}."
     return f"Seconds are wall-clock time {named}. A job may have shared its processor with others."
