@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_what_moves_it_what_does_not_and_what_is_not_shown() -> None:
     assert effects[1].low < -0.059 < effects[1].high
     beside = [m.published.word for m in effects if m.published is not None]
     assert beside[0] == verdict.EQUIVALENT and beside[1] == verdict.DIFFERENT
-    text = ablate.page("Title", effects, figure, {**base[0], "batch": 6, "n_train": 67}, "the command")
+    text = ablate.page("Title", effects, figure, replace(base[0], batch=6, n_train=67), "the command")
     assert "Moves the number: batch (a, -0.0590)." in text
     assert "- Published: 0.9629 ± 0.0013 (fawaz2019_ucr128, 5 runs): equivalent." in text
     rows = [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")]

@@ -116,8 +116,8 @@ def status(results: Path, every_job: bool = False) -> str:
 
 def content(job: Job, meaning: int) -> dict[str, str]:
     """Return every value that the key of a job follows from, under its dotted name as JSON text."""
-    values: dict[str, Any] = {**job.content, "meaning": meaning, "seed": job.seed}
-    values["protocol"] = values.pop("settings")
+    values: dict[str, Any] = {**job.content, "meaning": meaning}
+    values |= {"protocol": values.pop("settings"), "seed": job.seed}
     texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -25,6 +25,7 @@ KEY = re.compile("[0-9a-f]{16}")
 
 DIGEST = re.compile(rb',"digest":"([0-9a-f]{16})"\}\s*$')  # the last field of a line, over all bytes before it
 CURVE = re.compile(rb'"curve":\{[^{}]*\}')  # within a string its quotes would be escaped
+LONE = re.compile("[\ud800-\udfff]")  # in a text of Python every surrogate is without its other half
 SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)  # half of a character, which no file can hold
 
 
@@ -133,13 +134,17 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, not copied, without those that were not recorded."""
-        values = {name: getattr(self, name) for name in NAMES}
-        return {name: value for name, value in values.items() if value is not None and value == value} | self.other
+        left_out = "accuracy" if math.isnan(self.accuracy) and not self.is_ok else ""
+        values = {name: getattr(self, name) for name in NAMES if name != left_out}
+        return {name: value for name, value in values.items() if value is not None} | self.other
 
     def line(self) -> bytes:
-        """Return the record as a line of JSON, ending in a digest of itself and a newline."""
+        """Return the record as a line of JSON, ending in a digest of itself and a newline.
+
+        Raises ValueError for a number that JSON has not: NaN or infinity.
+        """
         row = {"schema": SCHEMA, **self.to_json()}
-        text = json.dumps(row, allow_nan=False, separators=(",", ":")).encode().removesuffix(b"}")
+        text = _dump(row).encode().removesuffix(b"}")
         return text + b',"digest":"%s"}\n' % _digest(text).encode()
 
 
@@ -267,6 +272,14 @@ def _is_passport(value: object) -> bool:
 
 
 CHECKS = {name: check for name, check in type_checks(Record).items() if name != "other"} | {"passport": _is_passport}
+
+
+def _dump(row: Mapping[str, Any]) -> str:
+    """Return an object as JSON text of ASCII characters, with a replacement character for each lone surrogate."""
+    text = json.dumps(row, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    if not text.isascii():
+        text = json.dumps(json.loads(LONE.sub("\ufffd", text)), separators=(",", ":"))
+    return text
 
 
 def _digest(text: bytes) -> str:

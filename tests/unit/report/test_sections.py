@@ -18,6 +18,7 @@ from tests.records import record, save, some_records, whole_archive
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 from tsfcn.report.html import FIRST_LINE
 from tsfcn.report.sections import SECTIONS, report
@@ -140,8 +141,8 @@ def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> No
     expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
     assert len(rows) == len(expected)
     judged: dict[tuple[str, str, str], verdict.Verdict] = {}
-    for pair in {(r.model, r.protocol) for r in expected}:
-        given = verdict.given(r for r in expected if (r.model, r.protocol) == pair)
+    for pair in {(r["model"], r["protocol"]) for r in expected}:
+        given = verdict.given(r for r in expected if (r["model"], r["protocol"]) == pair)
         judged |= {(*pair, v.dataset): v for v in verdict.judge(given).verdicts}
     for row, want in zip(rows, expected, strict=True):
         assert (row["dataset"], row["model"]) == (want["dataset"], f"{want['model']} | {want['protocol']}")
@@ -165,9 +166,9 @@ def test_ranks_are_those_of_compare(committed: str) -> None:
 
 
 def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
-    (row,) = [r for r in Page(committed).rows("t-headline") if r.model == "fcn | fawaz2019"]
+    (row,) = [r for r in Page(committed).rows("t-headline") if r["model"] == "fcn | fawaz2019"]
     expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
-    judged = verdict.judge(verdict.given(r for r in expected if r.model == "fcn"))
+    judged = verdict.judge(verdict.given(r for r in expected if r["model"] == "fcn"))
     assert row["verdict"].partition(" | ")[0] == judged.archive.said
     assert row["datasets by verdict"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
     assert re.fullmatch(r"0\.\d{4} \| 0\.\d{4} to 0\.\d{4}", row["mean accuracy"])
@@ -291,7 +292,7 @@ def test_marks_failures_and_resamples(tmp_path: Path) -> None:
     assert len(marked) == 3
 
 
-def named(name: str) -> list[dict[str, Any]]:
+def named(name: str) -> list[Record]:
     """Return records in which everything that has a name has this one."""
     curve = {"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}
     return [
