@@ -266,10 +266,10 @@ def _is_curve(curve: Mapping[str, Any]) -> bool:
 
 
 def _is_passport(value: object) -> bool:
-    """Return whether a value is a flat object whose sizes are counts."""
+    """Return whether a value is an object of single values whose sizes are integers."""
     return (
         type(value) is dict
-        and all(each is None or type(each) in (str, int, float, bool, list) for each in value.values())
+        and all(each is None or type(each) in (str, int, float, bool) for each in value.values())
         and all(is_int(value.get(name, 1)) for name in ("n_channels", "length"))
     )
 

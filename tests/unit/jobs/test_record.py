@@ -85,6 +85,7 @@ def test_fields_that_are_not_known_survive_reading_and_writing() -> None:
 
 
 def test_what_was_not_recorded_is_none_and_is_not_written() -> None:
+    assert parse(undigested(record_of(JOB), meaning=0, passport=None)).passport == {}
     made = parse(undigested(record_of(JOB), curve=None, gpu=None))
     assert made.curve is None and made.gpu is None and made.peak_memory_bytes is None
     assert {"curve", "gpu", "peak_memory_bytes"}.isdisjoint(made.to_json())
@@ -149,17 +150,20 @@ def test_a_line_without_a_digest_whose_key_is_not_that_of_its_settings_is_refuse
     assert parse(undigested(made, meaning=0, seed=1)).seed == 1  # the key of an older meaning cannot be computed
 
 
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "schema is \"1\", not a number": {"schema": "1"},
     "key is \"K\", not 16 hexadecimal digits": {"key": "K"},
     "status is \"done\", not one of ok, failed, skipped": {"status": "done"},
     "it is ok and has no accuracy": {"accuracy": None},
+    "accuracy is \"0.9\"": {"accuracy": "0.9"},
+    "accuracy is true": {"accuracy": True},
     "accuracy is 1.5, not a fraction": {"accuracy": 1.5},
     "balanced_accuracy is -0.1, not a fraction": {"balanced_accuracy": -0.1},
     "seed is \"0\"": {"seed": "0"},
     "seed is true": {"seed": True},
     "model is null": {"model": None},
     "versions is {\"torch\": 2}": {"versions": {"torch": 2}},
+    "passport is {\"revision\": []}": {"passport": {"revision": []}},
     "passport is {\"length\": \"long\"}": {"passport": {"length": "long"}},
     "its learning curve is not three lists of numbers of one length": {"curve": {**CURVE, "lr": [0.1]}},
     "curve is [1]": {"curve": [1]},
