@@ -27,7 +27,7 @@ DIGEST = re.compile(rb',"(.{6})":"([0-9a-f]{16})"\}\s*$')  # the last field of a
 CURVE = re.compile(rb'"curve":\{[^{}]*\}')  # within a string its quotes would be escaped
 LONE = re.compile("[\ud800-\udfff]")  # in a text of Python every surrogate is without its other half
 # Perhaps half of a character, which no file can hold, or a number beyond those of a computer.
-SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]", re.IGNORECASE)
+SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]|\d{300}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,7 +180,8 @@ def test_values_that_cannot_be_those_of_a_record_are_refused_with_the_reason(rea
 def test_characters_and_numbers_that_no_file_can_hold_are_refused() -> None:
     line = undigested(record_of(JOB), colour="blue")
     assert parse(line).other == {"colour": "blue"}
-    for damaged in (b'"\\ud800"', b'"\xed\xa0\x80"', b'"\xff"', b"NaN", b"-Infinity", b"1e999", b"[-1E+999 ]"):
+    characters, numbers = (b'"\\ud800"', b'"\xed\xa0\x80"', b'"\xff"'), (b"NaN", b"-Infinity", b"1e999", b"[-1E+999 ]")
+    for damaged in (*characters, *numbers, b"9" * 400 + b".0"):
         with pytest.raises(ValueError, match=r"it is not JSON|half of a surrogate pair|is not a number of JSON"):
             parse(line.replace(b'"blue"', damaged))
     assert parse(line.replace(b'"blue"', b'"\\ud83d\\ude00"')).other == {"colour": "😀"}
@@ -197,7 +198,20 @@ JSON = st.recursive(
     max_leaves=6,
 )
 ODD = [
-    *("null", "true", "NaN", "-Infinity", "1e999", "-0.0", "1" * 400, "-" + "9" * 5000, '""', '"\\ud800"', '"\\u0000"'),
+    *(
+        "null",
+        "true",
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "9" * 400 + ".5",
+        "-0.0",
+        "1" * 400,
+        "-" + "9" * 5000,
+        '""',
+        '"\\ud800"',
+        '"\\u0000"',
+    ),
     *("[]", "{}", '{"a":{"a":{"a":null}}}', '{"\\ud800":1}', "[" * 100_000, "[" * 100_000 + "]" * 100_000),
     *('{"a":' * 100_000 + "1" + "}" * 100_000, "[" * 900 + "]" * 900, "'", "1 2"),
 ]

@@ -31,7 +31,9 @@ def long(key: str) -> str:
 
 def record(key: str, **values: Any) -> Record:
     """Return a record; its short key also names its dataset, so that two keys are two rows."""
-    return records.record(**{"key": long(key), "dataset": key, "finished": "2026-01-01T00:00:00.000Z", **values})
+    short: dict[str, Any] = {"passport": {}, "model_settings": {}, "settings": {}, "versions": {}, "group": ""}
+    names = {"key": long(key), "dataset": key, "finished": "2026-01-01T00:00:00.000Z"}
+    return records.record(**{**short, **names, **values})
 
 
 def line(key: str, **values: Any) -> bytes:
