@@ -198,7 +198,7 @@ def compact(results: Path) -> str:
     Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
     """
     check_idle(results)
-    paths = sorted((results / "records").glob("*.jsonl"))
+    paths = [path for path in sorted((results / "records").glob("*.jsonl")) if path.is_file()]
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
     history = store.Reader(results, curves=True).new()
     kept = {id(record) for record in store.current(history)}

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.records import record_of, save, some_records
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
+from tsfcn.jobs.maintenance import compact
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import RunningJob, RunState, read_state
 from tsfcn.jobs.record import NAMES, REQUIRED, Record, parse
@@ -286,6 +287,9 @@ def test_what_is_not_a_regular_file_is_left_out_and_named(tmp_path: Path, capsys
     (folder / "itself.jsonl").symlink_to(folder / "itself.jsonl")
     os.mkfifo(folder / "pipe.jsonl")  # opening it would wait for a writer
     assert store.read(tmp_path) == [made]
+    save(tmp_path, record_of(JOB, finished="2025"))
+    assert compact(tmp_path) == f"{tmp_path}: 2 lines in 1 files became 1 records in one"
+    assert store.read(tmp_path) == [made] and len(list(folder.iterdir())) == 5
     names = ("a folder", "dangling", "itself", "pipe")
     expected = [f"{folder / name}.jsonl is not a regular file and is left out" for name in names]
     assert sorted(capsys.readouterr().err.splitlines()) == expected
