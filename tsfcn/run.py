@@ -29,7 +29,7 @@ from tsfcn.config.compose import command_line, compose, conf_folder, override, r
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
-from tsfcn.jobs import cost, executors, lease, plan, store
+from tsfcn.jobs import artifacts, cost, executors, lease, plan, store
 from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
@@ -335,6 +335,7 @@ def execute(prepared: RunPlan) -> Outcome:
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
     if not prepared.pending:
         return Outcome(store.read(results), [], 0.0)
+    store.check_writable(results)
     path = store.write_plan(results, request.command, prepared.jobs)
     with lease.Runner(results) as runner:
         monitor = Monitor(prepared.order, prepared.n_workers, model=prepared.model, runner=runner)
@@ -361,6 +362,7 @@ def execute(prepared: RunPlan) -> Outcome:
         writer.write(record)
     ended = {record.key for record in records}
     left = [job for job in prepared.pending if job.key not in ended]
+    artifacts.remove_empty_folder(results)
     if not left:
         store.remove_plan(path)
     return Outcome([*records, *late], left, sum(map(prepared.model.seconds, left)))

@@ -595,7 +595,7 @@ RARE = {
     "seeds=100000000000": "seeds=100000000000 is over a million",
     "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
-    "budget=0h": "budget=0h is no time at all: give more",
+    "budget=0h": "budget=0h is zero: give more",
     "max_attempts=0": "max_attempts=0 is out of range: give a number at least 1",
     "checkpoint.every_seconds=-1": "checkpoint.every_seconds=-1 is out of range",
     "checkpoint.every=1": "setting 'checkpoint.every' in 'checkpoint.every=1' is not known: checkpoint has every_",

@@ -88,7 +88,7 @@ def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_p
     assert again.returncode == 0 and "1 done before, 0 to run" in again.stderr
     # Where the package is not installed, as here, the folder is read all the same, and the model refused in one line.
     assert tables.accuracy([record])["model"].tolist() == [NAME]
-    assert cost.Model([record], record.hardware).seen == {}
+    assert cost.Model([record], record.hardware).observed == {}
     bare = tmp_path / "bare"
     bare.mkdir()
     refused = command("run", *words, site=bare, cwd=tmp_path)

@@ -80,8 +80,8 @@ FLOAT16_FLOOR = 2.0**-24
 
 
 def _name(record: Record) -> Name:
-    old = record.passport.get("split") == "ucr2015"
-    return record.dataset, record.model, record.protocol, ("ucr2015" if old else "", record.resample)
+    files = "ucr2015" if record.passport.get("split") == "ucr2015" else ""
+    return record.dataset, record.model, record.protocol, (files, record.resample)
 
 
 def _split(split: Split) -> str:
@@ -95,7 +95,7 @@ def _order(split: str) -> Split:
     return "ucr2015" if split.startswith("ucr2015") else "", int(resample or 0)
 
 
-def _written(name: Name) -> str:
+def _describe(name: Name) -> str:
     dataset, model, protocol, split = name
     return f"'{dataset} x {model} x {protocol}' ({_split(split)})"
 
@@ -115,7 +115,7 @@ def _number(record: Record, field: str) -> float:
     value = getattr(record, field)
     if value is None or math.isnan(value):
         raise UserError(
-            f"record '{record.key}' of {_written(_name(record))} is ok without {field}: "
+            f"record '{record.key}' of {_describe(_name(record))} is ok without {field}: "
             "remove it from records/ and run that job again"
         )
     return float(value)
@@ -129,21 +129,21 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
 
 
 def _differences(records: Sequence[Record]) -> str:
-    """Say in which fields of their meaning the records differ, at most four of them."""
+    """Return in which fields that their key follows from the records differ, as text, at most four of them."""
     flats = []
     for record in records:
         passport = record.passport
-        said = {field: getattr(record, field) for field in ("settings", "model_settings", "precision", "meaning")}
+        content = {field: getattr(record, field) for field in ("settings", "model_settings", "precision", "meaning")}
         # Only what the key holds of a passport: where the file was read from is no difference in meaning.
-        flats.append(_flat(said | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
-    found = []
+        flats.append(_flat(content | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
+    parts = []
     for path in sorted(set().union(*flats)):
         values = list(dict.fromkeys(flat.get(path, "absent") for flat in flats))
         if len(values) > 1:
-            found.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
-    if not found:
+            parts.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
+    if not parts:
         return "their settings read the same, their keys do not"
-    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+    return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
 def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
@@ -156,14 +156,14 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
         groups = {record.group: record for record in members}  # one record stands for each
         if len(groups) > 1:
             raise UserError(
-                f"{_written(name)} is {len(groups)} different experiments under one name "
+                f"{_describe(name)} is {len(groups)} different experiments under one name "
                 f"({_differences(list(groups.values()))}): keep the records of one group "
                 f"({', '.join(sorted(groups))}) in records/, or use another results folder"
             )
         for seed, times in Counter(record.seed for record in members).items():
             if times > 1:
                 raise UserError(
-                    f"{_written(name)} is there {times} times with seed {seed}: keep one of these records in records/"
+                    f"{_describe(name)} is there {times} times with seed {seed}: keep one of these records in records/"
                 )
     return rows
 
@@ -283,17 +283,17 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         beside = [row for row in part.to_dict("records") if row["published_source"]]
         if not beside:
             continue
-        made = verdict.judge(verdict.given(beside))
+        judgement = verdict.judge(verdict.given(beside))
         total: dict[Any, Any] = {
             "n_seeds": sum(row["n_seeds"] for row in beside),
             "mean": float(np.mean([row["mean"] for row in beside])),
             "published": float(np.mean([row["published"] for row in beside])),
             "published_source": ", ".join(dict.fromkeys(row["published_source"] for row in beside)),
         }
-        for row, said in zip([*beside, total], [*made.verdicts, made.archive], strict=True):
+        for row, verdict_of_row in zip([*beside, total], [*judgement.verdicts, judgement.archive], strict=True):
             copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
-            judged = {name: getattr(said, name) for name in VERDICT_COLUMNS if hasattr(said, name)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.said})
+            judged = {n: getattr(verdict_of_row, n) for n in VERDICT_COLUMNS if hasattr(verdict_of_row, n)}
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.said})
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 
@@ -311,8 +311,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
         cells.setdefault((row["dataset"], row["split"]), {})[column] = row["mean"]
     titles = {}
     for model, protocol in sorted(marks):
-        said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
-        titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
+        column_marks = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
+        titles[model, protocol] = f"{model} ({protocol}) {column_marks}".rstrip()
     order = sorted(cells, key=lambda row: (row[0], _order(row[1])))
     rows = [
         {"dataset": dataset, "split": split}
@@ -469,7 +469,7 @@ def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
 def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
     path = artifacts.predictions_path(results, record.key)
-    job = f"predictions of {_written(_name(record))}, seed {record.seed}, key {record.key},"
+    job = f"predictions of {_describe(_name(record))}, seed {record.seed}, key {record.key},"
     again = "repeat the run that made the record, with require_predictions=true"
     if not path.is_file():
         return None

@@ -101,10 +101,10 @@ def status(results: Path, every_job: bool = False) -> str:
         ]
     if conflicts := store.contradictions(history):
         lines += ["", *conflicts]
-    kept = list((results / "checkpoints").glob("*.pt"))
-    if kept:
-        size = sum(path.stat().st_size for path in kept)
-        lines += ["", f"{len(kept)} trainings in progress have a checkpoint ({size / 2**20:.1f} MiB)"]
+    checkpoints = list((results / "checkpoints").glob("*.pt"))
+    if checkpoints:
+        size = sum(path.stat().st_size for path in checkpoints)
+        lines += ["", f"{len(checkpoints)} trainings in progress have a checkpoint ({size / 2**20:.1f} MiB)"]
     if every_job:
         lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
     return "\n".join(lines)

@@ -24,7 +24,6 @@ STATUSES = ("ok", "failed", "skipped")
 KEY = re.compile("[0-9a-f]{16}")
 
 DIGEST = re.compile(rb',"(.{6})":"([0-9a-f]{16})"\}\s*$')  # the last field of a line, over all bytes before it
-CURVE = re.compile(rb'"curve":\{[^{}]*\}')  # within a string its quotes would be escaped
 LONE = re.compile("[\ud800-\udfff]")  # in a text of Python every surrogate is without its other half
 # Perhaps half of a character, which no file can hold, or a number beyond those of a computer.
 SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]|\d{300}", re.IGNORECASE)
@@ -150,6 +149,7 @@ class Record:
 
 
 NAMES = tuple(each.name for each in fields(Record) if each.name != "other")
+COUNTS = tuple(name for name in NAMES if name.startswith("n_") or name.endswith("_seconds"))
 REQUIRED = ("key", "group", "status", "dataset", "model", "protocol", "seed")
 
 
@@ -183,7 +183,7 @@ def parse(line: bytes, *, curve: bool = True) -> Record:
         signature = None  # a field of a record without a digest
     if signature and signature.groups() != (b"digest", _digest(line[: signature.start()]).encode()):
         raise ValueError("its digest does not match: it was changed after it was written")
-    data = _load(line if curve else CURVE.sub(b'"curve":null', line))
+    data = _load(line if curve else _without_curve(line))
     record = from_json({name: value for name, value in data.items() if name != "digest"})
     if not signature and record.meaning == MEANING and record.job.key != record.key:
         raise ValueError("its key is not that of its settings")
@@ -197,14 +197,20 @@ def from_json(data: Mapping[str, Any]) -> Record:
         raise ValueError(f"schema is {short(schema)}, not a number")
     if schema > SCHEMA:
         raise UserError(f"it is of schema {schema}: this tsfcn reads up to {SCHEMA}, install a newer one")
-    missing = [name for name in REQUIRED if name not in data]
+    known: dict[str, Any] = {}
+    other: dict[str, Any] = {}
+    for name, value in data.items():
+        check = CHECKS.get(name)
+        if check is None:
+            other[name] = value
+        elif value is not None:
+            if not check(value):
+                raise ValueError(f"{name} is {short(value)}")
+            known[name] = value
+    missing = [name for name in REQUIRED if name not in known]
     if missing:
         raise ValueError(f"it has no {missing[0]}")
-    known = {name: data[name] for name in NAMES if data.get(name) is not None or name in REQUIRED}
-    for name, value in known.items():
-        if not CHECKS[name](value):
-            raise ValueError(f"{name} is {short(value)}")
-    other = {name: value for name, value in data.items() if name not in CHECKS and name != "schema"}
+    other.pop("schema", None)
     record = Record(**known, other=other)
     _check_values(record)
     return record
@@ -216,6 +222,13 @@ def job_from_json(data: Mapping[str, Any]) -> Job:
         if name not in data or not CHECKS[name](data[name]):
             raise ValueError(f"{name} of a job is {short(data.get(name))}")
     return Job(**{name: data[name] for name in Job.__dataclass_fields__})
+
+
+def _without_curve(line: bytes) -> bytes:
+    """Return a line with null for its learning curve, which is a flat object; in a string its quotes are escaped."""
+    start = line.find(b'"curve":{')
+    end = line.find(b"}", start)
+    return line if start < 0 or end < 0 else b'%b"curve":null%b' % (line[:start], line[end + 1 :])
 
 
 def _load(line: bytes) -> dict[str, Any]:
@@ -250,6 +263,10 @@ def _check_values(record: Record) -> None:
         value = getattr(record, name)
         if value is not None and not (0 <= value <= 1 or math.isnan(value)):
             raise ValueError(f"{name} is {value}, not a fraction")
+    for name in COUNTS:
+        value = getattr(record, name)
+        if value is not None and value < (name == "n_classes"):
+            raise ValueError(f"{name} is {value}")
     if record.is_ok and math.isnan(record.accuracy):
         raise ValueError("it is ok and has no accuracy")
     if record.curve is not None and not _is_curve(record.curve):

@@ -18,6 +18,7 @@ import json
 import os
 import secrets
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -64,6 +65,10 @@ class Writer:
             self.file.truncate(start)  # a torn line would swallow the next record
             self.file.seek(start)
             raise
+        if os.fstat(self.file.fileno()).st_nlink == 0:  # somebody has removed the file: what is new goes into another
+            self.file.close()
+            self.file = None
+            self._write(lines)
 
 
 class Reader:
@@ -101,28 +106,24 @@ class Reader:
             notice(f"{path} is not a regular file and is left out")
             return []
         start, number = self.positions.get(path.name, (0, 0))
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= start:
-                return []
-            file.seek(start)
-            *lines, last = file.read().split(b"\n")
-        records = []
+        records: list[Record] = []
         bad: list[str] = []
-        for line in lines:
-            number += 1
-            start += len(line) + 1
-            if line.strip():
-                found = self.parse(line, path)
-                if isinstance(found, Record):
-                    records.append(found)
-                else:
-                    bad.append(f"line {number}: {found}")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size > start:
+                file.seek(start)
+                for line in file:
+                    found = self.parse(line, path) if line.strip() else None
+                    if isinstance(found, Record):
+                        records.append(found)
+                    elif found is not None:
+                        if not line.endswith(b"\n"):
+                            break
+                        bad.append(f"line {number + 1}: {found}")
+                    number += line.endswith(b"\n")
+                    start += len(line)
+        self.positions[path.name] = start, number
         if bad:
             notice(f"{path}: {left_out(bad)}")
-        if isinstance(found := self.parse(last, path), Record):  # complete but for its newline
-            records.append(found)
-            start += len(last)
-        self.positions[path.name] = start, number
         return records
 
     def parse(self, line: bytes, path: Path) -> Record | str:
@@ -203,6 +204,23 @@ def attempts(records: Iterable[Record]) -> dict[str, int]:
     """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
     failed = {(record.key, record.finished) for record in records if record.status == "failed"}
     return dict(Counter(key for key, _ in failed))
+
+
+def check_writable(results: Path) -> None:
+    """Raise UserError where a folder of the results cannot be written to, before anything is trained for it."""
+    for name in ("", "records", "predictions", "weights", "checkpoints", "plans", "runners", "leases"):
+        folder = results / name
+        try:
+            if not name:
+                folder.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(
+                f"folder '{folder}' is not writable ({reason}): check its permissions and the disk, "
+                "or use another results folder"
+            ) from error
 
 
 def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:

@@ -166,7 +166,7 @@ def test_a_gpu_has_rates_of_its_own_and_learns_from_records_of_gpus_alone() -> N
     job = make()
     half = replace(job, precision="bfloat16")
     alone = Model([], "A GPU", "auto", "cuda:0")
-    assert alone.way(half) == ("fast_cuda", "bfloat16") and alone.way(make("resnet")) == ("reference", "float32")
+    assert alone.setup(half) == ("fast_cuda", "bfloat16") and alone.setup(make("resnet")) == ("reference", "float32")
     assert alone.seconds(half) < alone.seconds(job) < Model([], "A GPU", "reference", "cuda:0").seconds(job)
     there = {"engine": "fast_cuda", "device": "cuda:1", "hardware": "A GPU + A, 2 cores"}
     records = [
@@ -271,7 +271,7 @@ def test_what_is_no_time(text: str) -> None:
 def test_no_time_at_all() -> None:
     with pytest.raises(UserError) as told:
         duration("budget", "0m")
-    assert str(told.value) == "budget=0m is no time at all: give more, such as 30m"
+    assert str(told.value) == "budget=0m is zero: give more, such as 30m"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

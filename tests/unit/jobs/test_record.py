@@ -162,7 +162,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "balanced_accuracy is -0.1, not a fraction": {"balanced_accuracy": -0.1},
     "seed is \"0\"": {"seed": "0"},
     "seed is true": {"seed": True},
-    "model is null": {"model": None},
+    "it has no model": {"model": None},
     "versions is {\"torch\": 2}": {"versions": {"torch": 2}},
     "passport is {\"revision\": []}": {"passport": {"revision": []}},
     "passport is {\"length\": \"long\"}": {"passport": {"length": "long"}},
