@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.jobs.plan import digest
+from tsfcn.jobs.plan import Job, digest
 from tsfcn.jobs.record import Record
+
+T = TypeVar("T")
 
 SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
 PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}
@@ -52,6 +54,17 @@ def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accurac
     if fields["status"] != "ok":
         fields["accuracy"] = math.nan
     return Record(**fields)
+
+
+def record_of(job: Job, **other: Any) -> Record:
+    """Return an ok record of a job; any field can be given another value."""
+    return record(**{**job.to_json(), "key": job.key, "group": job.group, **other})
+
+
+def require(value: T | None) -> T:
+    """Return a value that must have been recorded."""
+    assert value is not None
+    return value
 
 
 def save(results: Path, *records: Record) -> Path:

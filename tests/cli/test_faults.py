@@ -104,10 +104,10 @@ def outcome(results: Path) -> dict[str, Any]:
     """Return what a run leaves that must not depend on what happened to it."""
     return {
         record.key: (
-            {name: value for name, value in record.items() if name not in ONE_RUN},
+            {name: value for name, value in record.to_json().items() if name not in ONE_RUN},
             artifacts.predictions_path(results, record.key).read_bytes(),
         )
-        for record in store.read(results)
+        for record in store.read(results, curves=True)
     }
 
 

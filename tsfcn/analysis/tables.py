@@ -113,7 +113,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 def _number(record: Record, field: str) -> float:
     value = getattr(record, field)
-    if value is None:
+    if value is None or math.isnan(value):
         raise UserError(
             f"record '{record.key}' of {_describe(_name(record))} is ok without {field}: "
             "remove it from records/ and run that job again"

@@ -116,8 +116,8 @@ def status(results: Path, every_job: bool = False) -> str:
 
 def content(job: Job, meaning: int) -> dict[str, str]:
     """Return every value that the key of a job follows from, under its dotted name as JSON text."""
-    values: dict[str, Any] = {**job.content, "meaning": meaning, "seed": job.seed}
-    values["protocol"] = values.pop("settings")
+    values: dict[str, Any] = {**job.content, "meaning": meaning}
+    values |= {"protocol": values.pop("settings"), "seed": job.seed}
     texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -198,7 +198,7 @@ def compact(results: Path) -> str:
     Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
     """
     check_idle(results)
-    paths = sorted((results / "records").glob("*.jsonl"))
+    paths = [path for path in sorted((results / "records").glob("*.jsonl")) if path.is_file()]
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
     history = store.Reader(results, curves=True).new()
     kept = {id(record) for record in store.current(history)}

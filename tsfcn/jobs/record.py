@@ -23,8 +23,10 @@ SCHEMA = 1
 STATUSES = ("ok", "failed", "skipped")
 KEY = re.compile("[0-9a-f]{16}")
 
-DIGEST = re.compile(rb',"digest":"([0-9a-f]{16})"\}\s*$')  # the last field of a line, over all bytes before it
-SURROGATE = re.compile(rb"\\ud[89a-f]", re.IGNORECASE)  # half of a character, which no file can hold
+DIGEST = re.compile(rb',"(.{6})":"([0-9a-f]{16})"\}\s*$')  # the last field of a line, over all bytes before it
+LONE = re.compile("[\ud800-\udfff]")  # in a text of Python every surrogate is without its other half
+# Perhaps half of a character, which no file can hold, or a number beyond those of a computer.
+SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]|\d{300}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +134,17 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, not copied, without those that were not recorded."""
-        values = {name: getattr(self, name) for name in NAMES}
-        return {name: value for name, value in values.items() if value is not None and value == value} | self.other
+        left_out = "accuracy" if math.isnan(self.accuracy) and not self.is_ok else ""
+        values = {name: getattr(self, name) for name in NAMES if name != left_out}
+        return {name: value for name, value in values.items() if value is not None} | self.other
 
     def line(self) -> bytes:
-        """Return the record as a line of JSON, ending in a digest of itself and a newline."""
+        """Return the record as a line of JSON, ending in a digest of itself and a newline.
+
+        Raises ValueError for a number that JSON has not: NaN or infinity.
+        """
         row = {"schema": SCHEMA, **self.to_json()}
-        text = json.dumps(row, allow_nan=False, separators=(",", ":")).encode().removesuffix(b"}")
+        text = _dump(row).encode().removesuffix(b"}")
         return text + b',"digest":"%s"}\n' % _digest(text).encode()
 
 
@@ -173,7 +179,9 @@ def parse(line: bytes, *, curve: bool = True) -> Record:
         UserError: The record was written by a newer version.
     """
     signature = DIGEST.search(line, max(0, len(line) - 60))
-    if signature and signature[1].decode() != _digest(line[: signature.start()]):
+    if signature and signature[1].decode(errors="replace") in CHECKS:
+        signature = None  # a field of a record without a digest
+    if signature and signature.groups() != (b"digest", _digest(line[: signature.start()]).encode()):
         raise ValueError("its digest does not match: it was changed after it was written")
     data = _load(line if curve else _without_curve(line))
     record = from_json({name: value for name, value in data.items() if name != "digest"})
@@ -185,7 +193,7 @@ def parse(line: bytes, *, curve: bool = True) -> Record:
 def from_json(data: Mapping[str, Any]) -> Record:
     """Return the record of JSON values. Raises ValueError and UserError as `parse` does."""
     schema = data.get("schema", SCHEMA)
-    if not isinstance(schema, int):
+    if not is_int(schema):
         raise ValueError(f"schema is {short(schema)}, not a number")
     if schema > SCHEMA:
         raise UserError(f"it is of schema {schema}: this tsfcn reads up to {SCHEMA}, install a newer one")
@@ -226,18 +234,18 @@ def _without_curve(line: bytes) -> bytes:
 def _load(line: bytes) -> dict[str, Any]:
     """Return the object that a line holds. Raises ValueError for any other line."""
     try:
-        data = json.loads(line, parse_constant=_refuse)
+        data = json.loads(line.decode("utf-8-sig"), parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(str(error) if "is not a number" in str(error) else "it is not JSON") from None
     if not isinstance(data, dict):
         raise ValueError("it is not a JSON object")
-    if SURROGATE.search(line):
+    if SUSPICIOUS.search(line):
         try:
-            json.dumps(data, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("it holds half of a surrogate pair") from None
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            raise ValueError("it holds half of a surrogate pair, or a number that is too large") from None
     return data
 
 
@@ -275,15 +283,23 @@ def _is_curve(curve: Mapping[str, Any]) -> bool:
 
 
 def _is_passport(value: object) -> bool:
-    """Return whether a value is a flat object whose sizes are counts."""
+    """Return whether a value is an object of single values whose sizes are integers."""
     return (
         type(value) is dict
-        and all(each is None or type(each) in (str, int, float, bool, list) for each in value.values())
+        and all(each is None or type(each) in (str, int, float, bool) for each in value.values())
         and all(is_int(value.get(name, 1)) for name in ("n_channels", "length"))
     )
 
 
 CHECKS = {name: check for name, check in type_checks(Record).items() if name != "other"} | {"passport": _is_passport}
+
+
+def _dump(row: Mapping[str, Any]) -> str:
+    """Return an object as JSON text of ASCII characters, with a replacement character for each lone surrogate."""
+    text = json.dumps(row, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    if not text.isascii():
+        text = json.dumps(json.loads(LONE.sub("\ufffd", text)), separators=(",", ":"))
+    return text
 
 
 def _digest(text: bytes) -> str:

@@ -112,32 +112,40 @@ class Reader:
             if os.fstat(file.fileno()).st_size > start:
                 file.seek(start)
                 for line in file:
-                    try:
-                        if line.strip():
-                            records.append(self.parse(line, path))
-                    except ValueError as error:
+                    found = self.parse(line, path) if line.strip() else None
+                    if isinstance(found, Record):
+                        records.append(found)
+                    elif found is not None:
                         if not line.endswith(b"\n"):
                             break
-                        bad.append(f"line {number + 1}: {error}")
+                        bad.append(f"line {number + 1}: {found}")
                     number += line.endswith(b"\n")
                     start += len(line)
         self.positions[path.name] = start, number
         if bad:
-            more = f"; and {len(bad) - SHOWN_LINES} more" if len(bad) > SHOWN_LINES else ""
-            notice(f"{path}: {len(bad)} lines are not records and are left out: {'; '.join(bad[:SHOWN_LINES])}{more}")
+            notice(f"{path}: {left_out(bad)}")
         return records
 
-    def parse(self, line: bytes, path: Path) -> Record:
-        """Return the record of a line. Raises ValueError if it holds none, UserError for one of a newer version."""
+    def parse(self, line: bytes, path: Path) -> Record | str:
+        """Return the record of a line, or why it holds none. Raises UserError for a record of a newer version."""
         try:
             record = parse(line, curve=self.curves)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+        except ValueError as error:
+            return str(error)
         for name in ("settings", "model_settings", "passport", "versions"):
             value = getattr(record, name)
             same = self.shared.setdefault((name, repr(value)), value)
             object.__setattr__(record, name, same)  # frozen, and equal
         return record
+
+
+def left_out(reasons: list[str]) -> str:
+    """Return the words that name the bad lines of a file, the first few with their reasons."""
+    count = "1 line is not a record and is" if len(reasons) == 1 else f"{len(reasons)} lines are not records and are"
+    more = f"; and {len(reasons) - SHOWN_LINES} more" if len(reasons) > SHOWN_LINES else ""
+    return f"{count} left out: {'; '.join(reasons[:SHOWN_LINES])}{more}"
 
 
 @functools.cache
@@ -253,7 +261,7 @@ def plan_jobs(path: Path) -> dict[str, Job]:
     try:
         groups = json.loads(path.read_bytes())["groups"]
         seeds = [(group, key, int(seed)) for group in groups for key, seed in _seeds(group)]
-    except (KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("it has no groups of jobs") from None
     return {key: job_from_json({**group, "seed": seed}) for group, key, seed in seeds if KEY.fullmatch(key)}
 

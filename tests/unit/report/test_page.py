@@ -298,7 +298,7 @@ def named(name: str) -> list[Record]:
         record("Coffee", model=name, protocol=name, curve=curve),
         record(name, commit=name, hardware=name, versions={name: name}, seed=1),
         record(name, seed=2, accuracy=0.5),
-        record("Beef", status="failed", reason=name + "\ud800"),
+        record("Beef", status="failed", reason=name + "\x7f"),
     ]
 
 
