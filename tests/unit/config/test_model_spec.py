@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.protocols import small
+from tests.factories import small_config
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, models
 from tsfcn.config.compose import compose
@@ -172,7 +172,7 @@ def test_dropout_must_follow_the_seed() -> None:
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_declared_layers_are_those_of_the_network(model: str) -> None:
-    config = small(model)
+    config = small_config(model)
     network = registry.build(model, config, 2, 10, 3, cells=4)
     kernels = [module.weight.numel() for module in network.modules() if isinstance(module, (nn.Conv1d, nn.Linear))]
     assert sorted([*(layer.n_weights for layer in config.layers(2, 10)), kernels[-1]]) == sorted(kernels)

@@ -19,10 +19,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.protocols import TRAINING
+from tests.factories import protocol
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
-from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, cost, executors, lease, store
 from tsfcn.jobs import queue as job_queue
@@ -35,12 +34,8 @@ from tsfcn.jobs.queue import Event, Queue
 ROOT = Path(__file__).resolve().parents[3]
 
 # A bundled dataset and a network so small that starting a worker takes longer than the training.
-PROTOCOL = ProtocolConfig(
-    name="tiny",
-    normalisation="series",
-    # All cases in a batch: an epoch is one step.
-    common=replace(TRAINING, epochs=2, batch_size=128, batch_divisor=0, cells=[8]),
-)
+# All cases are in a batch: an epoch is one step.
+PROTOCOL = protocol(epochs=2, batch_size=128, batch_divisor=0, cells=[8])
 
 TERMS = Terms(checkpoint_seconds=1e9)
 
