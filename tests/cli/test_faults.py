@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import children, linux, until
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, lease, store
 
@@ -27,22 +28,18 @@ TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dat
 ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
 ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 ASIDE = ("leases", "runners", "plans", "checkpoints")  # what a run needs while it works, and leaves only when killed
-
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+WORKER = b"tsfcn.jobs.worker"
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Yield what starts a command of the package in `tmp_path`; what still runs at the end is ended."""
-    environment = {name: value for name, value in os.environ.items() if name != "TSFCN_ARCHIVE"}
-    environment |= {"PYTHONPATH": str(ROOT), "TSFCN_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     started = []
 
     def popen(verb: str, *words: str | Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tsfcn", verb, *map(str, words)],
             cwd=tmp_path,
-            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -64,28 +61,6 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     assert process.returncode == code, err
     assert "Traceback" not in err
     return out, err
-
-
-def until(true: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90) -> None:
-    """Wait until something is true while a command runs."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
-def workers(parent: int) -> list[int]:
-    """Return the living child processes of a process."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(ppid) == parent and state != "Z":
-            found.append(int(path.name))
-    return found
 
 
 def lines(results: Path) -> list[store.Record]:
@@ -117,36 +92,56 @@ def once(results: Path, n_jobs: int) -> None:
     assert [name for name in ASIDE if (results / name).exists()] == []
 
 
+def leased(results: Path) -> bool:
+    """Return whether a runner has a job in hand."""
+    return any((results / "leases").glob("*.0"))
+
+
+def checkpointed(results: Path) -> bool:
+    """Return whether the state of a training in progress is there."""
+    return any((results / "checkpoints").glob("*.pt"))
+
+
+Strike = tuple[str, Callable[[Path], bool]]
+STRIKES: list[Strike] = [  # what is killed, and when
+    ("worker", leased),
+    ("worker", checkpointed),
+    ("run", lambda results: len(lines(results)) >= 2),
+    ("worker", lambda results: len(lines(results)) >= 3),
+    ("run", lambda results: len(lines(results)) >= 4 and checkpointed(results)),
+]
+
+
+def workers_when(condition: Callable[[Path], bool], run: subprocess.Popen[str], results: Path) -> list[int]:
+    """Return the workers of a run once the condition on its results folder holds."""
+    until(lambda: condition(results) and children(run.pid, WORKER), run)
+    return children(run.pid, WORKER)
+
+
 @linux
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=12", "protocol.epochs=60", "executor.workers=2")
-    ended(start("run", *words, "results=calm"))
-    once(tmp_path / "calm", 12)
+    training = (*TINY, "seeds=8", "protocol.epochs=400", "executor.workers=2")
+    ended(start("run", *training, "results=calm", "executor=inline"))
+    once(tmp_path / "calm", 8)
 
-    dice, parents, kills = random.Random(1), 0, 0
-    while True:
-        run = start("run", *words, "results=wild", "checkpoint.every_seconds=0.1")
-        strike = time.monotonic()
-        while run.poll() is None:
-            time.sleep(0.01)
-            done = len(lines(tmp_path / "wild"))
-            if parents < 2 and done >= 4 * (parents + 1):
-                run.kill()
-                parents += 1
-            elif kills < min(6, done) and time.monotonic() > strike and (found := workers(run.pid)):
-                os.kill(dice.choice(found), signal.SIGKILL)
-                kills += 1
-                strike = time.monotonic() + dice.uniform(0, 1)
-        if run.wait() == 0:
-            break
-        assert run.returncode == -signal.SIGKILL
-    assert parents == 2 and kills > 0
-    once(tmp_path / "wild", 12)
-    assert outcome(tmp_path / "calm") == outcome(tmp_path / "wild")
-    assert (tmp_path / "calm" / "tables" / "accuracy_wide.csv").read_bytes() == (
-        tmp_path / "wild" / "tables" / "accuracy_wide.csv"
-    ).read_bytes()
+    dice, wild = random.Random(1), tmp_path / "wild"
+    words = (*training, "results=wild", "checkpoint.every_seconds=0.1")
+    run = start("run", *words)
+    for victim, condition in STRIKES:
+        pid = dice.choice(workers_when(condition, run, wild))
+        if victim == "worker":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            run.kill()
+            assert run.wait() == -signal.SIGKILL
+            run = start("run", *words)
+    ended(run)
+    once(wild, 8)
+    assert outcome(tmp_path / "calm") == outcome(wild)
+    table = Path("tables", "accuracy_wide.csv")
+    assert (tmp_path / "calm" / table).read_bytes() == (wild / table).read_bytes()
 
 
 @linux
@@ -189,7 +184,7 @@ def test_two_runs_started_at_once_train_no_job_twice(start: Any, tmp_path: Path)
 def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, tmp_path: Path) -> None:
     words = (*TINY, "seeds=4", "protocol.epochs=2000", "executor.workers=1", "engine.name=reference")
     first = start("run", *words)
-    until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), first)
+    until(lambda: leased(tmp_path / "results"), first)
     second = start("run", *words)
     until(lambda: len(list((tmp_path / "results" / "leases").glob("*.0"))) == 2, second)
     first.kill()
@@ -240,12 +235,11 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     start: Any, tmp_path: Path
 ) -> None:
     own_dataset(tmp_path / "own" / "ItalyPowerDemand")
-    slow = ("protocol.epochs=1500", "executor.workers=1", "engine.name=reference")
+    slow = ("protocol.epochs=1500", "executor.workers=1", "engine.name=reference", "checkpoint.every_seconds=0.1")
     words = (*TINY, f"archive.root={tmp_path / 'own'}", "seeds=4", *slow)
     run = start("run", *words)
     until(lambda: len(lines(tmp_path / "results")) == 1, run)
-    until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)
-    time.sleep(0.3)  # the second job has read its data
+    until(lambda: checkpointed(tmp_path / "results"), run)  # the second job has read its data
     own_dataset(tmp_path / "own" / "ItalyPowerDemand", shift=1.0)
     out, _ = ended(run, 1)
     records = lines(tmp_path / "results")
@@ -293,13 +287,10 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
 @pytest.mark.slow
 def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> None:
     run = start("run", *TINY, "seeds=2", "protocol.epochs=4000", "executor.workers=1", "engine.name=reference")
-    until(lambda: list((tmp_path / "results" / "leases").glob("*.0")), run)
+    until(lambda: leased(tmp_path / "results"), run)
     watching = start("watch")
-    for _ in range(100):
-        once_more = ended(start("watch", "--once"))[0]
-        if "epoch" in once_more:
-            break
-        time.sleep(0.1)
+    until(lambda: n_training(tmp_path / "results") == 1, run)
+    once_more = ended(start("watch", "--once"))[0]
     assert re.search(
         r"\n0 of 2 jobs done, 1 running, about .* left; ItalyPowerDemand fcn.* seed 0: epoch \d+ of 4000, loss \S+",
         once_more,

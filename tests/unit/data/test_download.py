@@ -26,14 +26,6 @@ ROOT = Path(__file__).parents[3]
 HASTY = download.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
 
 
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep proxies, the user's archive and the user's cache out of it."""
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "TSFCN_ARCHIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving() as running:

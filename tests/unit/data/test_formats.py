@@ -286,11 +286,9 @@ def hashes(root: Path, made: Made, forms: list[str], name: str) -> dict[str, obj
 @pytest.mark.parametrize("unequal", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_format_gives_the_same_passport(
-    channels: int, unequal: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    channels: int, unequal: bool, tmp_path_factory: pytest.TempPathFactory, own_cache: Path
 ) -> None:
-    cache = tmp_path_factory.mktemp("none") / "file"
-    cache.write_text("no cache", encoding="utf-8")
-    monkeypatch.setenv("TSFCN_CACHE", str(cache))
+    own_cache.write_text("a file: nothing is kept", encoding="utf-8")
     forms = list(formats.WRITERS) if channels == 1 else list(formats.SEVERAL_CHANNELS)
 
     @given(made(channels=channels, unequal=unequal))

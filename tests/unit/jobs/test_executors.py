@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from tests.factories import protocol
+from tests.processes import children, linux, until
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.data import archive
@@ -39,15 +40,6 @@ PROTOCOL = protocol(epochs=2, batch_size=128, batch_divisor=0, cells=[8])
 
 TERMS = Terms(checkpoint_seconds=1e9)
 
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
-
-
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for workers, where the package is not installed
-
 
 def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
     """Return jobs of the tiny network on ItalyPowerDemand."""
@@ -56,27 +48,17 @@ def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
     return jobs(passports, {"fcn": FCNConfig(filters=[3], kernels=[3])}, changed, PROTOCOL, seeds, [0])
 
 
-def children(parent: int) -> list[int]:
+def workers(parent: int) -> list[int]:
     """Return the workers that a process has started and that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(ppid) == parent and state != "Z" and b"tsfcn.jobs.worker" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
+    return children(parent, b"tsfcn.jobs.worker")
 
 
 def young(n_workers: int) -> list[int]:
     """Return the workers of this process, which may be so young that their command line is not there yet."""
-    for _ in range(500):
-        if len(found := children(os.getpid())) >= n_workers:
-            break
-        time.sleep(0.01)
-    assert len(found) == n_workers
-    return found
+    until(lambda: len(workers(os.getpid())) >= n_workers)
+    pids = workers(os.getpid())
+    assert len(pids) == n_workers
+    return pids
 
 
 def kill_worker() -> None:
@@ -87,12 +69,12 @@ def kill_worker() -> None:
 def wait_for_new_checkpoint(folder: Path) -> None:
     """Wait until a state has been written that was begun after the call: the second that appears from now on."""
     seen: set[int] = set()
-    for _ in range(5000):
+
+    def new() -> bool:
         seen.update(path.stat().st_mtime_ns for path in folder.glob("*.pt"))
-        if len(seen) >= 3:  # the one that was there, and two
-            return
-        time.sleep(0.001)
-    raise AssertionError("no checkpoint was written")
+        return len(seen) >= 3  # the one that was there, and two
+
+    until(new)
 
 
 @contextlib.contextmanager
@@ -150,7 +132,7 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
         (1, "start"),
         (1, "end"),
     ]
-    assert children(os.getpid()) == []
+    assert workers(os.getpid()) == []
     assert [record["seed"] for record in lines(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
 
     # The same jobs in this process: the same records to the last bit, and the same predictions.
@@ -216,7 +198,7 @@ def test_sigterm_lets_a_worker_finish_its_epoch_and_keep_its_state(tmp_path: Pat
     for event in local(plan([0], epochs=400), tmp_path, 1):
         if event.kind == "progress" and not asked:
             asked = True
-            os.kill(children(os.getpid())[0], signal.SIGTERM)
+            os.kill(workers(os.getpid())[0], signal.SIGTERM)
         if event.kind == "back":
             assert event.reason == "its worker was killed (SIGTERM)" or event.reason == "it was stopped"
             assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 1
@@ -438,7 +420,7 @@ def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tm
     for event in local(plan([0], epochs=400), tmp_path, 1, max_attempts=2):
         events.append(event)
         if event.kind == "progress":
-            os.kill(children(os.getpid())[0], signal.SIGSEGV)
+            os.kill(workers(os.getpid())[0], signal.SIGSEGV)
     assert [event.kind for event in events if event.kind != "progress"] == ["start", "back", "start", "end"]
     assert [(r["status"], r["reason"]) for r in lines(tmp_path)] == [
         ("failed", "its worker died by SIGSEGV: see above")
@@ -622,18 +604,12 @@ def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) 
             parent.stdin.flush()
             assert parent.stdout.readline().startswith("start")
             assert parent.stdout.readline().startswith("progress")
-            (worker,) = children(parent.pid)
+            (worker,) = workers(parent.pid)
             with queued([job], tmp_path) as queue:
                 assert queue.take() is None and queue.is_open()
         finally:
             parent.kill()
-    for _ in range(100):
-        if not Path(f"/proc/{worker}").exists():
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(worker, signal.SIGKILL)
-        pytest.fail("the worker went on for ten seconds")
+    until(lambda: not Path(f"/proc/{worker}").exists())
     assert store.read(tmp_path) == []
     with queued([job], tmp_path) as queue:
         assert queue.take() == job  # at once
@@ -646,7 +622,7 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
         assert [next(run).kind, next(run).kind] == ["start", "start"]
         young(2)
         run.close()
-        assert children(os.getpid()) == []
+        assert workers(os.getpid()) == []
 
 
 def test_executors_are_found_by_name_each_with_its_yaml() -> None:

@@ -73,14 +73,12 @@ with Runner(Path(sys.argv[1]), expiry_seconds=float(sys.argv[3])) as runner:
 
 def claimers(results: Path, n_keys: int, n: int = 4) -> list[set[str]]:
     """Let processes claim the same keys in the same moment; return what each got."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", CLAIMER, results, str(n_keys), "1000"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
         )
         for _ in range(n)
     ]
@@ -126,7 +124,6 @@ def test_a_dead_runner_of_this_machine_holds_nothing(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as other:
         assert other.stdin is not None and other.stdout is not None
         assert other.stdout.readline() == "ready\n"

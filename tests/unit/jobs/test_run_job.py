@@ -28,12 +28,6 @@ from tsfcn.training import loop, predict, reference
 from tsfcn.training.checkpoint import Stopped
 
 
-@pytest.fixture(autouse=True)
-def _no_cache_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
 def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the test cases and their classes as the job prepares them."""
     data = run_job.prepare(archive.load(made.dataset, root), made)

@@ -20,12 +20,6 @@ from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build
 
 
-@pytest.fixture(autouse=True)
-def bundled_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
 @pytest.mark.parametrize("model", ["fcn", "lstm_fcn", "alstm_fcn"])
 def test_the_fast_engine_does_the_same_job(model: str, tmp_path: Path) -> None:
     made = trainable_job(model, epochs=4)
@@ -113,7 +107,9 @@ def test_which_engine_trains_what() -> None:
 
 
 @pytest.fixture
-def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ctypes.CDLL | None]]:
+def anew(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], ctypes.CDLL | None]]:
     """Yield what looks for the library with a compiler that is a shell script, $0 and a count of its calls in $n."""
 
     def look(script: str) -> ctypes.CDLL | None:
@@ -124,7 +120,6 @@ def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
             broken.write_text(text)
             broken.chmod(0o755)
         monkeypatch.setenv("CC", str(broken))
-        monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
         build.compiler.cache_clear()
         build.library.cache_clear()
         assert build.compiler() == str(broken)
@@ -138,26 +133,26 @@ def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
 
 def test_a_compiler_that_fails_is_none(
-    anew: Callable[[str], ctypes.CDLL | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    anew: Callable[[str], ctypes.CDLL | None], own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The job is trained all the same, and its record says how."""
     assert anew("echo no licence >&2; exit 1") is None
     said = capsys.readouterr().err
     assert said.startswith("the fast engine is not available, the reference loop trains: ") and "no licence" in said
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert list(own_cache.iterdir()) == []
     assert train(trainable_job(epochs=2), tmp_path / "auto")["engine"] == "reference"
     record = train(trainable_job(epochs=2), tmp_path / "fast", engine="fast")
     assert (record["status"], record["engine"]) == ("ok", "fast_torch")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
-def test_a_library_is_compiled_in_full_or_not_kept(anew: Callable[[str], ctypes.CDLL | None], tmp_path: Path) -> None:
+def test_a_library_is_compiled_in_full_or_not_kept(anew: Callable[[str], ctypes.CDLL | None], own_cache: Path) -> None:
     """A compiler that is killed now and then leaves no slower library, and a damaged one is made anew."""
     killed = f'[ $n -lt {len(build.FLAGS) + 1} ] && {{ echo "cc: Killed signal" >&2; exit 1; }}; exec gcc "$@"'
     assert anew(killed) is not None  # from the temporary folder, its second try
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert list(own_cache.iterdir()) == []
     assert anew('exec gcc "$@"') is not None
-    (whole,) = (tmp_path / "cache").glob("*.so")
+    (whole,) = own_cache.glob("*.so")
     assert whole.stat().st_mode & 0o444 == 0o444
     content = whole.read_bytes()
     whole.unlink()  # this process has it open
@@ -172,10 +167,10 @@ def test_a_compiler_need_not_know_all_flags(anew: Callable[[str], ctypes.CDLL | 
     assert anew(f'case "$*" in *prefer-vector*) {unknown};; esac; exec gcc "$@"') is not None
 
 
-def test_what_is_compiled_is_kept_in_the_cache(tmp_path: Path) -> None:
+def test_what_is_compiled_is_kept_in_the_cache(own_cache: Path) -> None:
     build.library.cache_clear()
     assert build.library() is not None
-    (kept,) = (tmp_path / "cache").iterdir()
+    (kept,) = own_cache.iterdir()
     made = kept.stat().st_mtime_ns
     build.library.cache_clear()
     assert build.library() is not None and kept.stat().st_mtime_ns == made
