@@ -366,17 +366,30 @@ def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned}
 
 
+def until_budget_is_spent(queue: Queue, events: Iterator[Event], n_jobs: int) -> list[str]:
+    """Return the kinds of the events but for progress, of a run whose budget ends once `n_jobs` have shown progress."""
+    kinds, running = [], set()
+    for event in events:
+        if event.kind == "progress":
+            running.add(event.job.key)
+        else:
+            kinds.append(event.kind)
+        if len(running) == n_jobs:
+            queue.deadline = time.monotonic()
+    return kinds
+
+
 def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
-    with queued(planned, tmp_path, budget_seconds=3) as queue:
-        kinds = [event.kind for event in threads.run(queue, TERMS, 2) if event.kind != "progress"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, threads.run(queue, TERMS, 2), 2)
     assert kinds == ["start", "start", "back", "back"]
     assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
-    with queued([job], tmp_path, budget_seconds=60) as queue:
+    with queued([job], tmp_path) as queue:
         run = threads.run(queue, TERMS, 1)
         for event in run:
             if event.kind == "progress":
@@ -541,8 +554,9 @@ def test_a_budget_leaves_out_what_would_end_later(tmp_path: Path) -> None:
 @linux
 def test_at_the_end_of_the_budget_what_runs_is_stopped_and_kept(tmp_path: Path) -> None:
     planned = plan([0], epochs=10**6)
-    events = list(local(planned, tmp_path, 1, budget_seconds=8))
-    assert [event.kind for event in events if event.kind != "progress"] == ["start", "back"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, local_executor.run(queue, TERMS, 1), 1)
+    assert kinds == ["start", "back"]
     assert store.read(tmp_path) == []
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import until
 from tsfcn.jobs import lease
 from tsfcn.jobs.lease import Runner, Watch, highest, lease_path
 
@@ -177,11 +178,7 @@ def test_a_runner_notices_by_itself_that_it_was_taken_for_dead(tmp_path: Path) -
         far.claim("a")
         far.claim("b")
         leftover(tmp_path, "a", 1, "{}")
-        for _ in range(100):
-            if far.gone:
-                break
-            time.sleep(0.02)
-        assert far.gone == {"a"}
+        until(lambda: far.gone == {"a"})
         far.release("a")
         assert far.gone == set() and sorted(far.held) == ["b"]
     assert highest(tmp_path) == {"a": 1}
