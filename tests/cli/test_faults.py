@@ -148,14 +148,14 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signals, start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=2", "protocol.epochs=6000", "executor.workers=2", "engine.name=reference")
+    words = (*TINY, "seeds=2", "protocol.epochs=1000", "executor.workers=2", "engine.name=reference")
     run = start("run", *words)
     results = tmp_path / "results"
     until(lambda: n_training(results) == 2, run)
     began = time.monotonic()
     run.send_signal(how)
     _, err = ended(run, 130)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert err.endswith("stopped: finished jobs are kept, the same command goes on from there\n")
     done = {record["key"] for record in lines(results)}
     kept = {path.stem for path in (results / "checkpoints").glob("*.pt")}
@@ -182,7 +182,7 @@ def test_two_runs_started_at_once_train_no_job_twice(start: Any, tmp_path: Path)
 @linux
 @pytest.mark.slow
 def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=4", "protocol.epochs=2000", "executor.workers=1", "engine.name=reference")
+    words = (*TINY, "seeds=4", "protocol.epochs=1000", "executor.workers=1", "engine.name=reference")
     first = start("run", *words)
     until(lambda: leased(tmp_path / "results"), first)
     second = start("run", *words)
@@ -235,7 +235,7 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     start: Any, tmp_path: Path
 ) -> None:
     own_dataset(tmp_path / "own" / "ItalyPowerDemand")
-    slow = ("protocol.epochs=1500", "executor.workers=1", "engine.name=reference", "checkpoint.every_seconds=0.1")
+    slow = ("protocol.epochs=400", "executor.workers=1", "engine.name=reference", "checkpoint.every_seconds=0.1")
     words = (*TINY, f"archive.root={tmp_path / 'own'}", "seeds=4", *slow)
     run = start("run", *words)
     until(lambda: len(lines(tmp_path / "results")) == 1, run)
@@ -286,13 +286,13 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
 @linux
 @pytest.mark.slow
 def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> None:
-    run = start("run", *TINY, "seeds=2", "protocol.epochs=4000", "executor.workers=1", "engine.name=reference")
+    run = start("run", *TINY, "seeds=2", "protocol.epochs=2500", "executor.workers=1", "engine.name=reference")
     until(lambda: leased(tmp_path / "results"), run)
     watching = start("watch")
     until(lambda: n_training(tmp_path / "results") == 1, run)
     once_more = ended(start("watch", "--once"))[0]
     assert re.search(
-        r"\n0 of 2 jobs done, 1 running, about .* left; ItalyPowerDemand fcn.* seed 0: epoch \d+ of 4000, loss \S+",
+        r"\n0 of 2 jobs done, 1 running, about .* left; ItalyPowerDemand fcn.* seed 0: epoch \d+ of 2500, loss \S+",
         once_more,
     ), once_more
     status = ended(start("results", "status"))[0]
