@@ -43,6 +43,17 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def forgotten_models() -> Iterator[None]:
+    """Unregister the models that a test registers."""
+    from tsfcn.config import model_spec
+
+    before = model_spec.names()
+    yield
+    for name in set(model_spec.names()) - set(before):
+        model_spec.unregister(name)
+
+
 @pytest.fixture(scope="session")
 def archive_root() -> Path:
     """Return the folder of the unpacked UCR archive, or skip: the archive is not part of the project."""
