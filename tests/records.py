@@ -8,9 +8,14 @@ from typing import Any
 
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import store
 
 SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
 PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}
+
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds", "train_seconds", "test_seconds", "job_seconds"}
+ONE_RUN |= {"finished", "peak_memory_bytes", "commit"}
+"""The fields of a record that differ from run to run, or when somebody edits the package meanwhile."""
 
 
 def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Any:
@@ -55,6 +60,11 @@ def save(results: Path, *records: Any) -> Path:
     with (results / "records" / "one.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps({"schema": 1, **r}) + "\n" for r in records)
     return results
+
+
+def written(results: Path) -> list[store.Record]:
+    """Return every record of a results folder, counting or not."""
+    return store.by_time(store.Reader(results).news())
 
 
 def some_records() -> list[Any]:

@@ -20,13 +20,12 @@ import numpy as np
 import pytest
 
 from tests.processes import children, linux, until
+from tests.records import ONE_RUN, written
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, lease, store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
 ASIDE = ("leases", "runners", "plans", "checkpoints")  # what a run needs while it works, and leaves only when killed
 WORKER = b"tsfcn.jobs.worker"
 
@@ -63,11 +62,6 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return out, err
 
 
-def lines(results: Path) -> list[store.Record]:
-    """Return every record that was written."""
-    return store.by_time(store.Reader(results).news())
-
-
 def n_training(results: Path) -> int:
     """Return how many jobs have an epoch done, as the runners tell."""
     states = [each.get("state") or {"running": []} for each in lease.runners(results)]
@@ -78,7 +72,7 @@ def outcome(results: Path) -> dict[str, Any]:
     """Return what a run leaves that must not depend on what happened to it."""
     return {
         record["key"]: (
-            {name: value for name, value in record.items() if name not in ONE_RUN},
+            {name: value for name, value in record.items() if name not in ONE_RUN | {"resumed_epochs"}},
             artifacts.predictions_path(results, record["key"]).read_bytes(),
         )
         for record in store.read(results)
@@ -87,8 +81,8 @@ def outcome(results: Path) -> dict[str, Any]:
 
 def once(results: Path, n_jobs: int) -> None:
     """Assert that every job is `ok` exactly once and that nothing is left of the run at work."""
-    assert Counter(record["status"] for record in lines(results)) == {"ok": n_jobs}
-    assert len({record["key"] for record in lines(results)}) == n_jobs
+    assert Counter(record["status"] for record in written(results)) == {"ok": n_jobs}
+    assert len({record["key"] for record in written(results)}) == n_jobs
     assert [name for name in ASIDE if (results / name).exists()] == []
 
 
@@ -106,9 +100,9 @@ Strike = tuple[str, Callable[[Path], bool]]
 STRIKES: list[Strike] = [  # what is killed, and when
     ("worker", leased),
     ("worker", checkpointed),
-    ("run", lambda results: len(lines(results)) >= 2),
-    ("worker", lambda results: len(lines(results)) >= 3),
-    ("run", lambda results: len(lines(results)) >= 4 and checkpointed(results)),
+    ("run", lambda results: len(written(results)) >= 2),
+    ("worker", lambda results: len(written(results)) >= 3),
+    ("run", lambda results: len(written(results)) >= 4 and checkpointed(results)),
 ]
 
 
@@ -157,13 +151,13 @@ def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signa
     _, err = ended(run, 130)
     assert time.monotonic() - began < 30
     assert err.endswith("stopped: finished jobs are kept, the same command goes on from there\n")
-    done = {record["key"] for record in lines(results)}
+    done = {record["key"] for record in written(results)}
     kept = {path.stem for path in (results / "checkpoints").glob("*.pt")}
     assert len(kept) == 2 - len(done) > 0
     assert not (results / "leases").exists() and (results / "plans").exists()
     ended(start("run", *words))
     once(results, 2)
-    assert {record["key"] for record in lines(results) if record["resumed_epochs"]} == kept
+    assert {record["key"] for record in written(results) if record["resumed_epochs"]} == kept
     ended(start("run", *words, "results=other"))
     assert outcome(results) == outcome(tmp_path / "other")
 
@@ -189,7 +183,7 @@ def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, t
     until(lambda: len(list((tmp_path / "results" / "leases").glob("*.0"))) == 2, second)
     first.kill()
     ended(second)
-    assert Counter(record["status"] for record in lines(tmp_path / "results")) == {"ok": 4}
+    assert Counter(record["status"] for record in written(tmp_path / "results")) == {"ok": 4}
     once(tmp_path / "results", 4)
 
 
@@ -208,12 +202,12 @@ def test_a_full_disk_ends_the_run_with_one_line_and_it_goes_on_later(start: Any,
         assert last.startswith("error: ") and " is not usable: No space left on device; " in last, err
         assert last.endswith("; finished jobs are kept, the same command goes on from there")
         assert out == ""
-        before = lines(results)
+        before = written(results)
         assert 0 < len(before) < 30 and {record["status"] for record in before} == {"ok"}
         subprocess.run(["mount", "-o", "remount,size=64m", results], check=True)
         ended(start("run", *words))
         once(results, 30)
-        assert lines(results)[: len(before)] == before
+        assert written(results)[: len(before)] == before
     finally:
         subprocess.run(["umount", "-l", results], check=True)
 
@@ -238,11 +232,11 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     slow = ("protocol.epochs=400", "executor.workers=1", "engine.name=reference", "checkpoint.every_seconds=0.1")
     words = (*TINY, f"archive.root={tmp_path / 'own'}", "seeds=4", *slow)
     run = start("run", *words)
-    until(lambda: len(lines(tmp_path / "results")) == 1, run)
+    until(lambda: len(written(tmp_path / "results")) == 1, run)
     until(lambda: checkpointed(tmp_path / "results"), run)  # the second job has read its data
     own_dataset(tmp_path / "own" / "ItalyPowerDemand", shift=1.0)
     out, _ = ended(run, 1)
-    records = lines(tmp_path / "results")
+    records = written(tmp_path / "results")
     states = [record["status"] for record in records]
     assert states[0] == "ok" and states[-2:] == ["failed", "failed"] and len(states) == 4
     reason = "dataset 'ItalyPowerDemand' has changed since the run was planned: start the run again"

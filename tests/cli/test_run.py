@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from tests.processes import children, linux, until
+from tests.records import ONE_RUN
 from tsfcn.data import catalogue
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, store
@@ -30,9 +31,6 @@ from tsfcn.run import main
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "executor.workers=1")
 FCN = "fcn[filters=[3], kernels=[3]]"
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit"}
 
 
 class Machine:

@@ -21,6 +21,7 @@ import torch
 
 from tests.factories import protocol
 from tests.processes import children, linux, until
+from tests.records import ONE_RUN, written
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.data import archive
@@ -96,19 +97,9 @@ def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
         return list(inline_executor.run(queue, TERMS))
 
 
-def lines(results: Path) -> list[store.Record]:
-    """Return every record that was written, counting or not."""
-    return store.by_time(store.Reader(results).news())
-
-
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
-
-
 def lasting(record: store.Record) -> dict[str, Any]:
     """Return a record without what differs from run to run. Equality of floats is equality of their bits."""
-    return {name: value for name, value in record.items() if name not in ONE_RUN}
+    return {name: value for name, value in record.items() if name not in ONE_RUN | {"resumed_epochs"}}
 
 
 # A worker first says where it is after one epoch; a second or so of training is left then, and it is killed in that.
@@ -133,7 +124,7 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
         (1, "end"),
     ]
     assert workers(os.getpid()) == []
-    assert [record["seed"] for record in lines(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
+    assert [record["seed"] for record in written(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
 
     # The same jobs in this process: the same records to the last bit, and the same predictions.
     events = inline(planned, tmp_path / "inline")
@@ -176,6 +167,7 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
 
 
 @linux
+@pytest.mark.slow
 def test_a_worker_does_not_grow_with_its_jobs(tmp_path: Path, archive_root: Path) -> None:
     names = ["Coffee", "Symbols", "FreezerSmallTrain", "CBF", "TwoLeadECG", "Coffee"]
     changed = replace(PROTOCOL, epochs=1)
@@ -435,10 +427,10 @@ def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tm
         if event.kind == "progress":
             os.kill(workers(os.getpid())[0], signal.SIGSEGV)
     assert [event.kind for event in events if event.kind != "progress"] == ["start", "back", "start", "end"]
-    assert [(r["status"], r["reason"]) for r in lines(tmp_path)] == [
+    assert [(r["status"], r["reason"]) for r in written(tmp_path)] == [
         ("failed", "its worker died by SIGSEGV: see above")
     ] * 2
-    assert store.attempts(lines(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
+    assert store.attempts(written(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
 
 
 def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:
@@ -458,7 +450,7 @@ def test_a_worker_that_dies_when_its_record_is_written_has_done_its_job(tmp_path
         store.Writer(tmp_path).write({"key": job.key, "status": "ok", "accuracy": 0.5})
         event = queue.died(job, -signal.SIGKILL, out_of_memory=False)
         assert (event.kind, event.record["accuracy"]) == ("end", 0.5)
-    assert len(lines(tmp_path)) == 1
+    assert len(written(tmp_path)) == 1
 
 
 @linux
@@ -579,7 +571,7 @@ def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) ->
         run.stdin.flush()
     outs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
-    records = lines(tmp_path)
+    records = written(tmp_path)
     assert sorted(record["seed"] for record in records) == list(range(12))
     assert {record["status"] for record in records} == {"ok"}
     started = [out.count("start") for out in outs]
