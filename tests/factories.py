@@ -12,6 +12,7 @@ from tsfcn.config.protocol import ProtocolConfig, Settings, TrainingConfig, prot
 from tsfcn.data import archive
 from tsfcn.jobs import run_job, store
 from tsfcn.jobs.plan import Job, jobs
+from tsfcn.jobs.record import Record
 
 ITALY = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
 
@@ -137,6 +138,6 @@ def smoke_protocol(**changes: Any) -> ProtocolConfig:
     return protocol(**(smoke | {"cells": [3, 5]} | changes))
 
 
-def train(job: Job, results: Path, **options: Any) -> store.Record:
+def train(job: Job, results: Path, **options: Any) -> Record:
     """Train a job in this process and return its record; `options` of `run_job`."""
     return run_job.run_job(job, results, store.Writer(results), **options)
