@@ -16,12 +16,6 @@ from tsfcn.jobs.record import Record
 RESULTS = Path(__file__).parents[2] / "results"
 
 
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def test_it_trains_writes_a_page_and_copies_finished_records(tmp_path: Path) -> None:
     shutil.copytree(RESULTS / "records", tmp_path / "records")
     words = ["dataset=ItalyPowerDemand", "protocol.epochs=1", "executor=inline", f"results={tmp_path / 'ablate'}"]
