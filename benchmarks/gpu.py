@@ -228,7 +228,7 @@ def stacked(batch: int, length: int, n_classes: int, device: str, *, n: int = 1,
     try:
         with engine.side_stream(torch.device(device)):
             made = training(batch, length, n_classes, device, n)
-            made.epochs.fill(made.draws, 0)
+            made.epochs.fill(made.streams, 0)
             steps = made.epochs.n_epochs * made.steps_per_epoch
             return median_seconds(made.epochs.run, device) / steps
     finally:
@@ -269,7 +269,7 @@ def profile(names: list[str], device: str) -> None:
     for name in names:
         with engine.side_stream(torch.device(device)):
             made = training(*shape(name), device, 1)
-            made.epochs.fill(made.draws, 0)
+            made.epochs.fill(made.streams, 0)
             for _ in range(3):
                 made.epochs.run()
             synchronise(device)

@@ -24,7 +24,7 @@ from tsfcn.training import reference as train
 from tsfcn.training.checkpoint import State
 from tsfcn.training.fused import build, torch_backend
 from tsfcn.training.fused import stacked as engine
-from tsfcn.training.fused.backend import Backend, Rule
+from tsfcn.training.fused.backend import AdamOptions, Backend
 
 N, LENGTH, CLASSES = 22, 30, 3
 MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the second by plain products
@@ -133,8 +133,8 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, 
         states.append(copy.deepcopy(state()))
 
     arguments = (model, shape, settings(model, epochs=5), x, y, CLASSES, [(3, cells), (4, cells)])
-    whole = engine.fit(*arguments, precision=precision, ended=keep)
-    again = engine.fit(*arguments, precision=precision, begin=states[1])
+    whole = engine.fit(*arguments, precision=precision, on_epoch_end=keep)
+    again = engine.fit(*arguments, precision=precision, resume_from=states[1])
     for one, other in zip(whole, again, strict=True):
         assert asdict(one.curve) == asdict(other.curve)
         assert one.train_cross_entropy == other.train_cross_entropy
@@ -157,9 +157,9 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
         "triton": lambda weights: CudaBackend(weights, torch.float32),
     }
     stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
-    schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
+    schedule = engine.initial_schedule(chosen, stack, 7)  # type: ignore[arg-type]
     end_epoch = made[backend](weights).end_epoch(schedule)
-    plateaus = [lr_scheduler.Plateau.of(chosen) for _ in range(n)]
+    plateaus = [lr_scheduler.Plateau.from_settings(chosen) for _ in range(n)]
     generator, least = torch.Generator().manual_seed(0), [math.inf] * n
     for epoch in range(epochs):
         schedule.total.copy_(7 * (torch.rand(n, generator=generator, dtype=torch.float64) + 5 / (epoch + 1)))
@@ -173,7 +173,7 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
             if loss < least[i]:
                 least[i] = loss
                 assert schedule.best_epoch[i] == epoch + 1
-            assert schedule.kept[0][1][i].tolist() == [float(schedule.best_epoch[i] - 1)] * 4
+            assert schedule.snapshots[0][1][i].tolist() == [float(schedule.best_epoch[i] - 1)] * 4
     assert schedule.least.tolist() == least and not schedule.total.any() and int(schedule.epoch) == epochs
     assert (len(set(schedule.rates[:, 0].tolist())) > 1) == (patience > 0)
 
@@ -184,9 +184,9 @@ def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkey
     monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     shape, cells = MODELS[model]
     training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
-    tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
+    tensors = [*training.stack.values(), *training.schedule.tensors().values(), training.epochs.orders]
     places = [each.data_ptr() for each in tensors]
-    training.epochs.fill(training.draws, 0)
+    training.epochs.fill(training.streams, 0)
     called: set[str] = set()
 
     class Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
@@ -219,7 +219,7 @@ def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.M
     epochs = at_once.epochs
     at_once.epochs = engine.Epochs(
         *(at_once.stack, shape, next(iter(epochs.steps.values())).cases, epochs.batch, torch.float32, epochs.backend),
-        *(Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
+        *(AdamOptions(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
     )
     loop.train_epochs(at_once, None, None)
     (one,), (other,) = one_by_one.fits(), at_once.fits()

@@ -130,7 +130,7 @@ def hold_a_step(by: Backend, sizes: Sizes, types: str) -> None:
         hold((block.mean, same.mean), (block.invstd, same.invstd))
         hold((block.running_mean, same.running_mean), (block.running_var, same.running_var))
         for i in range(sizes.n):
-            at_threshold = by_torch.normed(same, i).abs() < 1e-4
+            at_threshold = by_torch.batch_norm(same, i).abs() < 1e-4
             same.y[i, :, : same.length] += at_threshold * 1e-3 / (same.gamma[i] * same.invstd[i])
         block.y.copy_(same.y)
     by.pool(ours[-1], pooled)()
@@ -228,7 +228,7 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: B
         total = torch.ones(n, dtype=torch.float64)
         (weights, bias), (grad_weight, grad_bias) = parts(wide), parts(gradients)
         head = (features, grad_features, weights, grad_weight, bias, grad_bias, total, y, case_weights, index)
-        by.score(backend.Head(*head))()
+        by.loss(backend.Head(*head))()
         found.append([total, grad_features, gradients])
     own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
     weights, bias = parts(own_wide)
@@ -253,7 +253,7 @@ def test_steps_of_adam(own: torch.dtype, compiled: Backend) -> None:
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         gradient = torch.zeros_like(start)
         lr, steps = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-        step = by.adam(weights, first, second, gradient, backend.Rule(lr, steps, (0.9, 0.999), 1e-7))
+        step = by.adam(weights, first, second, gradient, backend.AdamOptions(lr, steps, (0.9, 0.999), 1e-7))
         for new in gradients:
             gradient.copy_(new)
             steps.add_(1)

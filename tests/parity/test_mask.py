@@ -195,7 +195,7 @@ def test_a_layers_statistics_in_numpy() -> None:
         block.conv.weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
         assert block.conv.bias is not None
         block.conv.bias.fill_(0.5)
-    x, sizes = layers.end_to_end(
+    x, sizes = layers.concatenate_cases(
         torch.tensor([[[1.0, 2, 3]], [[4, 99, 99]], [[5, 6, 99]]], dtype=torch.float64), torch.tensor([3, 1, 2])
     )
     assert x.tolist() == [[[1, 2, 3, 4, 5, 6]]] and sizes == [3, 1, 2]

@@ -136,7 +136,7 @@ def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
     search("lstm_fcn-cells", Checkpoint(path, ABOUT, 0.0))
     assert len(written) == 3 * (SETTINGS.epochs - 1)  # after every epoch but the last of each size
     again = Checkpoint(path, ABOUT, 0.0)
-    assert again.begin is not None and again.resumed == [3 * SETTINGS.epochs - 1]
+    assert again.resume_state is not None and again.resumed == [3 * SETTINGS.epochs - 1]
     assert again.seconds_before > 0
     assert again.processor_seconds_before is not None and again.processor_seconds_before > 0
 
@@ -148,12 +148,14 @@ def test_the_state_of_another_job_or_version_is_ignored_with_a_word(
     path = tmp_path / "a.pt"
     with pytest.raises(Stopped):
         search("fcn", Checkpoint(path, ABOUT, 1e9, stop=Stopping(3)))
-    assert Checkpoint(path, ABOUT, 1e9).begin is not None
+    assert Checkpoint(path, ABOUT, 1e9).resume_state is not None
     assert capsys.readouterr().err == ""
     other = Checkpoint(path, ABOUT | changed, 1e9)
-    assert other.begin is None and other.resumed == []
+    assert other.resume_state is None and other.resumed == []
     assert other.seconds_before == other.processor_seconds_before == 0
-    assert capsys.readouterr().err == f"{path}: not of this job ({next(iter(changed))}): training starts anew\n"
+    assert capsys.readouterr().err == (
+        f"checkpoint '{path}' is not used, it is of another {next(iter(changed))}: training starts from the beginning\n"
+    )
     same(search("fcn", other)[0], search("fcn", None)[0])
 
 
@@ -166,8 +168,10 @@ def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
     whole = path.read_bytes()
     for size in [0, 1, 3, 100, *range(1000, len(whole), 1777), len(whole) - 1]:
         path.write_bytes(whole[:size])
-        assert Checkpoint(path, ABOUT, 1e9).begin is None
-        assert capsys.readouterr().err == f"{path}: not of this job (cannot be read): training starts anew\n"
+        assert Checkpoint(path, ABOUT, 1e9).resume_state is None
+        assert capsys.readouterr().err == (
+            f"checkpoint '{path}' is not used, it cannot be read: training starts from the beginning\n"
+        )
 
 
 def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,9 +184,9 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     torch.save(
         {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path
     )
-    assert Checkpoint(path, ABOUT, 1e9).begin is None
+    assert Checkpoint(path, ABOUT, 1e9).resume_state is None
     assert not touched.exists()
-    assert "training starts anew" in capsys.readouterr().err
+    assert "training starts from the beginning" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_full_costs_the_state_and_not_the_training(
@@ -191,7 +195,7 @@ def test_a_disk_that_is_full_costs_the_state_and_not_the_training(
     (tmp_path / "checkpoints").write_text("a file where the folder belongs")
     done, _ = search("fcn", Checkpoint(tmp_path / "checkpoints" / "a.pt", ABOUT, 0.0))
     same(done, search("fcn", None)[0])
-    assert "no checkpoint was written" in capsys.readouterr().err
+    assert "was not written: " in capsys.readouterr().err
 
 
 def test_the_hardware_of_earlier_attempts_is_remembered(tmp_path: Path) -> None:
