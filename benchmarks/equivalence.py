@@ -61,11 +61,11 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
         f"| dataset | {one} | seeds | {other} | seeds | difference | 90 % | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row, said in zip(rows, judged.verdicts, strict=True):
+    for row, result in zip(rows, judged.verdicts, strict=True):
         cells = [
             *(row.dataset, f"{row.accuracy:.4f}", str(row.n_seeds), f"{row.published:.4f}", str(row.published_runs)),
-            *(f"{said.difference:+.4f}", f"{said.low:+.4f} to {said.high:+.4f}"),
-            said.word if said.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
+            *(f"{result.difference:+.4f}", f"{result.low:+.4f} to {result.high:+.4f}"),
+            result.word if result.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     mean = judged.archive

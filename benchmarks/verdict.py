@@ -113,9 +113,9 @@ def several(
     rng, margin = np.random.default_rng(seed), verdict.margins(of.n_test)
     equivalent, different, any_welch, means = [], [], [], []
     for _ in range(n):
-        ours, theirs = draw(rng, of, n_ours, shift=shift, spread=spread), draw(rng, of, n_theirs)
-        difference = ours.mean(axis=1) - theirs.mean(axis=1)
-        sd_1, sd_2 = (verdict.floored(x.std(axis=1, ddof=1), of.n_test) for x in (ours, theirs))
+        sample, reference = draw(rng, of, n_ours, shift=shift, spread=spread), draw(rng, of, n_theirs)
+        difference = sample.mean(axis=1) - reference.mean(axis=1)
+        sd_1, sd_2 = (verdict.floored(x.std(axis=1, ddof=1), of.n_test) for x in (sample, reference))
         low, high, p = verdict.interval(difference, sd_1, n_ours, sd_2, n_theirs)
         equivalent.append(verdict.is_equivalent(low, high, margin))
         different.append(verdict.is_different(difference, stats.holm(p), margin))
@@ -147,9 +147,9 @@ def single(of: Spreads, n_ours: int, *, shift: Array | float = 0.0, n: int, seed
     rng, margin = np.random.default_rng(seed), verdict.margins(of.n_test)
     outside, bare = [], []
     for _ in range(n):
-        ours, theirs = draw(rng, of, n_ours, shift=shift), draw(rng, of, 1)
-        difference = ours.mean(axis=1) - theirs[:, 0]
-        sd = verdict.floored(ours.std(axis=1, ddof=1), of.n_test)
+        sample, reference = draw(rng, of, n_ours, shift=shift), draw(rng, of, 1)
+        difference = sample.mean(axis=1) - reference[:, 0]
+        sd = verdict.floored(sample.std(axis=1, ddof=1), of.n_test)
         p = stats.holm(verdict.predicted(difference, sd, n_ours, 1)[2])
         outside.append(verdict.is_different(difference, p, margin))
         bare.append((p < verdict.ALPHA).any())
@@ -186,20 +186,20 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
             *("equivalent, wrongly", "different by 0.01, rightly"),
         )
     ]
-    for i, (model, ours, theirs) in enumerate(settings):
-        report(f"{model}, {ours} seeds, {theirs} runs")
+    for i, (model, n_seeds, n_runs) in enumerate(settings):
+        report(f"{model}, {n_seeds} seeds, {n_runs} runs")
         where = of[model]
 
         def run(
-            shift: Array | float, seed: int, where: Spreads = where, ours: int = ours, theirs: int = theirs
+            shift: Array | float, seed: int, where: Spreads = where, n_seeds: int = n_seeds, n_runs: int = n_runs
         ) -> Shares:
-            return several(where, ours, theirs, shift=shift, n=n, seed=seed)
+            return several(where, n_seeds, n_runs, shift=shift, n=n, seed=seed)
 
         same, edge = run(0.0, 10 * i), run(toward_middle(where, verdict.margins(where.n_test)), 10 * i + 1)
         far = run(toward_middle(where, 0.05), 10 * i + 2)
         rows.append(
             (
-                *(model, ours, theirs, float(same.equivalent.mean()), same.any_different, same.any_welch),
+                *(model, n_seeds, n_runs, float(same.equivalent.mean()), same.any_different, same.any_welch),
                 *(float(edge.equivalent.mean()), float(edge.equivalent.max()), float(far.different.mean())),
             )
         )
@@ -208,7 +208,7 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
         shifted, twice = run(small, 10 * i + 3), run(_mean_shift(where, 0.01), 10 * i + 4)
         archive.append(
             (
-                *(model, ours, theirs, same.mean_equivalent, same.mean_different),
+                *(model, n_seeds, n_runs, same.mean_equivalent, same.mean_different),
                 *(shifted.mean_equivalent, twice.mean_different),
             )
         )
@@ -216,26 +216,26 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
         ("our spread", "our seeds", "their runs", "any different, wrongly", "(Welch alone)", "equivalent, wrongly")
     ]
     for i, factor in enumerate((0.5, 2.0)):
-        for j, (ours, theirs) in enumerate(((3, 5), (5, 5), (3, 10), (5, 10))):
-            report(f"spread x {factor:g}, {ours} seeds, {theirs} runs")
+        for j, (n_seeds, n_runs) in enumerate(((3, 5), (5, 5), (3, 10), (5, 10))):
+            report(f"spread x {factor:g}, {n_seeds} seeds, {n_runs} runs")
             seed = 500 + 10 * i + 2 * j
-            same = several(of["fcn"], ours, theirs, spread=factor, n=n, seed=seed)
+            same = several(of["fcn"], n_seeds, n_runs, spread=factor, n=n, seed=seed)
             shift = toward_middle(of["fcn"], verdict.margins(of["fcn"].n_test))
-            edge = several(of["fcn"], ours, theirs, spread=factor, shift=shift, n=n, seed=seed + 1)
+            edge = several(of["fcn"], n_seeds, n_runs, spread=factor, shift=shift, n=n, seed=seed + 1)
             spread.append(
-                (f"x {factor:g}", ours, theirs, same.any_different, same.any_welch, float(edge.equivalent.mean()))
+                (f"x {factor:g}", n_seeds, n_runs, same.any_different, same.any_welch, float(edge.equivalent.mean()))
             )
     alone: list[tuple[object, ...]] = [
         ("model", "our seeds", "any outside, wrongly", "(without the margin)", "0.05 off: outside", "0.20 off: outside")
     ]
-    for i, (model, ours) in enumerate([("fcn", k) for k in (3, 5, 10)] + [("resnet", 5), ("mlp", 5)]):
-        report(f"{model}, {ours} seeds, a single run")
-        _, any_outside, bare = single(of[model], ours, n=n, seed=700 + 10 * i)
+    for i, (model, n_seeds) in enumerate([("fcn", k) for k in (3, 5, 10)] + [("resnet", 5), ("mlp", 5)]):
+        report(f"{model}, {n_seeds} seeds, a single run")
+        _, any_outside, bare = single(of[model], n_seeds, n=n, seed=700 + 10 * i)
         off = [
-            float(single(of[model], ours, shift=toward_middle(of[model], s), n=n, seed=701 + 10 * i + j)[0].mean())
+            float(single(of[model], n_seeds, shift=toward_middle(of[model], s), n=n, seed=701 + 10 * i + j)[0].mean())
             for j, s in enumerate((0.05, 0.2))
         ]
-        alone.append((model, ours, any_outside, bare, *off))
+        alone.append((model, n_seeds, any_outside, bare, *off))
     tails: list[tuple[object, ...]] = [
         (
             "dataset",

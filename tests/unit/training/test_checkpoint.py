@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was interrupted ends with the bits of one that was not."""
+"""Checkpoints: an interrupted and resumed training ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def search(case: str, kept: Checkpoint | None) -> tuple[loop.Fit, list[loop.Fit]
 
 
 class Stopping:
-    """Tells a training to stop after so many epochs, and from then on never again."""
+    """Stops a training once, after the given number of epochs."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -97,7 +97,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
     n_epochs = SETTINGS.epochs * len(fits)
     path = tmp_path / "checkpoints" / "0123456789abcdef.pt"
     stops = 0
-    for after in (1, 2, 3):  # each attempt does one epoch more than the one before
+    for after in (1, 2, 3):  # each attempt trains one epoch more than the attempt before
         for _ in range(n_epochs):
             kept = Checkpoint(path, ABOUT, 1e9, stop=Stopping(after))
             try:
@@ -107,7 +107,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
                 stops += 1
                 assert path.is_file()
         else:
-            pytest.fail("it came to no end")
+            pytest.fail("the training did not end")
         assert len(kept.resumed) >= n_epochs // (after + 1) - len(fits)
         assert kept.resumed == sorted(set(kept.resumed)) and kept.resumed[0] >= 1 and kept.resumed[-1] < n_epochs
         same(resumed, chosen)
@@ -119,7 +119,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
     assert stops > 5
 
 
-def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
+def test_the_state_is_written_when_it_is_due_and_not_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.pt"
@@ -142,7 +142,7 @@ def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
 
 
 @pytest.mark.parametrize("changed", [{"key": "f" * 16}, {"meaning": 2}, {"torch": "1.0"}])
-def test_the_state_of_another_job_or_version_is_ignored_with_a_word(
+def test_the_state_of_another_job_or_version_is_ignored_with_a_message(
     changed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.pt"
@@ -159,7 +159,7 @@ def test_the_state_of_another_job_or_version_is_ignored_with_a_word(
     same(search("fcn", other)[0], search("fcn", None)[0])
 
 
-def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
+def test_a_state_that_is_cut_at_any_byte_is_ignored_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.pt"
@@ -189,9 +189,7 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "training starts from the beginning" in capsys.readouterr().err
 
 
-def test_a_disk_that_is_full_costs_the_state_and_not_the_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_loses_the_state_and_not_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder belongs")
     done, _ = search("fcn", Checkpoint(tmp_path / "checkpoints" / "a.pt", ABOUT, 0.0))
     same(done, search("fcn", None)[0])
