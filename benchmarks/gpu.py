@@ -380,7 +380,7 @@ def suite(device: str, results: Path, *words: str) -> dict[str, Any]:
     summary["seconds"] = round(time.monotonic() - started, 1)
     if joules is not None:
         summary["joules"] = round((energy(device) or joules) - joules)
-    statuses = Counter(record["status"] for record in store.read(results))
+    statuses = Counter(record.status for record in store.read(results))
     summary |= {f"jobs {status}": count for status, count in statuses.items()}
     print(summary, flush=True)
     return summary

@@ -1,6 +1,7 @@
 """Checkpoints: the state of a long training, so that a crash costs minutes and not the whole training.
 
-    results/checkpoints/KEY.pt   tensors and plain values, written by torch.save and read without running code
+    results/checkpoints/KEY.pt   a line with the SHA-256 digest of the rest, then tensors and plain values, written by
+                                 torch.save and read without running code
 
 The state holds everything that the rest of the training depends on: network, optimiser, random generators, learning
 rate, selected weights, curve, and the LSTM sizes that are already trained. A training that is resumed from it ends with
@@ -9,12 +10,14 @@ the same bits as one that was not interrupted, on the same kind of processor.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -24,7 +27,7 @@ from tsfcn.common.errors import first_line
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, pickle.PickleError)  # what torch.load raises for a broken file
-LAYOUT = 4  # of the state; raise it when the reference loop or an engine stores other things in it
+LAYOUT = 5  # of the state; raise it when the reference loop or an engine stores other things in it
 
 
 class Stopped(Exception):
@@ -71,7 +74,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            state: State = torch.load(self.path, map_location="cpu", weights_only=True)
+            state: State = torch.load(io.BytesIO(_verified(self.path)), map_location="cpu", weights_only=True)
             about = state["about"]
             differing = [name for name, value in self.about.items() if about.get(name) != value]
             self.seconds_before, self.resumed = float(state["seconds"]), [*state["resumed"], state["epoch"]]
@@ -112,9 +115,25 @@ class Checkpoint:
         about["processor_seconds"] = self.train_processor_seconds()
         content = {**training, **about, "hardware": [*self.hardware, self.this_hardware]}
         try:
-            files.replace(self.path, lambda file: torch.save(content, file))
+            files.replace(self.path, lambda file: write_state(content, file))
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for a failed write
             print(f"checkpoint '{self.path}' was not written: {first_line(error)}", file=sys.stderr)
         self.last_write = time.monotonic()
         if stop:
             raise Stopped
+
+
+def write_state(state: State, file: BinaryIO) -> None:
+    """Write a state after a line with its digest."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+    file.write(buffer.getbuffer())
+
+
+def _verified(path: Path) -> bytes:
+    """Return the content of a file after its digest. Raises ValueError if the digest does not match."""
+    digest, _, data = path.read_bytes().partition(b"\n")
+    if digest.decode("ascii", "replace") != hashlib.sha256(data).hexdigest():
+        raise ValueError("the digest does not match")
+    return data
