@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.protocols import small
+from tests.factories import settings, small_config
 from tsfcn.common import files
-from tsfcn.config import protocol
 from tsfcn.config.models import MODELS
 from tsfcn.models import registry
 from tsfcn.training import loop, predict
@@ -19,33 +18,12 @@ from tsfcn.training import search as size_search
 from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped, write_state
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
-SETTINGS = protocol.Settings(
-    normalisation="none",
-    missing="zero",
-    length="pad",
-    validation=0.0,
-    select="least_train_loss",
-    epochs=7,
-    batch_size=5,
-    batch_divisor=0,
-    optimiser="adam",
-    lr=0.01,
-    betas=(0.9, 0.999),
-    rho=0.95,
-    eps=1e-7,
-    plateau_factor=0.5,
-    plateau_patience=2,
-    plateau_min_lr=1e-4,
-    plateau_min_delta=1e-4,
-    initialiser="he_uniform",
-    class_weights="balanced",
-    cells=(),
-)
+SETTINGS = settings(epochs=7, batch_size=5, plateau_patience=2, initialiser="he_uniform", class_weights="balanced")
 X = torch.randn(24, 1, 20, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 3
 ORACLE = (X.flip(0), Y.flip(0), torch.full((24,), 20))
 CHANGES: dict[str, dict[str, Any]] = {"lstm_fcn": {"dropout": 0.5}, "alstm_fcn": {"shuffle": False}}
-CONFIGS = {model: small(model, **CHANGES.get(model, {})) for model in MODELS}
+CONFIGS = {model: small_config(model, **CHANGES.get(model, {})) for model in MODELS}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fcn": ("fcn", {}),
     "fcn-adadelta": ("fcn", {"optimiser": "adadelta", "lr": 1.0}),
