@@ -82,7 +82,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
 def dataset_names(run: schema.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
     fetch.address("NAME", run.archive.mirror)
-    return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
+    return catalogue.select(run.dataset, run.exclude, user=archive.user_names(run.archive.root))
 
 
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:

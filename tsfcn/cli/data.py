@@ -60,8 +60,8 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]], indent: int
 
 def list_(options: argparse.Namespace) -> int:
     """Print a line a dataset: its facts, and where it would be read from."""
-    own = archive.own(options.root)
-    names = catalogue.select(options.names or ["all", *own], own=own)
+    user = archive.user_names(options.root)
+    names = catalogue.select(options.names or ["all", *user], user=user)
     rows: list[Sequence[object]] = []
     n_here = 0
     for name in names:
@@ -99,8 +99,8 @@ def list_(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Read datasets and print what each of them is. Returns FAILED if any is not known to be what its name says."""
-    own = archive.own(options.root)
-    names = catalogue.select(options.names or ["all", *own], own=own)
+    user = archive.user_names(options.root)
+    names = catalogue.select(options.names or ["all", *user], user=user)
     rows: list[Sequence[object]] = []
     wrong: list[str] = []
     counts: Counter[str] = Counter()

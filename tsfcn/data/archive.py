@@ -147,7 +147,7 @@ def locate(name: str, root: str | Path | None = None) -> tuple[str, Path]:
     return files.source, files.train
 
 
-def own(root: str | Path | None = None) -> list[str]:
+def user_names(root: str | Path | None = None) -> list[str]:
     """Return the names of the user's own datasets under the archive's root, those that the catalogue does not know.
 
     Of a dataset that is half there, too: whoever reads it is told so.

@@ -375,7 +375,7 @@ def test_old_names_and_any_case_are_found(tmp_path: Path, old: str, folder: str)
     write_2015(tmp_path / folder, old, *rounded(archive.load("GunPoint"), 6))
     found = archive.passport("GunPoint", tmp_path)
     assert (found["name"], found["source"], found["revision"]) == ("GunPoint", "ucr2015", "rounded")
-    assert archive.own(tmp_path) == []
+    assert archive.user_names(tmp_path) == []
 
 
 def reversible(root: Path, *, reverse: bool) -> Path:
@@ -430,8 +430,8 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     (tmp_path / "Half_TRAIN.csv").write_text("label,t0\n", encoding="utf-8")
     assert archive.locate("GunPoint", tmp_path)[0] == "tsv"
     assert archive.locate("Mine", tmp_path) == ("ts", tmp_path / "Mine" / "Mine_TRAIN.ts")
-    assert archive.own(tmp_path) == ["Flat", "Half", "Mine"]  # whoever reads it is told that a half is missing
-    assert archive.own() == []
+    assert archive.user_names(tmp_path) == ["Flat", "Half", "Mine"]  # whoever reads it is told that a half is missing
+    assert archive.user_names() == []
 
 
 @pytest.mark.parametrize("name", ["Half", "../Half", "a\nb", "\x1b[31mred", "a\u202eb", "a\x7f"])

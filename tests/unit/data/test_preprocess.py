@@ -115,14 +115,14 @@ def test_the_arguments_are_not_written_to() -> None:
 
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((2, 3))])
 def test_normalising_refuses_arrays_without_three_axes(x: preprocess.Floats) -> None:
-    with pytest.raises(ValueError, match=rf"x is of {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
+    with pytest.raises(ValueError, match=rf"x has {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
         preprocess.znorm_series(x)
-    with pytest.raises(ValueError, match="x_train is of"):
+    with pytest.raises(ValueError, match="x_train has . axes"):
         preprocess.znorm_train(x, x)
 
 
 def test_train_statistics_refuse_other_channels() -> None:
-    with pytest.raises(ValueError, match="x_test is of 2 channels: x_train has 1"):
+    with pytest.raises(ValueError, match="x_test has 2 channels: x_train has 1"):
         preprocess.znorm_train(np.zeros((1, 1, 3)), np.zeros((1, 2, 3)))
 
 
@@ -156,7 +156,7 @@ def test_classes_are_numbered_in_numeric_order_or_in_text_order(
 
 
 def test_labels_need_one_axis() -> None:
-    with pytest.raises(ValueError, match="y_test is of 2 axes"):
+    with pytest.raises(ValueError, match="y_test has 2 axes"):
         preprocess.encode_labels(["1"], [["1"]])
 
 
