@@ -27,7 +27,7 @@ from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
-from tsfcn.data import archive, catalogue, importer
+from tsfcn.data import archive, catalogue, importer, locate
 from tsfcn.data import download as fetch
 from tsfcn.jobs import cost, executors, lease, plan, store
 from tsfcn.jobs.executors import local
@@ -70,7 +70,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
         try:
             passports[name] = dict(archive.passport(name, run.archive.root, run.archive.split))
         except UserError as error:
-            unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
+            unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
@@ -82,7 +82,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
 def dataset_names(run: schema.RunConfig) -> list[str]:
     """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
     fetch.address("NAME", run.archive.mirror)
-    return catalogue.select(run.dataset, run.exclude, user=archive.user_names(run.archive.root))
+    return catalogue.select(run.dataset, run.exclude, user=locate.user_names(run.archive.root))
 
 
 def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
@@ -427,7 +427,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or locate.SITE}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -451,7 +451,7 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
 def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
     n_workers = n_at_a_time(run, device)
-    folder = archive.root_folder(run.archive.root)
+    folder = locate.root_folder(run.archive.root)
     terms = plan.Terms(
         root=None if folder is None else str(folder.resolve()),
         engine=run.engine.name,

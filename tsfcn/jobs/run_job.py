@@ -28,7 +28,8 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
-from tsfcn.data.archive import Dataset, load
+from tsfcn.data.archive import load
+from tsfcn.data.dataset import Dataset
 from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.models import registry
