@@ -27,7 +27,7 @@ from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
 from tsfcn.common.text import grid
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
-from tsfcn.data.dataset import Dataset, duplicates
+from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.report import picture
 
 ROOT = "TSFCN_ARCHIVE, else ~/.local/share/tsfcn/ucr2018"
@@ -101,9 +101,10 @@ def list_(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """Read datasets and print what each of them is. Returns FAILED if any is not known to be what its name says."""
     user = locate.user_names(options.root)
-    names = catalogue.select(options.names or ["all", *user], user=user)
+    names = catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
     rows: list[Sequence[object]] = []
     wrong: list[str] = []
+    warnings: list[str] = []
     counts: Counter[str] = Counter()
     missing = []
     for name in names:
@@ -117,6 +118,7 @@ def verify(options: argparse.Namespace) -> int:
             wrong.append(f"{name}: {error}")
             continue
         rows.append(verified(passport))
+        warnings += summary(passport)[1:]
         counts[str(passport["revision"])] += 1
     n_archive = len(rows)
     if not options.names:
@@ -125,6 +127,8 @@ def verify(options: argparse.Namespace) -> int:
     header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
     if rows:
         print("\n".join(columns(header, rows)))
+    for line in warnings:
+        print(line)
     for line in wrong:
         print(f"error: {line}")
     told = [f"{counts[word]} {what}" for word, what in provenance.REVISIONS.items() if counts[word]]

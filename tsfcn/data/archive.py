@@ -65,7 +65,7 @@ def load_files(name: str, files: Files, split: str = "ucr2018") -> Dataset:
         dataset = _read(name, files)
         if stamp == _stamp(name, files):  # else the files changed while they were read
             write_cache(dataset, stamp)
-    return _oriented(replace(dataset, passport=checked_passport(dataset.passport, files.folder)), split)
+    return _oriented(replace(dataset, passport=checked_passport(dataset.passport, _place(name, files))), split)
 
 
 def passport(
@@ -92,7 +92,7 @@ def passport_of_files(name: str, files: Files, split: str = "ucr2018") -> dict[s
     kept = read_cache(name, _stamp(name, files), only_passport=True)
     if kept is None:
         return load_files(name, files, split).passport
-    return _oriented(replace(kept, passport=checked_passport(kept.passport, files.folder)), split).passport
+    return _oriented(replace(kept, passport=checked_passport(kept.passport, _place(name, files))), split).passport
 
 
 def holds(folder: Path, name: str) -> bool:
@@ -109,7 +109,9 @@ def checked(name: str, folder: Path) -> dict[str, Any]:
     if files is None:
         raise UserError(f"dataset '{name}' in '{folder / name}' is of a format that is not read: write .tsv or .ts")
     dataset = _read(name, files)
-    return _oriented(replace(dataset, passport=checked_passport(dataset.passport, files.folder)), "ucr2018").passport
+    return _oriented(
+        replace(dataset, passport=checked_passport(dataset.passport, _place(name, files))), "ucr2018"
+    ).passport
 
 
 def _stamp(name: str, files: Files) -> str:
@@ -120,10 +122,15 @@ def _stamp(name: str, files: Files) -> str:
     return json.dumps([READER, files.source, unequal, files.stamp(), *options])
 
 
+def _place(name: str, files: Files) -> str:
+    """Return what errors call a dataset."""
+    return f"dataset '{name}' in '{files.folder}'"
+
+
 def _read(name: str, files: Files) -> Dataset:
     """Return the dataset that the files hold, in the orientation of 2018, before its passport is checked."""
     train, test = _splits(files)
-    return assemble(name, train, test, files.folder, files.source)
+    return assemble(name, train, test, _place(name, files), files.source)
 
 
 def _splits(files: Files) -> tuple[Split, Split]:
@@ -136,8 +143,8 @@ def _splits(files: Files) -> tuple[Split, Split]:
         )
     if len(paths) == 2:
         return formats.read_pair(paths[0], paths[1], columns)
-    content = formats.read_single(paths[0], columns)
-    return content if isinstance(content, tuple) else hold_out(content, files.options.test_size)
+    splits = formats.read_single(paths[0], columns)
+    return (splits[0], splits[1]) if len(splits) == 2 else hold_out(splits[0], files.options.test_size)
 
 
 def hold_out(split: Split, test_size: float | None) -> tuple[Split, Split]:

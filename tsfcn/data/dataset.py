@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class Dataset:
         return f"<Dataset {self.name}: train {self.x_train.shape}, test {self.x_test.shape}, {classes}>"
 
 
-def assemble(name: str, train: Split, test: Split, folder: Path, source: str) -> Dataset:
+def assemble(name: str, train: Split, test: Split, place: str, source: str) -> Dataset:
     """Return the dataset of two splits, in the orientation of 2018, with all of its passport that is not looked up.
 
     The passport of an official dataset may hold `content_reversed` and `sketch`, for `provenance` and `archive`.
@@ -52,7 +51,7 @@ def assemble(name: str, train: Split, test: Split, folder: Path, source: str) ->
         name: Of the dataset; one of the catalogue has the official facts.
         train: The training cases.
         test: The test cases.
-        folder: Where the files are, for errors.
+        place: What errors call the dataset.
         source: The format of the files.
 
     Raises:
@@ -62,11 +61,11 @@ def assemble(name: str, train: Split, test: Split, folder: Path, source: str) ->
     n_channels = train.cases[0].shape[0]
     if test.cases[0].shape[0] != n_channels:
         raise UserError(
-            f"dataset '{name}' in '{folder}' has {n_channels} channels in training and {test.cases[0].shape[0]} in "
+            f"{place} has {n_channels} channels in training and {test.cases[0].shape[0]} in "
             "testing: give the same channels in both files"
         )
     if facts is None:
-        check_user_splits(f"dataset '{name}' in '{folder}'", train, test)
+        check_user_splits(place, train, test)
     sizes = len(train.cases), len(test.cases)
     swapped = facts is not None and facts.split_swapped_in_2015 and sizes == (facts.n_test, facts.n_train)
     if swapped:
@@ -74,7 +73,8 @@ def assemble(name: str, train: Split, test: Split, folder: Path, source: str) ->
     dataset = _padded_dataset(name, train, test, None if facts is None else facts.unequal)
     passport = _passport(dataset, source, facts, swapped)
     if facts is None:
-        passport["class_counts"] = dict(Counter(train.labels))
+        counts = Counter(train.labels)
+        passport["class_counts"] = {label: counts[label] for label in dict.fromkeys([*train.labels, *test.labels])}
         passport["warnings"] = [*dict.fromkeys([*train.notices, *test.notices]), *warnings(dataset)]
     return replace(dataset, passport=passport)
 

@@ -130,25 +130,22 @@ def sketch(
     }
 
 
-def checked_passport(passport: dict[str, Any], folder: Path) -> dict[str, Any]:
+def checked_passport(passport: dict[str, Any], place: str) -> dict[str, Any]:
     """Return a passport with its revision, without the sketch.
 
-    folder: of the files, for errors. Raises UserError where a content that has the name of an official dataset cannot
-    be that dataset, and for a dataset of the user that has one class.
+    place: what errors call the dataset. Raises UserError for content under the name of an official dataset that cannot
+    be it, and for a dataset of the user that has one class.
     """
     passport = dict(passport)
     figures = passport.pop("sketch", None)
-    dataset = f"dataset '{passport['name']}' in '{folder}'"
     facts = catalogue.CATALOGUE.get(passport["name"])
     if facts is None:
         if passport["n_classes"] == 1:
-            raise UserError(f"{dataset} is of one class: a classifier needs two or more")
+            raise UserError(f"{place} is of one class: a classifier needs two or more")
         return passport
     fault = _fault(passport, facts)
     if fault:
-        raise UserError(
-            f"{dataset} {fault}: take the official files of the UCR 2018 archive, or give yours another name"
-        )
+        raise UserError(f"{place} {fault}: take the official files of the UCR 2018 archive, or give yours another name")
     early = (passport["n_train"], passport["n_test"]) == EARLY_REVISION.get(facts.name)
     return passport | {"revision": "early" if early else _revision(facts.name, passport["content"], figures)}
 

@@ -16,6 +16,7 @@ data is the same from every format. Errors name file, line and column.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
@@ -25,7 +26,18 @@ from tsfcn.data.formats.split import Columns, Split
 from tsfcn.data.formats.text import Float64, canonical_label, lines
 from tsfcn.data.formats.wide import WideTable
 
-__all__ = ["SUFFIXES", "Columns", "Float64", "Split", "canonical_label", "read", "read_pair", "read_single"]
+__all__ = [
+    "SUFFIXES",
+    "Columns",
+    "Float64",
+    "Split",
+    "canonical_label",
+    "read",
+    "read_pair",
+    "read_single",
+    "splits_of_tables",
+    "suffix_of",
+]
 
 TEXT = {".tsv": "tsv", ".ts": "ts", ".arff": "arff", ".txt": "txt", ".csv": "csv", "": "ucr2015"}
 SUFFIXES = {
@@ -53,30 +65,33 @@ def read(path: Path, columns: Columns = NO_NAMES) -> Split:
 
 def read_pair(train: Path, test: Path, columns: Columns = NO_NAMES) -> tuple[Split, Split]:
     """Read both splits of a dataset, the columns of tables matched by their names. Errors as for `read`."""
-    first, second = _read_raw(train, columns), _read_raw(test, columns)
-    if isinstance(first, WideTable) and isinstance(second, WideTable):
-        second = wide.matched(second, first)
-        splits = _split(first), _split(second)
-        splits[0].faults.extend(wide.shuffled_ids([first, second]))
-        return splits
-    if isinstance(first, LongTable) and isinstance(second, LongTable):
-        second = long.matched(second, first)
-    elif isinstance(first, LongTable) or isinstance(second, LongTable):
-        raise UserError(f"files '{train}' and '{test}' are not both tables with a row for each value: write both alike")
-    return _split(first), _split(second)
+    first, second = splits_of_tables([_read_raw(train, columns), _read_raw(test, columns)])
+    return first, second
 
 
-def read_single(path: Path, columns: Columns = NO_NAMES) -> Split | tuple[Split, Split]:
+def read_single(path: Path, columns: Columns = NO_NAMES) -> list[Split]:
     """Read a file that holds a whole dataset: all cases in one split, or both splits. Errors as for `read`."""
-    if path.suffix == ".npz":
-        pair = arrays.pair_of_npz(path)
-        if pair is not None:
-            return pair
-    raw = _read_raw(path, columns)
-    split = _split(raw)
-    if isinstance(raw, WideTable):
-        split.faults.extend(wide.shuffled_ids([raw]))
-    return split
+    pair = arrays.pair_of_npz(path) if path.suffix == ".npz" else None
+    return splits_of_tables([_read_raw(path, columns)]) if pair is None else list(pair)
+
+
+def splits_of_tables(raw: Sequence[Raw]) -> list[Split]:
+    """Return the splits of one or two tables, the columns of the second matched with those of the first.
+
+    Raises UserError for columns that do not match.
+    """
+    wides = [each for each in raw if isinstance(each, WideTable)]
+    longs = [each for each in raw if isinstance(each, LongTable)]
+    if len(wides) == len(raw):
+        tables = [*wides[:1], *(wide.matched(each, wides[0]) for each in wides[1:])]
+        splits = list(map(wide.to_split, tables))
+        splits[0].faults.extend(wide.shuffled_ids(tables))
+        return splits
+    if longs and len(longs) < len(raw):
+        raise UserError(f"file '{longs[0].source}' has a row for each value, the other file has not: write both alike")
+    if longs:
+        raw = [*longs[:1], *(long.matched(each, longs[0]) for each in longs[1:])]
+    return list(map(_split, raw))
 
 
 def suffix_of(path: Path) -> str:

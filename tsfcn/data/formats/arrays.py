@@ -73,7 +73,7 @@ def split_of_array(path: Path) -> Split:
             f"file '{path}' is an array of {array.dtype} {array.shape}: give numbers (n_cases, 1 + n_timepoints), the "
             "label first, or a .npz of X and y"
         )
-    return to_split(array[:, 1:], array[:, 0], str(path))
+    return to_split(array[:, 1:], array[:, 0], f"file '{path}'")
 
 
 def split_of_npz(path: Path) -> Split:
@@ -82,19 +82,30 @@ def split_of_npz(path: Path) -> Split:
     x, y = (next((content[name] for name in names if name in content), None) for names in (VALUES, LABELS))
     if x is None or y is None:
         raise UserError(f"file '{path}' holds {_listed(content)}: give arrays X and y")
-    return to_split(x, y, str(path))
+    return to_split(x, y, f"file '{path}'")
 
 
 def pair_of_npz(path: Path) -> tuple[Split, Split] | None:
-    """Read both splits of a .npz file of X_train, y_train, X_test and y_test; None where it has no such arrays."""
+    """Read both splits of a .npz file of X_train, y_train, X_test and y_test; None where it has no such arrays.
+
+    An array `unequal` that is true means that NaN at the end of a case is no timepoint; `warnings` are notices.
+    """
     content = read_npz(path)
     for (x_train, y_train), (x_test, y_test) in zip(TRAIN, TEST, strict=True):
         if all(name in content for name in (x_train, y_train, x_test, y_test)):
-            return (
-                to_split(content[x_train], content[y_train], f"{path} {x_train}"),
-                to_split(content[x_test], content[y_test], f"{path} {x_test}"),
-            )
+            train = to_split(content[x_train], content[y_train], f"file '{path}' {x_train}")
+            test = to_split(content[x_test], content[y_test], f"file '{path}' {x_test}")
+            if bool(np.any(content.get("unequal", np.array(False)))):
+                train, test = _cut(train), _cut(test)
+            train.notices.extend(str(each) for each in content.get("warnings", np.array([])).ravel())
+            return train, test
     return None
+
+
+def _cut(split: Split) -> Split:
+    """Return the cases without the NaN at their ends, each at least one timepoint long."""
+    ends = [int(np.flatnonzero(~np.isnan(case).all(axis=0)).max(initial=0)) + 1 for case in split.cases]
+    return Split([case[:, :end] for case, end in zip(split.cases, ends, strict=True)], split.labels)
 
 
 def _listed(content: Mapping[str, object]) -> str:
