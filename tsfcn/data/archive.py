@@ -17,7 +17,7 @@ from typing import Any
 from tsfcn.common.errors import UserError
 from tsfcn.data import catalogue, formats, locate
 from tsfcn.data.cache import read_cache, write_cache
-from tsfcn.data.dataset import Dataset, assemble
+from tsfcn.data.dataset import Dataset, assemble, check_split
 from tsfcn.data.formats import Split, arrays
 from tsfcn.data.locate import DEFAULT_TEST_SIZE, Files, NotAvailable, ReadOptions
 from tsfcn.data.provenance import checked_passport
@@ -129,12 +129,12 @@ def _place(name: str, files: Files) -> str:
 
 def _read(name: str, files: Files) -> Dataset:
     """Return the dataset that the files hold, in the orientation of 2018, before its passport is checked."""
-    train, test = _splits(files)
+    train, test = _splits(files, _place(name, files))
     return assemble(name, train, test, _place(name, files), files.source)
 
 
-def _splits(files: Files) -> tuple[Split, Split]:
-    """Return the training and the test cases of a dataset's files."""
+def _splits(files: Files, place: str) -> tuple[Split, Split]:
+    """Return the training and the test cases of a dataset's files. place: what errors call the dataset."""
     columns, paths = files.options.columns, files.paths
     if len(paths) == 4:
         x_train, y_train, x_test, y_test = (arrays.read_array(path) for path in paths)
@@ -144,15 +144,17 @@ def _splits(files: Files) -> tuple[Split, Split]:
     if len(paths) == 2:
         return formats.read_pair(paths[0], paths[1], columns)
     splits = formats.read_single(paths[0], columns)
-    return (splits[0], splits[1]) if len(splits) == 2 else hold_out(splits[0], files.options.test_size)
+    return (splits[0], splits[1]) if len(splits) == 2 else hold_out(splits[0], files.options.test_size, place)
 
 
-def hold_out(split: Split, test_size: float | None) -> tuple[Split, Split]:
+def hold_out(split: Split, test_size: float | None, place: str) -> tuple[Split, Split]:
     """Return training and test cases of one table: a share of each class is held out for testing.
 
-    test_size: the share, None for DEFAULT_TEST_SIZE. The draw is always that of seed TEST_SEED; `resample=K` draws
-    others. At least one case of each class stays in training.
+    test_size: the share, None for DEFAULT_TEST_SIZE. place: what errors call the dataset. The draw is always that of
+    seed TEST_SEED; `resample=K` draws others. At least one case of each class stays in training. Raises UserError for
+    labels that are no classes.
     """
+    check_split(place, split)
     share = DEFAULT_TEST_SIZE if test_size is None else test_size
     fit, held = stratified_holdout(split.labels, share, TEST_SEED)
     notices = list(split.notices)
@@ -161,7 +163,7 @@ def hold_out(split: Split, test_size: float | None) -> tuple[Split, Split]:
             f"no test file: {len(held)} of {len(split.labels)} cases are held out, as with test_size={share}"
         )
     if not len(held):
-        raise UserError("each class has one case: give two or more cases of a class, or a test file")
+        raise UserError(f"{place} has one case of each class: give two or more cases of a class, or a test file")
     parts = [([split.cases[i] for i in at], [split.labels[i] for i in at]) for at in (fit.tolist(), held.tolist())]
     return Split(*parts[0], notices, split.faults), Split(*parts[1])
 

@@ -185,9 +185,7 @@ def check_user_splits(dataset: str, train: Split, test: Split) -> None:
 
     dataset: what messages call it.
     """
-    for fault in (*train.faults, *test.faults):
-        raise UserError(fault)
-    check_classes(dataset, [*train.labels, *test.labels])
+    check_split(dataset, Split([], [*train.labels, *test.labels], [], [*train.faults, *test.faults]))
     known = set(train.labels)
     unseen = [label for label in test.labels if label not in known]
     if 2 * len(unseen) > len(test.labels):
@@ -195,6 +193,16 @@ def check_user_splits(dataset: str, train: Split, test: Split) -> None:
             f"{dataset} has {len(unseen)} of {len(test.labels)} test cases of classes that training lacks, as "
             f"{unseen[0][:40]!r}: correct the labels, which are the first column without a header"
         )
+
+
+def check_split(dataset: str, split: Split) -> None:
+    """Raise UserError for the faults that a reader noticed, and for labels that are no classes.
+
+    dataset: what messages call it.
+    """
+    for fault in split.faults:
+        raise UserError(fault)
+    check_classes(dataset, split.labels)
 
 
 def check_classes(dataset: str, labels: list[str]) -> None:

@@ -317,9 +317,10 @@ def dataset_of_arrays(name: str, data: Sequence[object], options: ReadOptions) -
     """
     _checked_name(name, Path(name))
     splits = _splits_of(name, data, options)
-    train, test = splits if len(splits) == 2 else archive.hold_out(splits[0], options.test_size)
-    dataset = assemble(name, train, test, f"dataset '{name}'", "arrays")
-    return replace(dataset, passport=checked_passport(dataset.passport, f"dataset '{name}'"))
+    place = f"dataset '{name}'"
+    train, test = splits if len(splits) == 2 else archive.hold_out(splits[0], options.test_size, place)
+    dataset = assemble(name, train, test, place, "arrays")
+    return replace(dataset, passport=checked_passport(dataset.passport, place))
 
 
 def _splits_of(name: str, data: Sequence[object], options: ReadOptions) -> list[Split]:

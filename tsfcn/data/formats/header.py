@@ -179,7 +179,8 @@ def arrange(names: Sequence[str], where: str) -> tuple[list[list[int]], list[str
         first, second = (names[position].strip() for position in largest[:2])
         raise UserError(f"{where} has a column {stray[:40]!r} among timepoints ({first}, {second}, ...): leave it out")
     if sum(map(len, groups.values())) < len(names):
-        return everything, []
+        shown = ", ".join(name[:20] for name in names[:3])
+        return everything, [f"columns {shown}{', ...' if len(names) > 3 else ''} read as timepoints in this order"]
     if len(groups) > 1:
         alike = len({tuple(sorted(each)) for each in numbers.values()}) == 1 and len(largest) > 1
         if not alike:

@@ -229,7 +229,13 @@ def _read_wide(
         fields = _checked_width(row, n_fields)
         contents.count(fields, (layout.label, *layout.values))
         label = parse_label(_label_field(fields[layout.label]), row.where, remedy)
-        contents.values.append(_numbers(row, fields, layout.values, gaps, decimals))
+        try:
+            values = _numbers(row, fields, layout.values, gaps, decimals)
+        except UserError as error:
+            if names is not None or contents.labels:
+                raise
+            raise UserError(f"{error}; the first column is the label unless a header names another") from error
+        contents.values.append(values)
         contents.labels.append(label)
     if names is None:
         _check_first_case(path, contents)

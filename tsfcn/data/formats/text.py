@@ -27,7 +27,7 @@ MISREAD = re.compile(r"[_\0\x0b\x0c\x1c-\x1f]")
 
 LARGEST_UNPACKED = 4_000_000_000  # bytes of a packed file
 SMALLEST_BOMB = 50_000_000  # fewer unpacked bytes are always read
-RATIO = 500  # text of numbers shrinks three to ten times
+RATIO = 100  # text of numbers shrinks three to ten times
 
 ENCODINGS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -116,28 +116,14 @@ def _encoding(path: Path, head: bytes) -> str:
     return "utf-8-sig"
 
 
-class _CountedGzip(gzip.GzipFile):
-    """A gzip file that raises UserError when it unpacks to far more bytes than it has."""
-
-    limit: int
-    label: Path
-
-    def read(self, size: int | None = -1) -> bytes:
-        piece = super().read(size)
-        if self.tell() > self.limit:
-            raise UserError(f"file '{self.label}' is a zip bomb: it unpacks to more than {self.limit // 10**6} MB")
-        return piece
-
-    def read1(self, size: int = -1) -> bytes:
-        return self.read(1 << 18 if size < 0 else size)
-
-
-def _unpacked(path: Path, file: BinaryIO) -> _CountedGzip:
-    """Return the unpacked content of a gzip file, limited in size."""
-    unpacked = _CountedGzip(fileobj=file, mode="rb")
-    n_bytes = os.fstat(file.fileno()).st_size
-    unpacked.limit = min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * n_bytes))
-    unpacked.label = path
+def _unpacked(path: Path, file: BinaryIO) -> gzip.GzipFile:
+    """Return the content of a gzip file. Raises UserError if it unpacks to far more bytes than it has."""
+    unpacked = gzip.GzipFile(fileobj=file, mode="rb")
+    limit = min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * os.fstat(file.fileno()).st_size))
+    while unpacked.read(1 << 20):
+        if unpacked.tell() > limit:
+            raise UserError(f"file '{path}' is a zip bomb: it unpacks to more than {limit // 10**6} MB")
+    unpacked.seek(0)
     return unpacked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,8 @@ from tsfcn.data.formats.header import arrange
 from tsfcn.data.formats.split import Split
 from tsfcn.data.formats.text import Float64
 
+FEWEST_LONG_ROWS = 6
+MOST_LONG_COLUMNS = 8  # of a table with a row for each value or timepoint, beside labels
 MANY_ROWS = 5  # a column that counts fewer rows may do so by chance
 
 
@@ -80,7 +83,7 @@ def to_split(table: WideTable) -> Split:
         [row[np.array(channels)] for row in table.values],
         table.labels,
         [*table.notices, *notices],
-        counting_faults(table),
+        [*counting_faults(table), *long_faults(table)],
     )
 
 
@@ -96,6 +99,42 @@ def counting_faults(table: WideTable) -> list[str]:
         return []
     name = f"column {counts[0] + 2}" if table.names is None else f"column {table.names[counts[0]][:40]!r}"
     return [f"{source} has row numbers in {name}: leave that column out, or call it 'id'"]
+
+
+def long_faults(table: WideTable) -> list[str]:
+    """Return why a table is refused that seems to have a row for each value: its columns hold times or cases."""
+    n_rows, n_columns = table.values.shape
+    if n_rows < FEWEST_LONG_ROWS or n_columns > MOST_LONG_COLUMNS:
+        return []
+    integers = [i for i in range(n_columns) if bool((table.values[:, i] == np.round(table.values[:, i])).all())]
+    position = next((i for i in integers if _restarts(table.values[:, i])), None)
+    if position is None:
+        pairs = itertools.combinations(integers, 2)
+        position = next((i for i, j in pairs if _is_grid(table.values[:, i], table.values[:, j])), None)
+    if position is None:
+        return []
+    name = f"column {position + 2}" if table.names is None else f"column {table.names[position][:40]!r}"
+    return [
+        f"file '{table.source}' has times or cases in {name}, as a table with a row for each value: call its columns "
+        "case, label, time and value, or name them with columns.case=NAME columns.time=NAME columns.value=NAME"
+    ]
+
+
+def _restarts(column: Float64) -> bool:
+    """Return whether a column counts up in equal steps, three or more numbers at a time, again and again."""
+    steps = np.diff(column)
+    ups = steps[steps > 0]
+    restarts = np.flatnonzero(steps <= 0)
+    if not len(restarts) or not len(ups) or not (ups == ups[0]).all():
+        return False
+    return bool((column[restarts + 1] == column[0]).all() and len(ups) >= 2 * (len(restarts) + 1))
+
+
+def _is_grid(first: Float64, second: Float64) -> bool:
+    """Return whether two columns hold each pair of their values once, three or more values in each."""
+    counts = len(np.unique(first)), len(np.unique(second))
+    pairs = len({*zip(first.tolist(), second.tolist(), strict=True)})
+    return min(counts) >= 3 and counts[0] * counts[1] == len(first) == pairs
 
 
 def shuffled_ids(tables: Sequence[WideTable]) -> list[str]:
