@@ -62,6 +62,8 @@ def normalised(name: str) -> str:
     >>> [normalised(name) for name in ("Case ID", "caseId", "Unnamed: 0", " label ")]
     ['case_id', 'case_id', 'unnamed_0', 'label']
     """
+    if name.isalnum() and name.isascii() and name.islower():  # as 't0', of which there may be many
+        return name
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
 

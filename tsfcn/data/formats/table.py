@@ -26,7 +26,7 @@ from tsfcn.data.formats.wide import WideTable
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", None: "blanks"}
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
-GAPS = ("", "?", "NA", "N/A", "na", "n/a", "null", "None", "-")  # missing values of a .csv, beside NaN
+GAPS = frozenset(("", "?", "NA", "N/A", "na", "n/a", "null", "None", "-"))  # missing values of a .csv, beside NaN
 
 
 @dataclass(frozen=True)

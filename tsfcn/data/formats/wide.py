@@ -114,10 +114,9 @@ def long_faults(table: WideTable) -> list[str]:
     if position is None:
         return []
     name = f"column {position + 2}" if table.names is None else f"column {table.names[position][:40]!r}"
-    return [
-        f"file '{table.source}' has times or cases in {name}, as a table with a row for each value: call its columns "
-        "case, label, time and value, or name them with columns.case=NAME columns.time=NAME columns.value=NAME"
-    ]
+    fault = f"file '{table.source}' has times or cases in {name}, as a table with a row for each value has"
+    names = "columns.case=NAME columns.time=NAME columns.value=NAME"
+    return [f"{fault}: call its columns case, label, time and value, or name them with {names}"]
 
 
 def _restarts(column: Float64) -> bool:
