@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,9 +42,16 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a .npz file by their names in lower case. Raises UserError as `read_array` does."""
     with open_regular(path) as file:
         try:
-            _check_size(path, file.seek(0, 2))
-            with np.load(path, allow_pickle=False) as content:
-                return {name.lower(): np.asarray(content[name]) for name in content.files}
+            with zipfile.ZipFile(file) as content:
+                unpacked = sum(entry.file_size for entry in content.infolist())
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise _refusal(path, error) from error
+        if unpacked > min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * os.fstat(file.fileno()).st_size)):
+            raise UserError(f"file '{path}' is a zip bomb: it unpacks to {unpacked // 10**6} MB")
+        try:
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name.lower(): np.asarray(arrays[name]) for name in arrays.files}
         except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, KeyError) as error:
             raise _refusal(path, error) from error
 
@@ -55,14 +63,6 @@ def _refusal(path: Path, error: BaseException) -> UserError:
             f"file '{path}' holds Python objects, which are not read: save plain arrays of numbers and text"
         )
     return UserError(f"file '{path}' is not a whole numpy file: save it again with numpy.save or numpy.savez")
-
-
-def _check_size(path: Path, n_bytes: int) -> None:
-    """Raise UserError for a .npz file that unpacks to far more than it has."""
-    with zipfile.ZipFile(path) as content:
-        unpacked = sum(entry.file_size for entry in content.infolist())
-    if unpacked > min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * n_bytes)):
-        raise UserError(f"file '{path}' is a zip bomb: it unpacks to {unpacked // 10**6} MB")
 
 
 def split_of_array(path: Path) -> Split:

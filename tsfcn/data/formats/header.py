@@ -32,6 +32,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 LAST_NUMBER = re.compile(r"(?<!\d)\d{1,15}(\.\d{1,15})?(?=[)\]]?\Z)", re.ASCII)
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d{2}(-\d{2})?([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?", re.ASCII)
+MOST_LONG_COLUMNS = 8  # of a table with a row for each value or timepoint, beside labels
 REGULAR = 0.8  # share of the columns that follow one pattern, from which on the others are not timepoints
 
 
@@ -94,6 +95,12 @@ def wide_layout(names: Sequence[str], columns: Columns, where: str) -> Layout:
     others = [i for i in range(len(names)) if i != labels[0]]
     left_out = tuple(i for i in others if is_id(names[i]))
     values = tuple(i for i in others if i not in set(left_out))
+    times = [names[i] for i in left_out if normalised(names[i]) in TIMES]
+    if times and len(values) <= MOST_LONG_COLUMNS and not any(parsed_name(names[i]) for i in values):
+        raise UserError(
+            f"{where} has times in {times[0][:40]!r} and no column of cases: call that one 'case', or name it with "
+            "columns.case=NAME; or leave the times out"
+        )
     if not values:
         raise UserError(f"{where} has no column of values beside its labels and ids: write a column for each timepoint")
     return Layout(labels[0], left_out, values)

@@ -195,6 +195,7 @@ class _Rows:
     values: list[Float64] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)  # by column, the number in it if it counted the rows so far
+    ids: dict[int, set[str]] = field(default_factory=dict)  # by column that is left out, its distinct fields
 
     def count(self, fields: Sequence[str], columns: Sequence[int]) -> None:
         """Keep the columns that count the rows, this one included."""
@@ -228,11 +229,13 @@ def _read_wide(
     for row in rows:
         fields = _checked_width(row, n_fields)
         contents.count(fields, (layout.label, *layout.values))
+        for i in layout.left_out:
+            contents.ids.setdefault(i, set()).add(fields[i])
         label = parse_label(_label_field(fields[layout.label]), row.where, remedy)
         try:
             values = _numbers(row, fields, layout.values, gaps, decimals)
         except UserError as error:
-            if names is not None or contents.labels:
+            if names is not None or contents.labels or not str(error).startswith(f"{row.where} column"):
                 raise
             raise UserError(f"{error}; the first column is the label unless a header names another") from error
         contents.values.append(values)
@@ -248,8 +251,14 @@ def _read_wide(
         values=np.array(contents.values) if contents.values else np.empty((0, 1)),
         labels=contents.labels,
         counts_rows=tuple(-1 if i == layout.label else layout.values.index(i) for i in contents.counts),
+        repeated_id=next((names[i] for i, ids in contents.ids.items() if names and _repeats(ids, contents)), ""),
         notices=list(notices),
     )
+
+
+def _repeats(ids: set[str], contents: _Rows) -> bool:
+    """Return whether each of several ids has three or more rows, on average."""
+    return len(ids) > 1 and 3 * len(ids) <= len(contents.labels)
 
 
 def _checked_width(row: Row, n_fields: int) -> list[str]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.formats.header import arrange
+from tsfcn.data.formats.header import MOST_LONG_COLUMNS, arrange, parsed_name
 from tsfcn.data.formats.split import Split
 from tsfcn.data.formats.text import Float64
 
 FEWEST_LONG_ROWS = 6
-MOST_LONG_COLUMNS = 8  # of a table with a row for each value or timepoint, beside labels
 MANY_ROWS = 5  # a column that counts fewer rows may do so by chance
 
 
@@ -24,7 +23,8 @@ class WideTable:
 
     source: what messages call the file. names: of the value columns, None without a header. values: float64
     (n_rows, n_columns), NaN for no value. labels: of the rows. counts_rows: the value columns that are written as
-    0, 1, 2, ... or 1, 2, 3, ...; -1 stands for the label column. notices: as for Split.
+    0, 1, 2, ... or 1, 2, 3, ...; -1 stands for the label column. repeated_id: a column of ids that was left out and
+    whose ids have several rows each, '' without one. notices: as for Split.
     """
 
     source: str
@@ -32,6 +32,7 @@ class WideTable:
     values: Float64
     labels: list[str]
     counts_rows: tuple[int, ...] = ()
+    repeated_id: str = ""
     notices: list[str] = field(default_factory=list)
 
 
@@ -106,6 +107,8 @@ def long_faults(table: WideTable) -> list[str]:
     n_rows, n_columns = table.values.shape
     if n_rows < FEWEST_LONG_ROWS or n_columns > MOST_LONG_COLUMNS:
         return []
+    if table.repeated_id and table.names is not None and not any(map(parsed_name, table.names)):
+        return [_long_fault(table.source, f"column {table.repeated_id[:40]!r}")]
     integers = [i for i in range(n_columns) if bool((table.values[:, i] == np.round(table.values[:, i])).all())]
     position = next((i for i in integers if _restarts(table.values[:, i])), None)
     if position is None:
@@ -114,9 +117,15 @@ def long_faults(table: WideTable) -> list[str]:
     if position is None:
         return []
     name = f"column {position + 2}" if table.names is None else f"column {table.names[position][:40]!r}"
-    fault = f"file '{table.source}' has times or cases in {name}, as a table with a row for each value has"
-    names = "columns.case=NAME columns.time=NAME columns.value=NAME"
-    return [f"{fault}: call its columns case, label, time and value, or name them with {names}"]
+    return [_long_fault(table.source, name)]
+
+
+def _long_fault(source: str, column: str) -> str:
+    """Return why a table is refused whose column holds times or cases."""
+    return (
+        f"file '{source}' has times or cases in {column}, as a table with a row for each value has: call its columns "
+        "case, label, time and value, or name them with columns.case=NAME columns.time=NAME columns.value=NAME"
+    )
 
 
 def _restarts(column: Float64) -> bool:
