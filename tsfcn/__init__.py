@@ -1,6 +1,7 @@
 """Time series classification with the networks of the FCN and LSTM-FCN papers, trained as the papers did.
 
     tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
+    tsfcn.load(X, y)                            # a Dataset of arrays of your own
     tsfcn.run(dataset="Coffee", model="fcn")    # a DataFrame: the accuracy table of what was run
     tsfcn.load_network("results/weights/KEY.safetensors")   # a network that was kept, and what is known of it
     tsfcn.models.register(MODEL)                # makes a model of one's own known (CONTRIBUTING.md, "Add a model")
@@ -19,7 +20,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tsfcn import models as models
-    from tsfcn.data.archive import load as load
+    from tsfcn.data.user_data import load as load
     from tsfcn.models.weights import load_network as load_network
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
@@ -28,7 +29,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
     def __getattr__(name: str) -> object:
         """Return a name of __all__, imported now. Raises AttributeError for any other name, as a module must."""
         if name == "load":
-            from tsfcn.data.archive import load
+            from tsfcn.data.user_data import load
 
             return load
         if name == "load_network":

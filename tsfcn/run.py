@@ -27,8 +27,10 @@ from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
-from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
+from tsfcn.data import importer, locate, user_data
+from tsfcn.data.dataset import summary
+from tsfcn.data.formats import Columns
 from tsfcn.jobs import artifacts, cost, executors, lease, plan, store
 from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
@@ -68,11 +70,12 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     passports: dict[str, dict[str, Any]] = {}
     seeds = checks.integers("seeds", run.seeds, count=True)
     resamples = checks.integers("resample", run.resample, count=False)
-    for name in dataset_names(run):
+    for source in sources(run):
+        name = source.name
         try:
-            passports[name] = dict(archive.passport(name, run.archive.root, run.archive.split))
+            passports[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
         except UserError as error:
-            unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
+            unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
@@ -82,9 +85,19 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
 
 
 def dataset_names(run: schema.RunConfig) -> list[str]:
-    """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
+    """Return the names of the datasets of a run. Errors as for `sources`."""
+    return [source.name for source in sources(run)]
+
+
+def read_options(run: schema.RunConfig) -> locate.ReadOptions:
+    """Return how the user's own datasets are read."""
+    return locate.ReadOptions(Columns(label=run.label, **vars(run.columns)), run.test_size)
+
+
+def sources(run: schema.RunConfig) -> list[user_data.Source]:
+    """Return the datasets that a run names. Raises UserError for a name, path or address that cannot be."""
     fetch.address("NAME", run.archive.mirror)
-    return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
+    return user_data.select(run.dataset, run.exclude, run.archive.root, read_options(run))
 
 
 def check_results(jobs: list[plan.Job], records: list[Record], results: Path) -> None:
@@ -307,9 +320,9 @@ def announce(prepared: RunPlan) -> None:
     run, budget = prepared.request.run, prepared.request.budget_seconds
     engines = engine_lines(prepared.model.choice(job) for job in prepared.pending)
     if run.dry_run:
-        print(dry(prepared, list(engines.values())))
+        print("\n".join([*data_lines(prepared), dry(prepared, list(engines.values()))]))
         return
-    lines = [line for choice, line in engines.items() if choice.missing]
+    lines = data_lines(prepared) + [line for choice, line in engines.items() if choice.missing]
     lines += reasons((name, name, *why) for name, why in prepared.unusable.items())
     states, fitting = list(prepared.states.values()), prepared.fitting
     n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
@@ -324,6 +337,12 @@ def announce(prepared: RunPlan) -> None:
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else "")
     )
     print("\n".join(lines), file=sys.stderr)
+
+
+def data_lines(prepared: RunPlan) -> list[str]:
+    """Return lines about the user's own datasets: what was read of each, and its warnings."""
+    passports = {job.dataset: job.passport for job in prepared.jobs if job.passport.get("archive") == "user"}
+    return [line for passport in passports.values() for line in summary(passport)]
 
 
 def execute(prepared: RunPlan) -> Outcome:
@@ -431,7 +450,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or locate.SITE}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -455,7 +474,7 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
 def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
     n_workers = n_at_a_time(run, device)
-    folder = archive.root_folder(run.archive.root)
+    folder = locate.root_folder(run.archive.root)
     terms = plan.Terms(
         root=None if folder is None else str(folder.resolve()),
         engine=run.engine.name,
@@ -586,20 +605,22 @@ def run(
 ) -> pd.DataFrame:
     """Run jobs and return their accuracy table, a row a dataset x model x protocol x split (see tables.accuracy).
 
-    dataset, model: a name or a list of names; settings: top-level settings such as seeds=5, results="out" or
-    archive={"root": "ucr"}; overrides: anything else, as on the command line:
-    tsfcn.run("Coffee", "fcn", "fawaz2019", "protocol.epochs=100").
+    dataset: a name, a path, a list of these, or a mapping from names to arrays, frames and Datasets:
+    tsfcn.run(dataset={"mine": (X_train, y_train, X_test, y_test)}). model: a name or a list of names.
+    settings: top-level settings such as seeds=5, results="out" or archive={"root": "ucr"}; overrides: anything else, as
+    on the command line: tsfcn.run("Coffee", "fcn", "fawaz2019", "protocol.epochs=100").
     Jobs that are done are not run again. Failed and skipped jobs are told on standard error and have no row.
     Raises UserError (a ValueError) for bad input.
     """
     from tsfcn.analysis import tables
 
-    named: dict[str, object] = {"dataset": dataset, "model": model, "protocol": protocol}
+    selection, names = user_data.named_sources(dataset, settings)
+    named: dict[str, object] = {"dataset": selection, "model": model, "protocol": protocol}
     for name, value in settings.items():
         named |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value}
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
-    _, jobs = execute_run(chosen, unchanged, command_line(words))
+    _, jobs = execute_run(chosen, unchanged, command_line([override("dataset", names), *words[1:]]))
     return tables.accuracy(of_jobs(jobs, store.read(Path(chosen.results))))
 
 

@@ -26,7 +26,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
 from tsfcn.common.text import grid
-from tsfcn.data import archive, catalogue, download, importer, preprocess
+from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
+from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.report import picture
 
 ROOT = "TSFCN_ARCHIVE, else ~/.local/share/tsfcn/ucr2018"
@@ -60,16 +61,16 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[object]], indent: int
 
 def list_(options: argparse.Namespace) -> int:
     """Print a line a dataset: its facts, and where it would be read from."""
-    own = archive.own(options.root)
-    names = catalogue.select(options.names or ["all", *own], own=own)
+    user = locate.user_names(options.root)
+    names = catalogue.select(options.names or ["all", *user], user=user)
     rows: list[Sequence[object]] = []
     n_here = 0
     for name in names:
         facts = catalogue.CATALOGUE.get(name)
         try:
-            source = archive.locate(name, options.root)[0]
+            source = locate.find(name, options.root).source
             n_here += 1
-        except archive.NotAvailable:
+        except locate.NotAvailable:
             source = ""
         except UserError as error:
             source = f"error: {error}"
@@ -99,23 +100,25 @@ def list_(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Read datasets and print what each of them is. Returns FAILED if any is not known to be what its name says."""
-    own = archive.own(options.root)
-    names = catalogue.select(options.names or ["all", *own], own=own)
+    user = locate.user_names(options.root)
+    names = catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
     rows: list[Sequence[object]] = []
     wrong: list[str] = []
+    warnings: list[str] = []
     counts: Counter[str] = Counter()
     missing = []
     for name in names:
         progress(f"{name} ...")
         try:
             passport = archive.passport(name, options.root)
-        except archive.NotAvailable:
+        except locate.NotAvailable:
             missing.append(name)
             continue
         except UserError as error:
             wrong.append(f"{name}: {error}")
             continue
         rows.append(verified(passport))
+        warnings += summary(passport)[1:]
         counts[str(passport["revision"])] += 1
     n_archive = len(rows)
     if not options.names:
@@ -124,9 +127,11 @@ def verify(options: argparse.Namespace) -> int:
     header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
     if rows:
         print("\n".join(columns(header, rows)))
+    for line in warnings:
+        print(line)
     for line in wrong:
         print(f"error: {line}")
-    told = [f"{counts[word]} {what}" for word, what in archive.REVISIONS.items() if counts[word]]
+    told = [f"{counts[word]} {what}" for word, what in provenance.REVISIONS.items() if counts[word]]
     told += [f"{len(wrong)} wrong"] if wrong else []
     print(f"\n{n_archive + len(wrong)} datasets read: " + ("; ".join(told) or "none is here"))
     if missing:
@@ -138,7 +143,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def verified(passport: dict[str, Any]) -> Sequence[object]:
     """Return the row of one dataset."""
-    what = archive.REVISIONS[passport["revision"]]
+    what = provenance.REVISIONS[passport["revision"]]
     if passport["files_split"] == "ucr2015":
         what = f"2015 orientation; turned round it is: {what}"
     shortest, length = passport["shortest"], passport["length"]
@@ -159,10 +164,10 @@ def bundled(root: str | None, told: Container[object]) -> list[Sequence[object]]
     """Return the rows of what sktime brings along, but for the datasets that were told."""
     rows: list[Sequence[object]] = []
     for name in catalogue.CATALOGUE:
-        files = archive.sktime_files(name)
+        files = locate.sktime_files(name)
         if files is None or name in told:
             continue
-        theirs = archive.passport(name, files.train.parents[1])
+        theirs = archive.passport(name, files.folder.parent)
         row = list(verified(theirs))
         row[0], row[2] = f"{name} (sktime)", "sktime"
         try:
@@ -208,7 +213,7 @@ def show(options: argparse.Namespace) -> int:
         text = picture.svg(f"{dataset.name}: {drawn}", shown, int(passport["length"]))
         replace(Path(options.svg), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
-    print(f"{dataset.name}{kind}: {archive.REVISIONS[passport['revision']]}\n")
+    print(f"{dataset.name}{kind}: {provenance.REVISIONS[passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))
     for caption, drawn_cases in shown:
         print(caption)
@@ -220,7 +225,7 @@ def show(options: argparse.Namespace) -> int:
     )
     print("\npassport")
     print("\n".join(columns(("", ""), passport.items(), indent=2)))
-    found = archive.duplicates(dataset)
+    found = duplicates(dataset)
     if found["series"]:
         print(
             f"  {found['cases']} test cases ({found['series']} distinct series) are training cases too, "
@@ -233,7 +238,7 @@ def show(options: argparse.Namespace) -> int:
     return OK
 
 
-def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
+def policies(dataset: Dataset, protocol: str) -> list[str]:
     """Return what a protocol would do to a dataset before training, a line a policy, with its counts."""
     from tsfcn.config.compose import compose
     from tsfcn.config.protocol import settings
@@ -372,7 +377,7 @@ def parser() -> argparse.ArgumentParser:
     added = verb("fetch", fetch_datasets, "download datasets, one zip each")
     added.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
     added.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
-    added.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {archive.SITE})")
+    added.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
     added.add_argument("--tries", type=int, default=download.Patience.tries, metavar="N", help="default: %(default)s")
     added = verb(
         "import", import_datasets, "take datasets from a zip or a folder, each checked before it is put in place"

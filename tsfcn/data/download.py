@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.data import archive, importer
+from tsfcn.data import importer, locate
 from tsfcn.data.importer import Incoming, size
 
 REDIRECTS = 5
@@ -71,7 +71,7 @@ def address(name: str, mirror: str | None = None) -> str:
     >>> address("Coffee", "https://example.org/ucr"), address("Coffee", "http://example.org/{name}/data.zip")
     ('https://example.org/ucr/Coffee.zip', 'http://example.org/Coffee/data.zip')
     """
-    base = (archive.SITE if mirror is None else mirror).strip()
+    base = (locate.SITE if mirror is None else mirror).strip()
     url = base.replace("{name}", name) if "{name}" in base else f"{base.rstrip('/')}/{name}.zip"
     try:
         parts = urllib.parse.urlsplit(url)

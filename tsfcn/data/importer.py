@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tsfcn.common.errors import UserError
-from tsfcn.data import archive, catalogue
+from tsfcn.data import archive, catalogue, locate
 
 # The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
 # 2015, which has none, last.
@@ -78,7 +78,7 @@ def destination(root: str | Path | None) -> Path:
     """
     given = root or os.environ.get("TSFCN_ARCHIVE")
     try:
-        folder = Path(given).expanduser() if given else archive.default_folder()
+        folder = Path(given).expanduser() if given else locate.default_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         said = getattr(error, "strerror", None) or error
