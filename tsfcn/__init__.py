@@ -14,7 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__all__ = ["__version__", "load", "load_network", "models", "reproduce", "run"]
+CLASSIFIERS = ("ALSTMFCNClassifier", "FCNClassifier", "LSTMFCNClassifier", "MLPClassifier", "ResNetClassifier")
+__all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
+    *CLASSIFIERS,
+    "__version__",
+    "load",
+    "load_network",
+    "models",
+    "reproduce",
+    "run",
+]
 
 __version__ = "0.1.0"
 
@@ -32,6 +41,10 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.data.user_data import load
 
             return load
+        if name in CLASSIFIERS:
+            from tsfcn import estimators
+
+            return getattr(estimators, name)
         if name == "load_network":
             from tsfcn.models.weights import load_network
 

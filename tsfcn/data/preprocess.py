@@ -151,52 +151,140 @@ def prepare(
         UserError: For an unknown policy, a value too large for float32 or a training set of NaN only.
         ValueError: For shapes that do not fit together.
     """
-    check_policies(normalisation, missing, length)
     codes_train, codes_test, classes = encode_labels(y_train, y_test)
-    train_lengths, test_lengths = case_lengths(x_train, unequal), case_lengths(x_test, unequal)
+    preparation = fit_preparation(
+        x_train,
+        normalisation=normalisation,
+        missing=missing,
+        length=length,
+        unequal=unequal,
+        fixed_length=fixed_length,
+    )
     if (len(codes_train), len(codes_test), x_test.shape[1]) != (len(x_train), len(x_test), x_train.shape[1]):
         raise ValueError(
             f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
             f"{codes_test.shape} in testing: give one label for each case, and as many channels in both"
         )
-    if not train_lengths.any():
-        raise UserError("the training set is without any value: there is nothing to learn from")
-    n_cut = 0
-    if length == "cut":
-        shortest = int(train_lengths[train_lengths > 0].min())
-        n_cut = int((train_lengths > shortest).sum() + (test_lengths > shortest).sum())
-        x_train, x_test = x_train[:, :, :shortest], x_test[:, :, :shortest]
-        train_lengths, test_lengths = np.minimum(train_lengths, shortest), np.minimum(test_lengths, shortest)
-    longest = int(train_lengths.max())
-    # A case is used up to the training length, or to its end if that is later and the network takes any length.
-    seen_train, seen_test = np.full_like(train_lengths, longest), np.maximum(test_lengths, longest)
-    if fixed_length:
-        seen_test = np.minimum(seen_test, longest)
-    n_cut += int((test_lengths > seen_test).sum())
-    n_padded = int((train_lengths < seen_train).sum() + (test_lengths < seen_test).sum())
-    n_masked = 0
-    if length == "mask":
-        n_masked = int((train_lengths < longest).sum() + (test_lengths < longest).sum())
-        n_padded = n_padded if fixed_length else 0
-        seen_train, seen_test = np.maximum(train_lengths, 1), np.maximum(test_lengths, 1)
-    n_timepoints = int(seen_test.max(initial=longest))
-    n_filled = n_missing(x_train[:, :, :longest], train_lengths) + n_missing(x_test[:, :, :n_timepoints], test_lengths)
-    if missing == "interpolate":
-        x_train, x_test = interpolated(x_train, train_lengths), interpolated(x_test, test_lengths)
-    scaled_train, scaled_test = _normalise(x_train, x_test, normalisation)
+    train = preparation.transform(x_train, unequal, is_training=True)
+    test = preparation.transform(x_test, unequal)
     return Arrays(
-        x_train=_filled(scaled_train, longest),
+        x_train=train.x,
         y_train=codes_train,
-        x_test=_filled(scaled_test, n_timepoints),
+        x_test=test.x,
         y_test=codes_test,
         classes=classes,
-        train_lengths=seen_train,
-        test_lengths=seen_test,
-        n_filled=n_filled,
-        n_padded=n_padded,
-        n_cut=n_cut,
-        n_masked=n_masked,
+        train_lengths=train.lengths,
+        test_lengths=test.lengths,
+        n_filled=train.n_filled + test.n_filled,
+        n_padded=train.n_padded + test.n_padded,
+        n_cut=train.n_cut + test.n_cut,
+        n_masked=train.n_masked + test.n_masked,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Cases as a network takes them; no NaN anywhere.
+
+    x: float32 (n_cases, n_channels, M). lengths: int64 (n_cases,), the timepoints of each case that the network sees;
+    zeros follow. The counts are of cases, and in n_filled of values, as in `Arrays`.
+    """
+
+    x: Float32
+    lengths: Int64
+    n_filled: int
+    n_padded: int
+    n_cut: int
+    n_masked: int
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """How cases are prepared for a network, with what the training set decides. See `prepare` for the policies.
+
+    n_timepoints: L, the length of the longest training case, of the shortest under length='cut'. mean, deviation: of
+    the training set under normalisation='train', float64 (1, n_channels, 1), else None.
+    """
+
+    normalisation: str
+    missing: str
+    length: str
+    fixed_length: bool
+    n_channels: int
+    n_timepoints: int
+    mean: Floats | None = None
+    deviation: Floats | None = None
+
+    def transform(self, x: Floats, unequal: bool, *, is_training: bool = False) -> Prepared:
+        """Return the cases as the network takes them. No case has an influence on how another one is prepared.
+
+        Args:
+            x: Float (n_cases, n_channels, n_timepoints), NaN for a missing value and after the end of a case.
+            unequal: NaN at the end of a case means that the case has ended. Otherwise it is a missing value.
+            is_training: These are the training cases: a channel that is constant in all of them becomes exactly zero.
+
+        Raises:
+            UserError: A value is infinite or too large for float32.
+            ValueError: The number of channels differs from that of the training set.
+        """
+        if _three_axes(x, "x").shape[1] != self.n_channels:
+            raise ValueError(f"x has {x.shape[1]} channels: give {self.n_channels}, as in training")
+        lengths, longest, n_cut = case_lengths(x, unequal), self.n_timepoints, 0
+        if self.length == "cut":
+            n_cut = int((lengths > longest).sum())
+            x, lengths = x[:, :, :longest], np.minimum(lengths, longest)
+        # A case is used up to the training length, or to its end if that is later and the network takes any length.
+        seen = np.maximum(lengths, longest)
+        if self.fixed_length:
+            seen = np.minimum(seen, longest)
+        n_cut += int((lengths > seen).sum())
+        n_padded, n_masked = int((lengths < seen).sum()), 0
+        if self.length == "mask":
+            n_masked = int((lengths < longest).sum())
+            n_padded = n_padded if self.fixed_length else 0
+            seen = np.maximum(lengths, 1)
+        n_timepoints = int(seen.max(initial=longest))
+        n_filled = n_missing(x[:, :, :n_timepoints], lengths)
+        if self.missing == "interpolate":
+            x = interpolated(x, lengths)
+        return Prepared(
+            _filled(self._normalised(x, is_training), n_timepoints), seen, n_filled, n_padded, n_cut, n_masked
+        )
+
+    def _normalised(self, x: Floats, is_training: bool) -> Float32:
+        if self.normalisation == "series":
+            return znorm_series(x)
+        if self.normalisation == "train":
+            assert self.mean is not None and self.deviation is not None
+            constant = _statistics(x, axes=(0, 2))[2] if is_training else np.zeros(self.mean.shape, dtype=np.bool_)
+            return _scaled(x, self.mean, self.deviation, constant)
+        with np.errstate(over="ignore"):  # `_filled` reports values that float32 cannot hold
+            return x.astype(np.float32)
+
+
+def fit_preparation(
+    x: Floats,
+    *,
+    normalisation: str,
+    missing: str,
+    length: str,
+    unequal: bool,
+    fixed_length: bool,
+) -> Preparation:
+    """Return how cases are prepared for a network that is trained on x. Arguments and errors as for `prepare`."""
+    check_policies(normalisation, missing, length)
+    lengths = case_lengths(x, unequal)
+    if not lengths.any():
+        raise UserError("the training set is without any value: there is nothing to learn from")
+    longest, mean, deviation = int(lengths.max()), None, None
+    if length == "cut":
+        longest = int(lengths[lengths > 0].min())
+        x, lengths = x[:, :, :longest], np.minimum(lengths, longest)
+    if normalisation == "train":
+        values = interpolated(x, lengths) if missing == "interpolate" else x
+        mean, deviation, _ = _statistics(values, axes=(0, 2))
+    sizes = {"n_channels": x.shape[1], "n_timepoints": longest}
+    return Preparation(normalisation, missing, length, fixed_length, **sizes, mean=mean, deviation=deviation)
 
 
 def check_policies(normalisation: str, missing: str, length: str) -> None:
@@ -289,15 +377,6 @@ def _scaled(x: Floats, mean: Floats, deviation: Floats, constant: npt.NDArray[np
         scaled = (x - mean) / deviation
         scaled[np.broadcast_to(constant, scaled.shape) & ~np.isnan(x)] = 0.0
         return scaled.astype(np.float32)
-
-
-def _normalise(x_train: Floats, x_test: Floats, normalisation: str) -> tuple[Float32, Float32]:
-    if normalisation == "series":
-        return znorm_series(x_train), znorm_series(x_test)
-    if normalisation == "train":
-        return znorm_train(x_train, x_test)
-    with np.errstate(over="ignore"):  # as above
-        return x_train.astype(np.float32), x_test.astype(np.float32)
 
 
 def _filled(x: Float32, n_timepoints: int) -> Float32:

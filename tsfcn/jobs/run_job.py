@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import importlib
 import json
 import math
 import platform
@@ -27,7 +26,6 @@ from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
-from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
@@ -36,11 +34,9 @@ from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
 from tsfcn.models.weights import pack
-from tsfcn.training import loop, predict, search
+from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
-from tsfcn.training.fused import build
-from tsfcn.training.fused import stacked as fast
-from tsfcn.training.select_engine import select_engine
+from tsfcn.training.train import Task, choose_engine, train
 
 CURVE_POINTS = 200
 
@@ -189,20 +185,12 @@ def measure(
     x, y, x_test = x.to(device), y.to(device), x_test.to(device)
 
     config = job.model_config()
-    name = select_engine(
-        *(job.architecture, config, settings, terms.engine),
-        precision=job.precision,
-        n_channels=x.shape[1],
-        n_timepoints=x.shape[2],
-        device=terms.device,
-        compiled=not on_gpu and build.library() is not None,
-    ).name
-    if name == "reference" and job.precision in FAST_PRECISIONS:
-        raise UserError(
-            f"engine.precision={job.precision} is for series of one channel and two timepoints or more: leave it out"
-        )
-    if name == "reference":
-        importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
+    task = Task(
+        *(job.architecture, config, settings, x, y, len(data.classes), job.seed),
+        lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
+        oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
+    )
+    name = choose_engine(task, terms.engine, job.precision, terms.device)
     # A state is continued on the kind of device that it comes from: the record names one.
     engine = f"{name} on {device.type}" if on_gpu else name
     checkpoint = Checkpoint(
@@ -219,17 +207,7 @@ def measure(
         stop,
         clock,
     )
-    training = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
-    if name != "reference":
-        best, fits = fast.search(*training, precision=job.precision, progress=progress, checkpoint=checkpoint)
-    else:
-        best, fits = search.search(
-            *training,
-            lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
-            oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
+    best, fits = train(task, name, precision=job.precision, progress=progress, checkpoint=checkpoint)
     train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
     start, processor_start = time.perf_counter(), clock()

@@ -57,6 +57,10 @@ class Training(Protocol):
     def epochs_done(self) -> int:
         """The number of epochs that have ended."""
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing left to train."""
+
     def advance(self) -> float:
         """Train one or more epochs and return the training loss of the last one. Raises Diverged."""
 
@@ -66,11 +70,11 @@ class Training(Protocol):
 
 def train_epochs(training: Training, progress: Progress | None, on_epoch_end: OnEpochEnd | None) -> None:
     """Train all remaining epochs. All engines use this loop."""
-    while training.epochs_done < training.n_epochs:
+    while not training.is_finished:
         loss = training.advance()
         if progress is not None:
             progress(training.epochs_done, training.n_epochs, loss)
-        if on_epoch_end is not None and training.epochs_done < training.n_epochs:
+        if on_epoch_end is not None and not training.is_finished:
             on_epoch_end(training.state)
 
 

@@ -105,12 +105,18 @@ class ReferenceTraining:
         lengths: Tensor | None = None,
         cells: int = 0,
         oracle: tuple[Tensor, Tensor, Tensor] | None = None,
+        sample_weight: Tensor | None = None,
+        patience: int = 0,
         resume_from: State | None = None,
     ) -> None:
         seeds = np.random.SeedSequence(seed).generate_state(4)
         init, self.order, self.masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
         self.held_out: Cases | None = None
+        self.patience = patience
         if settings.validation > 0:
+            if sample_weight is not None:  # drawn from the same seed, so the same cases
+                fitted, _ = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
+                sample_weight = sample_weight[torch.from_numpy(fitted)]
             (x, y, lengths), self.held_out = hold_out((x, y, lengths), settings.validation, int(seeds[3]))
         self.oracle = None if oracle is None else (oracle[0], oracle[1].cpu(), oracle[2])
         self.settings, self.cells = settings, cells
@@ -122,6 +128,9 @@ class ReferenceTraining:
         self.network.to(dtype=x.dtype, device=x.device)
         weights = class_weights(y.cpu(), n_classes, settings.class_weights)
         self.case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
+        if sample_weight is not None:
+            factors = sample_weight.to(dtype=x.dtype, device=x.device)
+            self.case_weights = factors if self.case_weights is None else self.case_weights * factors
         self.optimizer = make_optimizer(self.network, settings)
         self.plateau = Plateau.from_settings(settings)
         self.best_weights: dict[str, Weights] = {}
@@ -140,6 +149,12 @@ class ReferenceTraining:
     def epochs_done(self) -> int:
         """The number of epochs that have ended."""
         return len(self.curve.loss)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs have ended, or `patience` of them without a smaller loss on held-out cases."""
+        waited = self.epochs_done - self.best_epoch.get("validation", 0)
+        return self.epochs_done >= self.n_epochs or 0 < self.patience <= waited
 
     def state(self) -> State:
         """Return the state from which the training can be resumed with the same bits."""
@@ -211,9 +226,9 @@ class ReferenceTraining:
     def fit(self) -> Fit:
         """Return the fit after the last epoch. Raises Diverged if predictions are not finite."""
         weights = {**self.best_weights, "last": snapshot(self.network)}
-        best_epoch = {**self.best_epoch, "last": self.n_epochs}
+        best_epoch = {**self.best_epoch, "last": self.epochs_done}
         if self.held_out is not None and "validation" not in weights:
-            raise Diverged(f"predictions are not finite after {self.n_epochs} epochs: try a smaller protocol.lr")
+            raise Diverged(f"predictions are not finite after {self.epochs_done} epochs: try a smaller protocol.lr")
         fit = Fit(self.network, weights, best_epoch, self.curve, self.cells, math.nan)
         return with_train_cross_entropy(fit, self.x, self.y, self.lengths)
 
@@ -231,6 +246,8 @@ def fit(
     lengths: Tensor | None = None,
     cells: int = 0,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
+    sample_weight: Tensor | None = None,
+    patience: int = 0,
     progress: Progress | None = None,
     resume_from: State | None = None,
     on_epoch_end: OnEpochEnd | None = None,
@@ -254,6 +271,8 @@ def fit(
         lengths: int64 (n_cases,) on the CPU, the timepoints of each case that count (length=mask); None: all.
         cells: The hidden size of the LSTM, for networks that have one.
         oracle: x, y and lengths of the TEST set, for select=test_oracle only.
+        sample_weight: float (n_cases,) on the CPU, a factor for the loss of each case; None: 1.
+        patience: Stop after so many epochs without a smaller loss on the held-out cases; 0: train all epochs.
         progress: Called after every epoch with the epochs done, the epochs in all and the loss.
         resume_from: A state that `on_epoch_end` got after any epoch but the last; the training resumes with the same
             bits.
@@ -268,6 +287,8 @@ def fit(
         lengths=lengths,
         cells=cells,
         oracle=oracle,
+        sample_weight=sample_weight,
+        patience=patience,
         resume_from=resume_from,
     )
     train_epochs(training, progress, on_epoch_end)

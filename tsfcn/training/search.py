@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,6 +81,7 @@ def search(
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     fit_size: Callable[..., Fit] = fit,
+    **options: Any,
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size of the settings, and return the best fit and all fits.
 
@@ -100,6 +102,7 @@ def search(
         progress: Called after every epoch with the epochs done, the epochs in all and the loss.
         checkpoint: The state to resume from, and where new states are written.
         fit_size: Trains one size; it takes the arguments of `reference.fit`.
+        options: Further arguments of `fit_size`.
 
     Raises:
         Diverged: The loss, or what the selected weights predict, is not finite.
@@ -129,6 +132,7 @@ def search(
                 progress=part.report_progress,
                 resume_from=resume_from["fit"] if resume_from is not None and number == n_stored else None,
                 on_epoch_end=part.on_epoch_end,
+                **options,
             )
         )
     return best_fit(fits), fits

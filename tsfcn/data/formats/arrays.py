@@ -120,7 +120,7 @@ def to_split(x: object, y: object, source: str) -> Split:
     messages call them. Raises UserError for other shapes and types, infinite values and missing labels.
     """
     labels = _labels(y, source)
-    cases = _cases(x, source)
+    cases = cases_of(x, source)
     if len(cases) != len(labels):
         raise UserError(f"{source} has {len(cases)} cases and {len(labels)} labels: give one label for each case")
     if len({case.shape[0] for case in cases}) > 1:
@@ -128,7 +128,7 @@ def to_split(x: object, y: object, source: str) -> Split:
     return Split(cases, labels)
 
 
-def _cases(x: object, source: str) -> list[Float64]:
+def cases_of(x: object, source: str) -> list[Float64]:
     """Return the cases of an array, or of a sequence of arrays, each (n_channels, n_timepoints)."""
     parts: Sequence[Any]
     if isinstance(x, (list, tuple)):

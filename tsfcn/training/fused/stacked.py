@@ -534,6 +534,11 @@ class Training:
             at_once = epochs_at_once(settings.epochs - self.epochs_done, self.steps_per_epoch)
         self.epochs = Epochs(self.stack, config, cases, batch, dtype, backend, options, self.schedule, at_once)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs have ended."""
+        return self.epochs_done >= self.n_epochs
+
     def state(self) -> State:
         """Return the state from which the training can be resumed with the same bits."""
         return {
