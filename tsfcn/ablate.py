@@ -95,7 +95,7 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
 
     n_train: the cases of its training set.
     """
-    ((model, network),) = run.model.chosen().items()
+    ((model, network),) = run.model.configs().items()
     now = protocol.settings(run.protocol, model, network)
     facts = CATALOGUE.get(dataset)
     rows: list[Variant] = []
@@ -340,9 +340,9 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         settings: which settings are changed.
     """
     run, _ = compose(words)
-    if len(run.model.chosen()) != 1:
+    if len(run.model.configs()) != 1:
         raise UserError(
-            f"model={list(run.model.chosen())} is more than one: change the settings of one model at a time"
+            f"model={list(run.model.configs())} is more than one: change the settings of one model at a time"
         )
     code = exit_codes.OK
     for dataset in dataset_names(run):

@@ -75,7 +75,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
         precision = automatic_precision(run.engine.name, device)
-    what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
+    what = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
 

@@ -155,7 +155,7 @@ def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, t
         (("table", "--metrik"), "error: unrecognized arguments: --metrik: see `tsfcn table --help`\n"),
         (("data",), "error: the following arguments are required: VERB: see `tsfcn data --help`\n"),
         (("data", "show"), "error: the following arguments are required: NAME: see `tsfcn data show --help`\n"),
-        (("watch", "nowhere"), "error: results 'nowhere' is no folder: give one that a run has written\n"),
+        (("watch", "nowhere"), "error: results 'nowhere' is not a folder: name a results folder of a run\n"),
         (("ablate", "nowhere"), "error: results folder 'nowhere' is without records: run `tsfcn run results=nowhere`"),
         (("ablate",), "error: dataset= is not there: name one, as dataset=DiatomSizeReduction, or a results folder\n"),
     ],

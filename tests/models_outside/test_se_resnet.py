@@ -130,7 +130,7 @@ def test_settings_are_checked_and_a_mask_is_refused(registered: model_spec.Model
         with pytest.raises(UserError, match=message.replace("[", r"\[")):
             compose(["model=se_resnet", "protocol=smoke", word])
     run, _ = compose(["model=[se_resnet,fcn]", "protocol=fawaz2019"])
-    assert list(run.model.chosen()) == ["fcn", "se_resnet"]
+    assert list(run.model.configs()) == ["fcn", "se_resnet"]
 
 
 def test_time_and_memory_are_estimated_from_what_it_declares(registered: model_spec.ModelSpec) -> None:

@@ -239,7 +239,7 @@ def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
     from tsfcn.config.protocol import settings
 
     run, _ = compose([f"protocol={protocol}"])
-    said = settings(run.protocol, "fcn", run.model.chosen()["fcn"])
+    said = settings(run.protocol, "fcn", run.model.configs()["fcn"])
     made = preprocess.prepare(
         dataset.x_train,
         dataset.y_train,

@@ -1,4 +1,4 @@
-"""Text in columns, lists that end in time, and durations."""
+"""Text layout: columns, shortened lists, durations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
-WHOLE = 16  # columns of text up to this width are not folded
+MIN_TEXT_WIDTH = 16  # columns of text up to this width are not folded
 
 _width: ContextVar[int | None] = ContextVar("width", default=None)
 
 
 @contextlib.contextmanager
 def folding_at(width: int | None) -> Iterator[None]:
-    """Fold the tables that `grid` lays out as text meanwhile to a width, the terminal's. None: do not."""
+    """Let `grid` fold tables of text to a width, such as that of the terminal, inside the context. None: do not fold."""
     token = _width.set(width)
     try:
         yield
@@ -24,12 +24,12 @@ def folding_at(width: int | None) -> Iterator[None]:
 
 
 def escaped(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
+    """Escape Markdown markup. Underscores inside a word are not markup and stay as they are."""
     return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
 
 
 def is_folding() -> bool:
-    """Return whether tables of text are folded, which is so where a command prints them to a terminal."""
+    """Return whether tables of text are folded, as they are when a command prints them on a terminal."""
     return _width.get() is not None
 
 
@@ -38,13 +38,13 @@ def grid(
 ) -> str:
     """Lay out columns as aligned text, or as a Markdown table that is aligned as text too.
 
-    A column whose cells are all empty is left out. Text that is wider than `folding_at` allows is folded.
+    A column whose cells are all empty is omitted. A table that is wider than `folding_at` allows is folded.
 
     Args:
-        columns: (header, '<' or '>', cells) each.
-        markdown: Markdown, which is never folded.
-        rule: a line of dashes below the header of a table of text.
-        indent: columns that the caller will put before each line.
+        columns: (header, '<' or '>' for the alignment, cells) of each column.
+        markdown: whether the result is Markdown, which is never folded.
+        rule: whether a line of dashes follows the header of a table of text.
+        indent: number of characters that the caller puts before each line.
     """
     kept: list[Column] = []
     for header, side, cells in columns:
@@ -61,19 +61,29 @@ def grid(
 
 
 def natural_width(column: Column, least: int = 3) -> int:
-    """Return the width of a column that is not folded. least: three, since Markdown wants as many dashes."""
+    """Return the width of a column that is not folded, at least `least` (Markdown needs three dashes)."""
     header, _, texts = column
     return max(least, *(len(text) for text in [header, *texts]))
 
 
-def aligned(columns: Sequence[Column], left: str, between: str, right: str, *, rule: bool, marks: bool = False) -> str:
-    """Return columns as lines, a line a row.
+def aligned(
+    columns: Sequence[Column],
+    left: str,
+    between: str,
+    right: str,
+    *,
+    rule: bool,
+    marks: bool = False,
+) -> str:
+    """Return columns as text with one line for each row.
 
     Args:
-        columns: what is shown.
-        left, between, right: what stands before, between and after the cells of a line.
-        rule: dashes below the header.
-        marks: a colon at the end of the dashes of right-aligned columns, as Markdown has it.
+        columns: header, alignment and cells of each column.
+        left: text before the first cell of a line.
+        between: text between two cells.
+        right: text after the last cell.
+        rule: whether a line of dashes follows the header.
+        marks: whether the dashes of right-aligned columns end with a colon, as in Markdown.
     """
     widths = [natural_width(column, 3 if rule else 1) for column in columns]
     blocks = []
@@ -84,25 +94,25 @@ def aligned(columns: Sequence[Column], left: str, between: str, right: str, *, r
 
 
 def folded(columns: Sequence[Column], width: int, rule: bool) -> str:
-    """Return columns as text of at most some width.
+    """Return columns as text that is at most `width` characters wide.
 
-    Cells of text go on in the next line. Columns that do not fit beside the others follow in a block of their own,
-    each of which begins with the first column, so that its rows have names. Numbers are never folded.
+    Cells of text are wrapped; numbers are not. Columns that do not fit follow in further blocks, each of which repeats
+    the first column.
     """
     return "\n\n".join(_rich_table(block, width, rule) for block in fitting_blocks(columns, width))
 
 
 def least_width(column: Column) -> int:
-    """Return the width that a column needs: all of it for numbers, a word or two for text."""
+    """Return the least width of a column: the natural width for numbers, a word or two for text."""
     header, side, texts = column
     if side == ">":
         return natural_width(column)
     words = (len(word) for text in [header, *texts] for word in text.split())
-    return min(natural_width(column), max(WHOLE, min(24, max(words, default=3))))
+    return min(natural_width(column), max(MIN_TEXT_WIDTH, min(24, max(words, default=3))))
 
 
 def fitting_blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """Divide columns into blocks that each fit into a width, with the first column in each."""
+    """Divide columns into blocks that fit into a width; each block starts with the first column."""
     first, *others = columns
     blocks = [[first]]
     for column in others:
@@ -114,10 +124,10 @@ def fitting_blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
 
 
 def block_widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Return the widths of the columns of a block: what each needs, then what room there is, from left to right."""
+    """Return the widths of the columns of a block: the least widths, widened from left to right while there is room."""
     widths = [least_width(column) for column in columns]
     room = width - 2 * (len(columns) - 1)
-    widths[0] = min(widths[0], max(8, room - sum(widths[1:])))  # the first column folds where numbers need the room
+    widths[0] = min(widths[0], max(8, room - sum(widths[1:])))  # the first column is folded where numbers need the room
     widths[-1] = max(1, min(widths[-1], room - sum(widths[:-1])))
     for index, column in enumerate(columns):
         widths[index] += max(0, min(natural_width(column) - widths[index], room - sum(widths)))
@@ -125,7 +135,7 @@ def block_widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
-    """Return columns as text that rich has laid out."""
+    """Return columns as text, laid out by rich."""
     from rich.box import Box
     from rich.console import Console
     from rich.table import Table
@@ -144,7 +154,7 @@ def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
 
 
 def listed(names: Sequence[str], n: int = 14) -> str:
-    """Return the first n names, and how many more there are."""
+    """Return the first n names, and the number of the others."""
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 

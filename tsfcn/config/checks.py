@@ -1,4 +1,4 @@
-"""Checks of single values, with the one line that says what is wrong."""
+"""Checks of single values. Each raises UserError with one line that names the value and the remedy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,14 @@ def within(name: str, value: float, low: float, high: float = math.inf, *, open_
 
 
 def integers(name: str, value: object, *, count: bool) -> list[int]:
-    """Return the whole numbers >= 0 that `value` names: a list of them or, with `count`, how many from 0 on.
+    """Return a list of whole numbers >= 0.
 
-    Raises UserError for anything else, for an empty list and for doubles.
+    Raises UserError for anything else, for an empty list and for duplicates.
+
+    Args:
+        name: the setting, for the message.
+        value: a list, or a single number.
+        count: whether a single number n means 0, 1, ..., n - 1; otherwise it means [n].
     """
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
         raise UserError(f"{name}={value} is not a whole number or a list of them: write {name}=3 or '{name}=[0,1,2]'")

@@ -119,7 +119,7 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
 
     try:
         run = composed(overrides)
-        if not run.model.chosen():
+        if not run.model.configs():
             raise UserError(f"model=[] is empty: choose from {', '.join(models.names())}")
         for name, value in (("results", run.results), ("archive.root", run.archive.root)):
             if value is not None and not value.strip():
@@ -134,7 +134,7 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
 
 def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
     """Raise UserError for an override of a training value that reaches no model of the run."""
-    chosen = run.model.chosen()
+    chosen = run.model.configs()
     unread = [protocol.unread(name, protocol.settings(run.protocol, name, each)) for name, each in chosen.items()]
     for written in overrides:
         found = re.match(r"[+]*protocol\.(common\.|models\.(\w+)\.)?(\w+)=", written)

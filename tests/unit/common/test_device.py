@@ -44,7 +44,7 @@ def planned(*words: str) -> list[Job]:
     """Return the jobs of a small network on a bundled dataset under the smoke protocol."""
     run, unchanged = compose(["protocol=smoke", *words])
     passports = {"ItalyPowerDemand": dict(archive.passport("ItalyPowerDemand"))}
-    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, [0], [0], run.engine.precision)
+    return plan.jobs(passports, run.model.configs(), run.protocol, unchanged, [0], [0], run.engine.precision)
 
 
 def run(made: Job, results: Path, **terms: Any) -> store.Record:
@@ -202,7 +202,7 @@ def to(self, device, dtype=None):  # Module.to swaps tensors in place, which fak
 
 nn.Module.to = to
 run, _ = compose(sys.argv[1:])
-((name, config),) = run.model.chosen().items()
+((name, config),) = run.model.configs().items()
 with FakeTensorMode():
     x = torch.zeros(11, 1, 12, device="fakegpu")
     y = torch.zeros(11, dtype=torch.long, device="fakegpu")

@@ -359,8 +359,8 @@ def test_architecture_out_of_range(kind: Any, values: dict[str, Any], message: s
 def test_chosen_models_come_in_one_order() -> None:
     settings: dict[str, Any] = {"resnet": ResNetConfig(), "fcn": FCNConfig()}
     asked = models_schema()(**settings)
-    assert list(asked.chosen()) == ["fcn", "resnet"]
-    assert models_schema()().chosen() == {}
+    assert list(asked.configs()) == ["fcn", "resnet"]
+    assert models_schema()().configs() == {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_bfloat16_is_refused_where_only_the_reference_loop_trains() -> None:
     how = protocol()
     with pytest.raises(UserError, match=r"^engine\.precision=bfloat16 is not for resnet with these settings: leave"):
         plan.jobs({}, {"resnet": small("resnet")}, how, how, [0], [0], "bfloat16")
-    with pytest.raises(UserError, match=r"=bfloat16 is not for the reference loop: leave out engine\.name"):
+    with pytest.raises(UserError, match=r"=bfloat16 is not available in the reference loop: leave out engine\.name"):
         compose(["engine.precision=bfloat16", "engine.name=reference"])
     with pytest.raises(UserError, match=r"engine\.name=quick is not known"):
         compose(["engine.name=quick"])
