@@ -33,7 +33,8 @@ from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks, models, protocol, schema
-from tsfcn.config.compose import command_line, compose, override
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line, override
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import plan, store

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsfcn.common import exit_codes
+from tsfcn.common.callable_module import make_callable
 from tsfcn.common.errors import UserError
+from tsfcn.common.streams import safe_streams
 from tsfcn.config import models
-from tsfcn.config.compose import command_line, compose, override
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line, from_settings
 from tsfcn.data import published
 from tsfcn.jobs import store
-from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
+from tsfcn.run import RESUME, concluded, execute_run, of_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,10 +87,11 @@ def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **
     paper: a source of published figures; settings: as for tsfcn.run, seeds=3 by default. Raises UserError as it does.
     """
     named: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
-    words = [override(name, value) for name, value in named.items()]
+    words = from_settings(named)
     source, rest = overrides(words)
     chosen, unchanged = compose(rest)
-    _, jobs = execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
+    with safe_streams():
+        _, jobs = execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
     return verdicts(of_jobs(jobs, store.read(Path(chosen.results))), source)
 
 
@@ -107,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     return exit_codes.run(command, resume=RESUME)
 
 
-make_callable(__name__, reproduce)
+make_callable(__name__, "tsfcn.reproduce:reproduce")
 
 if __name__ == "__main__":
     sys.exit(main())

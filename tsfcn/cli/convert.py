@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from tsfcn.analysis.convert import FORMS, convert
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
+from tsfcn.common.arguments import Parser, expand_home, path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,9 +21,11 @@ def run(argv: Sequence[str] | None) -> int:
         description="Write results in another format: wide or long from all inputs of `tsfcn compare`, the others from "
         "a results folder.",
     )
-    parser.add_argument("source", metavar="IN", help="results folder, CSV, folder of tsml-eval, published:SOURCE")
-    parser.add_argument("out", metavar="OUT", help="file, or a folder for aeon and tsml")
+    parser.add_argument(
+        "source", type=expand_home, metavar="IN", help="results folder, CSV, folder of tsml-eval, published:SOURCE"
+    )
+    parser.add_argument("out", type=path, metavar="OUT", help="file, or a folder for aeon and tsml")
     parser.add_argument("--to", choices=FORMS, required=True, help="format of the output")
     options = parser.parse_args(argv)
-    print(convert(options.source, Path(options.out), options.to))
+    print(convert(options.source, options.out, options.to))
     return exit_codes.OK

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from tsfcn.common import exit_codes, files
+from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
-from tsfcn.common.errors import UserError
-from tsfcn.report.sections import check, report
+from tsfcn.report.document import report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,13 +27,5 @@ def run(argv: Sequence[str] | None) -> int:
     parser.add_argument("columns", nargs="*", metavar="COLUMN", help="further columns to rank and compare")
     parser.add_argument("--out", metavar="FILE", help="where to write (default: RESULTS/report.html)")
     options = parser.parse_args(argv)
-    results = Path(options.results)
-    out = results / "report.html" if options.out is None else Path(options.out)
-    check(out)
-    page = report(results, options.columns)
-    try:
-        files.replace(out, lambda file: file.write(page.encode()))
-    except OSError as error:
-        raise UserError(f"file '{out}' is not writable ({error.strerror}): name another one with --out") from error
-    print(out)
+    print(report(options.results, *options.columns, out=options.out).path)
     return exit_codes.OK

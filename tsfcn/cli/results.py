@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
+from tsfcn.common.arguments import Parser, expand_home
 from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
@@ -19,7 +19,13 @@ def run(argv: Sequence[str] | None) -> int:
     """Parse the command line and run the command. Returns the exit code."""
     parser = Parser(prog="tsfcn results", description="Inspect and maintain a results folder.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    about = {"nargs": "?", "default": "results", "metavar": "RESULTS", "help": "folder (default: results)"}
+    about = {
+        "nargs": "?",
+        "default": "results",
+        "type": expand_home,
+        "metavar": "RESULTS",
+        "help": "folder (default: results)",
+    }
     verb = verbs.add_parser("status", help="show the jobs that are done, failed, running and left")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
     verb.add_argument("--jobs", action="store_true", help="also list every job with its key")
@@ -31,8 +37,8 @@ def run(argv: Sequence[str] | None) -> int:
     verb = verbs.add_parser("compact", help="write all records into one file, without those that no longer count")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
     verb = verbs.add_parser("merge", help="copy the records and files of one folder into another")
-    verb.add_argument("source", metavar="FROM", help="folder to copy from; it does not change")
-    verb.add_argument("results", metavar="INTO", help="folder to copy into")
+    verb.add_argument("source", type=expand_home, metavar="FROM", help="folder to copy from; it does not change")
+    verb.add_argument("results", type=expand_home, metavar="INTO", help="folder to copy into")
     verb = verbs.add_parser("gc", help="remove files that no record needs")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
     verb.add_argument("--dry-run", action="store_true", help="only show what would be removed")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
+from tsfcn.common.arguments import Parser, path
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.monitor import Screen, finished
@@ -30,12 +30,14 @@ def alive(results: Path, watch: lease.Watch) -> list[dict[str, Any]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Follow the runs of a results folder until none is left. Returns the exit code (see exit_codes.run)."""
     parser = Parser(prog="tsfcn watch", description="Show the runs that use a results folder.")
-    parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
+    parser.add_argument(
+        "results", nargs="?", default="results", type=path, metavar="RESULTS", help="folder (default: results)"
+    )
     parser.add_argument("--once", action="store_true", help="show the current state once")
 
     def command() -> int:
         options = parser.parse_args(argv)
-        return follow(Path(options.results), options.once)
+        return follow(options.results, options.once)
 
     return exit_codes.run(command)
 

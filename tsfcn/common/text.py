@@ -15,7 +15,7 @@ _width: ContextVar[int | None] = ContextVar("width", default=None)
 
 @contextlib.contextmanager
 def folding_at(width: int | None) -> Iterator[None]:
-    """Let `grid` fold tables of text to a width, such as that of the terminal, inside the context. None: do not fold."""
+    """Let `grid` fold tables of text to a width, such as that of a terminal, inside the context; None: do not fold."""
     token = _width.set(width)
     try:
         yield

@@ -93,6 +93,7 @@ class RunConfig:
     model: ModelsConfig = field(default_factory=ModelsConfig)
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     seeds: Any = 1  # a count, or the list of seeds
+    resamples: Any = None  # a count n: the official split and n - 1 stratified resamples
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)

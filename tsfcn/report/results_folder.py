@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,10 @@ from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.jobs.store import Record
 from tsfcn.report import render
+
+
+class ReadOnly(UserError):
+    """The permissions or the file system of a results folder do not allow to write to it."""
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -48,8 +53,21 @@ def write(results: Path, records: list[Record] | None = None) -> None:
         for path, text in texts.items():
             _replace(path, text.encode())
     except OSError as error:
-        said = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
-        raise UserError(said) from error
+        kind = ReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else UserError
+        problem = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
+        raise kind(problem) from error
+
+
+def write_if_writable(results: Path, records: list[Record] | None = None) -> str:
+    """Write the files as `write` does; return '', or for a read-only folder one line that says what was not written.
+
+    Raises UserError as `write` does, but not for a read-only folder: its tables can be printed all the same.
+    """
+    try:
+        write(results, records)
+    except ReadOnly as error:
+        return f"not written: {results / 'tables'} and README.md, since {error}"
+    return ""
 
 
 def check_page(results: Path) -> None:

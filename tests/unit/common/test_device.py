@@ -18,7 +18,8 @@ from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
-from tsfcn.config.compose import command_line, compose
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line
 from tsfcn.data import archive
 from tsfcn.jobs import lease, plan, run_job, store
 from tsfcn.jobs.executors import threads

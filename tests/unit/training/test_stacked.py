@@ -13,7 +13,8 @@ import pytest
 from tests.protocols import small
 from tests.unit.jobs.test_run_job import planned, protocol, run
 from tsfcn.common.errors import UserError
-from tsfcn.config.compose import command_line, compose
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line
 from tsfcn.jobs import artifacts, plan, store
 from tsfcn.run import planned as planned_jobs
 from tsfcn.training import select_engine
