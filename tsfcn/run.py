@@ -25,6 +25,7 @@ from tsfcn.common.callable_module import make_callable
 from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.common.streams import safe_streams
+from tsfcn.common.text import Problem, problem_lines
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
 from tsfcn.config.overrides import CONFIG_DIR, canonical, command_line, from_settings
@@ -313,7 +314,7 @@ def announce(prepared: RunPlan) -> None:
         print(dry(prepared, list(engines.values())))
         return
     lines = [line for choice, line in engines.items() if choice.missing]
-    lines += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    lines += problem_lines(unusable_datasets(prepared))
     states, fitting = list(prepared.states.values()), prepared.fitting
     n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
     estimate = cost.makespan((prepared.seconds[key] for key in fitting), prepared.n_workers)
@@ -327,6 +328,11 @@ def announce(prepared: RunPlan) -> None:
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else "")
     )
     print("\n".join(lines), file=sys.stderr)
+
+
+def unusable_datasets(prepared: RunPlan) -> list[Problem]:
+    """Return why datasets of a plan cannot be used."""
+    return [Problem(status, name, reason, name) for name, (status, reason) in prepared.unusable.items()]
 
 
 def execute(prepared: RunPlan) -> Outcome:
@@ -353,8 +359,9 @@ def execute(prepared: RunPlan) -> Outcome:
             budget_seconds=request.budget_seconds,
         )
         # Closing ends the workers, whatever happens.
-        with contextlib.closing(events(queue, request.run, prepared.device, monitor)) as happening:
-            for event in happening:
+        stream = events(queue, request.run, prepared.device, monitor)
+        with contextlib.closing(stream), monitor.ticking():
+            for event in stream:
                 monitor.see(event)
                 if event.record.get("status") == "ok":
                     store.remember(results, request.command)
@@ -537,12 +544,14 @@ def tell_problems(records: list[store.Record], results: Path) -> int:
     statuses = [record["status"] for record in records]
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
-        told = {
-            (r["dataset"] if r["status"] == "skipped" else title(r), r["dataset"], r["status"], r["reason"]): None
+        problems = dict.fromkeys(
+            Problem(r["status"], r["dataset"], r["reason"], r["dataset"] if r["status"] == "skipped" else title(r))
             for r in records
             if r["status"] != "ok"
-        }
-        exit_codes.show(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):\n" + "\n".join(reasons(told)))
+        )
+        exit_codes.show(
+            f"\n{counts} (all in {results / 'tables' / 'status.csv'}):\n" + "\n".join(problem_lines(problems))
+        )
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
@@ -557,7 +566,7 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
         price = clock(seconds[job.key]) if prepared.states[job.key] == "pending" else ""
         rows.append(f"{prepared.states[job.key]:8} {price:>12}  {title(job.to_json())}")
     rows += engines
-    rows += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    rows += problem_lines(unusable_datasets(prepared))
     budget = prepared.request.run.budget
     if budget is not None:
         long = cost.makespan((each for key, each in seconds.items() if key not in prepared.fitting), n_workers)
@@ -573,21 +582,6 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
         "nothing was run (dry_run=true)"
     )
     return "\n".join(rows)
-
-
-def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
-    """Return a line a reason, naming all that share it. entries: (who, dataset, status, reason) of datasets or jobs."""
-    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for who, dataset, status, reason in entries:
-        alike.setdefault((status, reason.replace(dataset, "NAME")), []).append((who, reason))
-    lines = []
-    for (status, common), members in alike.items():
-        who, reason = members[0]
-        if len(members) > 1:
-            lines.append(f"{status}: {len(members)} ({', '.join(who for who, _ in members)}): {common}")
-        else:
-            lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
-    return lines
 
 
 def run(
@@ -670,9 +664,9 @@ def run(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: Hydra overrides and flags, without the program's name."""
-    words = canonical(sys.argv[1:] if argv is None else argv)
 
     def command() -> int:
+        words = canonical(sys.argv[1:] if argv is None else argv)
         flags = [word for word in words if word.startswith("-") and not word.startswith(CONFIG_DIR)]
         if flags:
             return informed(words, flags)

@@ -570,7 +570,7 @@ RARE = {
     "hydra.run.dir=out": "'hydra.run.dir=out' has no effect: write results=FOLDER",
     "hydra/launcher=basic": "'hydra/launcher=basic' is a setting of Hydra",
     "epochs=5": "setting 'epochs' in 'epochs=5' is not known: did you mean 'protocol.epochs=5'?",
-    "model.fcn.epochs=5": "setting 'model.fcn.epochs' in 'model.fcn.epochs=5' is not known: did you mean 'protocol.epochs=5'?",
+    "engine.lr=5": "setting 'engine.lr' in 'engine.lr=5' is not known: did you mean 'protocol.lr=5'?",
     "workers=4": "setting 'workers' in 'workers=4' is not known: did you mean 'executor.workers=4'?",
     "engine=fast": "'engine=fast' gives one value to several settings: engine has name, precision",
     "resample=1 resamples=2": "resamples=2 and resample=1 are both set: give one of them",

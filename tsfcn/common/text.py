@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
 MIN_TEXT_WIDTH = 16  # columns of text up to this width are not folded
@@ -156,6 +157,39 @@ def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
 def listed(names: Sequence[str], n: int = 14) -> str:
     """Return the first n names, and the number of the others."""
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a job has no result."""
+
+    status: str  # 'failed' or 'skipped'
+    dataset: str
+    reason: str
+    title: str  # what names the job, or the dataset
+
+
+def alike(problems: Iterable[Problem]) -> list[tuple[str, list[Problem]]]:
+    """Return problems grouped by status and reason, with the reason in which NAME stands for the dataset."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.status, problem.reason.replace(problem.dataset, "NAME")), []).append(problem)
+    return [(reason, members) for (_, reason), members in groups.items()]
+
+
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """Return one line for each reason, which names everything that shares it."""
+    lines = []
+    for reason, members in alike(problems):
+        first = members[0]
+        if len(members) > 1:
+            titles = ", ".join(member.title for member in members)
+            lines.append(f"{first.status}: {len(members)} ({titles}): {reason}")
+        elif first.title in first.reason:
+            lines.append(f"{first.status}: {first.reason}")
+        else:
+            lines.append(f"{first.status}: {first.title}: {first.reason}")
+    return lines
 
 
 def duration(seconds: float) -> str:

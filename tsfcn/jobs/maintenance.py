@@ -21,7 +21,7 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import grid
+from tsfcn.common.text import Problem, alike, grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.monitor import clock, row, summary, title
 
@@ -82,12 +82,7 @@ def status(results: Path, every_job: bool = False) -> str:
             lines += [f"  {summary(state)}", *(f"  {row(job)}" for job in state["running"] if job["epochs"])]
     bad = [(key, job) for key, (state, job) in sorted(jobs.items()) if state in ("failed", "skipped")]
     if bad:
-        lines += [""] + [
-            f"{job['status']} {key} {title(job)}"
-            + (f" ({failures[key]} attempts)" if failures.get(key, 0) > 1 else "")
-            + f": {job['reason']}"
-            for key, job in bad
-        ]
+        lines += ["", *problem_lines(bad, failures)]
     kept = list((results / "checkpoints").glob("*.pt"))
     if kept:
         size = sum(path.stat().st_size for path in kept)
@@ -95,6 +90,36 @@ def status(results: Path, every_job: bool = False) -> str:
     if every_job:
         lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
     return "\n".join(lines)
+
+
+def problem_lines(bad: Iterable[tuple[str, Mapping[str, Any]]], failures: Mapping[str, int]) -> list[str]:
+    """Return one line for each reason of failed and skipped jobs: with the key of a single job, else with the names.
+
+    Args:
+        bad: keys and records.
+        failures: the number of failed attempts by key.
+    """
+    lines = []
+    for reason, members in alike(
+        Problem(job["status"], job["dataset"], job["reason"], key_and_title(key, job, failures)) for key, job in bad
+    ):
+        first = members[0]
+        datasets = dict.fromkeys(member.dataset for member in members)
+        if len(members) == 1:
+            lines.append(f"{first.status} {first.title}: {first.reason}")
+        elif first.status == "skipped":
+            lines.append(
+                f"skipped: {len(members)} jobs of {len(datasets)} datasets ({', '.join(sorted(datasets))}): {reason}"
+            )
+        else:
+            lines.append(f"{first.status}: {len(members)} jobs: {reason}")
+            lines += [f"  {member.title}" for member in members]
+    return lines
+
+
+def key_and_title(key: str, job: Mapping[str, Any], failures: Mapping[str, int]) -> str:
+    """Return the words that name a job in the status, with the number of its attempts if there were several."""
+    return f"{key} {title(job)}" + (f" ({failures[key]} attempts)" if failures.get(key, 0) > 1 else "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ shows the same from elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tsfcn.jobs import cost, lease
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0  # between two lines about the running jobs where there is no terminal
 DRAW_SECONDS = 0.3  # between two drawings where there is one
+TICK_SECONDS = 1.0  # between two drawings where no event comes, so that the elapsed time moves
 STATE_SECONDS = 1.0  # between two states that others can see
 LEARN_SECONDS = 5.0  # between two corrections of the estimates
 BAR_WIDTH = 60  # at most
@@ -53,12 +56,13 @@ class Monitor:
         self,
         jobs: list[Job],
         n_workers: int,
-        out: TextIO = sys.stderr,
+        out: TextIO | None = None,
         *,
         model: cost.Model | None = None,
         runner: lease.Runner | None = None,
     ) -> None:
-        self.screen = Screen(out)
+        self.lock = threading.RLock()  # of everything below: events and ticks come from different threads
+        self.screen = Screen(sys.stderr if out is None else out)
         self.runner = runner
         self.model = cost.Model() if model is None else model
         self.jobs = {job.key: job for job in jobs}  # those not done
@@ -77,7 +81,32 @@ class Monitor:
         self.tell()
 
     def see(self, event: Event) -> None:
-        """Take the next event of the run."""
+        """Take the next event of the run and show the state."""
+        with self.lock:
+            self.take(event)
+            self.tell()
+
+    @contextlib.contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Show the state each second inside the context, where there is a live display."""
+        stopped = threading.Event()
+
+        def tick() -> None:
+            while not stopped.wait(TICK_SECONDS):
+                with self.lock:
+                    if not stopped.is_set():
+                        self.tell()
+
+        thread = threading.Thread(target=tick, name="display", daemon=True)
+        if self.screen.live:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
         now, key = time.monotonic(), event.job.key
         if event.kind == "end":
             self.end(event)
@@ -92,7 +121,6 @@ class Monitor:
                 since, epoch = self.first[key]
                 self.rate[key] = (event.epoch - epoch) / max(now - since, 1e-9)
             self.running[key] = event
-        self.tell()
 
     def end(self, event: Event) -> None:
         """Take note of a job's record."""

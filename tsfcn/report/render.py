@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +201,39 @@ def _counted(rows: Sequence[Mapping[Any, Any]]) -> str:
     )
 
 
+def _alike(rows: Iterable[Mapping[Hashable, Any]]) -> list[dict[str, str]]:
+    """Return one row of text for all failed or skipped jobs that share model, protocol, split and reason."""
+    groups: dict[tuple[str, ...], list[Mapping[Hashable, Any]]] = {}
+    for row in rows:
+        reason = str(row["reason"]).replace(row["dataset"], "NAME")
+        key = (row["status"], row["model"], row["protocol"], row["split"], reason)
+        groups.setdefault(key, []).append(row)
+    result = []
+    for (state, model, protocol, split, reason), members in groups.items():
+        datasets = list(dict.fromkeys(str(row["dataset"]) for row in members))
+        seeds = dict.fromkeys(_whole(row["seed"]) for row in members)
+        result.append(
+            {
+                "status": state,
+                "dataset": ", ".join(datasets) if len(datasets) == 1 else f"{len(datasets)}: {', '.join(datasets)}",
+                "model": model,
+                "protocol": protocol,
+                "split": split,
+                "seed": ",".join(seeds),
+                "reason": str(members[0]["reason"]) if len(datasets) == 1 else reason,
+            }
+        )
+    return result
+
+
 def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
-    """Return the table of `status` as aligned text or Markdown; a line that says so if nothing failed."""
+    """Return the table of `status` as aligned text or Markdown, or one line if nothing failed.
+
+    Jobs that share model, protocol, split and reason share a row, with NAME for the dataset in the reason.
+    """
     if frame.empty:
         return "Nothing failed and nothing was skipped."
-    rows = frame.to_dict("records")
+    rows = _alike(frame.to_dict("records"))
     return grid(
         [
             ("status", "<", [row["status"] for row in rows]),
@@ -213,7 +241,7 @@ def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
             ("split", "<", _splits(row["split"] for row in rows)),
-            ("seed", ">", [_whole(row["seed"]) for row in rows]),
+            ("seed", ">", [row["seed"] for row in rows]),
             ("reason", "<", [row["reason"] for row in rows]),
         ],
         markdown=markdown,
