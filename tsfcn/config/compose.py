@@ -36,7 +36,9 @@ def compose(words: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolCo
     """
     combinations = compose_all(words)
     if len(combinations) > 1:
-        raise UserError(f"{len(combinations)} combinations of settings are too many here: give each setting one value")
+        swept = ", ".join(f"'{word}'" for word in words if "," in word and not word.startswith(("dataset", "exclude")))
+        count = f"{len(combinations)} combinations of settings"
+        raise UserError(f"{swept or 'this'} gives {count}, but this command takes one: give each setting one value")
     return combinations[0].run, combinations[0].unchanged
 
 

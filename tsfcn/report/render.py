@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
+from tsfcn.analysis.tables import with_resample_means
 from tsfcn.common.text import duration, escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
@@ -65,7 +66,7 @@ def table(
     """
     if frame.empty:
         return "No job is ok yet: nothing to show."
-    rows = frame.to_dict("records")
+    rows = with_resample_means(frame).to_dict("records")
     grid_text = grid(
         [
             ("dataset", "<", [row["dataset"] for row in rows]),
@@ -92,6 +93,8 @@ def _legend(rows: Sequence[Mapping[Any, Any]], metric: str, *, markdown: bool, p
         lines.append("nll: mean negative log-likelihood in nats; lower is better.")
     if any(row["n_seeds"] > 1 for row in rows):
         lines.append("±: standard deviation over seeds (ddof 1).")
+    if any(row["split"].endswith("resamples") for row in rows):
+        lines.append("n resamples: mean and standard deviation over resamples 0 (the official split) to n - 1.")
     if not all(pd.isna(row["selected"]) for row in rows):
         lines.append("held-out: accuracy of the weights that held-out training cases select.")
     sources = {row["published_source"]: row["published_runs"] for row in rows if row["published_source"]}
