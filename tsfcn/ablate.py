@@ -31,10 +31,11 @@ from tsfcn.analysis import stats, verdict
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
+from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks, models, protocol, schema
 from tsfcn.config.compose import compose
-from tsfcn.config.overrides import command_line, override
+from tsfcn.config.overrides import canonical, command_line, override
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import plan, store
@@ -450,9 +451,9 @@ def ablate_results(results: Path, words: Sequence[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: settings=..., and Hydra overrides or a results folder."""
-    words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
+        words = canonical(sys.argv[1:] if argv is None else argv)
         if {"-h", "--help"} & set(words):
             print(__doc__.strip())
             return exit_codes.OK
@@ -460,7 +461,7 @@ def main(argv: list[str] | None = None) -> int:
         if len(folders) > 1:
             raise UserError(f"'{folders[1]}' is a second folder: name one results folder")
         if folders:
-            return ablate_results(Path(folders[0]), [word for word in words if "=" in word])
+            return ablate_results(Path(expand_home(folders[0])), [word for word in words if "=" in word])
         return ablate(*parse(words))
 
     return exit_codes.run(command, resume=RESUME)

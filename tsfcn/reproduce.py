@@ -21,7 +21,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.streams import safe_streams
 from tsfcn.config import models
 from tsfcn.config.compose import compose
-from tsfcn.config.overrides import command_line, from_settings
+from tsfcn.config.overrides import canonical, command_line, from_settings
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.run import RESUME, concluded, execute_run, of_jobs
@@ -97,9 +97,9 @@ def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: paper=SOURCE and Hydra overrides."""
-    words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
+        words = canonical(sys.argv[1:] if argv is None else argv)
         if {"-h", "--help"} & set(words):
             print(__doc__.strip())
             return exit_codes.OK

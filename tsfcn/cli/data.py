@@ -206,7 +206,7 @@ def show(options: argparse.Namespace) -> int:
     drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
     if options.svg:  # before anything is printed, which `| head` may end
         text = picture.svg(f"{dataset.name}: {drawn}", shown, int(passport["length"]))
-        replace(Path(options.svg), lambda file: file.write(text.encode()))
+        replace(Path(options.svg).expanduser(), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
     print(f"{dataset.name}{kind}: {archive.REVISIONS[passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tsfcn.analysis import tables
 from tsfcn.common import files
-from tsfcn.common.arguments import path
+from tsfcn.common.arguments import expand_home, path
 from tsfcn.common.errors import UserError
 from tsfcn.report import sections
 
@@ -35,7 +35,7 @@ def report(results: str | Path = "results", *columns: str, out: str | Path | Non
     folder = path(str(results))
     target = folder / "report.html" if out is None else path(str(out))
     sections.check(target)
-    html, n_records = sections.report(folder, columns), len(tables.read(folder))
+    html, n_records = sections.report(folder, list(map(expand_home, columns))), len(tables.read(folder))
     try:
         files.replace(target, lambda file: file.write(html.encode()))
     except OSError as error:
