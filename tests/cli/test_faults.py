@@ -21,6 +21,7 @@ import pytest
 
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
@@ -88,9 +89,9 @@ def workers(parent: int) -> list[int]:
     return found
 
 
-def lines(results: Path) -> list[store.Record]:
+def lines(results: Path) -> list[Record]:
     """Return every record that was written."""
-    return store.by_time(store.Reader(results).news())
+    return store.by_time(store.Reader(results).new())
 
 
 def n_training(results: Path) -> int:
@@ -102,18 +103,18 @@ def n_training(results: Path) -> int:
 def outcome(results: Path) -> dict[str, Any]:
     """Return what a run leaves that must not depend on what happened to it."""
     return {
-        record["key"]: (
-            {name: value for name, value in record.items() if name not in ONE_RUN},
-            artifacts.predictions_path(results, record["key"]).read_bytes(),
+        record.key: (
+            {name: value for name, value in record.to_json().items() if name not in ONE_RUN},
+            artifacts.predictions_path(results, record.key).read_bytes(),
         )
-        for record in store.read(results)
+        for record in store.read(results, curves=True)
     }
 
 
 def once(results: Path, n_jobs: int) -> None:
     """Assert that every job is `ok` exactly once and that nothing is left of the run at work."""
-    assert Counter(record["status"] for record in lines(results)) == {"ok": n_jobs}
-    assert len({record["key"] for record in lines(results)}) == n_jobs
+    assert Counter(record.status for record in lines(results)) == {"ok": n_jobs}
+    assert len({record.key for record in lines(results)}) == n_jobs
     assert [name for name in ASIDE if (results / name).exists()] == []
 
 
@@ -162,13 +163,13 @@ def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signa
     _, err = ended(run, 130)
     assert time.monotonic() - began < 10
     assert err.endswith("stopped: finished jobs are kept, the same command goes on from there\n")
-    done = {record["key"] for record in lines(results)}
+    done = {record.key for record in lines(results)}
     kept = {path.stem for path in (results / "checkpoints").glob("*.pt")}
     assert len(kept) == 2 - len(done) > 0
     assert not (results / "leases").exists() and (results / "plans").exists()
     ended(start("run", *words))
     once(results, 2)
-    assert {record["key"] for record in lines(results) if record["resumed_epochs"]} == kept
+    assert {record.key for record in lines(results) if record.resumed_epochs} == kept
     ended(start("run", *words, "results=other"))
     assert outcome(results) == outcome(tmp_path / "other")
 
@@ -194,7 +195,7 @@ def test_a_run_beside_another_one_that_is_killed_does_its_jobs_too(start: Any, t
     until(lambda: len(list((tmp_path / "results" / "leases").glob("*.0"))) == 2, second)
     first.kill()
     ended(second)
-    assert Counter(record["status"] for record in lines(tmp_path / "results")) == {"ok": 4}
+    assert Counter(record.status for record in lines(tmp_path / "results")) == {"ok": 4}
     once(tmp_path / "results", 4)
 
 
@@ -214,7 +215,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_it_goes_on_later(start: Any,
         assert last.endswith("; finished jobs are kept, the same command goes on from there")
         assert out == ""
         before = lines(results)
-        assert 0 < len(before) < 30 and {record["status"] for record in before} == {"ok"}
+        assert 0 < len(before) < 30 and {record.status for record in before} == {"ok"}
         subprocess.run(["mount", "-o", "remount,size=64m", results], check=True)
         ended(start("run", *words))
         once(results, 30)
@@ -249,17 +250,17 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     own_dataset(tmp_path / "own" / "ItalyPowerDemand", shift=1.0)
     out, _ = ended(run, 1)
     records = lines(tmp_path / "results")
-    states = [record["status"] for record in records]
+    states = [record.status for record in records]
     assert states[0] == "ok" and states[-2:] == ["failed", "failed"] and len(states) == 4
     reason = "dataset 'ItalyPowerDemand' has changed since the run was planned: start the run again"
-    assert {record["reason"] for record in records if record["status"] == "failed"} == {reason}
+    assert {record.reason for record in records if record.status == "failed"} == {reason}
     assert reason.replace("ItalyPowerDemand", "NAME") in out
     # Started again it sees other data under the same name, and does not mix the two.
     _, err = ended(start("run", *words), 2)
     assert "already holds" in err and "of other data" in err
     own_dataset(tmp_path / "own" / "ItalyPowerDemand")
     ended(start("run", *words))
-    assert Counter(record["status"] for record in store.read(tmp_path / "results")) == {"ok": 4}
+    assert Counter(record.status for record in store.read(tmp_path / "results")) == {"ok": 4}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ def test_watch_shows_a_run_from_another_shell(start: Any, tmp_path: Path) -> Non
 def test_an_old_results_folder_is_read_and_its_jobs_are_done(start: Any, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path / "results")
     status = ended(start("results", "status"))[0]
-    n_ok = len([record for record in store.read(tmp_path / "results") if record["status"] == "ok"])
+    n_ok = len([record for record in store.read(tmp_path / "results") if record.is_ok])
     assert status.splitlines()[0] == f"results: {n_ok} jobs: {n_ok} ok"
     dry = ended(start("run", "dry_run=true"))[0]
     assert re.findall(r"^(\w+)", dry, re.MULTILINE)[:3] == ["done"] * 3

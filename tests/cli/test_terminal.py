@@ -149,13 +149,13 @@ def test_a_run_goes_on_whatever_happens_to_standard_error(end: str, tmp_path: Pa
     done = shell(f"{RUN} {end}", tmp_path)
     assert done.returncode == 0 and "ItalyPowerDemand" in done.stdout
     records = store.read(tmp_path / "results")
-    assert [record["status"] for record in records] == ["ok"] * 3
+    assert [record.status for record in records] == ["ok"] * 3
 
 
 def test_a_run_that_failed_says_so_where_nobody_reads_its_table(tmp_path: Path) -> None:
     done = shell(f"{RUN} executor=inline protocol.lr=1e30 2>/dev/null | true", tmp_path)
     assert done.returncode == 1  # of `tsfcn run`: true is 0
-    assert "failed" in {record["status"] for record in store.read(tmp_path / "results")}
+    assert "failed" in {record.status for record in store.read(tmp_path / "results")}
 
 
 def reader_of_folders() -> str:

@@ -74,7 +74,7 @@ def test_it_runs_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
     words = ["paper=fawaz2019_ucr128", "dataset=ItalyPowerDemand", "seeds=2", "protocol.epochs=1", "executor=inline"]
     assert main([*words, f"results={tmp_path / 'out'}"]) == OK
-    assert [r["protocol"] for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
+    assert [r.protocol for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
     assert (
         (tmp_path / "out" / "commands.txt").read_text().startswith("python -m tsfcn.reproduce paper=fawaz2019_ucr128")
     )

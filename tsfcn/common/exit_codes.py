@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Iterator
 
 from tsfcn.common.errors import UserError
+from tsfcn.common.signals import stop_signals
 from tsfcn.common.streams import is_broken, safe_streams
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
@@ -21,8 +22,8 @@ OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 def run(command: Callable[[], int], *, resume: str = "") -> int:
     """Run a command and return its exit code. Errors that a user may cause are one line on stderr, not a traceback.
 
-    The exit code is 2 for a UserError, an unusable file and a full disk, and 130 for Ctrl-C and SIGTERM. A reader of
-    stdout that goes away (`| head`) changes no exit code, and nothing that happens to stderr does.
+    The exit code is 2 for a UserError, an unusable file and a full disk, and 130 for Ctrl-C, SIGTERM and the like. A
+    reader of stdout that goes away (`| head`) changes no exit code, and nothing that happens to stderr does.
 
     Args:
         command: does the work and returns the exit code; argparse may end it with SystemExit.
@@ -36,7 +37,7 @@ def guarded(command: Callable[[], int], resume: str) -> int:
     """Run a command inside safe streams (see `run`)."""
     code = OK
     try:
-        with sigterm_as_interrupt(), folding_tables():
+        with signals_as_interrupt(), folding_tables():
             code = exit_code(command)
             sys.stdout.flush()
     except UserError as error:
@@ -91,18 +92,17 @@ def folding_tables() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C. Has no effect outside the main thread."""
+def signals_as_interrupt() -> Iterator[None]:
+    """Treat every signal that asks to stop like Ctrl-C. Has no effect outside the main thread."""
 
     def interrupt(signum: int, frame: types.FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread
-        yield
-        return
+    previous = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        previous = {each: signal.signal(each, interrupt) for each in stop_signals() if each != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
+        for each, handler in previous.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.protocols import COFFEE, make
+from tests.records import record_of, require
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
@@ -19,6 +20,7 @@ from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.jobs import cost, store
 from tsfcn.jobs.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 from tsfcn.training import predict
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -100,10 +102,10 @@ def variants() -> list[Job]:
     return made
 
 
-def record(job: Job, taken: float, **other: Any) -> store.Record:
+def record(job: Job, taken: float, **other: Any) -> Record:
     """Return the record of a job that took so many seconds."""
-    fields = {"status": "ok", "engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken}
-    return {**job.to_json(), "key": job.key, **fields, **other}
+    fields = {"engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken, "test_seconds": None}
+    return record_of(job, **{**fields, **other})
 
 
 def test_rates_are_found_again_from_noisy_times_and_foretell_shapes_not_seen() -> None:
@@ -164,7 +166,7 @@ def test_a_gpu_has_rates_of_its_own_and_learns_from_records_of_gpus_alone() -> N
     job = make()
     half = replace(job, precision="bfloat16")
     alone = Model([], "A GPU", "auto", "cuda:0")
-    assert alone.way(half) == ("fast_cuda", "bfloat16") and alone.way(make("resnet")) == ("reference", "float32")
+    assert alone.setup(half) == ("fast_cuda", "bfloat16") and alone.setup(make("resnet")) == ("reference", "float32")
     assert alone.seconds(half) < alone.seconds(job) < Model([], "A GPU", "reference", "cuda:0").seconds(job)
     there = {"engine": "fast_cuda", "device": "cuda:1", "hardware": "A GPU + A, 2 cores"}
     records = [
@@ -192,7 +194,7 @@ def test_a_way_without_records_is_as_far_off_as_others_are_on_this_hardware() ->
 def test_an_outlier_does_not_bend_the_rates() -> None:
     made = variants()
     records = [record(job, seconds(job)) for job in made]
-    records[3]["train_seconds"] *= 20
+    records[3] = record(made[3], 20 * seconds(made[3]))
     model = Model(records, "A")
     for job in made:
         assert model.seconds(job) == pytest.approx(seconds(job), rel=0.1)
@@ -205,24 +207,23 @@ UNDISTURBED = (("2026-11-25T05:15", "2026-11-25T06:30"), ("2026-11-25T11:20", "2
 GROWN = ("2026-11-25T11:00", "2026-11-25T12:14")
 
 
-def undisturbed(record: store.Record) -> bool:
-    return any(begin < record["finished"] < end for begin, end in UNDISTURBED)
+def undisturbed(record: Record) -> bool:
+    return any(begin < record.finished < end for begin, end in UNDISTURBED)
 
 
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
-    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and store.seconds(r, "train") > 5]
+    records = [r for r in store.read(RESULTS) if r.is_ok and require(r.seconds("train")) > 5]
     assert len(records) > 20
-    ways = {(r["architecture"], r["engine"], r["precision"]) for r in records}
+    ways = {(r.architecture, r.engine, r.precision) for r in records}
     assert len(ways) >= 3
     for way in ways:
         off, alone = [], []
-        for each in [r for r in records if (r["architecture"], r["engine"], r["precision"]) == way]:
-            others = [r for r in records if r["dataset"] != each["dataset"]]
-            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
+        for each in [r for r in records if (r.architecture, r.engine, r.precision) == way]:
+            others = [r for r in records if r.dataset != each.dataset]
 
-            def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
-                model = Model(teachers, each["hardware"], each["engine"])
-                return abs(math.log(model.seconds(job) / store.seconds(each, "train")))
+            def apart(teachers: list[Record], each: Record = each) -> float:
+                model = Model(teachers, each.hardware, each.engine)
+                return abs(math.log(model.seconds(each.job) / require(each.seconds("train"))))
 
             off.append(apart(others))
             if undisturbed(each):
@@ -270,7 +271,7 @@ def test_what_is_no_time(text: str) -> None:
 def test_no_time_at_all() -> None:
     with pytest.raises(UserError) as told:
         duration("budget", "0m")
-    assert str(told.value) == "budget=0m is no time at all: give more, such as 30m"
+    assert str(told.value) == "budget=0m is zero: give more, such as 30m"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -280,10 +281,9 @@ def test_no_time_at_all() -> None:
 def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 2**16)  # as it was when they were made
     for each in store.read(RESULTS):
-        if each["status"] == "ok":
-            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
-            share = memory(job) / each["peak_memory_bytes"]
-            assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
+        if each.is_ok:
+            share = memory(each.job) / require(each.peak_memory_bytes)
+            assert share < 1.7 and (share > 0.6 or GROWN[0] < each.finished < GROWN[1]), each.dataset
 
 
 @pytest.mark.parametrize("model", models.MODELS)

@@ -16,7 +16,7 @@ from tsfcn.config.models import MODELS
 from tsfcn.models import registry
 from tsfcn.training import loop, predict
 from tsfcn.training import search as size_search
-from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped
+from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped, write_state
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
 SETTINGS = protocol.Settings(
@@ -170,6 +170,18 @@ def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
         assert capsys.readouterr().err == f"{path}: not of this job (cannot be read): training starts anew\n"
 
 
+def test_a_state_with_one_bit_changed_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pt"
+    with pytest.raises(Stopped):
+        search("fcn", Checkpoint(path, ABOUT, 1e9, stop=Stopping(3)))
+    whole = path.read_bytes()
+    assert Checkpoint(path, ABOUT, 1e9).begin is not None
+    for place in range(0, len(whole), 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        assert Checkpoint(path, ABOUT, 1e9).begin is None
+        assert "training starts anew" in capsys.readouterr().err
+
+
 def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, touched = tmp_path / "a.pt", tmp_path / "touched"
 
@@ -177,9 +189,9 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (touched,)
 
-    torch.save(
-        {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path
-    )
+    state = {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}
+    with path.open("wb") as file:
+        write_state(state, file)
     assert Checkpoint(path, ABOUT, 1e9).begin is None
     assert not touched.exists()
     assert "training starts anew" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.protocols import small
+from tests.records import require
 from tests.unit.jobs.test_run_job import planned, protocol, run
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
@@ -32,12 +33,12 @@ def bundled_data_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_fast_engine_does_the_same_job(model: str, tmp_path: Path) -> None:
     made = planned(model, epochs=4)
     here, there = run(made, tmp_path / "here"), run(made, tmp_path / "there", engine="reference")
-    assert (here["engine"], there["engine"]) == ("fast", "reference")
-    assert here["key"] == there["key"] and here["chosen_cells"] == there["chosen_cells"]
-    np.testing.assert_allclose(here["curve"]["loss"], there["curve"]["loss"], rtol=1e-4)
-    assert here["train_cross_entropy"] == pytest.approx(there["train_cross_entropy"], rel=1e-3)
-    assert here["accuracy"] == pytest.approx(there["accuracy"], abs=3 / 1029)
-    assert set(here) == set(there)
+    assert (here.engine, there.engine) == ("fast", "reference")
+    assert here.key == there.key and here.chosen_cells == there.chosen_cells
+    np.testing.assert_allclose(require(here.curve)["loss"], require(there.curve)["loss"], rtol=1e-4)
+    assert here.train_cross_entropy == pytest.approx(there.train_cross_entropy, rel=1e-3)
+    assert here.accuracy == pytest.approx(there.accuracy, abs=3 / 1029)
+    assert here.to_json().keys() == there.to_json().keys()
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_what_it_does_not_train_the_reference_loop_does_with_the_same_bits(
 ) -> None:
     made = planned(**changes)  # type: ignore[arg-type]
     here, there = run(made, tmp_path / "here", engine="fast"), run(made, tmp_path / "there", engine="reference")
-    assert here["engine"] == "reference" and here["curve"] == there["curve"]
+    assert here.engine == "reference" and here.curve == there.curve
 
 
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])
@@ -59,12 +60,12 @@ def test_a_precision_is_another_experiment(precision: str, tmp_path: Path) -> No
     assert made.protocol == f"smoke[precision={precision}]" and made.off_paper
     assert made.key != planned().key
     record = run(made, tmp_path)
-    assert (record["status"], record["precision"], record["engine"]) == ("ok", precision, "fast")
+    assert (record.status, record.precision, record.engine) == ("ok", precision, "fast")
     (kept,) = store.read(tmp_path)
-    assert kept["precision"] == precision
+    assert kept.precision == precision
     plain = run(planned(), tmp_path / "plain")
-    np.testing.assert_allclose(record["curve"]["loss"], plain["curve"]["loss"], rtol=0.03)
-    assert record["train_cross_entropy"] != plain["train_cross_entropy"]
+    np.testing.assert_allclose(require(record.curve)["loss"], require(plain.curve)["loss"], rtol=0.03)
+    assert record.train_cross_entropy != plain.train_cross_entropy
 
 
 def test_bfloat16_is_refused_where_only_the_reference_loop_trains() -> None:
@@ -85,7 +86,7 @@ def test_a_state_of_one_engine_is_not_taken_up_by_the_other(tmp_path: Path) -> N
     with pytest.raises(Stopped):
         run(made, tmp_path, engine="fast", checkpoint_seconds=0.0, stop=lambda: next(asked, True))
     assert artifacts.checkpoint_path(tmp_path, made.key).is_file()
-    assert run(made, tmp_path, engine="reference")["resumed_epochs"] == []
+    assert run(made, tmp_path, engine="reference").resumed_epochs == []
 
 
 def test_which_engine_trains_what() -> None:
@@ -147,9 +148,9 @@ def test_a_compiler_that_fails_is_none(
     said = capsys.readouterr().err
     assert said.startswith("the fast engine is not available, the reference loop trains: ") and "no licence" in said
     assert list((tmp_path / "cache").iterdir()) == []
-    assert run(planned(epochs=2), tmp_path / "auto")["engine"] == "reference"
+    assert run(planned(epochs=2), tmp_path / "auto").engine == "reference"
     record = run(planned(epochs=2), tmp_path / "fast", engine="fast")
-    assert (record["status"], record["engine"]) == ("ok", "fast_torch")
+    assert (record.status, record.engine) == ("ok", "fast_torch")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
