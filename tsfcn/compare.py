@@ -59,11 +59,11 @@ def run(argv: Sequence[str] | None) -> int:
         options.markdown: result.to_markdown,
         options.latex: result.to_latex,
     }
-    if "-" not in files:
-        print(result)
     for name, form in files.items():
         if name is not None:
             _write(expand_home(name), form())
+    if "-" not in files:
+        print(result)
     return exit_codes.OK
 
 
