@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job, digest
 from tsfcn.jobs.record import Record
 
@@ -15,6 +16,10 @@ T = TypeVar("T")
 
 SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
 PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}
+
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds", "train_seconds", "test_seconds", "job_seconds"}
+ONE_RUN |= {"finished", "peak_memory_bytes", "commit"}
+"""The fields of a record that differ from run to run, or when somebody edits the package meanwhile."""
 
 
 def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Record:
@@ -73,6 +78,11 @@ def save(results: Path, *records: Record) -> Path:
     with (results / "records" / "one.jsonl").open("ab") as file:
         file.writelines(each.line() for each in records)
     return results
+
+
+def written(results: Path) -> list[Record]:
+    """Return every record of a results folder, counting or not."""
+    return store.by_time(store.Reader(results).new())
 
 
 def some_records() -> list[Record]:

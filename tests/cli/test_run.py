@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.records import require
+from tests.processes import children, linux, until
+from tests.records import ONE_RUN, require
 from tsfcn.data import catalogue
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, store
@@ -32,20 +32,14 @@ from tsfcn.run import main
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "executor.workers=1")
 FCN = "fcn[filters=[3], kernels=[3]]"
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit"}
 
 
-@dataclass(frozen=True)
 class Machine:
-    """Where the command is called: bundled datasets alone, and a cache of the tests' own."""
-
-    environment: dict[str, str]
+    """Calls of the command in processes of their own."""
 
     def popen(self, words: tuple[str, ...], cwd: Path, **options: Any) -> subprocess.Popen[str]:
         """Start an interpreter in the folder `cwd`."""
-        return subprocess.Popen([sys.executable, *words], cwd=cwd, env=self.environment, text=True, **options)
+        return subprocess.Popen([sys.executable, *words], cwd=cwd, text=True, **options)
 
     def run(self, *overrides: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Call the command in the folder `cwd` and wait for its end."""
@@ -56,7 +50,7 @@ class Machine:
         return subprocess.run(
             [sys.executable, *words],
             cwd=cwd,
-            env=self.environment | environment,
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -65,10 +59,8 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    environment = {name: value for name, value in os.environ.items() if name != "TSFCN_ARCHIVE"}
-    cache = tmp_path_factory.getbasetemp() / "cache"
-    return Machine(environment | {"PYTHONPATH": str(ROOT), "TSFCN_CACHE": str(cache), "OMP_NUM_THREADS": "1"})
+def machine() -> Machine:
+    return Machine()
 
 
 @dataclass(frozen=True)
@@ -530,7 +522,6 @@ def test_bad_folder_in_the_environment(machine: Machine, tmp_path: Path) -> None
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Call main() in this process, in an empty folder and with the bundled datasets alone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
     handler = signal.getsignal(signal.SIGTERM)
     yield tmp_path
     signal.signal(signal.SIGTERM, handler)
@@ -636,19 +627,6 @@ def test_results_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) 
 # Stopped in the middle
 
 
-def children(parent: int) -> list[int]:
-    """Return the living child processes of a process."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(ppid) == parent and state != "Z":
-            found.append(int(path.name))
-    return found
-
-
 def stopped_after(n_records: int, how: signal.Signals, machine: Machine, words: tuple[str, ...], folder: Path) -> Any:
     """Start the command, send it a signal once there are `n_records` whole records, and return how it ended."""
     process = machine.popen(
@@ -659,26 +637,21 @@ def stopped_after(n_records: int, how: signal.Signals, machine: Machine, words: 
         # A shell that starts the tests in the background lets them, and so the command, ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    end = time.monotonic() + 90
+    records = folder / "results" / "records"
     try:
-        while time.monotonic() < end and process.poll() is None:
-            if sum(path.read_bytes().count(b"\n") for path in folder.glob("results/records/*")) >= n_records:
-                break
-            time.sleep(0.01)
+        until(lambda: sum(path.read_bytes().count(b"\n") for path in records.glob("*")) >= n_records, process)
         workers = children(process.pid)
         process.send_signal(how)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     finally:
         process.kill()
         process.wait()
     assert len(workers) == 1, err  # it was in the middle of a job
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < end, "a worker goes on without its run"
-        time.sleep(0.05)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+@linux
 def test_the_same_call_goes_on_after_ctrl_c_and_after_a_kill(machine: Machine, tmp_path: Path) -> None:
     words = (*TINY, "dataset=ItalyPowerDemand", "seeds=3", "protocol.epochs=500")
     first = stopped_after(1, signal.SIGINT, machine, words, tmp_path)

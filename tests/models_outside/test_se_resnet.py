@@ -50,8 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(*words: str, site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Call `python -m tsfcn WORDS` where the package in `site` is installed."""
     paths = os.pathsep.join(map(str, (ROOT, site)))
-    environment = {**os.environ, "PYTHONPATH": paths, "TSFCN_CACHE": str(cwd / "cache")}
-    environment.pop("TSFCN_ARCHIVE", None)
+    environment = {**os.environ, "PYTHONPATH": paths}
     words = (sys.executable, "-m", "tsfcn", *words)
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
@@ -106,8 +105,6 @@ def test_a_model_registered_in_python_is_trained_in_this_process(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
     how: dict[str, Any] = {"results": str(tmp_path / "results")}
     table = tsfcn.run("ItalyPowerDemand", "se_resnet", "smoke", *SMALL[1:3], "executor=inline", **how)
     assert table[["dataset", "model", "marks"]].values.tolist() == [["ItalyPowerDemand", NAME, "off-paper"]]

@@ -21,12 +21,6 @@ from tsfcn.jobs.record import Record
 RESULTS = Path(__file__).parents[2] / "results"
 
 
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 def variants(*words: str, dataset: str = "GunPoint", n_train: int = 50) -> list[ablate.Variant]:
     return ablate.variants(compose(words)[0], dataset, n_train)
 

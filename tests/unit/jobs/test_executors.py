@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.protocols import TRAINING
-from tests.records import record_of, require
+from tests.factories import protocol
+from tests.processes import children, linux, until
+from tests.records import ONE_RUN, record_of, require, written
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
-from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, cost, executors, lease, store
 from tsfcn.jobs import queue as job_queue
@@ -37,23 +37,10 @@ from tsfcn.jobs.record import Record
 ROOT = Path(__file__).resolve().parents[3]
 
 # A bundled dataset and a network so small that starting a worker takes longer than the training.
-PROTOCOL = ProtocolConfig(
-    name="tiny",
-    normalisation="series",
-    # All cases in a batch: an epoch is one step.
-    common=replace(TRAINING, epochs=2, batch_size=128, batch_divisor=0, cells=[8]),
-)
+# All cases are in a batch: an epoch is one step.
+PROTOCOL = protocol(epochs=2, batch_size=128, batch_divisor=0, cells=[8])
 
 TERMS = Terms(checkpoint_seconds=1e9)
-
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
-
-
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for workers, where the package is not installed
 
 
 def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
@@ -63,27 +50,17 @@ def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
     return jobs(passports, {"fcn": FCNConfig(filters=[3], kernels=[3])}, changed, PROTOCOL, seeds, [0])
 
 
-def children(parent: int) -> list[int]:
+def workers(parent: int) -> list[int]:
     """Return the workers that a process has started and that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(ppid) == parent and state != "Z" and b"tsfcn.jobs.worker" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
+    return children(parent, b"tsfcn.jobs.worker")
 
 
 def young(n_workers: int) -> list[int]:
     """Return the workers of this process, which may be so young that their command line is not there yet."""
-    for _ in range(500):
-        if len(found := children(os.getpid())) >= n_workers:
-            break
-        time.sleep(0.01)
-    assert len(found) == n_workers
-    return found
+    until(lambda: len(workers(os.getpid())) >= n_workers)
+    pids = workers(os.getpid())
+    assert len(pids) == n_workers
+    return pids
 
 
 def kill_worker() -> None:
@@ -94,12 +71,12 @@ def kill_worker() -> None:
 def wait_for_new_checkpoint(folder: Path) -> None:
     """Wait until a state has been written that was begun after the call: the second that appears from now on."""
     seen: set[int] = set()
-    for _ in range(5000):
+
+    def new() -> bool:
         seen.update(path.stat().st_mtime_ns for path in folder.glob("*.pt"))
-        if len(seen) >= 3:  # the one that was there, and two
-            return
-        time.sleep(0.001)
-    raise AssertionError("no checkpoint was written")
+        return len(seen) >= 3  # the one that was there, and two
+
+    until(new)
 
 
 @contextlib.contextmanager
@@ -121,19 +98,9 @@ def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
         return list(inline_executor.run(queue, TERMS))
 
 
-def lines(results: Path) -> list[Record]:
-    """Return every record that was written, counting or not."""
-    return store.by_time(store.Reader(results).new())
-
-
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
-
-
 def lasting(record: Record) -> dict[str, Any]:
     """Return a record without what differs from run to run. Equality of floats is equality of their bits."""
-    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN}
+    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN | {"resumed_epochs"}}
 
 
 # A worker first says where it is after one epoch; a second or so of training is left then, and it is killed in that.
@@ -157,8 +124,8 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
         (1, "start"),
         (1, "end"),
     ]
-    assert children(os.getpid()) == []
-    assert [record.seed for record in lines(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
+    assert workers(os.getpid()) == []
+    assert [record.seed for record in written(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
 
     # The same jobs in this process: the same records to the last bit, and the same predictions.
     events = inline(planned, tmp_path / "inline")
@@ -200,6 +167,7 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
 
 
 @linux
+@pytest.mark.slow
 def test_a_worker_does_not_grow_with_its_jobs(tmp_path: Path, archive_root: Path) -> None:
     names = ["Coffee", "Symbols", "FreezerSmallTrain", "CBF", "TwoLeadECG", "Coffee"]
     changed = replace(PROTOCOL, epochs=1)
@@ -224,7 +192,7 @@ def test_sigterm_lets_a_worker_finish_its_epoch_and_keep_its_state(tmp_path: Pat
     for event in local(plan([0], epochs=400), tmp_path, 1):
         if event.kind == "progress" and not asked:
             asked = True
-            os.kill(children(os.getpid())[0], signal.SIGTERM)
+            os.kill(workers(os.getpid())[0], signal.SIGTERM)
         if event.kind == "back":
             assert event.reason == "its worker was killed (SIGTERM)" or event.reason == "it was stopped"
             assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 1
@@ -393,17 +361,30 @@ def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned}
 
 
+def until_budget_is_spent(queue: Queue, events: Iterator[Event], n_jobs: int) -> list[str]:
+    """Return the kinds of the events but for progress, of a run whose budget ends once `n_jobs` have shown progress."""
+    kinds, running = [], set()
+    for event in events:
+        if event.kind == "progress":
+            running.add(event.job.key)
+        else:
+            kinds.append(event.kind)
+        if len(running) == n_jobs:
+            queue.deadline = time.monotonic()
+    return kinds
+
+
 def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
-    with queued(planned, tmp_path, budget_seconds=3) as queue:
-        kinds = [event.kind for event in threads.run(queue, TERMS, 2) if event.kind != "progress"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, threads.run(queue, TERMS, 2), 2)
     assert kinds == ["start", "start", "back", "back"]
     assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
-    with queued([job], tmp_path, budget_seconds=60) as queue:
+    with queued([job], tmp_path) as queue:
         run = threads.run(queue, TERMS, 1)
         for event in run:
             if event.kind == "progress":
@@ -447,10 +428,12 @@ def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tm
     for event in local(plan([0], epochs=400), tmp_path, 1, max_attempts=2):
         events.append(event)
         if event.kind == "progress":
-            os.kill(children(os.getpid())[0], signal.SIGSEGV)
+            os.kill(workers(os.getpid())[0], signal.SIGSEGV)
     assert [event.kind for event in events if event.kind != "progress"] == ["start", "back", "start", "end"]
-    assert [(r.status, r.reason) for r in lines(tmp_path)] == [("failed", "its worker died by SIGSEGV: see above")] * 2
-    assert store.attempts(lines(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
+    assert [(r.status, r.reason) for r in written(tmp_path)] == [
+        ("failed", "its worker died by SIGSEGV: see above")
+    ] * 2
+    assert store.attempts(written(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
 
 
 def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:
@@ -471,7 +454,7 @@ def test_a_worker_that_dies_when_its_record_is_written_has_done_its_job(tmp_path
         store.Writer(tmp_path).write(record_of(job, accuracy=0.5))
         event = queue.died(job, -signal.SIGKILL, out_of_memory=False)
         assert (event.kind, require(event.record).accuracy) == ("end", 0.5)
-    assert len(lines(tmp_path)) == 1
+    assert len(written(tmp_path)) == 1
 
 
 @linux
@@ -568,8 +551,9 @@ def test_a_budget_leaves_out_what_would_end_later(tmp_path: Path) -> None:
 @linux
 def test_at_the_end_of_the_budget_what_runs_is_stopped_and_kept(tmp_path: Path) -> None:
     planned = plan([0], epochs=10**6)
-    events = list(local(planned, tmp_path, 1, budget_seconds=8))
-    assert [event.kind for event in events if event.kind != "progress"] == ["start", "back"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, local_executor.run(queue, TERMS, 1), 1)
+    assert kinds == ["start", "back"]
     assert store.read(tmp_path) == []
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
 
@@ -592,7 +576,7 @@ def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) ->
         run.stdin.flush()
     outs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
-    records = lines(tmp_path)
+    records = written(tmp_path)
     assert sorted(record.seed for record in records) == list(range(12))
     assert {record.status for record in records} == {"ok"}
     started = [out.count("start") for out in outs]
@@ -632,18 +616,12 @@ def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) 
             parent.stdin.flush()
             assert parent.stdout.readline().startswith("start")
             assert parent.stdout.readline().startswith("progress")
-            (worker,) = children(parent.pid)
+            (worker,) = workers(parent.pid)
             with queued([job], tmp_path) as queue:
                 assert queue.take() is None and queue.is_open()
         finally:
             parent.kill()
-    for _ in range(100):
-        if not Path(f"/proc/{worker}").exists():
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(worker, signal.SIGKILL)
-        pytest.fail("the worker went on for ten seconds")
+    until(lambda: not Path(f"/proc/{worker}").exists())
     assert store.read(tmp_path) == []
     with queued([job], tmp_path) as queue:
         assert queue.take() == job  # at once
@@ -656,7 +634,7 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
         assert [next(run).kind, next(run).kind] == ["start", "start"]
         young(2)
         run.close()
-        assert children(os.getpid()) == []
+        assert workers(os.getpid()) == []
 
 
 def test_executors_are_found_by_name_each_with_its_yaml() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -125,10 +124,8 @@ except OSError:
 def on_full_disk(results: Path, *words: str) -> None:
     """Write a record, then fail to write what `words` name; with a third word, write another record after that."""
     pytest.importorskip("resource", reason="no limits on the size of files here")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, results, *words],
-        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
