@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, expand_home
 from tsfcn.common.callable_module import make_callable
-from tsfcn.report.comparison import _write
+from tsfcn.report.comparison import write
 from tsfcn.report.comparison_result import compare
 
 
@@ -61,7 +61,7 @@ def run(argv: Sequence[str] | None) -> int:
     }
     for name, form in files.items():
         if name is not None:
-            _write(expand_home(name), form())
+            write(expand_home(name), form())
     if "-" not in files:
         print(result)
     return exit_codes.OK

@@ -9,7 +9,7 @@ from tsfcn.analysis import tables
 from tsfcn.common import files
 from tsfcn.common.arguments import expand_home, path
 from tsfcn.common.errors import UserError
-from tsfcn.report import sections
+from tsfcn.report import page
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,8 +34,8 @@ def report(results: str | Path = "results", *columns: str, out: str | Path | Non
     """
     folder = path(str(results))
     target = folder / "report.html" if out is None else path(str(out))
-    sections.check(target)
-    html, n_records = sections.report(folder, list(map(expand_home, columns))), len(tables.read(folder))
+    page.check(target)
+    html, n_records = page.report(folder, list(map(expand_home, columns))), len(tables.read(folder))
     try:
         files.replace(target, lambda file: file.write(html.encode()))
     except OSError as error:
