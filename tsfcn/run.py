@@ -24,6 +24,7 @@ from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
 from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
+from tsfcn.common.text import size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
@@ -424,10 +425,11 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
         return True
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    site = fetch.public_address(settings.mirror or archive.SITE)
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {size(fetch.estimate(missing))} from {site}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -440,11 +442,11 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     root = importer.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
     failed = {}
-    for name, reason, line in fetch.several(missing, root, settings.mirror):
-        if reason is None:
-            print(line, file=sys.stderr, flush=True)
+    for result in fetch.fetch_several(missing, root, settings.mirror):
+        if result.reason is None:
+            print(result.line, file=sys.stderr, flush=True)
         else:  # told once, when all are done
-            failed[name] = f"dataset '{name}' is not available: {reason}"
+            failed[result.name] = f"dataset '{result.name}' is not available: {result.reason}"
     return failed
 
 

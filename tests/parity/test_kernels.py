@@ -198,10 +198,10 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
 def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this one can run of what is compiled for them: vectors of other lengths, with and without bfloat16."""
     by = build.compiler()
-    if by is None or not re.search(rf"\b{has}\b", build.abilities()):
+    if by is None or not re.search(rf"\b{has}\b", build.processor_features()):
         pytest.skip(f"no C compiler, or no {has}, here")
-    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA))
-    other = c_backend.CBackend(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
+    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA_FLAGS))
+    other = c_backend.CBackend(ctypes.CDLL(str(build.compile_library(by, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
             hold_a_step(other, sizes, types)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.server import ITALY, encrypted, real, zipped
 from tsfcn.common.errors import UserError
-from tsfcn.data import archive, importer
+from tsfcn.data import archive, importer, safe_zip
 
 PASSWORD = b"some one"
 
@@ -42,9 +42,9 @@ def write(path: Path, data: bytes) -> Path:
 
 def bring_all(path: Path, root: Path, password: bytes | None = None) -> list[str]:
     """Import a zip or a folder as the command does; return the names."""
-    with importer.source(path) as origin:
-        found = importer.chosen(origin, str(path))
-        return [name for name, paths in found.items() if importer.bring(origin, name, paths, root, password)]
+    with importer.open_source(path) as origin:
+        found = importer.datasets_of(origin)
+        return [name for name, paths in found.items() if importer.import_dataset(origin, name, paths, root, password)]
 
 
 def left(root: Path) -> list[str]:
@@ -57,7 +57,7 @@ def left(root: Path) -> list[str]:
 
 def test_the_official_layout() -> None:
     adjusted = "U/Missing_value_and_variable_length_datasets_adjusted"
-    found = importer.datasets(
+    found = importer.find_datasets(
         [
             "U/Coffee/Coffee_TRAIN.tsv",
             "U/Coffee/Coffee_TEST.tsv",
@@ -79,23 +79,26 @@ def test_the_official_layout() -> None:
 def test_the_first_format_and_the_least_depth_are_taken() -> None:
     splits = [f"{folder}X_{split}" for folder in ("", "a/") for split in ("TRAIN", "TEST")]
     several = [f"{path}.{kind}" for path in splits for kind in ("arff", "ts")]
-    assert importer.datasets(several, "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
-    assert importer.datasets([*several, "a/X_TEST.tsv"], "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+    assert importer.find_datasets(several, "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
+    assert importer.find_datasets([*several, "a/X_TEST.tsv"], "x") == {"X": ("X_TRAIN.ts", "X_TEST.ts")}
 
 
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["a/X_TRAIN.ts"], "'U' holds half of dataset 'X', 'a/X_TRAIN.ts': it needs _TRAIN and _TEST"),
-        (["a/X_TRAIN.ts", "b/X_TEST.ts"], "'U' holds half of dataset 'X', 'a/X_TRAIN.ts': it needs _TRAIN and _TEST"),
+        (["a/X_TRAIN.ts"], "'U' contains half of dataset 'X', 'a/X_TRAIN.ts': both _TRAIN and _TEST are needed"),
+        (
+            ["a/X_TRAIN.ts", "b/X_TEST.ts"],
+            "'U' contains half of dataset 'X', 'a/X_TRAIN.ts': both _TRAIN and _TEST are needed",
+        ),
         (
             [f"{folder}/X_{split}.ts" for folder in "ab" for split in ("TRAIN", "TEST")],
-            "'U' holds dataset 'X' in 'a' and 'b': import one of them",
+            "'U' contains dataset 'X' in 'a' and 'b': import one of them",
         ),
     ],
 )
 def test_what_leaves_a_choice_is_refused_alone(paths: list[str], message: str) -> None:
-    found = importer.datasets([*paths, "Y_TRAIN.ts", "Y_TEST.ts"], "U")
+    found = importer.find_datasets([*paths, "Y_TRAIN.ts", "Y_TEST.ts"], "U")
     assert str(found["X"]) == message
     assert found["Y"] == ("Y_TRAIN.ts", "Y_TEST.ts")
 
@@ -103,7 +106,7 @@ def test_what_leaves_a_choice_is_refused_alone(paths: list[str], message: str) -
 def test_limits_hold_for_the_largest_official_files(archive_root: Path) -> None:
     sizes = {path: path.stat().st_size for path in archive_root.glob("*/*.tsv")}
     assert sizes
-    assert not [path for path, n_bytes in sizes.items() if n_bytes > importer.largest(path.parent.name)]
+    assert not [path for path, n_bytes in sizes.items() if n_bytes > importer.max_file_bytes(path.parent.name)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -115,22 +118,27 @@ def test_decrypts_as_zipfile_does(tmp_path: Path) -> None:
     data = encrypted(files, PASSWORD)
     with zipfile.ZipFile(io.BytesIO(data)) as theirs:
         assert {info.filename: theirs.read(info, PASSWORD) for info in theirs.infolist()} == files
-    with importer.source(write(tmp_path / "x.zip", data)) as ours:
-        assert isinstance(ours, importer.Zip) and ours.encrypted
-        paths = importer.chosen(ours, "x")["GunPoint"]
+    with importer.open_source(write(tmp_path / "x.zip", data)) as ours:
+        assert isinstance(ours, safe_zip.Zip) and ours.is_encrypted
+        paths = importer.datasets_of(ours)["GunPoint"]
         assert isinstance(paths, tuple)
         ours.check_password(PASSWORD)
-        assert {name: b"".join(pieces) for name, pieces in ours.files("GunPoint", paths, PASSWORD).items()} == files
+        assert {
+            name: b"".join(pieces) for name, pieces in importer.read_files(ours, "GunPoint", paths, PASSWORD).items()
+        } == files
 
 
 def test_a_wrong_password_is_noticed_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = write(tmp_path / "x.zip", encrypted({f"{n}.txt": b"text" for n in range(8)}, PASSWORD))
-    with importer.source(path) as origin:
-        assert isinstance(origin, importer.Zip)
+    with importer.open_source(path) as origin:
+        assert isinstance(origin, safe_zip.Zip)
         for password in (b"", b"other", "ümlaut".encode()):
             with pytest.raises(UserError) as caught:
                 origin.check_password(password)
-            assert str(caught.value) == f"password of '{path}' is wrong: its makers tell it where they offer the file"
+            assert (
+                str(caught.value)
+                == f"password of '{path}' is wrong: the archive's web page states it beside the download"
+            )
 
 
 def test_aes_says_what_to_do(tmp_path: Path, root: Path) -> None:
@@ -144,7 +152,7 @@ def test_aes_says_what_to_do(tmp_path: Path, root: Path) -> None:
     with pytest.raises(UserError) as caught:
         bring_all(path, root, PASSWORD)
     assert str(caught.value) == (
-        f"'{path}' is encrypted with AES, which only other programs undo: unpack it (7z x FILE) and import the folder"
+        f"'{path}' is encrypted with AES, which is not supported: unpack it (7z x FILE) and import the folder"
     )
     assert left(root) == []
 
@@ -154,18 +162,22 @@ def test_another_packing_says_what_to_do(tmp_path: Path, root: Path) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_BZIP2) as file:
         for name, data in real(ITALY).items():
             file.writestr(name, data)
-    with pytest.raises(UserError, match=r"is packed by method 12, which is not read: unpack it with another program"):
+    with pytest.raises(
+        UserError, match=r"is compressed by method 12, which is not supported: unpack it with another program"
+    ):
         bring_all(write(tmp_path / "x.zip", out.getvalue()), root)
     assert left(root) == []
 
 
-@pytest.mark.parametrize("n_bytes", [0, 1, importer.PIECE - 1, importer.PIECE, 3 * importer.PIECE + 1])
+@pytest.mark.parametrize(
+    "n_bytes", [0, 1, safe_zip.CHUNK_BYTES - 1, safe_zip.CHUNK_BYTES, 3 * safe_zip.CHUNK_BYTES + 1]
+)
 def test_what_is_unpacked_is_what_was_packed(n_bytes: int, tmp_path: Path) -> None:
     """Of one value, which zlib gives back long after it has taken the last of its input, and of many."""
     for data in (b"1" * n_bytes, os.urandom(n_bytes)):
         files = {"Mine_TRAIN.ts": data, "Mine_TEST.ts": b"x"}
-        with importer.source(write(tmp_path / "x.zip", zipped(files))) as origin:
-            pieces = origin.files("Mine", ("Mine_TRAIN.ts", "Mine_TEST.ts"))
+        with importer.open_source(write(tmp_path / "x.zip", zipped(files))) as origin:
+            pieces = importer.read_files(origin, "Mine", ("Mine_TRAIN.ts", "Mine_TEST.ts"))
             assert {name: b"".join(parts) for name, parts in pieces.items()} == files
 
 
@@ -183,11 +195,11 @@ def test_a_damaged_zip_gives_what_was_packed_or_one_line() -> None:
             for _ in range(chance.randrange(1, 4)):
                 data[chance.randrange(len(data))] = chance.randrange(256)
             try:
-                with importer.opened(io.BytesIO(bytes(data)), "x") as origin:
-                    paths = importer.datasets(origin.members, "x").get("Mine")
+                with safe_zip.open_zip(io.BytesIO(bytes(data)), "x") as origin:
+                    paths = importer.find_datasets(origin.entries, "x").get("Mine")
                     if not isinstance(paths, tuple):
                         continue
-                    pieces = origin.files("Mine", paths, password)
+                    pieces = importer.read_files(origin, "Mine", paths, password)
                     assert {name: b"".join(parts) for name, parts in pieces.items()} == files
                     n_well += 1
             except UserError as error:
@@ -246,8 +258,8 @@ def test_a_refused_dataset_leaves_nothing(tmp_path: Path, root: Path) -> None:
         (b"", "'{path}' is empty: download it again, or from elsewhere"),
         (b"text", "'{path}' is not a zip: download it again, or from elsewhere"),
         (b" <!DOCTYPE html>", "'{path}' is a web page, not a zip: download it again, or from elsewhere"),
-        (zipped({"a": b""}), "'{path}' holds no dataset: give the archive's zip or a folder with NAME_TRAIN and "),
-        (zipped({"a/b.ZIP": b""}), "'{path}' holds another zip, 'a/b.ZIP', and no NAME_TRAIN and NAME_TEST files "),
+        (zipped({"a": b""}), "'{path}' contains no dataset: use the archive's zip or a folder with NAME_TRAIN and "),
+        (zipped({"a/b.ZIP": b""}), "'{path}' contains another zip, 'a/b.ZIP', and no NAME_TRAIN and NAME_TEST files "),
         (zipped({"a": bytes(100)})[:-30], "'{path}' is cut short or damaged: download it again, or from elsewhere"),
     ],
     ids=["empty", "text", "page", "no dataset", "zip in zip", "cut"],  # a zip holds the time: no name for a test
@@ -260,12 +272,12 @@ def test_what_is_no_archive(data: bytes, message: str, tmp_path: Path, root: Pat
 
 
 def test_a_file_that_is_not_there(tmp_path: Path, root: Path) -> None:
-    with pytest.raises(UserError, match=r"^file '.*no\.zip' is not readable \(No such file or directory\): give a zip"):
+    with pytest.raises(UserError, match=r"^file '.*no\.zip' is not readable \(No such file or directory\): use a zip"):
         bring_all(tmp_path / "no.zip", root)
 
 
 def test_an_empty_folder(tmp_path: Path, root: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no dataset: give the archive's zip or a folder with NAME_TRAIN and"):
+    with pytest.raises(UserError, match=r"contains no dataset: use the archive's zip or a folder with NAME_TRAIN and"):
         bring_all(tmp_path, root)
 
 
@@ -274,7 +286,7 @@ def test_an_oversized_file_in_a_folder(tmp_path: Path, root: Path) -> None:
     write(folder / "Coffee_TRAIN.tsv", b"x")
     with write(folder / "Coffee_TEST.tsv", b"").open("r+b") as file:
         file.truncate(10**9)
-    with pytest.raises(UserError, match=r"^file '.*Coffee_TEST\.tsv' is oversized, 1\.0 GB: 1\.5 MB are the most$"):
+    with pytest.raises(UserError, match=r"^file '.*Coffee_TEST\.tsv' is too large, 1\.0 GB: the limit is 1\.5 MB$"):
         bring_all(folder, root)
     assert list(root.iterdir()) == []
 
@@ -304,13 +316,13 @@ def test_a_destination_that_cannot_be(tmp_path: Path) -> None:
     for path, reason in ((file, "File exists"), (file / "under", "Not a directory")):
         with pytest.raises(UserError) as caught:
             importer.destination(path)
-        assert str(caught.value) == f"archive root '{path}' cannot be made ({reason}): give another folder"
+        assert str(caught.value) == f"archive root '{path}' cannot be created ({reason}): use another folder"
 
 
 def test_no_room(root: Path) -> None:
-    importer.room(root, 1)
-    with pytest.raises(UserError, match=r"^archive root '.*' has .* free, 10000 GB are needed: make room, or give"):
-        importer.room(root, 10**13)
+    importer.check_free_space(root, 1)
+    with pytest.raises(UserError, match=r"^archive root '.*' has .* free, 10000 GB are needed: free some space, or"):
+        importer.check_free_space(root, 10**13)
 
 
 def test_an_interruption_keeps_only_what_has_arrived(root: Path) -> None:
