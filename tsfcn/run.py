@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import tsfcn
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
-from tsfcn.common.errors import UserError
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.common.text import size
 from tsfcn.config import checks, schema
@@ -596,7 +596,8 @@ def run(
         named |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value}
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
-    _, jobs = execute_run(chosen, unchanged, command_line(words))
+    with exit_codes.escaped_output():
+        _, jobs = execute_run(chosen, unchanged, command_line(words))
     return tables.accuracy(of_jobs(jobs, store.read(Path(chosen.results))))
 
 
@@ -639,6 +640,8 @@ def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accura
 def informed(argv: list[str], flags: list[str]) -> int:
     """Let Hydra answer --help, --cfg, --info and their like; nothing is run. Returns the exit code."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     for word in flags:
         flag = word.split("=")[0]
@@ -657,10 +660,15 @@ def informed(argv: list[str], flags: list[str]) -> int:
     overrides = [word for word in argv if "=" in word and not word.startswith("-")]
     if not {"--shell-completion", "-sc"} & set(flags):
         compose(overrides)
-        argv = [*(word for word in argv if word not in overrides), *overrides]  # argparse wants them in one place
+        argv = [word for word in argv if word not in overrides]
+        if "--hydra-help" not in flags:  # which describes Hydra, not the settings
+            argv = [*overrides, *argv]  # not behind a flag that would take one of them as its value
     register_schema()
     sys.argv = ["tsfcn run", *argv]
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{' '.join(flags)}: {first_line(error)}") from error
     return OK
 
 

@@ -128,22 +128,26 @@ def regular_files(folder: Path) -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be made again, $TSFCN_CACHE or ~/.cache/tsfcn, created where it is missing.
+    """Return the folder of what can be made again, $TSFCN_CACHE or ~/.cache/tsfcn; it need not exist.
 
-    Raises OSError without a home folder, for a folder that cannot be created, and for one that other users can write
-    to, whose files would run in this process; the last is also printed on stderr, once.
+    Raises OSError without a home folder, and for a folder that other users can write to, whose files would run in this
+    process; the latter is also printed on stderr, once.
     """
     written = os.environ.get("TSFCN_CACHE")
     try:
         folder = Path(written).expanduser() if written else Path.home() / ".cache" / "tsfcn"
     except RuntimeError as error:
         raise OSError("no folder for the cache") from error
-    if not folder.is_dir():
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not is_trusted(folder):
+    if folder.exists() and not is_trusted(folder):
         _warn_untrusted(folder)
         raise PermissionError(errno.EACCES, "other users can write to it", str(folder))
     return folder
+
+
+def create_cache_folder() -> Path:
+    """Return the cache folder, created where it is missing. Raises OSError as `cache_folder` does."""
+    cache_folder().mkdir(mode=0o755, parents=True, exist_ok=True)  # with a umask of 0 others could write to it
+    return cache_folder()
 
 
 @functools.cache

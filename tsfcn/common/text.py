@@ -122,9 +122,10 @@ def grid(
     """
     kept: list[Column] = []
     for header, side, cells in columns:
-        texts = [escaped(cell) if markdown else printable(cell) for cell in cells]
+        escape = escaped if markdown else printable
+        texts = [escape(cell) for cell in cells]
         if any(texts):
-            kept.append((header, side, texts))
+            kept.append((escape(header), side, texts))
     if markdown:
         return aligned(kept, "| ", " | ", " |", rule=True, marks=True)
     width = _width.get()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tsfcn.common.text import printable, unescaped
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Event
@@ -179,7 +180,7 @@ class Screen:
     """Shows states on `out`: a live display on a terminal or in a notebook, else a plain line now and then."""
 
     def __init__(self, out: TextIO) -> None:
-        self.out = out
+        self.out = unescaped(out)  # it moves the cursor
         self.notebook = in_notebook()
         self.live = self.notebook or is_terminal(out)
         self.shown_at = -math.inf if self.live else time.monotonic()  # a display is there from the start
@@ -195,7 +196,7 @@ class Screen:
         if self.drawn:
             self.shown_at = -math.inf
         self.clear()
-        print(line, file=self.out, flush=True)
+        print(printable(line), file=self.out, flush=True)
 
     def draw(self, *states: State) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
@@ -207,7 +208,7 @@ class Screen:
             self.draw_on_terminal(going)
         else:
             for state in going:
-                print("; ".join([summary(state), *map(row, started(state))]), file=self.out, flush=True)
+                self.say("; ".join([summary(state), *map(row, started(state))]))
 
     def draw_on_terminal(self, states: Sequence[State]) -> None:
         """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""
@@ -295,7 +296,7 @@ def summary(state: State, *, elapsed: bool = False) -> str:
         words.append(f"{clock(state['elapsed_seconds'])} elapsed")
     if state["total"] > sum(done.values()):
         words.append(f"about {clock(state['left_seconds'])} left")
-    return ", ".join(words)
+    return printable(", ".join(words))
 
 
 def row(running: Mapping[str, Any]) -> str:
@@ -315,11 +316,12 @@ def row_parts(running: Mapping[str, Any]) -> list[str]:
     """Return what there is to show of a running job, the most important first."""
     resampled = f" resample {running['resample']}" if running["resample"] else ""
     name = f"{running['dataset']} {running['model']} seed {running['seed']}{resampled}"
-    return [
+    parts = [
         f"{name}: epoch {running['epoch']} of {running['epochs']}",
         f"loss {running['loss']:.4g}",
         *([f"{running['rate']:.3g} epochs/s"] if running["rate"] else []),
     ]
+    return [printable(part) for part in parts]
 
 
 def title(job: Mapping[str, Any]) -> str:

@@ -205,9 +205,11 @@ def as_csv(made: Comparison) -> str:
     """Return the compared accuracies: dataset, split, a column a model. `tsfcn compare` reads it again."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", "split", *(column.name for column in made.columns)])
+    writer.writerow(["dataset", "split", *(plain_text.spreadsheet_text(column.name) for column in made.columns)])
     for place, scores in zip(made.places, made.scores, strict=True):
-        writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
+        writer.writerow(
+            [plain_text.spreadsheet_text(place.dataset), place.split, *(f"{value:.6f}" for value in scores)]
+        )
     return out.getvalue()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
-from tsfcn.common.text import duration, escaped, grid
+from tsfcn.common.text import duration, escaped, grid, printable
 from tsfcn.data import published
 from tsfcn.jobs import store
 
@@ -155,7 +156,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     """Return `verdicts` as aligned text or Markdown: for each model and protocol its datasets, then their mean."""
     if frame.empty:
         return "No published figure stands beside any row: there is nothing to judge."
-    parts = []
+    parts, escape = [], escaped if markdown else printable
     for (model, protocol), part in frame.groupby(["model", "protocol"], sort=True):
         *rows, total = part.to_dict("records")
         grid_text = grid(
@@ -173,7 +174,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         )
         lines = [_mean_verdict(total), _counted(rows)]
         parts += [
-            f"{model} ({protocol}) beside {total['published_source']}",
+            f"{escape(str(model))} ({escape(str(protocol))}) beside {total['published_source']}",
             grid_text,
             "\n".join(f"- {escaped(line)}" for line in lines) if markdown else "\n".join(lines),
         ]
@@ -320,7 +321,7 @@ def _papers(rows: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
         for row in judgements:
             words[row["word"]].append(row["dataset"])
         said = "; ".join(f"{len(d)} {word} ({', '.join(d)})" for word, d in sorted(words.items()))
-        lines.append(f"- {escaped(names[0])} ({escaped(names[1])}): {said}.")
+        lines.append(f"- {escaped(names[0])} ({escaped(names[1])}): {escaped(said)}.")
     sources = _sources(sorted(set(rows["published_source"]) - {""}))
     return ["## Beside the papers", grid_text, _PAPERS_WORDS, "\n".join(lines), "\n".join(sources)]
 
@@ -342,10 +343,11 @@ def _commands(results: Path) -> list[str]:
     path = results / "commands.txt"
     if not path.is_file():
         return []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [printable(line.strip()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
         return []
-    return ["## Commands", "The records were made by:", "\n".join(["```sh", *lines, "```"])]
+    fence = max(["```", *(f"`{run}" for line in lines for run in re.findall("`+", line))], key=len)
+    return ["## Commands", "The records were made by:", "\n".join([f"{fence}sh", *lines, fence])]
 
 
 def _provenance(done: Sequence[Record]) -> str:

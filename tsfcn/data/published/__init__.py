@@ -4,11 +4,12 @@
     tsfcn published show SOURCE[/MODEL]
 
 `sources.csv` describes each source: where its figures were published, on which split they were measured, over how
-many runs, and how the weights were selected. `SOURCE.csv` has the accuracies, with a row for each dataset and a column for
-each model: the mean and, after a space, the standard deviation over runs where the source gives one, with the digits of
-the source; `SOURCE.METRIC.csv` has the same for another metric. `notes.csv` has what differs for a model, a dataset or a
-single figure: a figure that looks wrong in its source is kept, with a note. `SOURCE.runs.csv` has single runs: the
-number of correct test cases, and the seconds of training. The models of tsfcn have the names that they have in tsfcn.
+many runs, and how the weights were selected. `SOURCE.csv` has the accuracies, with a row for each dataset and a column
+for each model: the mean and, after a space, the standard deviation over runs where the source gives one, with the
+digits of the source; `SOURCE.METRIC.csv` has the same for another metric. `notes.csv` has what differs for a model, a
+dataset or a single figure: a figure that looks wrong in its source is kept, with a note. `SOURCE.runs.csv` has single
+runs: the number of correct test cases, and the seconds of training. The models of tsfcn have the names that they have
+in tsfcn.
 """
 
 from __future__ import annotations

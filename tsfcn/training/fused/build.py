@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tsfcn.common.files import cache_folder, is_trusted, regular_files
+from tsfcn.common.files import create_cache_folder, is_trusted, regular_files
 from tsfcn.common.text import printable
 
 SOURCE = Path(__file__).parent / "csrc" / "kernels.c"
@@ -57,7 +57,7 @@ def library() -> ctypes.CDLL | None:
         return None
     key = library_key(path)
     try:
-        folder = cache_folder()
+        folder = create_cache_folder()
         return load(cached_library(folder, key) or compile_library(path, folder, key))
     except (OSError, subprocess.SubprocessError):  # the cache may be full, not writable, or not executable
         pass
