@@ -685,3 +685,120 @@ def test_an_estimate_is_of_the_right_order() -> None:
     three = {f"{path}{n}": data for path, data in files.items() for n in range(3)}
     assert 0.5 < download.estimate([ITALY]) / len(zipped(three)) < 2
     assert download.estimate(["Coffee", "no such"]) == download.estimate(["Coffee"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a hostile server can send
+
+
+def test_the_body_of_a_redirection_is_not_read(server: Server, root: Path) -> None:
+    sent: list[int] = []
+
+    def endless_redirection(request: Request) -> None:
+        if request.path == "/elsewhere":
+            request.ranged(italy())
+            return
+        request.head(302, Location="/elsewhere", Connection="close")
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        for _ in range(2000):  # 131 MB
+            request.wfile.write(bytes(1 << 16))
+            sent.append(1 << 16)
+
+    server.behave = endless_redirection
+    assert download.fetch(ITALY, root, server.url, replace(HASTY, read_timeout=10))
+    assert sum(sent) < 20_000_000
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda request: (request.head(Content_Length=LONG, Connection="close"), request.wfile.write(italy())),
+        lambda request: (
+            request.head(503, Retry_After=LONG) if len(request.server.requests) == 1 else serve(italy)(request)
+        ),
+    ],
+    ids=["length", "pause"],
+)
+def test_numbers_of_5000_digits_are_no_numbers(behave: Behaviour, server: Server, root: Path) -> None:
+    server.behave = behave
+    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_range_of_5000_digits_is_no_range(server: Server, root: Path) -> None:
+    interrupt(server, root)
+    server.behave = lambda request: (
+        request.body(b"x", 206, Content_Range=f"bytes {LONG}-{LONG}/{LONG}", ETag=TAG)
+        if "Range" in request.headers
+        else request.ranged(italy())
+    )
+    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_status_line_is_escaped(server: Server, root: Path) -> None:
+    server.behave = lambda request: request.wfile.write(b"\x1b[2J\x1b]0;title\x07 not HTTP\r\n\r\n")
+    with pytest.raises(UserError) as caught:
+        download.fetch(ITALY, root, server.url, HASTY)
+    assert str(caught.value).isprintable() and "\\x1b[2J" in str(caught.value)
+
+
+def test_the_target_of_a_redirection_is_escaped_and_without_its_query(server: Server, root: Path) -> None:
+    server.behave = redirect_to("file:///a%1b[2J?token=SECRET#x")
+    with pytest.raises(UserError) as caught:
+        download.fetch(ITALY, root, server.url, HASTY)
+    assert "is redirected to 'file:///a%1b[2J', which" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Addresses with secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:SECRET@example.org/a.zip?token=SECRET#SECRET", "https://example.org/a.zip"),
+        ("https://me:SECRET?SECRET@example.org/a.zip", "https://example.org/a.zip"),
+        ("http://example.org?SECRET", "http://example.org"),
+        ("example.org?SECRET", "example.org"),
+        ("me:SECRET@example.org", "example.org"),
+        ("ftp://me:SECRET@example.org/a", "ftp://example.org/a"),
+        ("https://example.org/a@b/c", "https://example.org/a@b/c"),
+    ],
+)
+def test_a_public_address_has_no_secrets(url: str, expected: str) -> None:
+    assert download.public_address(url) == expected
+
+
+MISBEHAVIOURS = {
+    "404": answer(404),
+    "503": answer(503),
+    "redirect": redirect_to("/"),
+    "page": serve(lambda: b"<html>"),
+    "other": serve(lambda: zipped(real("GunPoint"))),
+    "renamed": serve(lambda: renamed("GunPoint")),
+    "reset": reset,
+}
+
+
+@pytest.mark.parametrize("behave", MISBEHAVIOURS.values(), ids=MISBEHAVIOURS)
+def test_messages_and_files_have_no_query(behave: Behaviour, server: Server, root: Path) -> None:
+    server.behave = behave
+    mirror = f"{server.url}/{{name}}.zip?token=SECRET"
+    (result,) = download.fetch_several([ITALY], root, mirror, HASTY)
+    assert result.reason is not None and "SECRET" not in result.line + result.reason
+    assert "token=SECRET" in server.requests[0][0]
+    server.behave = halves
+    with pytest.raises(KeyboardInterrupt):
+        download.fetch(ITALY, root, mirror, HASTY, Stop())
+    assert "SECRET" not in (root / ".incoming" / ITALY / "part.json").read_text()
+
+
+def test_a_wrong_mirror_is_named_without_its_secrets() -> None:
+    for mirror in ("ftp://example.org/a?SECRET", "ftp://me:SECRET@example.org"):
+        with pytest.raises(UserError, match=r"^archive\.mirror ") as caught:
+            download.address("Coffee", mirror)
+        assert "SECRET" not in str(caught.value)

@@ -10,6 +10,7 @@ import os
 import random
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -338,4 +339,126 @@ def test_an_interruption_keeps_only_what_has_arrived(root: Path) -> None:
         assert left(root) == [".incoming/X/part"]
     with importer.Incoming("X", root) as place:
         assert place.part.read() == b"half"
+    assert list(root.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What strangers may have prepared
+
+
+def linked(root: Path, tmp_path: Path, name: str) -> Path:
+    """Make root/.incoming, or a folder in it, a link to a folder of others with files of its own, and return a file."""
+    others = tmp_path / "others"
+    mine = write(others / "unpacked" / "mine.txt", b"x")
+    write(others / "X" / "unpacked" / "mine.txt", b"x")
+    link = root / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(others)
+    return mine
+
+
+@pytest.mark.parametrize("name", [".incoming", ".incoming/X"])
+def test_a_linked_incoming_folder_is_refused_and_not_emptied(name: str, root: Path, tmp_path: Path) -> None:
+    mine = linked(root, tmp_path, name)
+    before = left(tmp_path / "others")
+    with pytest.raises(UserError, match=r"is or is behind a symbolic link, which is not followed\): "):
+        importer.Incoming("X", root).__enter__()
+    assert mine.exists() and left(tmp_path / "others") == before
+
+
+def test_a_linked_part_is_not_written_to(root: Path, tmp_path: Path) -> None:
+    mine = write(tmp_path / "mine.txt", b"x")
+    (root / ".incoming" / "X").mkdir(parents=True)
+    (root / ".incoming" / "X" / "part").symlink_to(mine)
+    with pytest.raises(UserError, match=r"^archive root '.*' is not writable \("):
+        importer.Incoming("X", root).__enter__()
+    assert mine.read_bytes() == b"x"
+
+
+def test_links_among_unpacked_files_are_not_followed(root: Path, tmp_path: Path) -> None:
+    mine = write(tmp_path / "others" / "mine.txt", b"x")
+    (root / ".incoming" / "X" / "unpacked").mkdir(parents=True)
+    (root / ".incoming" / "X" / "unpacked" / "link").symlink_to(mine.parent)
+    with importer.Incoming("X", root):
+        assert not (root / ".incoming" / "X" / "unpacked").exists()
+    assert mine.exists() and list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "endless"])
+def test_only_regular_files_are_imported(kind: str, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    write(folder / "X_TRAIN.tsv", b"a\t1\nb\t2\n")
+    test = folder / "X_TEST.tsv"
+    if kind == "pipe":
+        os.mkfifo(test)
+    else:
+        test.symlink_to("/dev/zero" if kind == "device" else "/dev/urandom")
+    with pytest.raises(UserError, match=r"^file '.*X_TEST\.tsv' is not readable \(not a regular file\): correct its"):
+        bring_all(folder, root)
+    with pytest.raises(UserError, match=r"^file '.*' is not readable \(not a regular file\): use a zip or a folder$"):
+        bring_all(test, root)
+    assert list(root.iterdir()) == []
+
+
+def test_a_file_whose_size_is_not_stated_is_counted(root: Path, tmp_path: Path) -> None:
+    """Files of /proc are of 0 bytes, as the system states it."""
+    write(tmp_path / "Coffee_TRAIN.tsv", b"x")
+    (tmp_path / "Coffee_TEST.tsv").symlink_to("/proc/self/maps")
+    with importer.open_source(tmp_path) as source:
+        assert source.n_bytes("Coffee_TEST.tsv") == 0
+        with pytest.raises(UserError, match=r"is too large, .*: the limit is 100 bytes$"):
+            b"".join(source.read("Coffee_TEST.tsv", 100))
+
+
+def test_text_of_one_value_is_a_bomb_before_it_is_unpacked(root: Path, tmp_path: Path) -> None:
+    """306 MB of a dataset that is not in the catalogue, whose size nothing else limits."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("Mine_TEST.tsv", b"a\t1\n")
+        with file.open("Mine_TRAIN.tsv", "w") as entry:
+            for _ in range(306):
+                entry.write(b"1\t" * 500_000)
+    path = write(tmp_path / "x.zip", out.getvalue())
+    with importer.open_source(path) as source, pytest.raises(UserError, match=r"'Mine_TRAIN\.tsv' unpacks to far more"):
+        next(source.read("Mine_TRAIN.tsv", importer.max_file_bytes("Mine")))
+
+
+def test_official_files_are_far_from_a_bomb(archive_root: Path) -> None:
+    for path in sorted(archive_root.glob("*/*_TRAIN.tsv"))[::10]:
+        data = path.read_bytes()
+        assert len(data) < safe_zip.MAX_RATIO / 5 * len(zlib.compress(data))
+
+
+def directory_of(n_entries: int, end64: bool) -> bytes:
+    """Return a zip of empty entries, with an end record in zip64 beside one that states a single entry, if wanted."""
+    entry = b"PK\1\2" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"a"
+    directory = entry * n_entries
+    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(entry), 0, 0)
+    if not end64:
+        return directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(directory), 0, 0)
+    sizes = struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, n_entries, n_entries, len(directory), 0)
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, len(directory), 1)
+    return directory + b"PK\6\6" + sizes + locator + end
+
+
+@pytest.mark.parametrize("end64", [False, True])
+@pytest.mark.parametrize(
+    ("n_entries", "message"),
+    [
+        (10_001, "'x' has 10001 entries, the limit is 10000: use"),
+        (50_000, "'x' has a list of entries of more than 2.0 MB: use"),
+    ],
+)
+def test_the_list_of_entries_is_limited_whatever_the_zip_states(n_entries: int, message: str, end64: bool) -> None:
+    with pytest.raises(UserError) as caught, safe_zip.open_zip(io.BytesIO(directory_of(n_entries, end64)), "x"):
+        pass
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["A..B", "A. .. B", "X" * 5 + "..y"])
+def test_a_name_that_no_command_accepts_is_not_imported(name: str, root: Path, tmp_path: Path) -> None:
+    for split in ("TRAIN", "TEST"):
+        write(tmp_path / "folder" / f"{name}_{split}.tsv", b"a\t1\nb\t2\n")
+    with pytest.raises(UserError, match=r"contains dataset '.*', which cannot be used as a name: rename its files$"):
+        bring_all(tmp_path / "folder", root)
     assert list(root.iterdir()) == []
