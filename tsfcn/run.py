@@ -24,7 +24,7 @@ from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
-from tsfcn.common.text import size
+from tsfcn.common.text import printable, size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
@@ -575,7 +575,7 @@ def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
             lines.append(f"{status}: {len(members)} ({', '.join(who for who, _ in members)}): {common}")
         else:
             lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def run(

@@ -22,7 +22,7 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import grid
+from tsfcn.common.text import grid, printable
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.monitor import clock, row, summary, title
 
@@ -96,7 +96,7 @@ def status(results: Path, every_job: bool = False) -> str:
         lines += [""] + [
             f"{job['status']} {key} {title(job)}"
             + (f" ({failures[key]} attempts)" if failures.get(key, 0) > 1 else "")
-            + f": {job['reason']}"
+            + f": {printable(str(job['reason']))}"
             for key, job in bad
         ]
     kept = list((results / "checkpoints").glob("*.pt"))
@@ -169,7 +169,7 @@ def why(results: Path, start: str) -> str:
     if state == "ok":
         lines[0] += f", accuracy {job['accuracy']:.4f}, {clock(job['train_seconds'])} of training"
     for number, record in enumerate([r for r in history if r["key"] == key and r["status"] != "ok"], start=1):
-        lines.append(f"  {number}. {record['status']} {record.get('finished', '')}: {record['reason']}")
+        lines.append(f"  {number}. {record['status']} {record.get('finished', '')}: {printable(str(record['reason']))}")
     if artifacts.checkpoint_path(results, key).is_file():
         lines.append("  a checkpoint is kept: the next attempt goes on from it")
     finished = [record for record in records.values() if record["status"] == "ok" and record["key"] != key]

@@ -327,7 +327,7 @@ def row_parts(running: Mapping[str, Any]) -> list[str]:
 def title(job: Mapping[str, Any]) -> str:
     """Return the words that name a job, from its fields or its record."""
     resampled = f" resample {job['resample']}" if job["resample"] else ""
-    return f"{job['dataset']} {job['model']} {job['protocol']} seed {job['seed']}{resampled}"
+    return printable(f"{job['dataset']} {job['model']} {job['protocol']} seed {job['seed']}{resampled}")
 
 
 def finished(record: Mapping[str, Any]) -> str:

@@ -740,7 +740,10 @@ def test_a_range_of_5000_digits_is_no_range(server: Server, root: Path) -> None:
 
 
 def test_a_status_line_is_escaped(server: Server, root: Path) -> None:
-    server.behave = lambda request: request.wfile.write(b"\x1b[2J\x1b]0;title\x07 not HTTP\r\n\r\n")
+    def status(request: Request) -> None:
+        request.wfile.write(b"\x1b[2J\x1b]0;title\x07 not HTTP\r\n\r\n")
+
+    server.behave = status
     with pytest.raises(UserError) as caught:
         download.fetch(ITALY, root, server.url, HASTY)
     assert str(caught.value).isprintable() and "\\x1b[2J" in str(caught.value)
