@@ -382,6 +382,7 @@ def test_integers() -> None:
         (-1, "seeds=-1 is out of range"),
         ([], r"seeds=\[\] is empty: give at least one"),
         ([0, -1], r"seeds=\[0, -1\] holds -1: give whole numbers from 0 to 4294967295"),
+        ([2**32], r"seeds=\[4294967296\] holds 4294967296: give whole numbers from 0 to 4294967295"),
         ([0, "a"], "holds 'a': give whole numbers from 0 to 4294967295"),
         ([0, True], "holds True: give whole numbers from 0 to 4294967295"),
         ([0, 1, 0], r"seeds=\[0, 1, 0\] names a number twice"),
