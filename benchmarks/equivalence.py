@@ -17,20 +17,21 @@ import numpy as np
 
 from tsfcn.analysis import verdict
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
 PROTOCOLS = {"fawaz2019": "float32", "fawaz2019[precision=bfloat16]": "bfloat16"}
-PAIRS: dict[tuple[str, str], Callable[[store.Record], str]] = {  # what is compared, and which of the two a record is
-    ("bfloat16", "float32"): lambda record: PROTOCOLS[record["protocol"]],
-    ("fast", "reference"): lambda record: record["engine"] if record["protocol"] == "fawaz2019" else "",
+PAIRS: dict[tuple[str, str], Callable[[Record], str]] = {  # what is compared, and which of the two a record is
+    ("bfloat16", "float32"): lambda record: PROTOCOLS[record.protocol],
+    ("fast", "reference"): lambda record: record.engine if record.protocol == "fawaz2019" else "",
 }
 
 
-def table(records: list[store.Record], one: str, other: str, kind: Callable[[store.Record], str]) -> str:
+def table(records: list[Record], one: str, other: str, kind: Callable[[Record], str]) -> str:
     """Return the verdicts on one kind of records against the other."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in {(kind(record), record["key"]): record for record in reversed(records)}.values():
-        found[record["dataset"]][kind(record)].append(record["accuracy"])
-    sizes = {record["dataset"]: record["n_test"] for record in records}
+    for record in {(kind(record), record.key): record for record in reversed(records)}.values():
+        found[record.dataset][kind(record)].append(record.accuracy)
+    sizes = {record.dataset: record.n_test or 0 for record in records}
     rows = [
         verdict.Given(
             dataset=name,
@@ -77,10 +78,7 @@ def main() -> None:
         record
         for folder in (options.results, options.results / "fast", options.results / "bfloat16")
         for record in store.read(folder)
-        if record["status"] == "ok"
-        and record["model"] == "fcn"
-        and record["resample"] == 0
-        and record["protocol"] in PROTOCOLS
+        if record.is_ok and record.model == "fcn" and record.resample == 0 and record.protocol in PROTOCOLS
     ]
     for (one, other), kind in PAIRS.items():
         print(f"{one} against {other}\n\n{table(records, one, other, kind)}\n")

@@ -373,7 +373,7 @@ def suite(device: str, results: Path, *words: str) -> dict[str, Any]:
     found["seconds"] = round(time.monotonic() - started, 1)
     if joules is not None:
         found["joules"] = round((energy(device) or joules) - joules)
-    statuses = Counter(record["status"] for record in store.read(results))
+    statuses = Counter(record.status for record in store.read(results))
     found |= {f"jobs {status}": count for status, count in statuses.items()}
     print(found, flush=True)
     return found

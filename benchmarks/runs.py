@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn.jobs import artifacts, store
+from tsfcn.jobs.record import Record
 
 DATASETS = (
     "ItalyPowerDemand,Chinatown,SmoothSubspace,SonyAIBORobotSurface1,SonyAIBORobotSurface2,TwoLeadECG,MoteStrain,CBF,"
@@ -71,9 +72,9 @@ def children(parent: int) -> list[int]:
     return found
 
 
-def lines(results: Path) -> list[store.Record]:
+def lines(results: Path) -> list[Record]:
     """Return every record that was written."""
-    return store.Reader(results).news()
+    return store.Reader(results, curves=True).new()
 
 
 def tables(results: Path) -> dict[str, str]:
@@ -90,17 +91,17 @@ def outcome(results: Path) -> dict[str, Any]:
     """Return what must not depend on what happened to a run: records and predictions, by key."""
     found: dict[str, Any] = {}
     for record in store.read(results):
-        key = record["key"]
-        kept = {name: value for name, value in record.items() if name not in ONE_RUN}
+        key = record.key
+        kept = {name: value for name, value in record.to_json().items() if name not in ONE_RUN}
         found[key] = kept, artifacts.predictions_path(results, key).read_bytes()
     return found
 
 
-def check_once(results: Path, n_jobs: int) -> list[store.Record]:
+def check_once(results: Path, n_jobs: int) -> list[Record]:
     """Return the records, having made sure that each job is `ok` exactly once and that nothing is left behind."""
     records = lines(results)
-    assert Counter(r["status"] for r in records) == {"ok": n_jobs}, Counter(r["status"] for r in records)
-    assert len({r["key"] for r in records}) == n_jobs
+    assert Counter(r.status for r in records) == {"ok": n_jobs}, Counter(r.status for r in records)
+    assert len({r.key for r in records}) == n_jobs
     left = [name for name in ("leases", "runners", "plans", "checkpoints") if (results / name).exists()]
     assert not left, f"left behind: {left}"
     return records
@@ -138,7 +139,7 @@ def chaos(work: Path) -> str:
     assert parents == 2
     assert tables(calm) == tables(wild), "the tables differ"
     assert outcome(calm) == outcome(wild), "records or predictions differ"
-    resumed = sum(bool(record["resumed_epochs"]) for record in records)
+    resumed = sum(bool(record.resumed_epochs) for record in records)
     return (
         f"{N_JOBS} jobs, 2 workers, {kills} workers and {parents} times the run killed: every job `ok` exactly once, "
         f"{resumed} taken up from a checkpoint; tables, records and predictions equal, times apart "
@@ -185,7 +186,7 @@ def overhead(work: Path) -> str:
                 started = time.perf_counter()  # the worker is up
         seconds = (time.perf_counter() - started) / (len(planned) - 1)
     records = lines(results)
-    assert len(records) == 500 and all("changed since" in record["reason"] for record in records)
+    assert len(records) == 500 and all("changed since" in record.reason for record in records)
     assert replace(planned[0]).key == planned[0].key
     assert seconds < 0.02, seconds
     return f"overhead of a job (499 jobs that do nothing, one worker) | {seconds * 1000:.1f} ms a job"
@@ -231,7 +232,6 @@ def startup(work: Path) -> str:
 def memory(work: Path) -> str:
     """Train one epoch where the evaluation is the largest, and compare the peak with the estimate."""
     from tsfcn.jobs import cost
-    from tsfcn.jobs.plan import Job
 
     said = []
     for dataset in ("StarLightCurves", "HandOutlines"):
@@ -240,8 +240,8 @@ def memory(work: Path) -> str:
             words = [f"dataset={dataset}", f"model={model}", "protocol=fawaz2019", "protocol.epochs=1"]
             assert run(results, *words, "executor.workers=1").wait() == 0
             (record,) = lines(results)
-            job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
-            took, thought = record["peak_memory_bytes"] / 2**20, cost.memory(job) / 2**20
+            job = record.job
+            took, thought = (record.peak_memory_bytes or 0) / 2**20, cost.memory(job) / 2**20
             assert 0.5 < thought / took < 2, (dataset, model, took, thought)
             said.append(f"{dataset} {model} {took:.0f} MiB (estimated {thought:.0f})")
     return f"peak memory of a job with its evaluation | {', '.join(said)}"
@@ -251,26 +251,25 @@ def predict(work: Path, actual: Path, since: str) -> str:
     """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
     from tsfcn.common import machine
     from tsfcn.jobs import cost
-    from tsfcn.jobs.plan import Job
 
     short = work / "short"
     assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0
     model, prior = cost.Model(lines(short), machine.processor(), "auto"), cost.Model(engine="auto")
-    engines = {record["engine"] for record in lines(short)}
+    engines = {record.engine for record in lines(short)}
     took, learned, guessed, off = 0.0, 0.0, 0.0, []
-    names = {record["dataset"] for record in lines(short)}
+    names = {record.dataset for record in lines(short)}
     for record in store.read(actual):
-        full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
-        if record["status"] != "ok" or not full or not record["hardware"].startswith(machine.processor()):
+        full = record.protocol == "fawaz2019" and record.model == "fcn" and record.dataset in names
+        if not record.is_ok or not full or not record.hardware.startswith(machine.processor()):
             continue
-        if record["finished"] < since or record["engine"] not in engines:
+        if record.finished < since or record.engine not in engines:
             continue
-        job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
+        job = record.job
         estimate = model.seconds(job)
-        actual_seconds = store.seconds(record, "train")
+        actual_seconds = record.seconds("train") or 0.0
         took, learned, guessed = took + actual_seconds, learned + estimate, guessed + prior.seconds(job)
         off.append(abs(estimate / actual_seconds - 1))
-        print(f"{record['dataset']:24} {actual_seconds:8.0f} {estimate:8.0f}", file=sys.stderr)
+        print(f"{record.dataset:24} {actual_seconds:8.0f} {estimate:8.0f}", file=sys.stderr)
     assert off, f"no full jobs of this machine in {actual}"
     assert abs(learned / took - 1) < 0.25, (learned, took)
     return (

@@ -53,6 +53,7 @@ def test_the_measuring_script_without_a_gpu_is_refused_in_one_line(tmp_path: Pat
     assert "the parts are limits, check" in script("gpu.py", "chekc").stderr
 
 
+@pytest.mark.slow
 def test_kernels_compile_for_a_gpu_that_is_not_there() -> None:
     """For Hopper: no register is spilled, and the products are by its matrix units, fed by copies that do not wait."""
     pytest.importorskip("triton", reason="Triton is not installed")

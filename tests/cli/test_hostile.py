@@ -11,7 +11,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -122,11 +121,8 @@ def test_predictions_that_unpack_to_more_than_their_record_allows_are_not_unpack
     stated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3 MB of zeros unpack to 3 GB; here a limit on the file's own size takes the place of the memory's."""
-    fields: dict[str, Any] = {"n_test": 10, "n_classes": 2} if stated else {}
-    each = record(key="a" * 16, accuracy=1.0, **fields)
-    if not stated:
-        each.pop("n_classes")
-    path = artifacts.predictions_path(tmp_path, each["key"])
+    each = record(key="a" * 16, accuracy=1.0, n_test=10 if stated else None, n_classes=2 if stated else None)
+    path = artifacts.predictions_path(tmp_path, each.key)
     path.parent.mkdir()
     header = io.BytesIO()
     n_values = 10_000_000 if stated else artifacts.MAX_PREDICTION_BYTES // 2
@@ -141,7 +137,7 @@ def test_predictions_that_unpack_to_more_than_their_record_allows_are_not_unpack
 
 def test_predictions_of_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
     each = record(key="a" * 16)
-    path = artifacts.predictions_path(tmp_path, each["key"])
+    path = artifacts.predictions_path(tmp_path, each.key)
     path.parent.mkdir()
     os.mkfifo(path)
     assert tables.predictions(each, tmp_path) is None

@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 import tsfcn
-from tests.protocols import TRAINING
-from tsfcn.config import protocol
+from tests.factories import settings
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
-from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.models import initialisers
 from tsfcn.training import reference as train
 from tsfcn.training.fused import stacked as engine
@@ -47,8 +44,7 @@ def test_it_strays_no_further_than_a_tiny_change_of_the_initial_weights(
     model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape, cells = MODELS[model]
-    made = protocol.settings(ProtocolConfig(name="tiny", common=TRAINING), model, shape)
-    chosen = replace(made, epochs=EPOCHS, batch_size=5, batch_divisor=0)
+    chosen = settings(epochs=EPOCHS, batch_size=5, lr=0.001, plateau_patience=50)
     x, y = gunpoint()
 
     def reference(seed: int) -> list[float]:

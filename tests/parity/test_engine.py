@@ -8,17 +8,16 @@ import random
 import statistics
 import types
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.protocols import TRAINING
-from tsfcn.config import protocol as config
+from tests import factories
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
-from tsfcn.config.protocol import ProtocolConfig, Settings
+from tsfcn.config.protocol import Settings
 from tsfcn.training import loop, lr_scheduler, predict
 from tsfcn.training import reference as train
 from tsfcn.training.checkpoint import State
@@ -34,12 +33,11 @@ MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the 
 }
 
 
-def settings(model: str, **changed: object) -> Settings:
+def settings(model: str, **changes: object) -> Settings:
     """Return settings of few epochs whose learning rate falls after every epoch without a large gain."""
-    protocol = ProtocolConfig(name="tiny", common=TRAINING)
-    made = config.settings(protocol, model, MODELS[model][0])
-    quick = {"epochs": 3, "batch_size": 6, "batch_divisor": 0, "plateau_patience": 1, "plateau_min_delta": 0.3}
-    return replace(made, **{**quick, **changed})  # type: ignore[arg-type]
+    cells = (8, 64) if "lstm" in model else ()
+    quick = {"batch_size": 6, "lr": 0.001, "plateau_min_delta": 0.3, "cells": cells}
+    return factories.settings(**(quick | changes))
 
 
 def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -24,13 +22,6 @@ ITALY = {
     1: ([935, 197, 524, 644, 952, 362, 545, 97], [1084, 440, 585, 893], [822, 486, 375, 275], [60, 74, 1021, 296]),
     29: ([863, 705, 356, 30, 281, 141, 594, 183], [743, 828, 981, 612], [905, 921, 689, 511], [60, 973, 3, 592]),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
 
 
 def indices(y_train: preprocess.Labels, y_test: preprocess.Labels, k: int) -> tuple[list[int], list[int]]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests import factories
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
@@ -33,29 +34,7 @@ NO_DROPOUT = MLPConfig(units=[6], dropout=[0.0, 0.0])
 
 def settings(**changes: Any) -> Settings:
     """Return settings for tests: batches of 4, and a plateau short enough to matter in a few epochs."""
-    values: dict[str, Any] = {
-        "normalisation": "none",
-        "missing": "zero",
-        "length": "pad",
-        "validation": 0.0,
-        "select": "least_train_loss",
-        "epochs": 8,
-        "batch_size": 4,
-        "batch_divisor": 0,
-        "optimiser": "adam",
-        "lr": 0.05,
-        "betas": (0.9, 0.999),
-        "rho": 0.95,
-        "eps": 1e-7,
-        "plateau_factor": 0.5,
-        "plateau_patience": 1,
-        "plateau_min_lr": 0.01,
-        "plateau_min_delta": 1e-4,
-        "initialiser": "glorot_uniform",
-        "class_weights": "none",
-        "cells": (),
-    }
-    return Settings(**(values | changes))
+    return factories.settings(**({"epochs": 8, "lr": 0.05, "plateau_min_lr": 0.01} | changes))
 
 
 def data(n_cases: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:

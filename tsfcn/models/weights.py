@@ -45,7 +45,7 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     except (KeyError, ValueError, TypeError, RuntimeError, RecursionError, MemoryError, OverflowError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UserError(
-            f"weights '{path}' are not of this version ({reason}): train again with save_weights=true"
+            f"weights '{path}' are not of this version: train again with save_weights=true ({reason})"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: the state of a training that takes long, so that a crash costs minutes of it and not all.
 
-    results/checkpoints/KEY.pt   tensors and plain values, written by torch.save and read without running any code in it
+    results/checkpoints/KEY.pt   a line with the SHA-256 digest of what follows, then tensors and plain values, written
+                                 by torch.save and read without running any code in it
 
 The state is all that the rest of the training follows from: network, optimiser, random generators, learning rate,
 selected weights, curve, and the LSTM sizes already trained. Continued from it a training ends with the same bits, on
@@ -9,12 +10,14 @@ the same kind of processor, as without the interruption.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -24,7 +27,7 @@ from tsfcn.common.errors import first_line
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, pickle.PickleError)  # what torch.load raises for a broken file
-LAYOUT = 4  # of the state; raise it when train or engine put other things in it
+LAYOUT = 5  # of the state; raise it when train or engine put other things in it
 
 
 class Stopped(Exception):
@@ -69,7 +72,7 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
-            found: State = torch.load(self.path, map_location="cpu", weights_only=True)
+            found: State = torch.load(io.BytesIO(_verified(self.path)), map_location="cpu", weights_only=True)
             about = found["about"]
             differing = [name for name, value in self.about.items() if about.get(name) != value]
             self.seconds_before, self.resumed = float(found["seconds"]), [*found["resumed"], found["epoch"]]
@@ -107,9 +110,25 @@ class Checkpoint:
         about["processor_seconds"] = self.train_processor_seconds()
         whole = {**now, **about, "hardware": [*self.hardware, self.here]}
         try:
-            files.replace(self.path, lambda file: torch.save(whole, file))
+            files.replace(self.path, lambda file: write_state(whole, file))
         except (OSError, RuntimeError) as error:  # torch tells a failed write as the latter
             print(f"{self.path}: no checkpoint was written: {first_line(error)}", file=sys.stderr)
         self.kept = time.monotonic()
         if stop:
             raise Stopped
+
+
+def write_state(state: State, file: BinaryIO) -> None:
+    """Write a state behind its digest."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    file.write(hashlib.sha256(buffer.getbuffer()).hexdigest().encode() + b"\n")
+    file.write(buffer.getbuffer())
+
+
+def _verified(path: Path) -> bytes:
+    """Return what stands behind the digest of a file. Raises ValueError if the two do not belong together."""
+    digest, _, data = path.read_bytes().partition(b"\n")
+    if digest.decode("ascii", "replace") != hashlib.sha256(data).hexdigest():
+        raise ValueError("the digest does not match")
+    return data

@@ -9,43 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from tests.protocols import small
+from tests.factories import settings, small_config
 from tsfcn.common import files
-from tsfcn.config import protocol
 from tsfcn.config.models import MODELS
 from tsfcn.models import registry
 from tsfcn.training import loop, predict
 from tsfcn.training import search as size_search
-from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped
+from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped, write_state
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
-SETTINGS = protocol.Settings(
-    normalisation="none",
-    missing="zero",
-    length="pad",
-    validation=0.0,
-    select="least_train_loss",
-    epochs=7,
-    batch_size=5,
-    batch_divisor=0,
-    optimiser="adam",
-    lr=0.01,
-    betas=(0.9, 0.999),
-    rho=0.95,
-    eps=1e-7,
-    plateau_factor=0.5,
-    plateau_patience=2,
-    plateau_min_lr=1e-4,
-    plateau_min_delta=1e-4,
-    initialiser="he_uniform",
-    class_weights="balanced",
-    cells=(),
-)
+SETTINGS = settings(epochs=7, batch_size=5, plateau_patience=2, initialiser="he_uniform", class_weights="balanced")
 X = torch.randn(24, 1, 20, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 3
 ORACLE = (X.flip(0), Y.flip(0), torch.full((24,), 20))
 CHANGES: dict[str, dict[str, Any]] = {"lstm_fcn": {"dropout": 0.5}, "alstm_fcn": {"shuffle": False}}
-CONFIGS = {model: small(model, **CHANGES.get(model, {})) for model in MODELS}
+CONFIGS = {model: small_config(model, **CHANGES.get(model, {})) for model in MODELS}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fcn": ("fcn", {}),
     "fcn-adadelta": ("fcn", {"optimiser": "adadelta", "lr": 1.0}),
@@ -170,6 +148,18 @@ def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
         assert capsys.readouterr().err == f"{path}: not of this job (cannot be read): training starts anew\n"
 
 
+def test_a_state_with_one_bit_changed_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pt"
+    with pytest.raises(Stopped):
+        search("fcn", Checkpoint(path, ABOUT, 1e9, stop=Stopping(3)))
+    whole = path.read_bytes()
+    assert Checkpoint(path, ABOUT, 1e9).begin is not None
+    for place in range(0, len(whole), 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        assert Checkpoint(path, ABOUT, 1e9).begin is None
+        assert "training starts anew" in capsys.readouterr().err
+
+
 def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, touched = tmp_path / "a.pt", tmp_path / "touched"
 
@@ -177,9 +167,9 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (touched,)
 
-    torch.save(
-        {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path
-    )
+    state = {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}
+    with path.open("wb") as file:
+        write_state(state, file)
     assert Checkpoint(path, ABOUT, 1e9).begin is None
     assert not touched.exists()
     assert "training starts anew" in capsys.readouterr().err

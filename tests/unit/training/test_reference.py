@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.protocols import small
+from tests import factories
+from tests.factories import small_config
 from tsfcn.config.models import MODELS, FCNConfig, spec
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
 from tsfcn.models import initialisers, registry
 from tsfcn.training import loop, predict, reference, search
 
-CONFIGS = {model: small(model) for model in MODELS}
+CONFIGS = {model: small_config(model) for model in MODELS}
 
 X = torch.randn(11, 1, 12, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
@@ -24,26 +25,10 @@ Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
 
 def settings(model: str, validation: float = 0.0) -> Settings:
     """Return settings of three epochs in batches of 4."""
-    return Settings(
-        normalisation="none",
-        missing="zero",
-        length="pad",
+    return factories.settings(
         validation=validation,
-        select="least_train_loss",
-        epochs=3,
-        batch_size=4,
-        batch_divisor=0,
         optimiser="adadelta" if model == "mlp" else "adam",
-        lr=0.01,
-        betas=(0.9, 0.999),
-        rho=0.95,
-        eps=1e-7,
-        plateau_factor=0.5,
-        plateau_patience=1,
-        plateau_min_lr=1e-4,
-        plateau_min_delta=1e-4,
         initialiser="he_uniform",
-        class_weights="none",
         cells=(3, 5) if "lstm" in model else (),
     )
 
