@@ -36,7 +36,7 @@ def network(
     n_classes: int = 2,
     cells: int = 8,
 ) -> nn.Module:
-    """Return a network with initial weights from generator 0, its settings as published unless given."""
+    """Return a network with initial weights from generator 0; settings that are not passed are the published ones."""
     made = registry.build(model, config or CONFIGS[model], n_channels, n_timepoints, n_classes, cells)
     initialisers.initialise(made, "he_uniform", torch.Generator().manual_seed(0))
     return made
@@ -165,9 +165,9 @@ def attention_lstm(steps: Float64, s: State, gates: str) -> Float64:
     return np.stack(rows)
 
 
-def assert_close(ours: torch.Tensor, theirs: Float64) -> None:
-    assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=0, atol=1e-10)
+def assert_close(actual: torch.Tensor, expected: Float64) -> None:
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
 # ---------------------------------------------------------------- parameter counts
@@ -191,9 +191,9 @@ def test_the_counts_in_the_authors_weight_files_of_diatom_size_reduction(model: 
 
 @pytest.mark.parametrize(("features", "cells"), [(345, 8), (1, 64), (24, 128)])
 def test_the_lstm_has_one_bias_four_u_fewer_than_pytorchs(features: int, cells: int) -> None:
-    ours = registry.n_parameters(recurrent.LSTM(features, cells, "sigmoid"))
-    assert ours == 4 * (cells * features + cells * cells + cells)
-    assert registry.n_parameters(nn.LSTM(features, cells)) == ours + 4 * cells
+    count = registry.n_parameters(recurrent.LSTM(features, cells, "sigmoid"))
+    assert count == 4 * (cells * features + cells * cells + cells)
+    assert registry.n_parameters(nn.LSTM(features, cells)) == count + 4 * cells
 
 
 # Wang et al. 2017, section II.C, one channel. Convolutions with bias:
@@ -411,8 +411,8 @@ def test_with_sigmoid_gates_it_is_torchs_lstm(n_features: int) -> None:
     config = LSTMFCNConfig(filters=[3, 3, 3], shuffle=False, gates="sigmoid")
     made = randomise(network("lstm_fcn", config, n_channels=n_features, n_timepoints=20, cells=6)).eval()
     assert isinstance(made, lstm_fcn.LSTMFCN)
-    theirs = nn.LSTM(n_features, 6, batch_first=True).double()
-    theirs.load_state_dict(
+    torch_lstm = nn.LSTM(n_features, 6, batch_first=True).double()
+    torch_lstm.load_state_dict(
         {
             "weight_ih_l0": made.lstm.kernel.T,
             "weight_hh_l0": made.lstm.recurrent.T,
@@ -421,7 +421,7 @@ def test_with_sigmoid_gates_it_is_torchs_lstm(n_features: int) -> None:
         }
     )
     x = torch.from_numpy(cases(5, n_features, 20))
-    last = theirs(x.transpose(1, 2))[0][:, -1]
+    last = torch_lstm(x.transpose(1, 2))[0][:, -1]
     logits = made.head(torch.cat([last, made.features(x)], dim=1))
     assert_close(made(x), logits.detach().numpy())
 
@@ -505,7 +505,7 @@ def test_attention_starts_uniform() -> None:
 
 @pytest.mark.parametrize(("n_cases", "cells"), [(3, 4), (2, 9)])
 def test_the_memory_estimate_of_attention(n_cases: int, cells: int) -> None:
-    """The part of what autograd really keeps that grows with the square of the length: never more than estimated."""
+    """The memory of autograd that grows with the square of the length is never more than estimated."""
 
     def kept_bytes(n_steps: int) -> int:
         layer = recurrent.AttentionLSTM(1, cells, "hard_sigmoid")

@@ -1,4 +1,4 @@
-"""Resamples against aeon, whose indices the literature's 30 resamples of UCR datasets are drawn with."""
+"""Resamples compared with those of aeon, which the literature uses for its 30 resamples of UCR datasets."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_the_indices_of_a_real_dataset_are_aeons(k: int) -> None:
 def test_the_arrays_are_those_of_the_installed_aeon(k: int) -> None:
     aeon = pytest.importorskip("aeon.benchmarking.resampling", reason="aeon is not installed: nothing to compare with")
     dataset = archive.load("ArrowHead")
-    ours = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
-    theirs = aeon.stratified_resample_data(
+    actual = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
+    expected = aeon.stratified_resample_data(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, random_state=k
     )
-    for our, their in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(our, their)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,4 +1,4 @@
-"""Engines as a user chooses them: what stands in plan, key and record, and what is refused."""
+"""The engines as a user selects them: their part in plan, key and record, and what is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_fast_engine_does_the_same_job(model: str, tmp_path: Path) -> None:
     "changes",
     [{"model": "mlp"}, {"model": "resnet"}, {"validation": 0.2}, {"select": "test_oracle"}, {"length": "mask"}],
 )
-def test_what_it_does_not_train_the_reference_loop_does_with_the_same_bits(
+def test_other_jobs_are_trained_by_the_reference_loop_with_the_same_bits(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
     made = trainable_job(**changes)  # type: ignore[arg-type]
@@ -71,8 +71,8 @@ def test_bfloat16_is_refused_where_only_the_reference_loop_trains() -> None:
     assert command_line(["engine.name=fast", "engine.precision=float64"]).endswith("engine.precision=float64")
 
 
-def test_a_state_of_one_engine_is_not_taken_up_by_the_other(tmp_path: Path) -> None:
-    """The same key: the record would tell half of the truth."""
+def test_a_state_of_one_engine_is_not_resumed_by_the_other(tmp_path: Path) -> None:
+    """The key is the same, but the record could name only one of the engines."""
     made = trainable_job(epochs=6)
     asked = iter([False, True])
     with pytest.raises(Stopped):
@@ -111,13 +111,13 @@ def test_which_engine_trains_what() -> None:
 def anew(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], ctypes.CDLL | None]]:
-    """Yield what looks for the library with a compiler that is a shell script, $0 and a count of its calls in $n."""
+    """Yield a function that looks for the library with a shell script as the compiler; $n counts its calls."""
 
     def look(script: str) -> ctypes.CDLL | None:
         broken = tmp_path / "cc"
         count = f"n=$(cat {tmp_path}/n 2>/dev/null || echo 0); echo $((n + 1)) > {tmp_path}/n"
         text = f"#!/bin/sh\n{count}\n{script}\n"
-        if not broken.exists() or broken.read_text() != text:  # another compiler, another library
+        if not broken.exists() or broken.read_text() != text:  # another compiler gives another library
             broken.write_text(text)
             broken.chmod(0o755)
         monkeypatch.setenv("CC", str(broken))
@@ -133,10 +133,10 @@ def anew(
     build.library.cache_clear()
 
 
-def test_a_compiler_that_fails_is_none(
+def test_a_compiler_that_fails_counts_as_missing(
     anew: Callable[[str], ctypes.CDLL | None], own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The job is trained all the same, and its record says how."""
+    """The job is trained nevertheless, and its record names the engine."""
     assert anew("echo no licence >&2; exit 1") is None
     said = capsys.readouterr().err
     assert said.startswith("the fast engine is not available, the reference loop trains: ") and "no licence" in said
@@ -163,12 +163,12 @@ def test_a_library_is_compiled_in_full_or_not_kept(anew: Callable[[str], ctypes.
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc here")
-def test_a_compiler_need_not_know_all_flags(anew: Callable[[str], ctypes.CDLL | None]) -> None:
+def test_a_compiler_may_lack_some_flags(anew: Callable[[str], ctypes.CDLL | None]) -> None:
     unknown = "echo 'cc: error: unrecognized command-line option -mprefer-vector-width=512' >&2; exit 1"
     assert anew(f'case "$*" in *prefer-vector*) {unknown};; esac; exec gcc "$@"') is not None
 
 
-def test_what_is_compiled_is_kept_in_the_cache(own_cache: Path) -> None:
+def test_the_library_is_kept_in_the_cache(own_cache: Path) -> None:
     build.library.cache_clear()
     assert build.library() is not None
     (kept,) = own_cache.iterdir()
