@@ -1,7 +1,7 @@
 """A run on a system that lacks what Windows lacks: modules, functions and signals of POSIX.
 
 No Windows machine is at hand. Here Python itself still runs on POSIX, so that paths, locks of open files and processes
-of Windows are not tested (docs/tutorial.md says so); what is tested is that no import, attribute or signal is missing
+of Windows are not tested (the README says so); what is tested is that no import, attribute or signal is missing
 on the way of a run, in the command and in its workers.
 """
 
