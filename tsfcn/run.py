@@ -22,10 +22,10 @@ import tsfcn
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
 from tsfcn.common.callable_module import make_callable
-from tsfcn.common.errors import UserError
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.common.streams import safe_streams
-from tsfcn.common.text import Problem, problem_lines
+from tsfcn.common.text import Problem, problem_lines, size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
 from tsfcn.config.overrides import CONFIG_DIR, canonical, command_line, from_settings
@@ -440,10 +440,11 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
         return True
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    site = fetch.public_address(settings.mirror or archive.SITE)
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {size(fetch.estimate(missing))} from {site}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -456,11 +457,11 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     root = importer.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
     failed = {}
-    for name, reason, line in fetch.several(missing, root, settings.mirror):
-        if reason is None:
-            print(line, file=sys.stderr, flush=True)
+    for result in fetch.fetch_several(missing, root, settings.mirror):
+        if result.reason is None:
+            print(result.line, file=sys.stderr, flush=True)
         else:  # told once, when all are done
-            failed[name] = f"dataset '{name}' is not available: {reason}"
+            failed[result.name] = f"dataset '{result.name}' is not available: {result.reason}"
     return failed
 
 
@@ -655,7 +656,7 @@ def run(
     named = {name: value for name, value in locals().items() if name in RUN_SETTINGS and value is not None}
     folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
     words = [*folder, *from_settings({**named, **settings}), *overrides]
-    with safe_streams():
+    with safe_streams(), exit_codes.escaped_output():
         first, *others = compose_all(words)
         more = [(each.run, each.unchanged) for each in others]
         _, jobs = execute_run(first.run, first.unchanged, command_line(words), more=more)
@@ -702,6 +703,8 @@ def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accura
 def informed(argv: list[str], flags: list[str]) -> int:
     """Let Hydra answer --help, --cfg, --info and their like; nothing is run. Returns the exit code."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     for word in flags:
         if word.split("=")[0] not in FLAGS:
@@ -711,11 +714,16 @@ def informed(argv: list[str], flags: list[str]) -> int:
         return OK
     overrides = [word for word in argv if "=" in word and (not word.startswith("-") or word.startswith(CONFIG_DIR))]
     if not {"--shell-completion", "-sc"} & set(flags):
-        # argparse wants the overrides in one place
-        argv = [*(word for word in argv if word not in overrides), *hydra_words(overrides)]
+        overridden = hydra_words(overrides)
+        argv = [word for word in argv if word not in overrides]
+        if "--hydra-help" not in flags:  # which describes Hydra, not the settings
+            argv = [*overridden, *argv]  # not behind a flag that would take one of them as its value
     register_schema()
     sys.argv = ["tsfcn run", *argv]
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{' '.join(flags)}: {first_line(error)}") from error
     return OK
 
 

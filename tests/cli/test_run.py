@@ -448,6 +448,14 @@ def test_help_shows_how_to_call_it_and_the_choices(machine: Machine, tmp_path: P
     assert "model: alstm_fcn, fcn, lstm_fcn, mlp, resnet" in done.stdout
 
 
+@pytest.mark.parametrize("words", [("--hydra-help", "seeds=3"), ("seeds=3", "--info"), ("--info", "seeds=3")])
+def test_flags_of_hydra_take_overrides_beside_them(words: tuple[str, ...], machine: Machine, tmp_path: Path) -> None:
+    done = machine.run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    assert ("Hydra" if "--hydra-help" in words else "seeds: 3") in done.stdout
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Bad input: one line that says what to do, exit code 2, nothing written
 
@@ -570,7 +578,6 @@ RARE = {
     "engine=fast": "'engine=fast' gives one value to several settings: engine has name, precision",
     "resample=1 resamples=2": "resamples=2 and resample=1 are both set: give one of them",
     "resamples=0": "resamples=0 is out of range: give a number at least 1",
-    "results=${oc.env:HOME}": "value '${oc.env:HOME}' is computed by a function, which is not allowed",
     "protocol.lr=interval(0,1)": "'protocol.lr=interval(0,1)' is not a list of values: write them, protocol.lr=A,B,C",
     "protocol.lr=range(1000) protocol.eps=range(1000)": "protocol.lr, protocol.eps have 1000000 combinations of values",
     "results=~nobody-here/r": "'~nobody-here/r' has no home folder: write the path in full",
@@ -595,6 +602,12 @@ RARE = {
     "results=a,b": "'results=a,b' is not one text",
     "seeds=range(0)": "'seeds=range(0)' is not a list of values",
     "seeds=100000000000": "seeds=100000000000 is over a million",
+    "resample=4294967296": "resample=4294967296 is out of range: give a number from 0 to 4294967295",
+    "resample=[4294967296]": "resample=[4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "seeds=[1,4294967296]": "seeds=[1, 4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "results=${oc.env:HOME}": "setting 'results' calls a function, '${oc.env:HOME}': write the value itself",
+    "dataset=[Coffee,'${oc.decode:1}']": "setting 'dataset' calls a function, '${oc.decode:1}': write the value itself",
+    "--resolve": "--resolve: The --resolve flag can only be used in conjunction with --cfg or --help",
     "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=0h": "budget=0h is zero: give more",

@@ -95,7 +95,7 @@ class Composer:
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             tree = compose("config", [*self.search, *words])
-        check_resolvers(OmegaConf.to_container(tree))
+        check_resolvers(OmegaConf.to_container(tree, resolve=False))
         run = OmegaConf.to_object(tree)
         assert isinstance(run, schema.RunConfig)
         if run.protocol.name not in user_files.options("protocol", None):
@@ -201,15 +201,23 @@ def check_option(override: Override, name: str, folder: Path | None) -> None:
 # Checks
 
 
-def check_resolvers(value: object) -> None:
-    """Raise UserError for a value like ${oc.env:NAME}: files of others are data, and must not read the environment."""
+def check_resolvers(value: object, key: str = "") -> None:
+    """Raise UserError for a value that calls a resolver of OmegaConf, such as ${oc.env:SECRET}.
+
+    Settings from files of others would read the environment or the rest of the machine, and send it to a mirror.
+
+    Args:
+        value: The settings, unresolved: a mapping, a list or a single value.
+        key: The dotted name of the value.
+    """
     if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            check_resolvers(each)
-    elif isinstance(value, str) and re.search(r"\$\{[^}]*:", value):
-        raise UserError(f"value '{value}' is computed by a function, which is not allowed: write the value itself")
+        for name, inner in value.items():
+            check_resolvers(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            check_resolvers(inner, key)
+    elif isinstance(value, str) and re.search(r"\$\{[^{}]*:", value):
+        raise UserError(f"setting '{key}' calls a function, '{value}': write the value itself")
 
 
 def check_reach(plain: Sequence[Override], runs: Sequence[schema.RunConfig]) -> None:
