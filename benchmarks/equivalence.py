@@ -32,7 +32,7 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
         found[record["dataset"]][kind(record)].append(record["accuracy"])
     sizes = {record["dataset"]: record["n_test"] for record in records}
     rows = [
-        verdict.Given(
+        verdict.PairedAccuracy(
             dataset=name,
             n_test=sizes[name],
             accuracy=float(np.mean(each[one])),
@@ -63,7 +63,7 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
     counts = ", ".join(f"{number} {word}" for word, number in judged.counts.items())
     lines += [
         "",
-        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.said}.",
+        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.text}.",
     ]
     return "\n".join(lines)
 

@@ -214,7 +214,7 @@ def _beside(
     if figure is None:
         return [None] * len(accuracies)
     rows = [
-        verdict.Given(
+        verdict.PairedAccuracy(
             figure.dataset,
             n_test,
             float(np.mean(each)),
@@ -259,7 +259,7 @@ def page(
     if figure is not None and first.published is not None:
         std = "" if figure.std is None else f" ± {figure.std:.4f}"
         runs = "a single run" if figure.n_runs == 1 else f"{figure.n_runs} runs"
-        lines.append(f"Published: {figure.mean:.4f}{std} ({figure.source}, {runs}): {first.published.said}.")
+        lines.append(f"Published: {figure.mean:.4f}{std} ({figure.source}, {runs}): {first.published.text}.")
     else:
         lines.append("No published figure stands beside it.")
     words: dict[str, list[str]] = {"moves it": [], "not shown": [], "does not matter": []}

@@ -10,7 +10,7 @@ from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
-from tsfcn.report.comparison import _write, as_csv, as_json, as_latex, text
+from tsfcn.report.comparison import as_csv, as_json, as_latex, text, write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,14 +48,14 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
     if not 0 < options.alpha < 1:
         raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-    found = score_columns.read(options.columns, split=options.split)
+    columns = score_columns.read(options.columns, split=options.split)
     only = None
     if options.dataset or options.exclude:
-        own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
-        wanted = options.dataset.split(",") if options.dataset else ["all", *own]
-        only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
-    made = compare(
-        found,
+        unknown = sorted({place.dataset for column in columns for place in column.cells} - CATALOGUE.keys())
+        wanted = options.dataset.split(",") if options.dataset else ["all", *unknown]
+        only = select(wanted, options.exclude.split(",") if options.exclude else (), unknown)
+    comparison = compare(
+        columns,
         ties=options.ties,
         zeros=options.zeros,
         rope=options.rope,
@@ -66,14 +66,14 @@ def run(argv: Sequence[str] | None) -> int:
     files = {
         options.csv: as_csv,
         options.json: as_json,
-        options.markdown: lambda made: text(made, markdown=True) + "\n",
+        options.markdown: lambda comparison: text(comparison, markdown=True) + "\n",
         options.latex: as_latex,
     }
     for name, form in files.items():
         if name is not None:
-            _write(name, form(made))
+            write(name, form(comparison))
     if "-" not in files:
-        print(text(made))
+        print(text(comparison))
     return exit_codes.OK
 
 

@@ -62,7 +62,7 @@ class Column:
     origin: str  # the folder, file or source that it is from, as it was written
     cells: Mapping[Place, Cell]
     marks: str = ""  # as in tables: 'off-paper, TEST-SELECTED'
-    said: str = ""  # runs, files, selection, what was assumed
+    description: str = ""  # runs, files, selection, what was assumed
     note: str = ""  # why to read all of it with care, or ''
 
 
@@ -205,7 +205,7 @@ def _results(path: Path) -> list[Column]:
         gathered.add(name, row["dataset"], row["mean"], files, resample, std=std, n_runs=row["n_seeds"])
         gathered.marks[name].update(dict.fromkeys(mark for mark in marks if mark != EARLY))
     columns = gathered.columns("")
-    return [replace(column, said=_seeds(column) + column.said) for column in columns]
+    return [replace(column, description=_seeds(column) + column.description) for column in columns]
 
 
 def _seeds(column: Column) -> str:

@@ -283,7 +283,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         beside = [row for row in part.to_dict("records") if row["published_source"]]
         if not beside:
             continue
-        made = verdict.judge(verdict.given(beside))
+        made = verdict.judge(verdict.paired_accuracies(beside))
         total: dict[Any, Any] = {
             "n_seeds": sum(row["n_seeds"] for row in beside),
             "mean": float(np.mean([row["mean"] for row in beside])),
@@ -293,7 +293,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         for row, said in zip([*beside, total], [*made.verdicts, made.archive], strict=True):
             copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
             judged = {name: getattr(said, name) for name in VERDICT_COLUMNS if hasattr(said, name)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.said})
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.text})
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 

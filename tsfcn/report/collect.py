@@ -228,7 +228,7 @@ def gather(
     pairs = sorted({(row["model"], row["protocol"]) for row in rows})
     judged = {}
     for pair in pairs:
-        figures = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
+        figures = verdict.paired_accuracies(row for row in rows if (row["model"], row["protocol"]) == pair)
         if figures:
             judged[pair] = verdict.judge(figures)
     others = named_apart(ours, beside(rows) if others is None else others)

@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.compare import LEVEL, Comparison, _count, farthest
+from tsfcn.analysis.compare import LEVEL, Comparison, count, largest_differences
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.report import render
 
 
-def text(made: Comparison, *, markdown: bool = False) -> str:
+def text(comparison: Comparison, *, markdown: bool = False) -> str:
     """Return a comparison as aligned text, or as Markdown."""
-    names = [column.name for column in made.columns]
-    parts = [_data(made, markdown=markdown), _summary(made, markdown=markdown)]
+    names = [column.name for column in comparison.columns]
+    parts = [_dataset_lines(comparison, markdown=markdown), _summary(comparison, markdown=markdown)]
     if len(names) == 2:
-        parts.append(_bulleted(_one_pair(made), markdown=markdown))
+        parts.append(_bulleted(_pair_lines(comparison), markdown=markdown))
     else:
-        parts.append(_bulleted(_together(made), markdown=markdown))
-        parts.append(_pair_table(made, markdown=markdown))
-    parts.append(_farthest(made, markdown=markdown))
+        parts.append(_bulleted(_joint_lines(comparison), markdown=markdown))
+        parts.append(_pair_table(comparison, markdown=markdown))
+    parts.append(_largest_differences(comparison, markdown=markdown))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -37,28 +37,28 @@ def _bulleted(lines: Iterable[str], *, markdown: bool) -> str:
     return "\n".join(f"- {plain_text.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
 
 
-def _data(made: Comparison, *, markdown: bool) -> str:
+def _dataset_lines(comparison: Comparison, *, markdown: bool) -> str:
     """Return what is compared and what is left out."""
     counts: dict[str, int] = {}
-    for place in made.places:
+    for place in comparison.places:
         counts[place.split] = counts.get(place.split, 0) + 1
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
-    lines = [f"{_count(len(made.places))} in common ({where})."]
-    for reason, datasets in made.left_out.items():
+    lines = [f"{count(len(comparison.places))} in common ({where})."]
+    for reason, datasets in comparison.left_out.items():
         lines.append(f"Left out: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
-    if made.across:
+    if comparison.across_splits:
         lines.append(
-            f"ACROSS SPLITS: {_count(len(made.across))} differ in their train and test cases and count all the same, "
-            f"which is no fair comparison: {plain_text.listed(made.across)}."
+            f"ACROSS SPLITS: {count(len(comparison.across_splits))} differ in their train and test cases and are "
+            f"included anyway, which is not a fair comparison: {plain_text.listed(comparison.across_splits)}."
         )
-    elif any("ucr2015" in reason for reason in made.left_out):
+    elif any("ucr2015" in reason for reason in comparison.left_out):
         lines.append(
             "The files of 2015 have train and test of 14 datasets swapped; archive.split=ucr2015 trains on them."
         )
-    for column in made.columns:
+    for column in comparison.columns:
         noted: dict[str, list[str]] = {}
-        for place, row in zip(made.places, made.cells, strict=True):
-            note = row[made.columns.index(column)].note
+        for place, row in zip(comparison.places, comparison.cells, strict=True):
+            note = row[comparison.columns.index(column)].note
             if note:
                 noted.setdefault(note, []).append(place.dataset)
         lines += [
@@ -69,27 +69,27 @@ def _data(made: Comparison, *, markdown: bool) -> str:
     return _bulleted(lines, markdown=markdown)
 
 
-def _summary(made: Comparison, *, markdown: bool) -> str:
-    order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
-    missing = bool(np.isnan(made.mpce).any())
+def _summary(comparison: Comparison, *, markdown: bool) -> str:
+    order = sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
+    missing = bool(np.isnan(comparison.mpce).any())
     grid = plain_text.grid(
         [
-            ("column", "<", [made.columns[i].name for i in order]),
-            ("mean accuracy", ">", [f"{made.scores[:, i].mean():.4f}" for i in order]),
-            ("MPCE", ">", ["" if missing else f"{made.mpce[i]:.4f}" for i in order]),
-            ("mean rank", ">", [f"{made.mean_ranks[i]:.4f}" for i in order]),
-            ("wins", ">", [str(made.wins[i]) for i in order]),
-            ("marks", "<", [made.columns[i].marks for i in order]),
-            ("what it is", "<", [made.columns[i].said for i in order]),
+            ("column", "<", [comparison.columns[i].name for i in order]),
+            ("mean accuracy", ">", [f"{comparison.scores[:, i].mean():.4f}" for i in order]),
+            ("MPCE", ">", ["" if missing else f"{comparison.mpce[i]:.4f}" for i in order]),
+            ("mean rank", ">", [f"{comparison.mean_ranks[i]:.4f}" for i in order]),
+            ("wins", ">", [str(comparison.wins[i]) for i in order]),
+            ("marks", "<", [comparison.columns[i].marks for i in order]),
+            ("what it is", "<", [comparison.columns[i].description for i in order]),
         ],
         markdown=markdown,
     )
     said = "Mean rank: 1 is best, equal accuracies get their "
-    said += "average rank" if made.how_ties == "average" else "best rank (ties=min)"
+    said += "average rank" if comparison.tie_method == "average" else "best rank (ties=min)"
     notes: dict[str, list[str]] = {}
     for i in order:
-        if made.columns[i].note:
-            notes.setdefault(made.columns[i].note, []).append(made.columns[i].name)
+        if comparison.columns[i].note:
+            notes.setdefault(comparison.columns[i].note, []).append(comparison.columns[i].name)
     lines = [f"{said}. Wins: ties at the top count for each."]
     lines += [f"{', '.join(names)}: {note}." for note, names in notes.items()]
     return f"{grid}\n\n{_bulleted(lines, markdown=markdown)}"
@@ -99,20 +99,20 @@ def _test(test: stats.Wilcoxon) -> str:
     return f"{test.method}, zero_method={test.zeros}, {test.n_zeros} zero{'' if test.n_zeros == 1 else 's'}"
 
 
-def _one_pair(made: Comparison) -> list[str]:
+def _pair_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of two columns."""
-    (pair,) = made.pairs
-    first, second = (made.columns[i].name for i in (pair.first, pair.second))
+    (pair,) = comparison.pairs
+    first, second = (comparison.columns[i].name for i in (pair.first, pair.second))
     lines = [
         f"{first} minus {second}: {render.signed(pair.difference)} on average"
         + (
             f", {LEVEL:.0%} bootstrap over datasets {render.interval(pair.low, pair.high)}."
-            if len(made.places) > 1
+            if len(comparison.places) > 1
             else "."
         ),
         f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}.",
         f"Wilcoxon signed ranks, two-sided: p = {render.p_value(pair.test.p)} ({_test(pair.test)}): "
-        + (f"they differ at {made.alpha:g}." if pair.p_holm < made.alpha else "no difference shown."),
+        + (f"they differ at {comparison.alpha:g}." if pair.p_holm < comparison.alpha else "no difference shown."),
         (
             f"Bayesian signed ranks, region of equivalence ±{pair.bayes.rope:g}: "
             f"{first} better {render.p_value(pair.bayes.first)}, equivalent {render.p_value(pair.bayes.equivalent)}, "
@@ -120,39 +120,40 @@ def _one_pair(made: Comparison) -> list[str]:
         ),
     ]
     least = 2.0 ** (1 - (pair.test.n - pair.test.n_zeros))
-    if pair.ties == len(made.places):
+    if pair.ties == len(comparison.places):
         lines.append("The two columns are identical.")
-    elif least >= made.alpha:
+    elif least >= comparison.alpha:
         lines.append(
-            f"{_count(len(made.places))} cannot show a difference: the least p possible is {render.p_value(least)}."
+            f"{count(len(comparison.places))} cannot show a difference: "
+            f"the smallest possible p is {render.p_value(least)}."
         )
     return lines
 
 
-def _together(made: Comparison) -> list[str]:
+def _joint_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of three columns or more."""
-    assert made.friedman is not None
-    best = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
+    assert comparison.friedman is not None
+    best = sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
     lines = [
         (
-            f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
-            f"p = {render.p_value(made.friedman.p)}."
+            f"Friedman: chi2 = {comparison.friedman.chi2:.3f}, {comparison.friedman.df} degrees of freedom, "
+            f"p = {render.p_value(comparison.friedman.p)}."
         )
     ]
-    groups = [[made.columns[i].name for i in best if i in clique] for clique in made.cliques]
-    groups.sort(key=lambda group: [[made.columns[i].name for i in best].index(name) for name in group])
+    groups = [[comparison.columns[i].name for i in best if i in clique] for clique in comparison.cliques]
+    groups.sort(key=lambda group: [[comparison.columns[i].name for i in best].index(name) for name in group])
     said = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
-    lines.append(f"Sets of which no two differ (signed ranks, Holm, {made.alpha:g}): {said}.")
+    lines.append(f"Sets of which no two differ (signed ranks, Holm, {comparison.alpha:g}): {said}.")
     return lines
 
 
-def _pair_table(made: Comparison, *, markdown: bool) -> str:
+def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
     """Return the table of pairs; with more than ten columns, those of the best-ranked one."""
-    best = int(np.argmin(made.mean_ranks))
-    few = len(made.columns) <= 10
-    shown = [pair for pair in made.pairs if few or best in (pair.first, pair.second)]
+    best = int(np.argmin(comparison.mean_ranks))
+    few = len(comparison.columns) <= 10
+    shown = [pair for pair in comparison.pairs if few or best in (pair.first, pair.second)]
     shown.sort(key=lambda pair: (pair.p_holm, pair.test.p))
-    names = [column.name for column in made.columns]
+    names = [column.name for column in comparison.columns]
     grid = plain_text.grid(
         [
             ("first", "<", [names[pair.first] for pair in shown]),
@@ -177,15 +178,15 @@ def _pair_table(made: Comparison, *, markdown: bool) -> str:
         f"better/equivalent/worse: chances by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
     ]
     if not few:
-        said.append(f"Of {len(made.pairs)} pairs those with the best-ranked column; --json has all.")
+        said.append(f"Of {len(comparison.pairs)} pairs those with the best-ranked column; --json has all.")
     return grid + "\n\n" + _bulleted(said, markdown=markdown)
 
 
-def _farthest(made: Comparison, *, markdown: bool) -> str:
-    rows = farthest(made)
+def _largest_differences(comparison: Comparison, *, markdown: bool) -> str:
+    rows = largest_differences(comparison)
     if not rows:
         return ""
-    two = len(made.columns) == 2
+    two = len(comparison.columns) == 2
     grid = plain_text.grid(
         [
             ("differ most", "<", [row["dataset"] for row in rows]),
@@ -201,47 +202,47 @@ def _farthest(made: Comparison, *, markdown: bool) -> str:
     return f"{grid}\n\nSeed noise: whether the runs of a dataset explain its difference ({LEVEL:.0%}, each by itself)."
 
 
-def as_csv(made: Comparison) -> str:
+def as_csv(comparison: Comparison) -> str:
     """Return the compared accuracies: dataset, split, a column a model. `tsfcn compare` reads it again."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", "split", *(column.name for column in made.columns)])
-    for place, scores in zip(made.places, made.scores, strict=True):
+    writer.writerow(["dataset", "split", *(column.name for column in comparison.columns)])
+    for place, scores in zip(comparison.places, comparison.scores, strict=True):
         writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
     return out.getvalue()
 
 
-def as_json(made: Comparison) -> str:
+def as_json(comparison: Comparison) -> str:
     """Return everything of a comparison as JSON; fractions with all digits, null for what is not known."""
 
     def number(value: float) -> float | None:
         return None if math.isnan(value) else float(value)
 
-    names = [column.name for column in made.columns]
+    names = [column.name for column in comparison.columns]
     said: dict[str, Any] = {
         "columns": [
             {
                 "name": column.name,
                 "origin": column.origin,
                 "marks": column.marks,
-                "said": column.said,
+                "description": column.description,
                 "note": column.note,
-                "mean_accuracy": float(made.scores[:, i].mean()),
-                "mpce": number(made.mpce[i]),
-                "mean_rank": float(made.mean_ranks[i]),
-                "wins": int(made.wins[i]),
+                "mean_accuracy": float(comparison.scores[:, i].mean()),
+                "mpce": number(comparison.mpce[i]),
+                "mean_rank": float(comparison.mean_ranks[i]),
+                "wins": int(comparison.wins[i]),
             }
-            for i, column in enumerate(made.columns)
+            for i, column in enumerate(comparison.columns)
         ],
-        "ties": made.how_ties,
-        "alpha": made.alpha,
-        "n_datasets": len(made.places),
-        "left_out": made.left_out,
-        "across_splits": made.across,
+        "ties": comparison.tie_method,
+        "alpha": comparison.alpha,
+        "n_datasets": len(comparison.places),
+        "left_out": comparison.left_out,
+        "across_splits": comparison.across_splits,
         "friedman": None
-        if made.friedman is None
-        else {"chi2": made.friedman.chi2, "df": made.friedman.df, "p": made.friedman.p},
-        "not_different": [[names[i] for i in clique] for clique in made.cliques],
+        if comparison.friedman is None
+        else {"chi2": comparison.friedman.chi2, "df": comparison.friedman.df, "p": comparison.friedman.p},
+        "not_different": [[names[i] for i in clique] for clique in comparison.cliques],
         "pairs": [
             {
                 "first": names[pair.first],
@@ -259,7 +260,7 @@ def as_json(made: Comparison) -> str:
                 "bayesian": [pair.bayes.first, pair.bayes.equivalent, pair.bayes.second],
                 "rope": pair.bayes.rope,
             }
-            for pair in made.pairs
+            for pair in comparison.pairs
         ],
         "datasets": [
             {
@@ -270,9 +271,9 @@ def as_json(made: Comparison) -> str:
                 "n_runs": [cell.n_runs for cell in cells],
                 "notes": [cell.note for cell in cells],
             }
-            for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True)
+            for place, scores, cells in zip(comparison.places, comparison.scores, comparison.cells, strict=True)
         ],
-        "differ_most": farthest(made, len(made.places)),
+        "differ_most": largest_differences(comparison, len(comparison.places)),
     }
     return json.dumps(said, indent=1, allow_nan=False) + "\n"
 
@@ -282,9 +283,9 @@ def _latex(words: str) -> str:
     return "".join(special.get(sign, f"\\{sign}" if sign in "&%$#_{}" else sign) for sign in words)
 
 
-def as_latex(made: Comparison) -> str:
+def as_latex(comparison: Comparison) -> str:
     """Return the accuracies as a LaTeX table (booktabs), the best of a dataset in bold, then what the tests say."""
-    names = [_latex(column.name) for column in made.columns]
+    names = [_latex(column.name) for column in comparison.columns]
     lines = [
         "% \\usepackage{booktabs,longtable}",
         f"\\begin{{longtable}}{{l{'r' * len(names)}}}",
@@ -293,24 +294,25 @@ def as_latex(made: Comparison) -> str:
         "\\midrule",
         "\\endhead",
     ]
-    for place, scores in zip(made.places, made.scores, strict=True):
+    for place, scores in zip(comparison.places, comparison.scores, strict=True):
         cells = [f"\\textbf{{{v:.4f}}}" if v == scores.max() else f"{v:.4f}" for v in scores]
         lines.append(" & ".join([_latex(place.dataset), *cells]) + r" \\")
     summed = {
-        "mean accuracy": [f"{v:.4f}" for v in made.scores.mean(axis=0)],
-        "MPCE": [] if np.isnan(made.mpce).any() else [f"{v:.4f}" for v in made.mpce],
-        f"mean rank (ties: {made.how_ties})": [f"{v:.4f}" for v in made.mean_ranks],
-        "wins": [str(v) for v in made.wins],
+        "mean accuracy": [f"{v:.4f}" for v in comparison.scores.mean(axis=0)],
+        "MPCE": [] if np.isnan(comparison.mpce).any() else [f"{v:.4f}" for v in comparison.mpce],
+        f"mean rank (ties: {comparison.tie_method})": [f"{v:.4f}" for v in comparison.mean_ranks],
+        "wins": [str(v) for v in comparison.wins],
     }
     lines.append("\\midrule")
     lines += [" & ".join([name, *values]) + r" \\" for name, values in summed.items() if values]
     lines += ["\\bottomrule", "\\end{longtable}"]
-    said = _one_pair(made) if len(made.columns) == 2 else _together(made)
+    said = _pair_lines(comparison) if len(comparison.columns) == 2 else _joint_lines(comparison)
     lines += [_latex(line).replace("±", r"$\pm$") for line in said]
     return "\n".join(lines) + "\n"
 
 
-def _write(name: str, written: str) -> None:
+def write(name: str, written: str) -> None:
+    """Write text to the file `name`, atomically, or print it for '-'. Raises UserError if the file is not writable."""
     if name == "-":
         print(written.rstrip("\n"))
         return

@@ -80,7 +80,7 @@ def _headline(material: Material) -> Content | None:
             line["apart_interval"] = _between(*stats.bootstrap(apart), sign=True)
             text += (
                 f". Published: {fraction(line['theirs'])} on {len(theirs)} of them, ours minus theirs "
-                f"{signed(line['apart'])}. Verdict on the mean: {judged.archive.said}"
+                f"{signed(line['apart'])}. Verdict on the mean: {judged.archive.text}"
             )
         if TEST_SELECTED in row["marks"]:
             text += f". {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}"
@@ -130,7 +130,7 @@ def _headline(material: Material) -> Content | None:
         ),
         Cells(
             "verdict",
-            ["" if j is None else j.archive.said for j in judgements],
+            ["" if j is None else j.archive.text for j in judgements],
             second_title="90 % over seeds",
             second_texts=["" if j is None else _between(j.archive.low, j.archive.high, sign=True) for j in judgements],
         ),
@@ -221,7 +221,7 @@ def _datasets(material: Material) -> Content | None:
             "verdict",
             ["" if v is None else v.word for v in judged],
             second_title="what is missing",
-            second_texts=["" if v is None else v.said.removeprefix(v.word).lstrip(",: ") for v in judged],
+            second_texts=["" if v is None else v.text.removeprefix(v.word).lstrip(",: ") for v in judged],
             choice=True,
         ),
         Cells("last weights", [fraction(r["last"]) for r in rows], True),
@@ -372,7 +372,7 @@ def _pairs(material: Material) -> Content | None:
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     svg = figures.matrix("c-pairs", names, entries, said=summary)
-    far = compare.farthest(comparison)
+    far = compare.largest_differences(comparison)
     cells = [
         Cells("dataset", [row["dataset"] for row in far]),
         Cells(
@@ -675,7 +675,7 @@ def _provenance(material: Material) -> Content | None:
     columns = [
         Cells("column", [_marked(c) for c in material.columns]),
         Cells("datasets", [str(len(c.cells)) for c in material.columns], True),
-        Cells("what it is", [c.said for c in material.columns]),
+        Cells("what it is", [c.description for c in material.columns]),
         Cells("note", [c.note for c in material.columns]),
     ]
     sources = {

@@ -13,14 +13,14 @@ import pytest
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns, stats
-from tsfcn.analysis.compare import Comparison, compare, farthest, noise
+from tsfcn.analysis.compare import Comparison, compare, largest_differences, noise
 from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.compare import main
 from tsfcn.report.comparison import as_csv, as_json, as_latex, text
 
 
-def made(*words: str, **options: Any) -> Comparison:
+def compared(*words: str, **options: Any) -> Comparison:
     return compare(score_columns.read(words), **options)
 
 
@@ -29,30 +29,30 @@ def column(name: str, **accuracies: float) -> Column:
 
 
 def test_lstm_fcn_of_2019_beside_wangs_fcn() -> None:
-    found = made("published:karim2019/LSTM-FCN", "published:wang2017_readme85/FCN")
-    (pair,) = found.pairs
+    comparison = compared("published:karim2019/LSTM-FCN", "published:wang2017_readme85/FCN")
+    (pair,) = comparison.pairs
     assert (pair.wins, pair.ties, pair.losses) == (40, 4, 41)
     assert (round(pair.test.p, 3), pair.test.method, pair.test.zeros, pair.test.n_zeros) == (0.609, "exact", "pratt", 4)
-    assert len(found.places) == 85 and not found.left_out, "both had the files of 2015"
-    assert found.mpce == pytest.approx([0.0408, 0.0392], abs=0.5e-4)
-    printed = text(found)
+    assert len(comparison.places) == 85 and not comparison.left_out, "both had the files of 2015"
+    assert comparison.mpce == pytest.approx([0.0408, 0.0392], abs=0.5e-4)
+    printed = text(comparison)
     assert "better on 40, equal on 4, wang2017_readme85/fcn better on 41." in printed
     assert "p = 0.609 (exact, zero_method=pratt, 4 zeros): no difference shown." in printed
     assert "To be read with care: karim2019/lstm_fcn on Trace (broken: chance level)." in printed
-    (pair,) = made("published:karim2019/LSTM-FCN", "published:wang2017_readme85/FCN", zeros="wilcox").pairs
+    (pair,) = compared("published:karim2019/LSTM-FCN", "published:wang2017_readme85/FCN", zeros="wilcox").pairs
     assert pair.test.zeros == "wilcox" and pair.test.p != 0.609
 
 
 def test_karim2019_ranks_with_ties_as_the_paper_ranks_them() -> None:
-    found = made("published:karim2019", ties="min", across_splits=True)
-    assert [c.name for c in found.columns[:2]] == ["karim2019/lstm_fcn", "karim2019/alstm_fcn"]
-    assert found.mean_ranks[:2].round(4).tolist() == [4.3176, 5.3882]
-    assert found.mpce[:2].round(4).tolist() == [0.0408, 0.0427]
-    assert len(found.across) == 14 and len(found.places) == 85
-    assert "ACROSS SPLITS: 14 datasets differ in their train and test cases" in text(found)
+    comparison = compared("published:karim2019", ties="min", across_splits=True)
+    assert [c.name for c in comparison.columns[:2]] == ["karim2019/lstm_fcn", "karim2019/alstm_fcn"]
+    assert comparison.mean_ranks[:2].round(4).tolist() == [4.3176, 5.3882]
+    assert comparison.mpce[:2].round(4).tolist() == [0.0408, 0.0427]
+    assert len(comparison.across_splits) == 14 and len(comparison.places) == 85
+    assert "ACROSS SPLITS: 14 datasets differ in their train and test cases" in text(comparison)
     # Left to the datasets with one split, 71 remain, and equal accuracies share their average rank.
-    fair = made("published:karim2019")
-    assert len(fair.places) == 71 and fair.across == ()
+    fair = compared("published:karim2019")
+    assert len(fair.places) == 71 and fair.across_splits == ()
     (datasets,) = fair.left_out.values()
     assert len(datasets) == 14
 
@@ -61,57 +61,61 @@ def test_swapped_splits_are_left_out_with_their_reason(tmp_path: Path) -> None:
     lstm: dict[str, Any] = {"model": "lstm_fcn", "protocol": "karim2019"}
     results = save(tmp_path, record("Coffee", **lstm), record("FordA", **lstm), record("Chinatown", **lstm))
     words = (str(results), "published:karim2019/lstm_fcn")
-    found = made(*words)
-    assert [place.dataset for place in found.places] == ["Coffee"]
-    reasons = {tuple(d for d in datasets if d in ("FordA", "Chinatown")): r for r, datasets in found.left_out.items()}
+    comparison = compared(*words)
+    assert [place.dataset for place in comparison.places] == ["Coffee"]
+    reasons = {
+        tuple(d for d in datasets if d in ("FordA", "Chinatown")): r for r, datasets in comparison.left_out.items()
+    }
     assert reasons["FordA",] == "on another split (ucr2015: karim2019/lstm_fcn; ucr2018: lstm_fcn (karim2019))"
     assert reasons["Chinatown",] == "not in karim2019/lstm_fcn"
-    assert "archive.split=ucr2015 trains on them" in text(found)
+    assert "archive.split=ucr2015 trains on them" in text(comparison)
     # Trained on the files of 2015, the same dataset compares; and counts once, though ours has both.
     save(tmp_path, record("FordA", group="old", passport=PASSPORT | {"split": "ucr2015"}, **lstm))
-    assert [tuple(place) for place in made(*words).places] == [("Coffee", "ucr2018"), ("FordA", "ucr2015")]
+    assert [tuple(place) for place in compared(*words).places] == [("Coffee", "ucr2018"), ("FordA", "ucr2015")]
     # An early revision is another place too.
     early = save(tmp_path / "early", record("Coffee", passport=PASSPORT | {"revision": "early"}, **lstm))
     with pytest.raises(UserError, match=r"common datasets of .* are none \(.*1 on another split \(early: "):
-        made(str(early), "published:karim2019/lstm_fcn")
+        compared(str(early), "published:karim2019/lstm_fcn")
 
 
 def test_resampled_means_do_not_compare_with_the_official_split() -> None:
     with pytest.raises(UserError, match="112 on another split") as raised:
-        made("published:bakeoff2023/HC2", "published:bakeoff2023_resamples/HC2")
+        compared("published:bakeoff2023/HC2", "published:bakeoff2023_resamples/HC2")
     assert "\n" not in str(raised.value)
-    found = made("published:bakeoff2023_resamples/HC2", "published:multirocket2022_resamples/MultiRocket")
-    assert {place.split for place in found.places} == {"30 resamples"}
-    assert {row["noise"] for row in farthest(found)} == {"not known: deviations are over splits"}
+    comparison = compared("published:bakeoff2023_resamples/HC2", "published:multirocket2022_resamples/MultiRocket")
+    assert {place.split for place in comparison.places} == {"30 resamples"}
+    assert {row["noise"] for row in largest_differences(comparison)} == {"not known: deviations are over splits"}
 
 
 def test_identical_columns() -> None:
-    found = made("published:lite2023/resnet", "published:fawaz2019_ucr128/resnet")
-    (pair,) = found.pairs
+    comparison = compared("published:lite2023/resnet", "published:fawaz2019_ucr128/resnet")
+    (pair,) = comparison.pairs
     assert (pair.test.p, pair.ties, pair.difference) == (1.0, 128, 0.0)
-    assert "The two columns are identical." in text(found)
-    assert farthest(found) == []
+    assert "The two columns are identical." in text(comparison)
+    assert largest_differences(comparison) == []
 
 
 def test_many_columns() -> None:
     words = [f"published:fawaz2019_ucr128/{m}" for m in ("fcn", "resnet", "mlp")] + ["published:ucr2018_1nn/1NN-DTW"]
-    found = made(*words)
+    comparison = compared(*words)
     k = len(words)
-    assert len(found.pairs) == k * (k - 1) // 2 and found.friedman is not None
-    assert [pair.p_holm for pair in found.pairs] == pytest.approx(stats.holm([p.test.p for p in found.pairs]))
-    differ = {frozenset((p.first, p.second)) for p in found.pairs if p.p_holm < 0.05}
-    assert all(frozenset((i, j)) not in differ for clique in found.cliques for i in clique for j in clique if i < j)
-    assert found.friedman == stats.friedman(found.scores)
-    printed = text(found)
+    assert len(comparison.pairs) == k * (k - 1) // 2 and comparison.friedman is not None
+    assert [pair.p_holm for pair in comparison.pairs] == pytest.approx(stats.holm([p.test.p for p in comparison.pairs]))
+    differ = {frozenset((p.first, p.second)) for p in comparison.pairs if p.p_holm < 0.05}
+    assert all(
+        frozenset((i, j)) not in differ for clique in comparison.cliques for i in clique for j in clique if i < j
+    )
+    assert comparison.friedman == stats.friedman(comparison.scores)
+    printed = text(comparison)
     assert "Friedman: chi2 = " in printed and "Sets of which no two differ (signed ranks, Holm, 0.05)" in printed
-    assert text(found, markdown=True).count("\n| ---") == 3
+    assert text(comparison, markdown=True).count("\n| ---") == 3
 
 
 def test_few_datasets_cannot_show_anything() -> None:
-    found = compare([column("a", Coffee=0.9, Beef=0.8, Mine=0.7), column("b", Coffee=0.8, Beef=0.7, Mine=0.5)])
-    assert "3 datasets cannot show a difference: the least p possible is 0.250." in text(found)
-    assert np.isnan(found.mpce).all() and "MPCE" not in text(found), "Mine has no known number of classes"
-    assert [place.dataset for place in found.places] == ["Beef", "Coffee", "Mine"]
+    comparison = compare([column("a", Coffee=0.9, Beef=0.8, Mine=0.7), column("b", Coffee=0.8, Beef=0.7, Mine=0.5)])
+    assert "3 datasets cannot show a difference: the smallest possible p is 0.250." in text(comparison)
+    assert np.isnan(comparison.mpce).all() and "MPCE" not in text(comparison), "Mine has no known number of classes"
+    assert [place.dataset for place in comparison.places] == ["Beef", "Coffee", "Mine"]
     only = compare([column("a", Coffee=0.9), column("b", Coffee=0.8)])
     assert "1 dataset in common (ucr2018)." in text(only) and "bootstrap" not in text(only)
 
@@ -146,30 +150,32 @@ def test_floor_of_the_noise_is_that_of_the_test_set_of_the_split() -> None:
 
 def test_csv_is_read_again(tmp_path: Path) -> None:
     words = ("published:karim2019/LSTM-FCN", "published:wang2017_readme85/FCN")
-    found = made(*words)
-    (tmp_path / "out.csv").write_text(as_csv(found))
-    again = made(str(tmp_path / "out.csv"))
-    assert again.places == found.places
-    assert again.scores == pytest.approx(found.scores, abs=1e-6)
-    resampled = made("published:bakeoff2023_resamples/HC2", "published:bakeoff2023_resamples/HC1")
+    comparison = compared(*words)
+    (tmp_path / "out.csv").write_text(as_csv(comparison))
+    again = compared(str(tmp_path / "out.csv"))
+    assert again.places == comparison.places
+    assert again.scores == pytest.approx(comparison.scores, abs=1e-6)
+    resampled = compared("published:bakeoff2023_resamples/HC2", "published:bakeoff2023_resamples/HC1")
     (tmp_path / "out.csv").write_text(as_csv(resampled))
-    assert made(str(tmp_path / "out.csv")).places == resampled.places
+    assert compared(str(tmp_path / "out.csv")).places == resampled.places
 
 
 def test_json_has_everything() -> None:
-    found = made("published:karim2019/LSTM-FCN", "published:wang2017_table1/fcn", "published:wang2017_table1/resnet")
-    said = json.loads(as_json(found))
+    comparison = compared(
+        "published:karim2019/LSTM-FCN", "published:wang2017_table1/fcn", "published:wang2017_table1/resnet"
+    )
+    said = json.loads(as_json(comparison))
     assert said["n_datasets"] == len(said["datasets"]) == 44
-    assert [c["name"] for c in said["columns"]] == [c.name for c in found.columns]
-    assert [pair["wilcoxon_p"] for pair in said["pairs"]] == [pair.test.p for pair in found.pairs]
+    assert [c["name"] for c in said["columns"]] == [c.name for c in comparison.columns]
+    assert [pair["wilcoxon_p"] for pair in said["pairs"]] == [pair.test.p for pair in comparison.pairs]
     assert {pair["zero_method"] for pair in said["pairs"]} == {"pratt"}
     assert len(said["differ_most"]) <= 44 and said["friedman"]["df"] == 2
     assert sum(len(datasets) for datasets in said["left_out"].values()) == 41
 
 
 def test_latex_is_escaped_and_bold_where_best() -> None:
-    found = compare([column("my_net & co", Coffee=1.0, Beef=0.5), column("b", Coffee=0.5, Beef=0.5)])
-    written = as_latex(found)
+    comparison = compare([column("my_net & co", Coffee=1.0, Beef=0.5), column("b", Coffee=0.5, Beef=0.5)])
+    written = as_latex(comparison)
     assert r"my\_net \& co" in written
     assert (
         r"Coffee & \textbf{1.0000} & 0.5000 \\" in written and r"Beef & \textbf{0.5000} & \textbf{0.5000} \\" in written
@@ -208,7 +214,7 @@ def test_datasets_of_ones_own_are_chosen_by_their_names(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["published:karim2019/lstm_fcn"], "comparison of 1 column is none: name two or more"),
+        (["published:karim2019/lstm_fcn"], "comparison of 1 column is not possible: name two or more"),
         (["published:nobody/x", "published:karim2019/lstm_fcn"], "published source 'nobody' is not there"),
         (["published:karim2019/lstm_fcn", "nofile.csv"], "'nofile.csv' is no file or folder here"),
         (["published:karim2019", "--rope", "2"], "--rope 2 is not from 0 to 1"),

@@ -96,7 +96,7 @@ def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
         record("Beef", model="lstm_fcn", protocol="karim2019", accuracy=0.7, resample=1),
     )
     fcn, lstm = score_columns.read([str(results)])
-    assert (fcn.name, fcn.marks, fcn.said) == ("fcn (fawaz2019)", "", "1 to 2 seeds")
+    assert (fcn.name, fcn.marks, fcn.description) == ("fcn (fawaz2019)", "", "1 to 2 seeds")
     assert accuracies(fcn) == {
         ("Coffee", "ucr2018"): pytest.approx(0.95),
         ("FordA", "ucr2018"): 0.8,
@@ -172,7 +172,7 @@ def test_wide_and_long_tables_of_others(tmp_path: Path, text: str) -> None:
     assert (first.name, second.name) == ("A", "B")
     assert accuracies(first) == {("Coffee", "ucr2018"): 1.0, ("FordA", "ucr2018"): 0.5}
     assert accuracies(second) == {("Coffee", "ucr2018"): 0.9}
-    assert "files ucr2018 assumed" in first.said
+    assert "files ucr2018 assumed" in first.description
     first, _ = score_columns.read([file(tmp_path, text)], split="ucr2015")
     assert set(accuracies(first)) == {("Coffee", "ucr2018"), ("FordA", "ucr2015")}
 
@@ -218,7 +218,7 @@ def test_dl_4_tsc_tables(tmp_path: Path) -> None:
     mlp, fcn = score_columns.read([file(tmp_path, percent)])
     assert (mlp.name, fcn.name) == ("MLP", "FCN")
     assert accuracies(mlp) == pytest.approx({("FiftyWords", "ucr2018"): 0.684, ("GunPoint", "ucr2018"): 0.927})
-    assert "percent" in fcn.said
+    assert "percent" in fcn.description
 
 
 def test_files_of_tsml_eval(tmp_path: Path) -> None:
