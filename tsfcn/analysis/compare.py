@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.score_columns import Cell, Column, Place
+from tsfcn.analysis.columns import Cell, Column, Place
 from tsfcn.common import text
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import compare, score_columns, tables, verdict
+from tsfcn.analysis.columns import Column, Place
 from tsfcn.analysis.marks import TEST_SELECTED
-from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 

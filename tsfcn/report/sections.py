@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import compare, score_columns, stats, tables, verdict
+from tsfcn.analysis.columns import Cell, Column, Place
 from tsfcn.analysis.marks import CHANGED, MEANINGS, TEST_SELECTED
-from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
@@ -706,7 +706,7 @@ def _data(material: Material) -> dict[str, Any]:
     places = sorted({place for column in material.columns for place in column.cells})
     number = {place: i for i, place in enumerate(places)}
 
-    def cell(value: score_columns.Cell) -> list[float]:
+    def cell(value: Cell) -> list[float]:
         return [round(value.accuracy, 6), *([round(value.std, 6)] if value.std else [])]
 
     curves = material.curves

@@ -13,8 +13,8 @@ import pytest
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns, stats
+from tsfcn.analysis.columns import Cell, Column, Place
 from tsfcn.analysis.compare import Comparison, compare, largest_differences, noise
-from tsfcn.analysis.score_columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.compare import main
 from tsfcn.report.comparison import as_csv, as_json, as_latex, text

@@ -11,7 +11,7 @@ import pytest
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns
-from tsfcn.analysis.score_columns import Cell, Column, Place, dataset_name
+from tsfcn.analysis.columns import Cell, Column, Place, dataset_name, loose
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
@@ -61,7 +61,7 @@ def test_dataset_names_of_others(written: str, name: str) -> None:
 def test_short_names_are_of_datasets_and_hide_none() -> None:
     short = published.short_names()
     assert set(short.values()) <= set(CATALOGUE)
-    assert not {score_columns.loose(name) for name in short} & {score_columns.loose(name) for name in CATALOGUE}
+    assert not {loose(name) for name in short} & {loose(name) for name in CATALOGUE}
     assert all(dataset_name(name) == name for name in CATALOGUE)
 
 
@@ -274,7 +274,7 @@ SHORT = "write fractions, 0 to 1"
         ("dataset,A\nCoffee,inf\n", f"is inf: {SHORT}"),
         ("dataset,A\nCoffee,96.4%\n", "accuracy of 'A' on Coffee in FILE is '96.4%': divide by 100"),
         ("dataset,A\nCoffee,nan\n", "is nan: leave the cell empty or the row out where there is none"),
-        ("dataset,A\nCoffee,0.5\nBeef,x\n", "accuracy of 'A' on Beef in FILE is 'x': write a fraction, 0 to 1"),
+        ("dataset,A\nCoffee,0.5\nBeef,good\n", "accuracy of 'A' on Beef in FILE is 'good': write a fraction, 0 to 1"),
         ("model,dataset,accuracy\nA,Coffee,NaN\n", "accuracy of 'A' on Coffee in FILE is nan"),
         ("model,dataset,accuracy\nA,Coffee,88\n", "is 88: write fractions, 0 to 1 (percent / 100)"),
         (
