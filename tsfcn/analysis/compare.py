@@ -2,35 +2,36 @@
 
     tsfcn compare A B [C ...]
 
-Each column is from a results folder, a table, or `published:SOURCE/MODEL` (see tsfcn.analysis.score_columns). Datasets
-are compared that all columns have on the same split; the others are listed with the reason. Tests are paired over
-datasets, two-sided, and adjusted by Holm over all pairs.
+Each column is from a results folder, a table, or `published:SOURCE/MODEL` (see tsfcn.analysis.score_columns). A
+pair is compared on all datasets that both have on the same split; ranks and sets use those that all columns have. The
+others are listed with the reason. Tests are paired over datasets, two-sided, and adjusted by Holm over all pairs.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.columns import Cell, Column, Place
+from tsfcn.analysis.columns import Cell, Column, Place, n_test, whole_cases
 from tsfcn.common import text
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE
 
 LEVEL = 0.95  # confidence level of the intervals
 NOISE_FLOOR = 0.5  # smallest standard deviation over runs, in test cases: equal counts need not be equal networks
+SAME = 1e-6  # accuracies that differ by no more always tie
 SHOWN = 10  # datasets listed with the largest differences
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two columns over the common datasets; every figure is of the first minus the second."""
+    """Two columns over all datasets that both share; every figure is of the first minus the second."""
 
     first: int  # position of the column
     second: int
@@ -40,9 +41,27 @@ class Pair:
     wins: int  # datasets on which the first is better
     ties: int
     losses: int
-    test: stats.Wilcoxon
+    test: stats.Wilcoxon  # its n is the number of datasets that both share
     p_holm: float  # adjusted over all pairs
     bayes: stats.Bayesian
+
+    def reversed(self) -> Pair:
+        """Return the same figures of the second minus the first."""
+        test = replace(self.test, positive=self.test.negative, negative=self.test.positive)
+        bayes = replace(self.bayes, first=self.bayes.second, second=self.bayes.first)
+        return Pair(
+            first=self.second,
+            second=self.first,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            wins=self.losses,
+            ties=self.ties,
+            losses=self.wins,
+            test=test,
+            p_holm=self.p_holm,
+            bayes=bayes,
+        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +77,8 @@ class Comparison:
     tie_method: str  # 'average' or 'min'
     alpha: float
     mean_ranks: np.ndarray  # (n_columns,), 1 is best
-    wins: np.ndarray  # (n_columns,), ties at the top count for each
+    best: np.ndarray  # bool, (n_datasets, n_columns): no other column is better
+    wins: np.ndarray  # (n_columns,), number of datasets on which each is best
     mpce: np.ndarray  # (n_columns,), NaN where a number of classes is not known
     friedman: stats.Friedman | None  # three columns or more
     pairs: tuple[Pair, ...]
@@ -85,7 +105,7 @@ def compare(
 
     Args:
         columns: the columns, with different names.
-        ties: rank of equal accuracies, 'average' or 'min'.
+        ties: rank of equal accuracies, 'average', or 'min' of accuracies that are equal as printed.
         zeros: treatment of equal pairs in signed ranks, 'pratt' or 'wilcox'.
         rope: half the width of the region of practical equivalence, a fraction.
         alpha: significance level of `cliques`.
@@ -93,52 +113,97 @@ def compare(
         datasets: the datasets to compare; None: all.
     """
     if len(columns) < 2:
-        raise UserError(
-            f"comparison of {len(columns)} column{'' if columns else 's'} is not possible: name two or more"
-        )
+        raise UserError(_too_few(columns))
     if datasets is not None:
         columns = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in columns]
-    if across_splits:
-        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in columns]
-        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
-        rows = [[places[dataset] for places in chosen] for dataset in common]
-    else:
-        shared = set.intersection(*(set(column.cells) for column in columns))
-        one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
-        rows = [[one[dataset]] * len(columns) for dataset in sorted(one, key=_catalogue_order)]
+    rows = shared_places(columns, across_splits=across_splits)
     left_out = _left_out(columns, {row[0].dataset for row in rows})
     if not rows:
-        names = " and ".join(f"'{column.name}'" for column in columns[:2]) + (" and others" if len(columns) > 2 else "")
-        why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
-        origins = [column.origin for column in columns]
-        several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
-        hint = (
-            "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
-        )
-        raise UserError(f"common datasets of {names} are none ({why}): {hint}")
-    cells = tuple(tuple(c.cells[place] for c, place in zip(columns, row, strict=True)) for row in rows)
-    scores = stats.rounded(np.array([[cell.accuracy for cell in row] for row in cells]))
+        raise UserError(_nothing_in_common(columns, left_out))
+    common = _paired(columns, rows)
+    pairs = _pairs(columns, across_splits=across_splits, zeros=zeros, rope=rope)
+    best = stats.ranks(common.scores, ties="min", tied=common.tied) == 1
     n_classes = [CATALOGUE[row[0].dataset].n_classes if row[0].dataset in CATALOGUE else math.nan for row in rows]
-    pairs = _pairs(scores, zeros=zeros, rope=rope)
-    differs = np.zeros((len(columns), len(columns)), dtype=bool)
-    for pair in pairs:
-        differs[pair.first, pair.second] = differs[pair.second, pair.first] = pair.p_holm < alpha
     return Comparison(
         columns=tuple(columns),
         places=tuple(row[0] for row in rows),
-        scores=scores,
-        cells=cells,
+        scores=common.scores,
+        cells=tuple(tuple(c.cells[place] for c, place in zip(columns, row, strict=True)) for row in rows),
         left_out=left_out,
         across_splits=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
         tie_method=ties,
         alpha=alpha,
-        mean_ranks=stats.ranks(scores, ties=ties).mean(axis=0),
-        wins=(scores == scores.max(axis=1, keepdims=True)).sum(axis=0),
-        mpce=np.array([stats.mpce(scores[:, i], np.array(n_classes)) for i in range(len(columns))]),
-        friedman=stats.friedman(scores) if len(columns) > 2 else None,
+        # Papers that give ties their best rank compare accuracies as they print them.
+        mean_ranks=stats.ranks(common.scores, ties=ties, tied=None if ties == "min" else common.tied).mean(axis=0),
+        best=best,
+        wins=best.sum(axis=0),
+        mpce=np.array([stats.mpce(common.scores[:, i], np.array(n_classes)) for i in range(len(columns))]),
+        friedman=stats.friedman(common.scores, common.tied) if len(columns) > 2 else None,
         pairs=pairs,
-        cliques=tuple(stats.cliques(differs)),
+        cliques=_cliques(common, pairs, zeros=zeros, alpha=alpha),
     )
+
+
+def _too_few(columns: Sequence[Column]) -> str:
+    only = f" ('{columns[0].name}': {columns[0].description})" if columns and columns[0].description else ""
+    return f"comparison of {len(columns)} column{'' if columns else 's'} is not possible: name two or more{only}"
+
+
+def _nothing_in_common(columns: Sequence[Column], left_out: Mapping[str, Sequence[str]]) -> str:
+    names = " and ".join(f"'{column.name}'" for column in columns[:2]) + (" and others" if len(columns) > 2 else "")
+    why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
+    origins = [column.origin for column in columns]
+    several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
+    hint = "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
+    return f"common datasets of {names} are none ({why}): {hint}"
+
+
+def shared_places(columns: Sequence[Column], *, across_splits: bool) -> list[tuple[Place, ...]]:
+    """Return the datasets that all columns have, in catalogue order: the place of each column's cell.
+
+    Without across_splits the places of a dataset are equal, the official split before others.
+    """
+    if across_splits:
+        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in columns]
+        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
+        return [tuple(places[dataset] for places in chosen) for dataset in common]
+    shared = set.intersection(*(set(column.cells) for column in columns))
+    one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
+    return [(one[dataset],) * len(columns) for dataset in sorted(one, key=_catalogue_order)]
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Accuracies of columns on the same datasets, and which of them are equal."""
+
+    scores: np.ndarray  # (n_datasets, n_columns), fractions
+    tied: np.ndarray  # bool, (n_datasets, n_columns, n_columns)
+
+    def differences(self, i: int, j: int) -> np.ndarray:
+        """Return column i minus column j on each dataset, 0 where they tie."""
+        return np.where(self.tied[:, i, j], 0.0, stats.rounded(self.scores[:, i] - self.scores[:, j]))
+
+
+def _paired(columns: Sequence[Column], rows: Sequence[Sequence[Place]]) -> _Paired:
+    """Return the scores of columns at places, and which tie.
+
+    Two single runs tie if as many test cases are right, where the decimals show how many. Others tie if they differ by
+    at most half a unit of the last decimal of the coarser column, and always below SAME.
+    """
+    scores = np.array([[c.cells[place].accuracy for c, place in zip(columns, row, strict=True)] for row in rows])
+    right = np.array([[_right_cases(c, place) for c, place in zip(columns, row, strict=True)] for row in rows])
+    half = np.array([max(column.half_unit, SAME) for column in columns])
+    tolerance = np.maximum(half[:, None], half[None, :]) + 1e-12
+    close = np.abs(scores[:, :, None] - scores[:, None, :]) <= tolerance
+    counted = (right[:, :, None, 0] > 0) & (right[:, :, None, 0] == right[:, None, :, 0])  # the same number of cases
+    return _Paired(stats.rounded(scores), np.where(counted, right[:, :, None, 1] == right[:, None, :, 1], close))
+
+
+def _right_cases(column: Column, place: Place) -> tuple[int, int]:
+    """Return the number of test cases and of right ones behind a cell; (0, 0) if it does not show."""
+    cell, n = column.cells[place], n_test(place)
+    right = whole_cases(cell.accuracy, n, column.half_unit) if n is not None and cell.n_runs == 1 else None
+    return (0, 0) if n is None or right is None else (n, right)
 
 
 def _preference(place: Place) -> tuple[int, str]:
@@ -174,21 +239,49 @@ def _left_out(columns: Sequence[Column], compared: set[str]) -> dict[str, tuple[
     return {reason: tuple(datasets) for reason, datasets in reasons.items()}
 
 
-def _pairs(scores: np.ndarray, *, zeros: str, rope: float) -> tuple[Pair, ...]:
-    positions = list(itertools.combinations(range(scores.shape[1]), 2))
-    # Sampling takes most of the time, so many pairs get fewer draws, which makes probabilities less precise.
-    n_samples = 20_000 if len(positions) <= 10 else 2_000
-    tests = [stats.wilcoxon(scores[:, i] - scores[:, j], zeros=zeros) for i, j in positions]
-    adjusted = stats.holm([test.p for test in tests])
+def _pairs(columns: Sequence[Column], *, across_splits: bool, zeros: str, rope: float) -> tuple[Pair, ...]:
+    """Return all pairs that share a dataset, each over all datasets that it shares."""
+    combinations = list(itertools.combinations(range(len(columns)), 2))
+    is_many = len(combinations) > 10
     pairs = []
-    for (i, j), test, p in zip(positions, tests, adjusted, strict=True):
-        d = scores[:, i] - scores[:, j]
-        low, high = stats.bootstrap(d, level=LEVEL, n_samples=10_000 if len(positions) <= 10 else 2_000)
-        bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=n_samples)
-        pairs.append(
-            Pair(i, j, float(d.mean()), low, high, *stats.wins(scores[:, i], scores[:, j]), test, float(p), bayes)
-        )
-    return tuple(pairs)
+    for i, j in combinations:
+        both = [columns[i], columns[j]]
+        paired = _paired(both, shared_places(both, across_splits=across_splits))
+        pairs.append(_pair(i, j, paired, zeros=zeros, rope=rope, is_many=is_many))
+    adjusted = stats.holm([pair.test.p for pair in pairs])
+    return tuple(replace(pair, p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True))
+
+
+def _pair(first: int, second: int, paired: _Paired, *, zeros: str, rope: float, is_many: bool) -> Pair:
+    """Return the figures of a pair, its p not adjusted yet.
+
+    Args:
+        first: position of the first column.
+        second: position of the second column.
+        paired: both on the datasets that they share.
+        zeros: see `compare`.
+        rope: see `compare`.
+        is_many: whether there are many pairs. Sampling takes most of the time, so these get fewer draws, which makes
+            probabilities less precise.
+    """
+    raw, d = paired.scores[:, 0] - paired.scores[:, 1], paired.differences(0, 1)
+    low, high = stats.bootstrap(raw, level=LEVEL, n_samples=2_000 if is_many else 10_000)
+    test = stats.wilcoxon(d, zeros=zeros)
+    bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=2_000 if is_many else 20_000)
+    return Pair(first, second, float(raw.mean()), low, high, *stats.wins(d, np.zeros_like(d)), test, test.p, bayes)
+
+
+def _cliques(common: _Paired, pairs: Sequence[Pair], *, zeros: str, alpha: float) -> tuple[tuple[int, ...], ...]:
+    """Return the maximal sets of columns without a significant difference on the datasets that all share."""
+    n, k = common.scores.shape
+    p = [
+        pair.test.p if pair.test.n == n else stats.wilcoxon(common.differences(pair.first, pair.second), zeros=zeros).p
+        for pair in pairs
+    ]
+    differs = np.zeros((k, k), dtype=bool)
+    for pair, adjusted in zip(pairs, stats.holm(p), strict=True):
+        differs[pair.first, pair.second] = differs[pair.second, pair.first] = adjusted < alpha
+    return tuple(stats.cliques(differs))
 
 
 def noise(first: Cell, second: Cell, place: Place) -> str:

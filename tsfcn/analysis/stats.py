@@ -121,13 +121,13 @@ def bootstrap(
     return float(low), float(high)
 
 
-@lru_cache(maxsize=1)  # all pairs of a table use the same draws
+@lru_cache(maxsize=16)  # pairs with as many datasets use the same draws
 def _bootstrap_counts(n: int, n_samples: int, seed: int) -> Array:
     """Return how often each of n datasets is sampled, (n_samples, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_samples)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=16)
 def _weights(n: int, prior: float, n_samples: int, seed: int) -> Array:
     """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples)."""
     drawn = np.random.default_rng(seed).dirichlet(np.r_[prior, np.ones(n)], size=n_samples)
@@ -207,19 +207,21 @@ def benjamini_hochberg(p: Sequence[float] | Array) -> Array:
 # Many columns
 
 
-def ranks(scores: Array, *, ties: str = "average") -> Array:
+def ranks(scores: Array, *, ties: str = "average", tied: Array | None = None) -> Array:
     """Return the ranks in each row of scores (n_datasets, n_columns); 1 is the largest score.
 
     ties: 'average' gives equal scores the mean of their ranks, as tests need; 'min' gives each the best of them, as in
-    the tables of Wang et al. 2017 and Karim et al. 2019. Raises ValueError for another word or NaN.
+    the tables of Wang et al. 2017 and Karim et al. 2019. tied: bool (n_datasets, n_columns, n_columns), which scores of
+    a row are equal; None: those that agree to DIGITS decimals. Raises ValueError for another word or NaN.
     """
     scores = rounded(scores)
     if ties not in ("average", "min") or not np.isfinite(scores).all():
         raise ValueError(f"ties={ties!r} is not average or min, or a score is not finite")
     if scores.size == 0:
         return np.empty(scores.shape)
-    greater = (scores[:, None, :] > scores[:, :, None]).sum(axis=2)  # (n_datasets, n_columns): number of better scores
-    equal = (scores[:, None, :] == scores[:, :, None]).sum(axis=2)  # including itself
+    tied = scores[:, None, :] == scores[:, :, None] if tied is None else tied
+    greater = ((scores[:, None, :] > scores[:, :, None]) & ~tied).sum(axis=2)  # (n_datasets, n_columns)
+    equal = tied.sum(axis=2)  # including itself
     return np.asarray(greater + (1.0 if ties == "min" else (equal + 1) / 2), dtype=np.float64)
 
 
@@ -232,12 +234,12 @@ class Friedman:
     p: float
 
 
-def friedman(scores: Array) -> Friedman:
+def friedman(scores: Array, tied: Array | None = None) -> Friedman:
     """Return Friedman's test of scores (n_datasets, n_columns), corrected for ties; p = 1 if all scores are equal.
 
-    For three columns or more; use signed ranks for two.
+    For three columns or more; use signed ranks for two. tied: as in `ranks`.
     """
-    ranked = ranks(scores)
+    ranked = ranks(scores, tied=tied)
     n, k = ranked.shape
     # Variation between columns over variation within rows; ties reduce the latter, which is the correction.
     within = float(((ranked - (k + 1) / 2) ** 2).sum())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.compare import LEVEL, Comparison, count, largest_differences
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair, count, largest_differences
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
@@ -23,7 +23,8 @@ from tsfcn.report import render
 def text(comparison: Comparison, *, markdown: bool = False) -> str:
     """Return a comparison as aligned text, or as Markdown."""
     names = [column.name for column in comparison.columns]
-    parts = [_dataset_lines(comparison, markdown=markdown), _summary(comparison, markdown=markdown)]
+    parts = [_bulleted([answer(comparison)], markdown=markdown), _dataset_lines(comparison, markdown=markdown)]
+    parts.append(_summary(comparison, markdown=markdown))
     if len(names) == 2:
         parts.append(_bulleted(_pair_lines(comparison), markdown=markdown))
     else:
@@ -37,15 +38,78 @@ def _bulleted(lines: Iterable[str], *, markdown: bool) -> str:
     return "\n".join(f"- {plain_text.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
 
 
-def _dataset_lines(comparison: Comparison, *, markdown: bool) -> str:
-    """Return what is compared and what is left out."""
+def answer(comparison: Comparison) -> str:
+    """Return who beats whom, on how many datasets, by how much, and how certain that is, in one sentence."""
+    if len(comparison.columns) == 2:
+        return _answer_of_two(comparison)
+    best = int(np.argmin(comparison.mean_ranks))
+    by_outcome: dict[str, list[str]] = {"it beats": [], "it loses to": [], "no difference is shown from": []}
+    for pair in comparison.pairs:
+        if best not in (pair.first, pair.second):
+            continue
+        sign = 1 if pair.first == best else -1
+        other = comparison.columns[pair.second if sign == 1 else pair.first].name
+        facts = f"{render.signed(sign * pair.difference)} on {count(pair.test.n)}, p {_p(pair.p_holm)}"
+        outcome = "no difference is shown from"
+        if pair.p_holm < comparison.alpha:
+            outcome = "it beats" if sign * (pair.test.positive - pair.test.negative) > 0 else "it loses to"
+        by_outcome[outcome].append(f"{other} ({facts})")
+    outcomes = [f"{outcome} {plain_text.listed(others, 4)}" for outcome, others in by_outcome.items() if others]
+    return (
+        f"{comparison.columns[best].name} ranks first of {len(comparison.columns)} on {count(len(comparison.places))} "
+        f"that all share (mean rank {comparison.mean_ranks[best]:.2f}): {'; '.join(outcomes)}."
+    )
+
+
+def _answer_of_two(comparison: Comparison) -> str:
+    (pair,) = comparison.pairs
+    first, second = (comparison.columns[i].name for i in (pair.first, pair.second))
+    if pair.ties == pair.test.n:
+        every = "the 1 dataset" if pair.test.n == 1 else f"all {pair.test.n} datasets"
+        return f"{first} and {second} are equal on {every} that both share."
+    if pair.p_holm >= comparison.alpha:
+        shown = f"No difference between {first} and {second} is shown on {count(pair.test.n)}"
+        return f"{shown}: {_facts(pair, first, second)}."
+    if pair.test.positive > pair.test.negative:
+        return f"{first} beats {second} on {count(pair.test.n)}: {_facts(pair, first, second)}."
+    return f"{second} beats {first} on {count(pair.test.n)}: {_facts(pair.reversed(), second, first)}."
+
+
+def _facts(pair: Pair, first: str, second: str) -> str:
+    """Return by how much two columns differ and how certain that is."""
+    interval = f" ({LEVEL:.0%} interval {render.interval(pair.low, pair.high)})" if pair.test.n > 1 else ""
+    return (
+        f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}, "
+        f"{render.signed(pair.difference)} on average{interval}, p {_p(pair.test.p)}"
+    )
+
+
+def _p(value: float) -> str:
+    text = render.p_value(value)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _common_line(comparison: Comparison) -> str:
+    """Return on how many datasets and which splits the columns are compared."""
     counts: dict[str, int] = {}
     for place in comparison.places:
         counts[place.split] = counts.get(place.split, 0) + 1
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
-    lines = [f"{count(len(comparison.places))} in common ({where})."]
+    line = f"{count(len(comparison.places))} in common ({where})"
+    least, most = (f(pair.test.n for pair in comparison.pairs) for f in (min, max))
+    if most == len(comparison.places):
+        return f"{line}."
+    each = f"{most}" if least == most else f"{least} to {most}"
+    return f"{line}, which ranks and sets use; each pair uses all datasets that it shares, {each}."
+
+
+def _dataset_lines(comparison: Comparison, *, markdown: bool) -> str:
+    """Return the datasets that are compared, what was left out, and what was assumed when files were read."""
+    lines = [_common_line(comparison)]
+    lines += [f"{remark}." for remark in dict.fromkeys(r for column in comparison.columns for r in column.remarks)]
+    left_out = "Left out" if len(comparison.columns) == 2 else "Left out of ranks and sets"
     for reason, datasets in comparison.left_out.items():
-        lines.append(f"Left out: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
+        lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
     if comparison.across_splits:
         lines.append(
             f"ACROSS SPLITS: {count(len(comparison.across_splits))} differ in their train and test cases and are "
@@ -84,13 +148,13 @@ def _summary(comparison: Comparison, *, markdown: bool) -> str:
         ],
         markdown=markdown,
     )
-    said = "Mean rank: 1 is best, equal accuracies get their "
-    said += "average rank" if comparison.tie_method == "average" else "best rank (ties=min)"
+    ranking = "Mean rank: 1 is best, equal accuracies get their "
+    ranking += "average rank" if comparison.tie_method == "average" else "best rank (ties=min)"
     notes: dict[str, list[str]] = {}
     for i in order:
         if comparison.columns[i].note:
             notes.setdefault(comparison.columns[i].note, []).append(comparison.columns[i].name)
-    lines = [f"{said}. Wins: ties at the top count for each."]
+    lines = [f"{ranking}. Wins: ties at the top count for each."]
     lines += [f"{', '.join(names)}: {note}." for note, names in notes.items()]
     return f"{grid}\n\n{_bulleted(lines, markdown=markdown)}"
 
@@ -142,8 +206,8 @@ def _joint_lines(comparison: Comparison) -> list[str]:
     ]
     groups = [[comparison.columns[i].name for i in best if i in clique] for clique in comparison.cliques]
     groups.sort(key=lambda group: [[comparison.columns[i].name for i in best].index(name) for name in group])
-    said = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
-    lines.append(f"Sets of which no two differ (signed ranks, Holm, {comparison.alpha:g}): {said}.")
+    sets = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
+    lines.append(f"Sets of which no two differ (signed ranks, Holm, {comparison.alpha:g}): {sets}.")
     return lines
 
 
@@ -158,6 +222,7 @@ def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
         [
             ("first", "<", [names[pair.first] for pair in shown]),
             ("second", "<", [names[pair.second] for pair in shown]),
+            ("datasets", ">", [str(pair.test.n) for pair in shown]),
             ("difference", ">", [render.signed(pair.difference) for pair in shown]),
             (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in shown]),
             ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in shown]),
@@ -173,13 +238,13 @@ def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
     )
     test = shown[0].test
     methods = " or ".join(sorted({pair.test.method for pair in shown}))
-    said = [
+    legend = [
         f"p: Wilcoxon signed ranks, two-sided ({methods}, zero_method={test.zeros}).",
-        f"better/equivalent/worse: chances by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
+        f"better/equivalent/worse: probabilities by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
     ]
     if not few:
-        said.append(f"Of {len(comparison.pairs)} pairs those with the best-ranked column; --json has all.")
-    return grid + "\n\n" + _bulleted(said, markdown=markdown)
+        legend.append(f"Of {len(comparison.pairs)} pairs those with the best-ranked column; --json has all.")
+    return grid + "\n\n" + _bulleted(legend, markdown=markdown)
 
 
 def _largest_differences(comparison: Comparison, *, markdown: bool) -> str:
@@ -219,7 +284,7 @@ def as_json(comparison: Comparison) -> str:
         return None if math.isnan(value) else float(value)
 
     names = [column.name for column in comparison.columns]
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "columns": [
             {
                 "name": column.name,
@@ -227,6 +292,7 @@ def as_json(comparison: Comparison) -> str:
                 "marks": column.marks,
                 "description": column.description,
                 "note": column.note,
+                "remarks": column.remarks,
                 "mean_accuracy": float(comparison.scores[:, i].mean()),
                 "mpce": number(comparison.mpce[i]),
                 "mean_rank": float(comparison.mean_ranks[i]),
@@ -247,6 +313,7 @@ def as_json(comparison: Comparison) -> str:
             {
                 "first": names[pair.first],
                 "second": names[pair.second],
+                "n_datasets": pair.test.n,
                 "difference": pair.difference,
                 "bootstrap_95": [number(pair.low), number(pair.high)],
                 "wins": pair.wins,
@@ -275,7 +342,8 @@ def as_json(comparison: Comparison) -> str:
         ],
         "differ_most": largest_differences(comparison, len(comparison.places)),
     }
-    return json.dumps(said, indent=1, allow_nan=False) + "\n"
+    content["answer"] = answer(comparison)
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _latex(words: str) -> str:
@@ -294,8 +362,8 @@ def as_latex(comparison: Comparison) -> str:
         "\\midrule",
         "\\endhead",
     ]
-    for place, scores in zip(comparison.places, comparison.scores, strict=True):
-        cells = [f"\\textbf{{{v:.4f}}}" if v == scores.max() else f"{v:.4f}" for v in scores]
+    for place, scores, best in zip(comparison.places, comparison.scores, comparison.best, strict=True):
+        cells = [f"\\textbf{{{v:.4f}}}" if is_best else f"{v:.4f}" for v, is_best in zip(scores, best, strict=True)]
         lines.append(" & ".join([_latex(place.dataset), *cells]) + r" \\")
     summed = {
         "mean accuracy": [f"{v:.4f}" for v in comparison.scores.mean(axis=0)],
@@ -306,8 +374,8 @@ def as_latex(comparison: Comparison) -> str:
     lines.append("\\midrule")
     lines += [" & ".join([name, *values]) + r" \\" for name, values in summed.items() if values]
     lines += ["\\bottomrule", "\\end{longtable}"]
-    said = _pair_lines(comparison) if len(comparison.columns) == 2 else _joint_lines(comparison)
-    lines += [_latex(line).replace("±", r"$\pm$") for line in said]
+    summary = _pair_lines(comparison) if len(comparison.columns) == 2 else _joint_lines(comparison)
+    lines += [_latex(line).replace("±", r"$\pm$") for line in summary]
     return "\n".join(lines) + "\n"
 
 
