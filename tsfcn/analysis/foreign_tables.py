@@ -129,7 +129,8 @@ class _TableReader:
         if (wanted := self._wanted_column()) is not None:
             return [self._value_column(wanted)]
         if self.reading.is_error and (errors := self._with_role(Role.ERROR)):
-            columns = errors
+            columns = self._matching(errors)
+            self._refuse_methods_beside(columns)
         else:
             columns = self._accuracies() or self._resamples() or self._matching(self._methods())
         self._remark_columns_left_out(columns)
@@ -174,6 +175,15 @@ class _TableReader:
             titles, last = quoted([self.titles[i] for i in columns]), self.titles[columns[-1]]
             raise UserError(f"columns {titles} in '{self.path}' all are accuracies: choose one, as {self.path}:{last}")
         return columns
+
+    def _refuse_methods_beside(self, errors: Sequence[int]) -> None:
+        methods = [] if self.model is not None else self._numeric(self._with_role(Role.METHOD))
+        if methods and not self.reading.wanted:
+            first, other = self.titles[errors[0]], self.titles[methods[0]]
+            raise UserError(
+                f"columns '{first}' and '{other}' in '{self.path}' cannot both be error rates: choose one, "
+                f"as {self.path}@error:{first}"
+            )
 
     def _means(self) -> list[int]:
         return [i for i in self._with_role(Role.SUMMARY) if loose(self.titles[i]) in ("mean", "average", "avg")]

@@ -160,7 +160,7 @@ def role_of(title: str, siblings: Collection[str] = ()) -> Role:
         return _BY_TITLE[key]
     if key in SUMMARIES:
         return Role.SUMMARY
-    if key in _model_names():
+    if key in _model_names() or (loose(model_of(title)) in _model_names() and key not in _BY_TITLE):
         return Role.METHOD
     return _role_by_words(title, {loose(sibling) for sibling in siblings})
 

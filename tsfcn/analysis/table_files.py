@@ -90,19 +90,19 @@ def _plain(cell: str) -> str:
 
 
 def _rectangular(rows: list[Row], path: Path) -> list[Row]:
-    """Return rows of equal length; R leaves out the title of its row names. Raises UserError for a row too long."""
+    """Return rows of equal length; R leaves out the title of its row names. UserError for another row."""
     width = len(rows[0][1])
     rows = [(line, cells if any(cells[width:]) else cells[:width]) for line, cells in rows]
     has_names = all(len(cells) == width + 1 for _, cells in rows[1:]) and mostly_datasets(c[0] for _, c in rows[1:])
     if has_names and all(role_of(title) != Role.DATASET for title in rows[0][1]):
         rows[0], width = (rows[0][0], ["", *rows[0][1]]), width + 1
     for line, cells in rows:
-        if len(cells) > width:
+        if len(cells) != width:
             raise UserError(
                 f"line {line} of '{path}' has {len(cells)} cells and the header {width}: "
                 "write decimal points, and quote cells that hold the separator"
             )
-    return [(line, cells + [""] * (width - len(cells))) for line, cells in rows]
+    return rows
 
 
 def _has_datasets_as_columns(rows: Sequence[Row]) -> bool:

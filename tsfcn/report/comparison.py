@@ -240,7 +240,10 @@ def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
     methods = " or ".join(sorted({pair.test.method for pair in shown}))
     legend = [
         f"p: Wilcoxon signed ranks, two-sided ({methods}, zero_method={test.zeros}).",
-        f"better/equivalent/worse: probabilities by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
+        (
+            "better/equivalent/worse: probabilities by Bayesian signed ranks, "
+            f"region of equivalence ±{shown[0].bayes.rope:g}."
+        ),
     ]
     if not few:
         legend.append(f"Of {len(comparison.pairs)} pairs those with the best-ranked column; --json has all.")
