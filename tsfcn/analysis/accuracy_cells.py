@@ -15,6 +15,7 @@ from tsfcn.analysis.headers import is_footer
 from tsfcn.analysis.table_files import TextTable
 from tsfcn.common.errors import UserError
 
+_NOISE = Decimal("1e-9")  # a mean of ones may exceed 1 by its rounding
 NOT_RUN = vocabulary(
     "- -- --- \u2013 \u2014 na n/a n.a. n.a #n/a x ? none null * / \\ oom timeout dnf failed tle missing"
 )
@@ -97,6 +98,8 @@ class CellReader:
         percent = is_pair or self.reading.is_percent
         value = self._number(text.removesuffix("%").strip() if self.reading.is_percent else text, cell, model, dataset)
         value = value / 100 if percent else value
+        if 1 < value < 1 + _NOISE:
+            value = Decimal(1)
         if not 0 <= value <= 1:
             raise UserError(self._out_of_range(text, model, dataset))
         return float(1 - value if self.reading.is_error else value)

@@ -93,6 +93,7 @@ class _TableReader:
         self.dataset = self._dataset_column()
         self.roles[self.dataset] = Role.DATASET
         self.model = next((i for i, role in enumerate(self.roles) if role == Role.MODEL), None)
+        self.extras = RowReader(reading, self.titles, self.roles)
         self._refuse_swapped_titles()
         self.wanted_models: set[str] = set()
 
@@ -225,12 +226,13 @@ class _TableReader:
     def _refuse_repeated(self, columns: Sequence[int]) -> None:
         for title, times in Counter(self.titles[i] for i in columns).items():
             if times > 1:
-                raise UserError(f"column '{title}' is there twice in '{self.path}': give each model a name of its own")
+                remedy = "keep one" if role_of(title) == Role.ACCURACY else "give each model a name of its own"
+                raise UserError(f"column '{title}' is there twice in '{self.path}': {remedy}")
 
     def _remark_columns_left_out(self, columns: Sequence[int]) -> None:
         by_reason: dict[str, list[str]] = defaultdict(list)
         for i, role in enumerate(self.roles):
-            if i in columns or i == self.dataset:
+            if i in columns or i in self.extras.used:
                 continue
             if role in NEVER_COMPARED:
                 by_reason[role.value.partition(" ")[2]].append(self.titles[i])
@@ -286,7 +288,6 @@ class _TableReader:
         values = self._value_columns()
         self.wanted_models = self._models_wanted()
         builder = ColumnBuilder(self.path)
-        extras = RowReader(self.reading, self.titles, self.roles)
         units = CellReader(self.reading, self.table, [value.index for value in values], self.dataset)
         counts: Counter[str] = Counter()
         footers: list[str] = []
@@ -299,7 +300,7 @@ class _TableReader:
                 continue
             if phoneme and loose(written) == "phoneme":
                 written = phoneme
-            about = extras.of(line, row)
+            about = self.extras.of(line, row)
             if about is None:
                 counts["rows of another metric or of training cases left out"] += 1
                 continue
@@ -312,9 +313,9 @@ class _TableReader:
         self.remarks += units.remarks()
         if self.table.is_transposed:
             self.remarks.append("its columns are datasets and its rows models")
-        columns = builder.columns(extras.description(units), [f"{self.path}: {remark}" for remark in self.remarks])
+        columns = builder.columns(self.extras.description(units), [f"{self.path}: {remark}" for remark in self.remarks])
         self._refuse_error_rates(columns)
-        self._refuse_other_split(columns, extras)
+        self._refuse_other_split(columns)
         return columns
 
     def _score(
@@ -382,8 +383,8 @@ class _TableReader:
                 f"published accuracies): write {self.path}@error{_or(self.path)}"
             )
 
-    def _refuse_other_split(self, columns: Sequence[Column], extras: RowReader) -> None:
-        if self.reading.states_split or extras.names_split:
+    def _refuse_other_split(self, columns: Sequence[Column]) -> None:
+        if self.reading.states_split or self.extras.names_split:
             return
         other = "ucr2015" if self.reading.split == "ucr2018" else "ucr2018"
         for column in columns:

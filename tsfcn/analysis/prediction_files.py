@@ -77,7 +77,7 @@ def read_predictions(paths: Sequence[Path]) -> list[Column]:
     remarks = [f"files left out ({reason}): {plain_text.listed(names, 3)}" for reason, names in unreadable.items()]
     if not n_read:
         raise UserError(
-            f"file '{paths[0]}' is no result file of tsml-eval ({next(iter(unreadable))}): name a folder of such"
+            f"file '{paths[0]}' is no result file of tsml-eval ({next(iter(unreadable))}): name a folder of such files"
         )
     return builder.columns("resample 0 is the official split", remarks, exact=True)
 

@@ -12,6 +12,10 @@ from tsfcn.analysis.headers import Role, role_of
 from tsfcn.analysis.marks import EARLY
 from tsfcn.common.errors import UserError, first_line
 
+_USED = (
+    *(Role.DATASET, Role.METRIC, Role.PROTOCOL, Role.SPLIT, Role.ARCHIVE, Role.MARKS, Role.DEVIATION, Role.N_RUNS),
+    *(Role.RUN, Role.RESAMPLE),
+)
 KEPT_MARKS = ("off-paper", "TEST-SELECTED")
 _DEVIATIONS_OF_ACCURACY = vocabulary(
     "std sd stddev stdev deviation standarddeviation accuracystd stdaccuracy accstd stdacc accuracyscorestd "
@@ -58,6 +62,7 @@ class RowReader:
         self.where = {role: [i for i, r in enumerate(roles) if r == role] for role in Role}
         titled = [i for i in self.where[Role.DEVIATION] if loose(titles[i]) in _DEVIATIONS_OF_ACCURACY]
         self.where[Role.DEVIATION] = titled if len(titled) == 1 else []
+        self.used = {i for columns in self.where.values() for i in columns if roles[i] in _USED}
         self.names_split = bool(self.where[Role.SPLIT] or self.where[Role.ARCHIVE])
 
     def _text(self, row: Sequence[str], role: Role) -> str:

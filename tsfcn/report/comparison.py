@@ -106,7 +106,10 @@ def _common_line(comparison: Comparison) -> str:
 def _dataset_lines(comparison: Comparison, *, markdown: bool) -> str:
     """Return the datasets that are compared, what was left out, and what was assumed when files were read."""
     lines = [_common_line(comparison)]
-    lines += [f"{remark}." for remark in dict.fromkeys(r for column in comparison.columns for r in column.remarks)]
+    lines += [
+        remark if remark.endswith("?") else f"{remark}."
+        for remark in dict.fromkeys(r for column in comparison.columns for r in column.remarks)
+    ]
     left_out = "Left out" if len(comparison.columns) == 2 else "Left out of ranks and sets"
     for reason, datasets in comparison.left_out.items():
         lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")

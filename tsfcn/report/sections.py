@@ -307,6 +307,9 @@ def _basis(comparison: compare.Comparison) -> list[str]:
         ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
     )
     lines = [f"{count(len(comparison.places), 'dataset')} that all have on the same split ({where})."]
+    most = max(pair.test.n for pair in comparison.pairs)
+    if most > len(comparison.places):
+        lines.append(f"Ranks and sets use these; each pair uses all datasets that it shares, at most {most}.")
     if comparison.friedman is not None:
         lines.append(
             f"Friedman: chi2 = {comparison.friedman.chi2:.3f}, {comparison.friedman.df} degrees of freedom, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,80 @@ def test_many_columns() -> None:
     assert text(comparison, markdown=True).count("\n| ---") == 3
 
 
+def test_a_pair_uses_all_datasets_that_it_shares() -> None:
+    words = ["published:bakeoff2023/HC2", "published:ucr2018_1nn/1NN-DTW", "published:karim2019/lstm_fcn"]
+    comparison, alone = compared(*words), compared(*words[:2])
+    (pair,) = (p for p in comparison.pairs if (p.first, p.second) == (0, 1))
+    assert pair == replace(alone.pairs[0], p_holm=pair.p_holm), "a third column does not change what two show"
+    assert [p.test.n for p in comparison.pairs] == [112, 71, 71] and len(comparison.places) == 71
+    assert [p.p_holm for p in comparison.pairs] == pytest.approx(stats.holm([p.test.p for p in comparison.pairs]))
+    assert comparison.cliques == (), "on the 71 datasets of all three, every two differ"
+    printed = text(comparison)
+    assert (
+        "71 datasets in common (ucr2018), which ranks and sets use; each pair uses all datasets that it shares"
+        in printed
+    )
+    assert [p["n_datasets"] for p in json.loads(as_json(comparison))["pairs"]] == [112, 71, 71]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts"),
+    [
+        ("0.8432", "0.84322", (0, 1, 0)),  # half a unit of the coarser column
+        ("0.8432", "0.84326", (0, 0, 1)),
+        ("0.98999900", "0.98999960", (0, 1, 0)),  # below 1e-6
+        ("0.98999900", "0.99000100", (0, 0, 1)),
+    ],
+)
+def test_accuracies_tie_within_half_a_unit_of_the_coarser_column(
+    first: str, second: str, counts: tuple[int, int, int], tmp_path: Path
+) -> None:
+    words = []
+    for name, value in (("a", first), ("b", second)):
+        (tmp_path / f"{name}.csv").write_text(f"dataset,{name}\nMine,{value}\n")
+        words.append(str(tmp_path / f"{name}.csv"))
+    (pair,) = compared(*words).pairs
+    assert (pair.wins, pair.ties, pair.losses) == counts
+
+
+def test_single_runs_tie_if_as_many_test_cases_are_right(tmp_path: Path) -> None:
+    """Rounded and truncated decimals of the same number of right cases tie; one case apart never does."""
+    (tmp_path / "a.csv").write_text("dataset,a,b\nBeef,0.833,0.8333333333\nCoffee,0.964,1.0\nCar,0.916,0.9166666667\n")
+    (pair,) = compared(str(tmp_path / "a.csv")).pairs
+    assert (pair.wins, pair.ties, pair.losses) == (0, 2, 1)
+
+
+def test_a_copy_with_all_digits_equals_the_published_figures(tmp_path: Path) -> None:
+    cells = score_columns.read(["published:fawaz2019_ucr128/FCN"])[0].cells
+    rows = [f"{place.dataset},{abs(cell.accuracy - 4e-7):.12f}" for place, cell in cells.items()]
+    (tmp_path / "fcn.csv").write_text("dataset,fcn\n" + "\n".join(rows))
+    comparison = compared(str(tmp_path / "fcn.csv"), "published:fawaz2019_ucr128/FCN")
+    assert (comparison.pairs[0].ties, comparison.pairs[0].test.p) == (128, 1.0)
+    assert text(comparison).startswith("fcn and fawaz2019_ucr128/fcn are equal on all 128 datasets that both share.")
+
+
+def test_the_first_line_answers_the_question() -> None:
+    dtw, hc2 = "published:ucr2018_1nn/1NN-DTW", "published:bakeoff2023/HC2"
+    two = "bakeoff2023/HC2 beats ucr2018_1nn/1NN-DTW on 112 datasets: bakeoff2023/HC2 better on 106, equal on 4, "
+    assert text(compared(dtw, hc2)).startswith(two) and text(compared(hc2, dtw)).startswith(two)
+    first, *_ = text(compared(dtw, hc2, "published:bakeoff2023/HC1", "published:karim2019/lstm_fcn")).split("\n")
+    assert first.startswith("bakeoff2023/HC2 ranks first of 4 on 71 datasets that all share (mean rank ")
+    assert "it beats ucr2018_1nn/1NN-DTW (+0.1248 on 112 datasets, p = " in first
+    same = compare([column("a", Coffee=0.9, Beef=0.8), column("b", Coffee=0.8, Beef=0.9)])
+    expected = (
+        "No difference between a and b is shown on 2 datasets: a better on 1, equal on 0, b better on 1, "
+        "+0.0000 on average (95% interval -0.1000 to +0.1000), p = 1.000."
+    )
+    assert text(same).startswith(expected) and json.loads(as_json(same))["answer"] == expected
+
+
+def test_remarks_on_files_are_printed_once(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("dataset,a,b,a_std\nCoffee,1,.9,.1\nBeef,.8,.7,.1\nMean,.9,.8,\n")
+    printed = text(compared(str(tmp_path / "a.csv")))
+    assert printed.count("a.csv: columns left out: 'a_std' (deviation).") == 1
+    assert printed.count("a.csv: rows left out: 'Mean' (no dataset).") == 1
+
+
 def test_few_datasets_cannot_show_anything() -> None:
     comparison = compare([column("a", Coffee=0.9, Beef=0.8, Mine=0.7), column("b", Coffee=0.8, Beef=0.7, Mine=0.5)])
     assert "3 datasets cannot show a difference: the smallest possible p is 0.250." in text(comparison)
@@ -201,6 +276,14 @@ def test_command_writes_files_and_prints(tmp_path: Path, capsys: pytest.CaptureF
     only = json.loads(capsys.readouterr().out)
     assert {row["dataset"] for row in only["datasets"]} >= {"Coffee", "Meat"}
     assert not {"Trace", "Beef", "Worms"} & {row["dataset"] for row in only["datasets"]}
+
+
+def test_an_unknown_deviation_is_null_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("dataset,model,accuracy,std,n_runs\nCoffee,A,.9,nan,5\nCoffee,B,.8,.1,5\n")
+    assert main([str(path), "--json", "-"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["datasets"]
+    assert row["std"] == [None, 0.1]
 
 
 def test_datasets_of_ones_own_are_chosen_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

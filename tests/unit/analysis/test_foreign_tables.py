@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsfcn.analysis import score_columns
+from tsfcn.analysis.columns import Place
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
 
@@ -296,3 +297,195 @@ def test_damaged_tables_are_read_right_or_refused_in_one_line(written: Written, 
         for dataset, value in accuracies_read.items():
             if (model, dataset) in known:
                 assert value == pytest.approx(written.accuracies[model][dataset], abs=2e-3), (model, dataset)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Single arrangements
+
+
+def file(folder: Path, text: str, name: str = "mine.csv") -> str:
+    (folder / name).write_text(text, encoding="utf-8")
+    return str(folder / name)
+
+
+def remarks(word: str) -> str:
+    return "; ".join(score_columns.read([word])[0].remarks)
+
+
+def test_columns_left_out_are_named_with_the_reason(tmp_path: Path) -> None:
+    text = "dataset,Net-mean,Net-std,seconds,NetEnsemble,avg_rank\nCoffee,1.0,0.0,3,1.0,1\nBeef,.80,.02,4,.83,2\n"
+    word = file(tmp_path, text)
+    assert [column.name for column in score_columns.read([word])] == ["Net", "NetEnsemble"]
+    assert remarks(word) == (
+        f"{word}: columns left out: 'Net-std' (deviation), 'seconds' (time), 'avg_rank' (rank or a count of wins)"
+    )
+    with pytest.raises(UserError, match=r"column 'seconds' in .* is a time by its title: name a column of accuracies"):
+        score_columns.read([f"{word}:seconds"])
+
+
+def test_a_named_column_is_read_whatever_the_others_hold(tmp_path: Path) -> None:
+    word = file(tmp_path, ",Z-Normalized,Ours (1),,ResNet\nCoffee,Y,1.0,,1.0\nGunPoint,Y,.95,,.99\nBeef,Y,.7,,bad\n")
+    (column,) = score_columns.read([f"{word}:Ours (1)"])
+    assert [cell.accuracy for cell in column.cells.values()] == [1.0, 0.95, 0.7]
+    with pytest.raises(UserError, match="accuracy of 'ResNet' on Beef"):
+        score_columns.read([word])
+
+
+def test_rows_that_are_no_datasets_are_named(tmp_path: Path) -> None:
+    word = file(tmp_path, "dataset,model,accuracy\nCoffee,A,1.0\nBeef,A,.8\nAverage,A,.9\nMean rank,A,1.4\n")
+    assert remarks(word) == f"{word}: rows left out: 'Average', 'Mean rank' (no dataset)"
+
+
+def test_only_resample_0_is_on_the_official_split(tmp_path: Path) -> None:
+    for text in ("dataset,0,1,2\nCoffee,1.0,.96,.98\n", ",folds:,0,1,2\n0,Coffee,1.0,.96,.98\n"):
+        (column,) = score_columns.read([file(tmp_path, text)])
+        assert column.name == "mine" and "only resample 0 is on the official split" in column.description
+        means = {place.split: cell.accuracy for place, cell in column.cells.items()}
+        assert means == {"ucr2018": 1.0, "3 resamples": pytest.approx(0.98)}
+    with pytest.raises(UserError, match="is of resamples alone"):
+        score_columns.read([file(tmp_path, "dataset,1,2\nCoffee,1.0,.96\n")])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("results_error.csv", "dataset,A\nAdiac,.2\n", "file FILE is of error rates by its name: write PATH@error"),
+        (
+            "mine.csv",
+            "model,dataset,classification_err\nA,Coffee,.1\n",
+            "'classification_err' in FILE is an error rate",
+        ),
+        ("mine.csv", "dataset,A\nAdiac,.21\nBeef,.2\nCoffee,0\nGunPoint,.01\n", "looks like error rates"),
+        ("X_auroc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE is of another metric by its name (auroc)"),
+        ("X_balacc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE is of another metric by its name (balacc)"),
+        (
+            "mine.csv",
+            "dataset,f1\nCoffee,.9\n",
+            "is without accuracies, it has 'f1' (metric): name its column 'accuracy'",
+        ),
+        (
+            "mine.csv",
+            "dataset,accuracy,test_accuracy\nCoffee,.9,.8\n",
+            "all are accuracies: choose one, as PATH:test_acc",
+        ),
+        ("mine.csv", "dataset,model,accuracy,accuracy\nCoffee,A,.9,.8\n", "column 'accuracy' is there twice in FILE"),
+        ("mine.csv", "dataset,model,accuracy,n_runs\nCoffee,A,.9,inf\n", "line 2 of FILE is unreadable"),
+        ("mine.csv", "dataset,model,accuracy,n_runs\nCoffee,A,.9,0\n", "line 2 of FILE is unreadable"),
+        ("mine.csv", "dataset,model,accuracy,fold\nCoffee,A,.9,inf\n", "line 2 of FILE is unreadable"),
+        ("mine.csv", "dataset,model,accuracy,fold\nCoffee,A,.9,.5\n", "line 2 of FILE is unreadable"),
+        ("mine.csv", "dataset,model,accuracy,std\nCoffee,A,.9,-1\n", "line 2 of FILE is unreadable"),
+        ("mine.csv", "model,dataset,accuracy\nCoffee,A,.9\nBeef,A,.8\n", "column 'model' in FILE holds datasets"),
+        ("mine.csv", "dataset,A\nCoffee,0,96\n", "line 2 of FILE has 3 cells and the header 2: write decimal points"),
+        ("mine.csv", "dataset,A,0,1\nCoffee,.9,.8,.7\n", "are numbered like resamples beside 'A': choose columns"),
+        (
+            "mine.csv",
+            "dataset,model,accuracy\nCoffee,,.9\n",
+            "line 2 of FILE is without a model: fill in column 'model'",
+        ),
+        (
+            "mine.csv",
+            "dataset,model,A\nCoffee,x,.9\n",
+            "has models in rows and no column 'accuracy': choose its column",
+        ),
+    ],
+)
+def test_tables_that_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    word = file(tmp_path, text, name)
+    expected = message.replace("FILE", f"'{word}'").replace("PATH", word)
+    with pytest.raises(UserError, match=re.escape(expected)) as raised:
+        score_columns.read([word])
+    assert "\n" not in str(raised.value)
+
+
+def test_statements_behind_the_name_say_how_to_read(tmp_path: Path) -> None:
+    percent = file(tmp_path, "dataset,A,B\nCoffee,96.4 ± 1.2,93.0 ± 0.5\nFordA,57%,99.0\n", "percent.csv")
+    (column,) = score_columns.read([f"{percent}@percent@ucr2015:A"])
+    assert {tuple(p): cell.accuracy for p, cell in column.cells.items()} == {
+        ("Coffee", "ucr2018"): 0.964,
+        ("FordA", "ucr2015"): 0.57,
+    }
+    errors = file(tmp_path, "dataset,A\nAdiac,.21\nBeef,.2\nCoffee,0\n", "results_error.csv")
+    (column,) = score_columns.read([f"{errors}@error"])
+    assert [cell.accuracy for cell in column.cells.values()] == [0.79, 0.8, 1.0]
+    (column,) = score_columns.read([f"{errors}@accuracy"])
+    assert [cell.accuracy for cell in column.cells.values()] == [0.21, 0.2, 0.0]
+    for word, message in (
+        (f"{errors}@errors", "'@errors' in .* is not known: write one of @percent, @error"),
+        (f"{errors}@ucr2015@ucr2018", "states two different things"),
+        (f"{errors}@error@percent", "are not percent, none is above 1: leave out @percent"),
+        (f"{tmp_path}@percent", "of a folder"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score_columns.read([word])
+
+
+def test_the_summary_of_the_archive_holds_error_rates(tmp_path: Path) -> None:
+    head = (
+        "ID,Type,Name,Train ,Test ,Class,Length,ED (w=0),DTW (learned_w) ,DTW (w=100),Default rate,Data donor/editor\n"
+    )
+    rows = "1,Image,Adiac,390,391,37,176,0.3887,0.3913 (3),0.3964,0.9591,x\n"
+    columns = score_columns.read([file(tmp_path, head + rows)])
+    facts = CATALOGUE["Adiac"]
+    assert {column.name: column.cells[Place("Adiac", "ucr2018")].accuracy for column in columns} == {
+        "ED (w=0)": pytest.approx(1 - facts.ed_error),
+        "DTW (learned_w)": pytest.approx(1 - facts.dtw_error),
+        "DTW (w=100)": pytest.approx(1 - facts.dtw_full_error),
+    }
+
+
+def test_rows_that_name_their_archive_or_split_keep_it(tmp_path: Path) -> None:
+    head = "classifier_name,archive_name,dataset_name,accuracy\n"
+    word = file(tmp_path, f"{head}fcn,UCRArchive_2018,FordA,0.9\nfcn,mts_archive,Phoneme,0.3\n")
+    (column,) = score_columns.read([word], split="ucr2015")
+    assert set(column.cells) == {Place("FordA", "ucr2018"), Place("Phoneme", "uea")}
+    word = file(tmp_path, "dataset,split,A\nCoffee,UCR 2018 (mean of 30 resamples),0.9\nBeef,TEST,0.8\nCar,TRAIN,1.0\n")
+    (column,) = score_columns.read([word])
+    assert set(column.cells) == {Place("Coffee", "30 resamples"), Place("Beef", "ucr2018")}
+
+
+def test_multivariate_namesakes_are_not_taken_for_ucr(tmp_path: Path) -> None:
+    (column,) = score_columns.read([file(tmp_path, "dataset,A\nPhoneme,0.287\nCricket,1.0\nLibras,0.9\n")])
+    assert [place.dataset for place in column.cells] == ["PhonemeSpectra", "Cricket", "Libras"]
+    (column,) = score_columns.read([file(tmp_path, "dataset,A\nPhoneme,0.287\nCoffee,1.0\nBeef,0.9\n")])
+    assert [place.dataset for place in column.cells] == ["Phoneme", "Coffee", "Beef"]
+
+
+def test_whole_test_cases_show_the_split(tmp_path: Path) -> None:
+    """Accuracies of single runs with many digits on the swapped datasets fit one split only."""
+    swapped = [name for name, facts in CATALOGUE.items() if facts.split_swapped_in_2015]
+    rows = [f"{name},{round(0.83 * CATALOGUE[name].n_train) / CATALOGUE[name].n_train:.8f}" for name in swapped]
+    word = file(tmp_path, "dataset,A\n" + "\n".join(rows))
+    with pytest.raises(UserError, match=f"is of ucr2015, not ucr2018 .*: write {re.escape(word)}@ucr2015"):
+        score_columns.read([word])
+    (column,) = score_columns.read([f"{word}@ucr2015"])
+    assert {place.split for place in column.cells} == {"ucr2015"}
+
+
+def test_misspelt_names_are_suggested(tmp_path: Path) -> None:
+    word = file(tmp_path, "dataset,HC2,A\nGunPiont,.9,.8\nCoffee,1,.9\n")
+    assert f"{word}: dataset 'GunPiont' is not in the archive; did you mean 'GunPoint'?" in remarks(word)
+    for wanted, message in (
+        ("HIVE-COTE2", "did you mean 'HC2'?"),
+        ("Coffee", "it is a dataset: name a model"),
+        ("ROCKET", "write one of 'HC2', 'A'"),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            score_columns.read([f"{word}:{wanted}"])
+    with pytest.raises(UserError, match=re.escape("did you mean 'bakeoff2023/HC2'?")):
+        score_columns.read(["published:bakeoff2023/HIVE-COTE2"])
+
+
+def test_rounding_errors_above_one_are_read_as_one(tmp_path: Path) -> None:
+    assert read_file(Path(file(tmp_path, "dataset,A\nCoffee,1.0000000000000002\n"))) == {"Coffee": 1.0}
+
+
+def test_utf_16_and_unusual_line_ends_are_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_bytes("dataset;A\r\nCoffee;0,9\r\n".encode("utf-16"))
+    assert read_file(tmp_path / "mine.csv") == {"Coffee": 0.9}
+    (tmp_path / "mine.csv").write_bytes(b"dataset,A\rCoffee,0.9\r")
+    assert read_file(tmp_path / "mine.csv") == {"Coffee": 0.9}
+
+
+def read_file(path: Path) -> dict[str, float]:
+    (column,) = score_columns.read([str(path)])
+    return {place.dataset: cell.accuracy for place, cell in column.cells.items()}
