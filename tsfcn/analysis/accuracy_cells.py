@@ -59,7 +59,14 @@ def is_binary(cells: Sequence[str]) -> bool:
 
 
 class CellReader:
-    """How a table writes its numbers: fractions or percent, accuracies or error rates, with deviations or without."""
+    """How a table writes its numbers: fractions or percent, accuracies or error rates, with deviations or without.
+
+    Args:
+        reading: how the file is to be read.
+        table: its cells.
+        columns: positions of the columns of accuracies.
+        dataset: position of the column of datasets.
+    """
 
     def __init__(self, reading: Reading, table: TextTable, columns: Sequence[int], dataset: int) -> None:
         self.reading = reading
@@ -96,16 +103,16 @@ class CellReader:
         is_pair = self.has_percent_pairs and _PERCENT_DEVIATION.fullmatch(cell) is not None
         self.has_deviations |= text != cell and _WITH_DEVIATION.fullmatch(cell) is not None and not is_pair
         percent = is_pair or self.reading.is_percent
-        value = self._number(text.removesuffix("%").strip() if self.reading.is_percent else text, cell, model, dataset)
+        subject = f"accuracy of '{model}' on {dataset} in '{self.reading.path}'"
+        value = self._number(text.removesuffix("%").strip() if self.reading.is_percent else text, subject, cell)
         value = value / 100 if percent else value
         if 1 < value < 1 + _NOISE:
             value = Decimal(1)
         if not 0 <= value <= 1:
-            raise UserError(self._out_of_range(text, model, dataset))
+            raise UserError(f"{subject} is {self._out_of_range(text)}")
         return float(1 - value if self.reading.is_error else value)
 
-    def _number(self, text: str, cell: str, model: str, dataset: str) -> Decimal:
-        subject = f"accuracy of '{model}' on {dataset} in '{self.reading.path}'"
+    def _number(self, text: str, subject: str, cell: str) -> Decimal:
         try:
             value = Decimal(text)
         except InvalidOperation:
@@ -119,12 +126,11 @@ class CellReader:
     def _as_percent(self) -> str:
         return f"{self.reading.path}@percent"
 
-    def _out_of_range(self, text: str, model: str, dataset: str) -> str:
-        subject = f"accuracy of '{model}' on {dataset} in '{self.reading.path}' is {text}"
+    def _out_of_range(self, text: str) -> str:
         if self.reading.is_percent:
-            return f"{subject}: write percent, 0 to 100, with @percent"
+            return f"{text}: write percent, 0 to 100, with @percent"
         remedy = f" (percent / 100), or {self._as_percent()}" if _exceeds_one(text) and float(text) <= 100 else ""
-        return f"{subject}: write fractions, 0 to 1{remedy}"
+        return f"{text}: write fractions, 0 to 1{remedy}"
 
     def remarks(self) -> list[str]:
         """Return what was understood of the cells."""

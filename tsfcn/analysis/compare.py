@@ -240,7 +240,14 @@ def _left_out(columns: Sequence[Column], compared: set[str]) -> dict[str, tuple[
 
 
 def _pairs(columns: Sequence[Column], *, across_splits: bool, zeros: str, rope: float) -> tuple[Pair, ...]:
-    """Return all pairs that share a dataset, each over all datasets that it shares."""
+    """Return all pairs, each over all datasets that it shares; there is a dataset that all columns share.
+
+    Args:
+        columns: as in `compare`.
+        across_splits: as in `compare`.
+        zeros: as in `compare`.
+        rope: as in `compare`.
+    """
     combinations = list(itertools.combinations(range(len(columns)), 2))
     is_many = len(combinations) > 10
     pairs = []
@@ -272,7 +279,14 @@ def _pair(first: int, second: int, paired: _Paired, *, zeros: str, rope: float, 
 
 
 def _cliques(common: _Paired, pairs: Sequence[Pair], *, zeros: str, alpha: float) -> tuple[tuple[int, ...], ...]:
-    """Return the maximal sets of columns without a significant difference on the datasets that all share."""
+    """Return the maximal sets of columns without a significant difference on the datasets that all share.
+
+    Args:
+        common: the columns on these datasets.
+        pairs: all pairs, each on the datasets that it shares; its p counts if these are the same.
+        zeros: as in `compare`.
+        alpha: as in `compare`.
+    """
     n, k = common.scores.shape
     p = [
         pair.test.p if pair.test.n == n else stats.wilcoxon(common.differences(pair.first, pair.second), zeros=zeros).p

@@ -8,42 +8,21 @@ other metrics, error rates, ranks and rows of averages are left out, with a rema
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tsfcn.analysis.accuracy_cells import CellReader, Reading, is_binary, is_number
-from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, mostly_datasets, similar_dataset
-from tsfcn.analysis.headers import (
-    NEVER_COMPARED,
-    Role,
-    holds_errors,
-    is_footer,
-    model_of,
-    numbered,
-    other_metric_in,
-    role_of,
-)
+from tsfcn.analysis.accuracy_cells import CellReader, Reading
+from tsfcn.analysis.accuracy_columns import TableColumns, ValueColumn, quoted
+from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
+from tsfcn.analysis.headers import Role, holds_errors, is_footer, other_metric_in
 from tsfcn.analysis.plausibility import fits_as_error, fits_only
-from tsfcn.analysis.row_facts import KEPT_MARKS, RowFacts, RowReader
+from tsfcn.analysis.row_facts import RowFacts
 from tsfcn.analysis.table_files import TextTable, lists_multivariate, read_table
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 
 _ARCHIVE_SUMMARY = {"edw0", "dtww100"}  # titles of the UCR archive's own table of error rates
-
-
-@dataclass(frozen=True)
-class ValueColumn:
-    """A column of a table that holds accuracies."""
-
-    index: int
-    title: str
-    model: str = ""  # '': named in the row, or the file's name
-    resample: int = 0
-    run: str = ""
-    marks: tuple[str, ...] = ()
 
 
 def read(reading: Reading) -> list[Column]:
@@ -55,7 +34,9 @@ def _read(reading: Reading, table: TextTable) -> list[Column]:
     if set(map(loose, table.titles)) >= _ARCHIVE_SUMMARY:
         reading = replace(reading, is_error=True)
     _refuse_other_metrics(reading)
-    return _TableReader(reading, table).columns()
+    columns = _RowsReader(reading, table).columns()
+    _refuse_error_rates(columns, reading)
+    return columns
 
 
 def _refuse_other_metrics(reading: Reading) -> None:
@@ -74,333 +55,127 @@ def _or(path: Path) -> str:
     return f", or {path}@accuracy if it holds accuracies"
 
 
-def quoted(titles: Sequence[str], n: int = 6) -> str:
-    """Return the first n titles in quotes, and how many more there are."""
-    more = f" and {len(titles) - n} more" if len(titles) > n else ""
-    return ", ".join(f"'{title}'" for title in titles[:n]) + more
-
-
-class _TableReader:
-    """Reads one table: which columns hold accuracies, then the scores in them."""
+class _RowsReader:
+    """Reads the scores in the rows of a table."""
 
     def __init__(self, reading: Reading, table: TextTable) -> None:
-        self.reading = reading
-        self.path = reading.path
-        self.table = table
-        self.titles = table.titles
-        self.roles = [role_of(title, table.titles) for title in table.titles]
-        self.remarks: list[str] = []
-        self.dataset = self._dataset_column()
-        self.roles[self.dataset] = Role.DATASET
-        self.model = next((i for i, role in enumerate(self.roles) if role == Role.MODEL), None)
-        self.extras = RowReader(reading, self.titles, self.roles)
-        self._refuse_swapped_titles()
-        self.wanted_models: set[str] = set()
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Columns
-
-    def _dataset_column(self) -> int:
-        named = [i for i, role in enumerate(self.roles) if role == Role.DATASET]
-        holding = [i for i in range(len(self.titles)) if mostly_datasets(self._dataset_cells(i))]
-        best = [i for i in named if i in holding] or named or holding
-        if not best:
-            raise UserError(
-                f"file '{self.path}' is without a dataset column: name one 'dataset' (it has {quoted(self.titles)})"
-            )
-        return best[0]
-
-    def _dataset_cells(self, index: int) -> list[str]:
-        return [cell for cell in self.table.cells(index) if cell and not is_footer(cell)]
-
-    def _refuse_swapped_titles(self) -> None:
-        if self.model is None or mostly_datasets(self._dataset_cells(self.dataset)):
-            return
-        if mostly_datasets(self._dataset_cells(self.model)):
-            of_datasets, of_models = self.titles[self.model], self.titles[self.dataset]
-            raise UserError(
-                f"column '{of_datasets}' in '{self.path}' holds datasets and '{of_models}' models: swap their titles"
-            )
-
-    def _with_role(self, *roles: Role) -> list[int]:
-        return [i for i, role in enumerate(self.roles) if role in roles]
-
-    def _value_columns(self) -> list[ValueColumn]:
-        """Return the columns that hold the accuracies. Raises UserError if there are none or it is not clear which."""
-        if (wanted := self._wanted_column()) is not None:
-            return [self._value_column(wanted)]
-        if self.reading.is_error and (errors := self._with_role(Role.ERROR)):
-            columns = self._matching(errors)
-            self._refuse_methods_beside(columns)
-        else:
-            columns = self._accuracies() or self._resamples() or self._matching(self._methods())
-        self._remark_columns_left_out(columns)
-        self._refuse_repeated(columns)
-        return [self._value_column(i) for i in columns]
-
-    def _wanted_column(self) -> int | None:
-        """Return the column whose title is the wanted one. Raises UserError if it cannot hold accuracies."""
-        wanted = self.reading.wanted
-        same = [i for i, title in enumerate(self.titles) if title == wanted and i != self.dataset]
-        same = same or [i for i, title in enumerate(self.titles) if wanted and loose(title) == loose(wanted) != ""]
-        if not same or not wanted:
-            return None
-        self._refuse_repeated(same)
-        (index,) = same
-        usable = (
-            Role.ACCURACY,
-            Role.SCORE,
-            Role.METHOD,
-            Role.SUMMARY,
-            *([Role.ERROR] if self.reading.is_error else []),
-        )
-        if numbered(wanted) is None and not self.reading.is_accuracy and self.roles[index] not in usable:
-            raise UserError(self._unusable(index))
-        return index
-
-    def _unusable(self, index: int) -> str:
-        column, role = f"column '{self.titles[index]}' in '{self.path}'", self.roles[index]
-        if role == Role.ERROR:
-            return f"{column} is an error rate: write accuracies (1 - error), or {self.path}@error"
-        return f"{column} is {role.value} by its title: name a column of accuracies"
-
-    def _accuracies(self) -> list[int]:
-        """Return the column titled as an accuracy, which makes a table long. UserError if there are several."""
-        columns = self._with_role(Role.ACCURACY)
-        if not columns and self.model is not None:
-            columns = self._with_role(Role.SCORE) or self._means()
-        if not columns and not self._numeric(self._with_role(Role.METHOD)):
-            columns = self._means()
-        if len(columns) > 1:
-            self._refuse_repeated(columns)
-            titles, last = quoted([self.titles[i] for i in columns]), self.titles[columns[-1]]
-            raise UserError(f"columns {titles} in '{self.path}' all are accuracies: choose one, as {self.path}:{last}")
-        return columns
-
-    def _refuse_methods_beside(self, errors: Sequence[int]) -> None:
-        methods = [] if self.model is not None else self._numeric(self._with_role(Role.METHOD))
-        if methods and not self.reading.wanted:
-            first, other = self.titles[errors[0]], self.titles[methods[0]]
-            raise UserError(
-                f"columns '{first}' and '{other}' in '{self.path}' cannot both be error rates: choose one, "
-                f"as {self.path}@error:{first}"
-            )
-
-    def _means(self) -> list[int]:
-        return [i for i in self._with_role(Role.SUMMARY) if loose(self.titles[i]) in ("mean", "average", "avg")]
-
-    def _resamples(self) -> list[int]:
-        """Return columns named 0, 1, ... or seed_0, seed_1, ..., if the other columns hold no accuracies."""
-        candidates = self._with_role(Role.METHOD)
-        columns = [i for i in candidates if numbered(self.titles[i]) is not None]
-        others = self._numeric([i for i in candidates if i not in columns])
-        if columns and others and len(columns) > 1:
-            named = quoted([self.titles[i] for i in others])
-            raise UserError(
-                f"columns {quoted([self.titles[i] for i in columns], 3)} in '{self.path}' are numbered like resamples "
-                f"beside {named}: choose columns, as {self.path}:{self.titles[others[0]]}"
-            )
-        return [] if others else columns
-
-    def _methods(self) -> list[int]:
-        methods = self._with_role(Role.METHOD, *([] if self.model is not None else [Role.SCORE]))
-        if self.model is not None and methods:
-            raise UserError(
-                f"file '{self.path}' has models in rows and no column 'accuracy': choose its column, "
-                f"as {self.path}:{self.titles[methods[0]]}"
-            )
-        return self._numeric(methods)
-
-    def _matching(self, columns: Sequence[int]) -> list[int]:
-        """Return the columns that the wanted name or glob means; all of them if it means none."""
-        names = [model_of(self.titles[i]) for i in columns]
-        wanted = {*chosen(names, self.reading.wanted), *chosen([self.titles[i] for i in columns], self.reading.wanted)}
-        matching = [i for i, name in zip(columns, names, strict=True) if name in wanted or self.titles[i] in wanted]
-        return matching or list(columns)
-
-    def _numeric(self, columns: Sequence[int]) -> list[int]:
-        """Return the columns that hold numbers, without those that only hold 0 and 1, as properties do."""
-        numeric = [i for i in columns if any(map(is_number, self.table.cells(i)))]
-        return [i for i in numeric if not is_binary(self.table.cells(i))]
-
-    def _refuse_repeated(self, columns: Sequence[int]) -> None:
-        for title, times in Counter(self.titles[i] for i in columns).items():
-            if times > 1:
-                remedy = "keep one" if role_of(title) == Role.ACCURACY else "give each model a name of its own"
-                raise UserError(f"column '{title}' is there twice in '{self.path}': {remedy}")
-
-    def _remark_columns_left_out(self, columns: Sequence[int]) -> None:
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for i, role in enumerate(self.roles):
-            if i in columns or i in self.extras.used:
-                continue
-            if role in NEVER_COMPARED:
-                by_reason[role.value.partition(" ")[2]].append(self.titles[i])
-            elif role == Role.METHOD and self.model is None:
-                by_reason[self._why_no_method(i, columns)].append(self.titles[i])
-        lines = [f"{quoted(titles)} ({reason})" for reason, titles in by_reason.items()]
-        if lines and columns:
-            self.remarks.append(f"columns left out: {', '.join(lines)}")
-        if not columns and by_reason:
-            self._refuse_without_accuracies()
-
-    def _why_no_method(self, index: int, columns: Sequence[int]) -> str:
-        cells = self.table.cells(index)
-        if not any(map(is_number, cells)):
-            return "no numbers"
-        if is_binary(cells):
-            return "only 0 and 1"
-        return f"beside '{self.titles[columns[0]]}'" if columns else "no accuracy"
-
-    def _refuse_without_accuracies(self) -> None:
-        errors = self._with_role(Role.ERROR)
-        if errors:
-            raise UserError(self._unusable(errors[0]))
-        others = [i for i, role in enumerate(self.roles) if role in NEVER_COMPARED]
-        if others:
-            found = ", ".join(f"'{self.titles[i]}' ({self.roles[i].value.partition(' ')[2]})" for i in others[:6])
-            raise UserError(f"file '{self.path}' is without accuracies, it has {found}: name its column 'accuracy'")
-
-    def _value_column(self, index: int) -> ValueColumn:
-        title, number = self.titles[index], numbered(self.titles[index])
-        is_named = self.roles[index] not in (Role.ACCURACY, Role.SCORE, Role.SUMMARY) and self.model is None
-        if number is None:
-            model, marks = _unmarked(model_of(title)) if is_named else ("", ())
-            return ValueColumn(index, title, model, marks=marks)
-        role, position = number
-        if role == Role.RUN:
-            return ValueColumn(index, title, run=str(position))
-        return ValueColumn(index, title, resample=position)
-
-    # -----------------------------------------------------------------------------------------------------------------
-    # Rows
+        self.reading, self.path, self.table = reading, reading.path, table
+        self.layout = TableColumns(reading, table)
+        self.values = self.layout.value_columns()
+        self.row_reader = self.layout.row_reader
+        self.cell_reader = CellReader(reading, table, [value.index for value in self.values], self.layout.dataset)
+        self.builder = ColumnBuilder(self.path)
+        self.wanted_models = self._models_wanted()
+        self.names = table.cells(self.layout.dataset)
+        self.is_multivariate = lists_multivariate(self.names)
+        self.n_other_rows = 0
 
     def _models_wanted(self) -> set[str]:
         """Return the names of models in rows that the wanted name or glob means; empty for all."""
-        if self.model is None or not self.reading.wanted:
+        model = self.layout.model
+        if model is None or not self.reading.wanted:
             return set()
-        protocols = self._with_role(Role.PROTOCOL)
-        names = {_with_protocol(row[self.model], row[protocols[0]] if protocols else "") for _, row in self.table.rows}
+        protocols = [i for i, role in enumerate(self.layout.roles) if role == Role.PROTOCOL]
+        names = {_with_protocol(row[model], row[protocols[0]] if protocols else "") for _, row in self.table.rows}
         return set(chosen(sorted(names), self.reading.wanted))
 
     def columns(self) -> list[Column]:
         """Return the columns of the table."""
-        values = self._value_columns()
-        self.wanted_models = self._models_wanted()
-        builder = ColumnBuilder(self.path)
-        units = CellReader(self.reading, self.table, [value.index for value in values], self.dataset)
-        counts: Counter[str] = Counter()
-        footers: list[str] = []
-        names = [row[self.dataset] for _, row in self.table.rows]
-        phoneme = "PhonemeSpectra" if lists_multivariate(names) else ""
         for line, row in self.table.rows:
-            written = row[self.dataset]
-            if not written or is_footer(written):
-                footers.append(written or f"line {line}, without a dataset")
-                continue
-            if phoneme and loose(written) == "phoneme":
-                written = phoneme
-            about = self.extras.of(line, row)
-            if about is None:
-                counts["rows of another metric or of training cases left out"] += 1
-                continue
-            for value in values:
-                score = self._score(line, row, value, written, about, units)
-                if score is not None:
-                    builder.add(score)
-                    builder.marks[score.model].update(dict.fromkeys([*value.marks, *about.marks]))
-        self._remark_rows(footers, counts, names, phoneme)
-        self.remarks += units.remarks()
-        if self.table.is_transposed:
-            self.remarks.append("its columns are datasets and its rows models")
-        columns = builder.columns(self.extras.description(units), [f"{self.path}: {remark}" for remark in self.remarks])
-        self._refuse_error_rates(columns)
-        self._refuse_other_split(columns)
+            if self._is_dataset_row(row):
+                self._add_row(line, row)
+        remarks = [f"{self.path}: {remark}" for remark in [*self.layout.remarks, *self._remarks()]]
+        columns = self.builder.columns(self.row_reader.description(self.cell_reader), remarks)
+        if not (self.reading.states_split or self.row_reader.names_split):
+            _refuse_other_split(columns, self.reading)
         return columns
 
-    def _score(
-        self,
-        line: int,
-        row: Sequence[str],
-        value: ValueColumn,
-        written: str,
-        about: RowFacts,
-        units: CellReader,
-    ) -> Score | None:
-        """Return the score in a cell, or None if the model was not run.
+    def _is_dataset_row(self, row: Sequence[str]) -> bool:
+        return bool(row[self.layout.dataset]) and not is_footer(row[self.layout.dataset])
+
+    def _add_row(self, line: int, row: Sequence[str]) -> None:
+        about = self.row_reader.facts(line, row, has_deviation=len(self.values) == 1)
+        if about is None:
+            self.n_other_rows += 1
+            return
+        for value in self.values:
+            score = self._score(line, row, value, about)
+            if score is not None:
+                self.builder.add(score)
+                self.builder.marks[score.model].update(dict.fromkeys([*value.marks, *about.marks]))
+
+    def _score(self, line: int, row: Sequence[str], value: ValueColumn, about: RowFacts) -> Score | None:
+        """Return the score in a cell, or None if the model was not run or is not wanted.
 
         Args:
             line: its line in the file.
             row: all cells of its row.
             value: its column.
-            written: its dataset.
             about: run, split and protocol of the row.
-            units: how numbers are written.
         """
-        model = value.model or (self.path_model() if self.model is None else row[self.model])
-        model = _with_protocol(model, about.protocol)
+        model = _with_protocol(self._model(row, value), about.protocol)
         if self.wanted_models and model not in self.wanted_models:
             return None
-        accuracy = units.fraction(row[value.index], model or value.title, written)
+        dataset = self._dataset(row)
+        accuracy = self.cell_reader.fraction(row[value.index], model or value.title, dataset)
         if accuracy is None:
             return None
         if not model:
-            raise UserError(f"line {line} of '{self.path}' is without a model: fill in column '{self._model_title()}'")
-        resample = about.resample or value.resample
-        run = "/".join(filter(None, (about.run, value.run)))
-        return Score(model, written, accuracy, about.files, resample, about.std, about.n_runs, line, run)
+            title = self.layout.titles[self.layout.model or 0]
+            raise UserError(f"line {line} of '{self.path}' is without a model: fill in column '{title}'")
+        resample, run = about.resample or value.resample, "/".join(filter(None, (about.run, value.run)))
+        return Score(model, dataset, accuracy, about.files, resample, about.std, about.n_runs, line, run)
 
-    def _model_title(self) -> str:
-        return "" if self.model is None else self.titles[self.model]
-
-    def path_model(self) -> str:
-        """Return the model that the file's name stands for: 'HC2' of HC2_accuracy.csv."""
+    def _model(self, row: Sequence[str], value: ValueColumn) -> str:
+        if value.model or self.layout.model is not None:
+            return value.model or row[self.layout.model or 0]
+        # HC2_accuracy.csv of tsml-eval holds HC2.
         match = re.fullmatch(r"(.+)_(accuracy|acc|testfolds)", self.path.stem, flags=re.IGNORECASE)
         return match[1] if match else self.path.stem
 
-    def _remark_rows(
-        self, footers: Sequence[str], counts: Mapping[str, int], names: Sequence[str], phoneme: str
-    ) -> None:
-        if footers:
-            self.remarks.append(f"rows left out: {quoted(list(dict.fromkeys(footers)))} (no dataset)")
-        self.remarks += [f"{n} {reason}" for reason, n in counts.items()]
-        similar = {
-            name: near for name in dict.fromkeys(names) if (near := similar_dataset(name)) and not is_footer(name)
-        }
-        self.remarks += [
-            f"dataset '{name}' is not in the archive; did you mean '{near}'?" for name, near in similar.items()
-        ]
-        if phoneme and "phoneme" in map(loose, names):
-            self.remarks.append("'Phoneme' is taken for PhonemeSpectra, since the other datasets are multivariate")
+    def _dataset(self, row: Sequence[str]) -> str:
+        written = row[self.layout.dataset]
+        return "PhonemeSpectra" if self.is_multivariate and loose(written) == "phoneme" else written
 
-    def _refuse_error_rates(self, columns: Sequence[Column]) -> None:
-        if self.reading.is_accuracy or self.reading.is_error:
-            return
-        reversed_ones = [column.name for column in columns if fits_as_error(column)]
-        if reversed_ones:
+    def _remarks(self) -> list[str]:
+        """Return which rows were left out, which names are doubtful, and how cells were understood."""
+        names = list(dict.fromkeys(self.names))
+        footers = [name or "without a name" for name in names if not name or is_footer(name)]
+        remarks = [f"rows left out: {quoted(footers)} (no dataset)"] if footers else []
+        if self.n_other_rows:
+            remarks.append(f"{self.n_other_rows} rows of another metric or of training cases left out")
+        for name in names:
+            near = None if is_footer(name) else similar_dataset(name)
+            if near is not None:
+                remarks.append(f"dataset '{name}' is not in the archive; did you mean '{near}'?")
+        if self.is_multivariate and "phoneme" in map(loose, names):
+            remarks.append("'Phoneme' is taken for PhonemeSpectra, since the other datasets are multivariate")
+        if self.table.is_transposed:
+            remarks.append("its columns are datasets and its rows models")
+        return [*remarks, *self.cell_reader.remarks()]
+
+
+def _refuse_error_rates(columns: Sequence[Column], reading: Reading) -> None:
+    if reading.is_accuracy or reading.is_error:
+        return
+    errors = [column.name for column in columns if fits_as_error(column)]
+    if errors:
+        raise UserError(
+            f"column {quoted(errors, 3)} in '{reading.path}' looks like error rates (1 - x is close to published "
+            f"accuracies): write {reading.path}@error{_or(reading.path)}"
+        )
+
+
+def _refuse_other_split(columns: Sequence[Column], reading: Reading) -> None:
+    other = "ucr2015" if reading.split == "ucr2018" else "ucr2018"
+    for column in columns:
+        datasets = fits_only(column, reading.split, other)
+        if datasets:
             raise UserError(
-                f"column {quoted(reversed_ones, 3)} in '{self.path}' looks like error rates (1 - x is close to "
-                f"published accuracies): write {self.path}@error{_or(self.path)}"
+                f"column '{column.name}' in '{reading.path}' is of {other}, not {reading.split} (accuracies on "
+                f"{plain_text.listed(datasets, 3)} are whole test cases only there): write {reading.path}@{other}"
             )
-
-    def _refuse_other_split(self, columns: Sequence[Column]) -> None:
-        if self.reading.states_split or self.extras.names_split:
-            return
-        other = "ucr2015" if self.reading.split == "ucr2018" else "ucr2018"
-        for column in columns:
-            datasets = fits_only(column, self.reading.split, other)
-            if datasets:
-                raise UserError(
-                    f"column '{column.name}' in '{self.path}' is of {other}, not {self.reading.split} (accuracies on "
-                    f"{plain_text.listed(datasets, 3)} are whole test cases only there): write {self.path}@{other}"
-                )
 
 
 def _with_protocol(model: str, protocol: str) -> str:
     return f"{model} ({protocol})" if protocol else model
-
-
-def _unmarked(title: str) -> tuple[str, tuple[str, ...]]:
-    """Return the name in a column of our own wide tables, and the marks that follow it there."""
-    match = re.fullmatch(r"(.+?\))((?:,? (?:off-paper|TEST-SELECTED|early-files))+)", title)
-    return (match[1], tuple(m for m in match[2].replace(",", " ").split() if m in KEPT_MARKS)) if match else (title, ())

@@ -182,7 +182,14 @@ def _role_by_words(title: str, siblings: set[str]) -> Role:
 
 
 def _role_by_position(title: str, words: Sequence[str], humps: Sequence[str], siblings: set[str]) -> Role:
-    """Return the role that the last or the first word of a title decides."""
+    """Return the role that the last or the first word of a title decides.
+
+    Args:
+        title: as written.
+        words: its words, divided at punctuation.
+        humps: its words, divided at capitals too.
+        siblings: all titles of the table, without punctuation.
+    """
     if words[-1] in ("dev", "deviation") or words[-2:] == ["standard", "error"]:
         return Role.DEVIATION
     if re.search(r"[(\[](s|h|ms|sec|secs|min|mins|hours|seconds)[)\]]\s*$", title.lower()):

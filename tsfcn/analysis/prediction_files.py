@@ -166,6 +166,14 @@ def read_benchmark(path: Path) -> list[Column]:
 
 
 def _benchmark_cell(task: str, model: str, texts: Sequence[str], path: Path) -> tuple[Place, Cell | None]:
+    """Return the place and the mean over folds of a row; None if no fold was run.
+
+    Args:
+        task: name of the validation.
+        model: name of the classifier, for messages.
+        texts: accuracies of the folds.
+        path: of the file, for messages.
+    """
     # A task without a name of its own is called '[dataset=load_italy_power_demand]_[cv_splitter=KFold]'.
     named = re.match(r"\[dataset=(?:load_)?(.+?)\]", task)
     dataset = dataset_name(named[1] if named else task)

@@ -68,8 +68,14 @@ class RowReader:
     def _text(self, row: Sequence[str], role: Role) -> str:
         return next((row[i] for i in self.where[role] if row[i]), "")
 
-    def of(self, line: int, row: Sequence[str]) -> RowFacts | None:
-        """Return the facts of a row; None if it is not of accuracies of test cases."""
+    def facts(self, line: int, row: Sequence[str], *, has_deviation: bool) -> RowFacts | None:
+        """Return the facts of a row; None if it is not of accuracies of test cases. UserError for unreadable numbers.
+
+        Args:
+            line: its line in the file.
+            row: its cells.
+            has_deviation: whether a column of deviations belongs to the only accuracy of the row.
+        """
         metric, split = self._text(row, Role.METRIC), self._text(row, Role.SPLIT)
         is_accuracy = not metric or role_of(metric) in (Role.ACCURACY, Role.SUMMARY)
         if not is_accuracy or split.lower() in ("train", "training", "val", "valid", "validation"):
@@ -82,7 +88,7 @@ class RowReader:
                 files="early" if EARLY in marks else files,
                 resample=count_of(fold) if fold else resample,
                 run="/".join(row[i] for i in self.where[Role.RUN]),
-                std=self._std(row),
+                std=self._std(row) if has_deviation else None,
                 n_runs=count_of(n_runs, 1) if n_runs else 1,
                 protocol=self._text(row, Role.PROTOCOL),
                 marks=tuple(m for m in marks.split(", ") if m in KEPT_MARKS),
@@ -110,13 +116,13 @@ class RowReader:
             raise ValueError(f"'{text}' is a negative deviation")
         return value
 
-    def description(self, units: CellReader) -> str:
+    def description(self, cells: CellReader) -> str:
         """Return what was assumed of all rows."""
         assumed = f"files {self.split} assumed, since the CSV has no column 'split'"
         stated = f"files {self.split} as stated"
         lines = [
             "" if self.names_split else stated if self.states_split else assumed,
-            "means of percent(deviation) cells" if units.has_percent_pairs else "",
-            "deviations in its cells are left out, the number of runs is not known" if units.has_deviations else "",
+            "means of percent(deviation) cells" if cells.has_percent_pairs else "",
+            "deviations in its cells are left out, the number of runs is not known" if cells.has_deviations else "",
         ]
         return "; ".join(filter(None, lines))

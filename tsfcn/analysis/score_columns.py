@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tsfcn.analysis import foreign_tables, prediction_files, row_facts
 from tsfcn.analysis.accuracy_cells import Reading
+from tsfcn.analysis.accuracy_columns import quoted
 from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, chosen, half_unit, is_dataset, loose
 from tsfcn.analysis.headers import other_metric_in
 from tsfcn.analysis.table_files import read_table
@@ -132,7 +133,7 @@ def _wanted(columns: list[Column], reading: Reading) -> list[Column]:
         raise UserError(f"{where}, it is a dataset: name a model, and choose datasets with --dataset")
     if (near := similar_name(reading.wanted, names)) is not None:
         raise UserError(f"{where}; did you mean '{near}'?")
-    raise UserError(f"{where}: write one of {foreign_tables.quoted(names, 20)}")
+    raise UserError(f"{where}: write one of {quoted(names, 20)}")
 
 
 def _titles(path: Path) -> list[str]:

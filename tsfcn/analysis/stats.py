@@ -113,6 +113,12 @@ def bootstrap(
 
     It shows how the mean varies over similar datasets, not over training seeds. The same seed gives the same interval.
     Fewer than two differences give NaN.
+
+    Args:
+        differences: one for each dataset.
+        level: confidence level.
+        n_samples: number of bootstrap samples.
+        seed: of the random numbers.
     """
     d = np.asarray(differences, dtype=np.float64)
     if len(d) < 2:
@@ -129,7 +135,14 @@ def _bootstrap_counts(n: int, n_samples: int, seed: int) -> Array:
 
 @lru_cache(maxsize=16)
 def _weights(n: int, prior: float, n_samples: int, seed: int) -> Array:
-    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples)."""
+    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples).
+
+    Args:
+        n: number of differences besides that of the prior.
+        prior: weight of the prior's difference.
+        n_samples: number of draws.
+        seed: of the random numbers.
+    """
     drawn = np.random.default_rng(seed).dirichlet(np.r_[prior, np.ones(n)], size=n_samples)
     return np.ascontiguousarray(drawn.T)
 
@@ -155,6 +168,13 @@ def bayesian_signed_rank(
     practical equivalence [-rope, rope] (its edges count half to either side); a probability is the share of draws in
     which that part is the largest. The same seed gives the same figures; their sampling error is at most
     0.5 / sqrt(n_samples), 0.0035.
+
+    Args:
+        differences: one for each dataset.
+        rope: half the width of the region, 0 or more.
+        prior: weight of the prior, above 0.
+        n_samples: number of posterior draws.
+        seed: of the random numbers.
     """
     if rope < 0 or prior <= 0:
         raise ValueError(f"rope={rope}, prior={prior}: rope is 0 or more, prior greater than 0")
@@ -311,7 +331,13 @@ def welch(
 ) -> tuple[Array, Array, Array]:
     """Return the Welch interval (low, high) of a difference of two means of runs, and the p of no difference.
 
-    sd: over runs, ddof 1; n: runs, 2 or more on both sides. level 0.9 is the interval of two one-sided 5 % tests.
+    Args:
+        difference: first mean minus second.
+        sd_1: standard deviation over the first's runs, ddof 1.
+        n_1: number of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
+        level: confidence level of the interval; 0.9 is that of two one-sided 5 % tests.
     """
     error = np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2)
     df = welch_df(sd_1, n_1, sd_2, n_2)
@@ -328,7 +354,16 @@ def pooled(
     *,
     level: float = 0.9,
 ) -> tuple[Array, Array, Array]:
-    """Return what `welch` returns, by Student's test, which assumes that both sides have the same deviation."""
+    """Return what `welch` returns, by Student's test, which assumes that both sides have the same deviation.
+
+    Args:
+        difference: first mean minus second.
+        sd_1: standard deviation over the first's runs, ddof 1.
+        n_1: number of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
+        level: confidence level of the interval; 0.9 is that of two one-sided 5 % tests.
+    """
     df = np.asarray(n_1, dtype=np.float64) + n_2 - 2
     sd = np.sqrt(((np.asarray(n_1) - 1) * np.square(sd_1) + (np.asarray(n_2) - 1) * np.square(sd_2)) / df)
     error = sd * np.sqrt(1 / np.asarray(n_1, dtype=np.float64) + 1 / np.asarray(n_2, dtype=np.float64))

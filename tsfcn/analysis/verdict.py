@@ -148,6 +148,13 @@ def interval(
 
     Welch's test alone trusts the tiny deviation of two or three seeds that happen to agree. Student's test alone is
     wrong if one side varies more than the other. See docs/verdict.md.
+
+    Args:
+        difference: first means minus second, one for each dataset.
+        sd_1: standard deviations over the first's runs, ddof 1.
+        n_1: numbers of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
     """
     low, high, p = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
     low_2, high_2, p_2 = stats.pooled(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
@@ -157,7 +164,14 @@ def interval(
 def prediction_interval(
     difference: Array | float, sd: Array | float, n_seeds: Array | int, n_runs: Array | int
 ) -> tuple[Array, Array, Array]:
-    """Return (low, high, p) of our mean minus a published one of unknown deviation, from our deviation alone."""
+    """Return (low, high, p) of our mean minus a published one of unknown deviation, from our deviation alone.
+
+    Args:
+        difference: our mean minus the published one.
+        sd: standard deviation over our seeds, ddof 1.
+        n_seeds: number of our seeds, 2 or more.
+        n_runs: number of published runs.
+    """
     return stats.prediction(difference, sd, n_seeds, n_runs, level=LEVEL, most_df=TAIL_DF)
 
 
