@@ -10,7 +10,7 @@ from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
-from tsfcn.report.comparison import as_csv, as_json, as_latex, text, write
+from tsfcn.report.comparison import _write, as_csv, as_json, as_latex, text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,8 @@ def run(argv: Sequence[str] | None) -> int:
         prog="tsfcn compare",
         description="Compare accuracies over the datasets that all columns have on the same split.",
         epilog="A column is a results folder (all its models), FOLDER:MODEL, a CSV of ours or of others, CSV:MODEL, a "
-        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). FILE - prints instead.",
+        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). "
+        "@percent, @error or @ucr2015 after the name of a CSV say how to read it. FILE - prints instead.",
     )
     parser.add_argument("columns", nargs="+", metavar="COLUMN")
     parser.add_argument("--ties", choices=("average", "min"), default="average", help="rank of equal accuracies")
@@ -48,14 +49,14 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
     if not 0 < options.alpha < 1:
         raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-    columns = score_columns.read(options.columns, split=options.split)
+    found = score_columns.read(options.columns, split=options.split)
     only = None
     if options.dataset or options.exclude:
-        unknown = sorted({place.dataset for column in columns for place in column.cells} - CATALOGUE.keys())
-        wanted = options.dataset.split(",") if options.dataset else ["all", *unknown]
-        only = select(wanted, options.exclude.split(",") if options.exclude else (), unknown)
-    comparison = compare(
-        columns,
+        own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
+        wanted = options.dataset.split(",") if options.dataset else ["all", *own]
+        only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
+    made = compare(
+        found,
         ties=options.ties,
         zeros=options.zeros,
         rope=options.rope,
@@ -66,14 +67,14 @@ def run(argv: Sequence[str] | None) -> int:
     files = {
         options.csv: as_csv,
         options.json: as_json,
-        options.markdown: lambda comparison: text(comparison, markdown=True) + "\n",
+        options.markdown: lambda made: text(made, markdown=True) + "\n",
         options.latex: as_latex,
     }
     for name, form in files.items():
         if name is not None:
-            write(name, form(comparison))
+            _write(name, form(made))
     if "-" not in files:
-        print(text(comparison))
+        print(text(made))
     return exit_codes.OK
 
 

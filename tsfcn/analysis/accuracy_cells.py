@@ -52,10 +52,14 @@ def is_number(text: str) -> bool:
     return True
 
 
-def is_binary(cells: Sequence[str]) -> bool:
-    """Return whether all numbers are 0 or 1 and some are 0, which accuracies of several datasets never are."""
-    numbers = {cell for cell in cells if cell and cell.lower() not in NOT_RUN}
-    return len(cells) > 1 and numbers <= {"0", "1"} and "0" in numbers
+def is_count(cells: Sequence[str]) -> bool:
+    """Return whether cells count rows (0, 1, 2, ...), or are all 0 or 1 with some 0, as accuracies never are."""
+    numbers = [cell for cell in cells if cell and cell.lower() not in NOT_RUN]
+    if len(numbers) < 2 or not all(map(str.isdecimal, numbers)):
+        return False
+    start = int(numbers[0])
+    is_sequence = [int(number) for number in numbers] == list(range(start, start + len(numbers)))
+    return is_sequence or (set(numbers) <= {"0", "1"} and "0" in numbers)
 
 
 class CellReader:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn.analysis.accuracy_cells import Reading, is_binary, is_number
+from tsfcn.analysis.accuracy_cells import Reading, is_count, is_number
 from tsfcn.analysis.columns import chosen, loose, mostly_datasets
 from tsfcn.analysis.headers import NEVER_COMPARED, Role, is_footer, model_of, numbered, role_of
 from tsfcn.analysis.row_facts import KEPT_MARKS, RowReader
@@ -168,9 +168,8 @@ class TableColumns:
         return matching or list(columns)
 
     def _numeric(self, columns: Sequence[int]) -> list[int]:
-        """Return the columns that hold numbers, without those that only hold 0 and 1, as properties do."""
-        numeric = [i for i in columns if any(map(is_number, self.table.cells(i)))]
-        return [i for i in numeric if not is_binary(self.table.cells(i))]
+        """Return the columns that hold numbers, without those that count rows or only hold 0 and 1."""
+        return [i for i in columns if any(map(is_number, self.table.cells(i))) and not is_count(self.table.cells(i))]
 
     def _refuse_repeated(self, columns: Sequence[int]) -> None:
         for title, times in Counter(self.titles[i] for i in columns).items():
@@ -197,8 +196,8 @@ class TableColumns:
         cells = self.table.cells(index)
         if not any(map(is_number, cells)):
             return "no numbers"
-        if is_binary(cells):
-            return "only 0 and 1"
+        if is_count(cells):
+            return "a count of rows, or only 0 and 1"
         return f"beside '{self.titles[columns[0]]}'" if columns else "no accuracy"
 
     def _refuse_without_accuracies(self) -> None:

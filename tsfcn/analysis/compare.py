@@ -73,8 +73,8 @@ class Comparison:
     scores: np.ndarray  # (n_datasets, n_columns), fractions
     cells: tuple[tuple[Cell, ...], ...]  # the same cells with deviation and number of runs
     left_out: dict[str, tuple[str, ...]]  # datasets by reason
-    across_splits: tuple[str, ...]  # datasets compared although their splits differ, on request only
-    tie_method: str  # 'average' or 'min'
+    across: tuple[str, ...]  # datasets compared although their splits differ, on request only
+    how_ties: str  # 'average' or 'min'
     alpha: float
     mean_ranks: np.ndarray  # (n_columns,), 1 is best
     best: np.ndarray  # bool, (n_datasets, n_columns): no other column is better
@@ -130,8 +130,8 @@ def compare(
         scores=common.scores,
         cells=tuple(tuple(c.cells[place] for c, place in zip(columns, row, strict=True)) for row in rows),
         left_out=left_out,
-        across_splits=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
-        tie_method=ties,
+        across=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
+        how_ties=ties,
         alpha=alpha,
         # Papers that give ties their best rank compare accuracies as they print them.
         mean_ranks=stats.ranks(common.scores, ties=ties, tied=None if ties == "min" else common.tied).mean(axis=0),
@@ -331,7 +331,7 @@ def count(n: int) -> str:
     return "1 dataset" if n == 1 else f"{n} datasets"
 
 
-def largest_differences(comparison: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
+def farthest(comparison: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
     """Return the n datasets with the largest differences: both columns, their accuracies, the difference, the noise.
 
     With two columns the difference is the first minus the second; with more, the best minus the worst.

@@ -15,7 +15,7 @@ from pathlib import Path
 from tsfcn.analysis.accuracy_cells import CellReader, Reading
 from tsfcn.analysis.accuracy_columns import TableColumns, ValueColumn, quoted
 from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
-from tsfcn.analysis.headers import Role, holds_errors, is_footer, other_metric_in
+from tsfcn.analysis.headers import Role, content_of, is_footer
 from tsfcn.analysis.plausibility import fits_as_error, fits_only
 from tsfcn.analysis.row_facts import RowFacts
 from tsfcn.analysis.table_files import TextTable, lists_multivariate, read_table
@@ -33,22 +33,23 @@ def read(reading: Reading) -> list[Column]:
 def _read(reading: Reading, table: TextTable) -> list[Column]:
     if set(map(loose, table.titles)) >= _ARCHIVE_SUMMARY:
         reading = replace(reading, is_error=True)
-    _refuse_other_metrics(reading)
+    _refuse_by_name(reading)
     columns = _RowsReader(reading, table).columns()
     _refuse_error_rates(columns, reading)
     return columns
 
 
-def _refuse_other_metrics(reading: Reading) -> None:
-    stem, path = reading.path.stem, reading.path
-    if reading.is_accuracy:
+def _refuse_by_name(reading: Reading) -> None:
+    """Raise UserError for a file whose name says that it holds no accuracies, if the user does not state it either."""
+    content, path = content_of(reading.path.stem), reading.path
+    if content is None or reading.is_accuracy:
         return
-    if metric := other_metric_in(stem):
-        raise UserError(
-            f"file '{path}' is of another metric by its name ({metric}): name a table of accuracies{_or(path)}"
-        )
-    if holds_errors(stem) and not reading.is_error:
-        raise UserError(f"file '{path}' is of error rates by its name: write {path}@error to read 1 - error{_or(path)}")
+    role, word = content
+    if role != Role.ERROR:
+        kind = role.value.partition(" ")[2]
+        raise UserError(f"file '{path}' holds a {kind} by its name ({word}): name a table of accuracies{_or(path)}")
+    if not reading.is_error:
+        raise UserError(f"file '{path}' holds error rates by its name: write {path}@error to read 1 - error{_or(path)}")
 
 
 def _or(path: Path) -> str:

@@ -240,22 +240,23 @@ def model_of(title: str) -> str:
     return match[1].strip() if match else title.strip()
 
 
-def other_metric_in(name: str) -> str:
-    """Return the metric other than accuracy that a file's name holds, or ''.
+def content_of(name: str) -> tuple[Role, str] | None:
+    """Return what a file holds besides accuracies, by its name, and the word that says so; None if it says nothing.
 
-    >>> other_metric_in("HC2_auroc"), other_metric_in("HC2_accuracy"), other_metric_in("results")
-    ('auroc', '', '')
+    >>> content_of("HC2_auroc"), content_of("HC2_accuracy"), content_of("results_error"), content_of("train_times")[1]
+    ((<Role.OTHER_METRIC: 'another metric'>, 'auroc'), None, (<Role.ERROR: 'an error rate'>, 'error'), 'times')
     """
     words = words_of(name)
-    if set(words) & {"accuracy", "acc"} and "balanced" not in words:
-        return ""
-    return next((word for word in words if word in _METRICS - {"loss", "macro", "micro", "weighted", "r2"}), "")
-
-
-def holds_errors(name: str) -> bool:
-    """Return whether a file's name says that it holds error rates."""
-    words = set(words_of(name))
-    return bool(words & _ERROR) and not words & {"accuracy", "acc"}
+    if (set(words) & {"accuracy", "acc"} and "balanced" not in words) or loose(name) in _model_names():
+        return None
+    for word in words:
+        if word in _METRICS - {"loss", "macro", "micro", "weighted", "r2"}:
+            return Role.OTHER_METRIC, word
+        if word in _ERROR:
+            return Role.ERROR, word
+    last = words[-1] if words else ""
+    kinds = ((Role.TIME, _TIME), (Role.DEVIATION, _DEVIATION), (Role.RANK, _RANK))
+    return next(((role, last) for role, words_of_role in kinds if last in words_of_role), None)
 
 
 _FOOTER = SUMMARIES | _RANK | _DEVIATION

@@ -25,7 +25,7 @@ from tsfcn.analysis import foreign_tables, prediction_files, row_facts
 from tsfcn.analysis.accuracy_cells import Reading
 from tsfcn.analysis.accuracy_columns import quoted
 from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, chosen, half_unit, is_dataset, loose
-from tsfcn.analysis.headers import other_metric_in
+from tsfcn.analysis.headers import content_of
 from tsfcn.analysis.table_files import read_table
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
@@ -205,7 +205,7 @@ def _folder(reading: Reading) -> list[Column]:
 
 def _is_summary(path: Path) -> bool:
     is_named = re.fullmatch(r".+_(accuracy|acc|testfolds)", path.stem, flags=re.IGNORECASE)
-    return is_named is not None and not other_metric_in(path.stem)
+    return is_named is not None and content_of(path.stem) is None
 
 
 def _file(reading: Reading) -> list[Column]:

@@ -375,7 +375,7 @@ def _pairs(material: Material) -> Content | None:
     header = ["first", "second", "difference", "low_95", "high_95", "better", "equal", "worse", "p", "p_holm"]
     header += ["chance_first_better", "chance_equivalent", "chance_second_better"]
     svg = figures.matrix("c-pairs", names, entries, said=summary)
-    far = compare.largest_differences(comparison)
+    far = compare.farthest(comparison)
     cells = [
         Cells("dataset", [row["dataset"] for row in far]),
         Cells(

@@ -15,7 +15,7 @@ import pytest
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns, stats
 from tsfcn.analysis.columns import Cell, Column, Place
-from tsfcn.analysis.compare import Comparison, compare, largest_differences, noise
+from tsfcn.analysis.compare import Comparison, compare, farthest, noise
 from tsfcn.common.errors import UserError
 from tsfcn.compare import main
 from tsfcn.report.comparison import as_csv, as_json, as_latex, text
@@ -49,11 +49,11 @@ def test_karim2019_ranks_with_ties_as_the_paper_ranks_them() -> None:
     assert [c.name for c in comparison.columns[:2]] == ["karim2019/lstm_fcn", "karim2019/alstm_fcn"]
     assert comparison.mean_ranks[:2].round(4).tolist() == [4.3176, 5.3882]
     assert comparison.mpce[:2].round(4).tolist() == [0.0408, 0.0427]
-    assert len(comparison.across_splits) == 14 and len(comparison.places) == 85
+    assert len(comparison.across) == 14 and len(comparison.places) == 85
     assert "ACROSS SPLITS: 14 datasets differ in their train and test cases" in text(comparison)
     # Left to the datasets with one split, 71 remain, and equal accuracies share their average rank.
     fair = compared("published:karim2019")
-    assert len(fair.places) == 71 and fair.across_splits == ()
+    assert len(fair.places) == 71 and fair.across == ()
     (datasets,) = fair.left_out.values()
     assert len(datasets) == 14
 
@@ -85,7 +85,7 @@ def test_resampled_means_do_not_compare_with_the_official_split() -> None:
     assert "\n" not in str(raised.value)
     comparison = compared("published:bakeoff2023_resamples/HC2", "published:multirocket2022_resamples/MultiRocket")
     assert {place.split for place in comparison.places} == {"30 resamples"}
-    assert {row["noise"] for row in largest_differences(comparison)} == {"not known: deviations are over splits"}
+    assert {row["noise"] for row in farthest(comparison)} == {"not known: deviations are over splits"}
 
 
 def test_identical_columns() -> None:
@@ -93,7 +93,7 @@ def test_identical_columns() -> None:
     (pair,) = comparison.pairs
     assert (pair.test.p, pair.ties, pair.difference) == (1.0, 128, 0.0)
     assert "The two columns are identical." in text(comparison)
-    assert largest_differences(comparison) == []
+    assert farthest(comparison) == []
 
 
 def test_many_columns() -> None:

@@ -331,6 +331,13 @@ def test_a_named_column_is_read_whatever_the_others_hold(tmp_path: Path) -> None
         score_columns.read([word])
 
 
+def test_columns_that_count_rows_are_no_models(tmp_path: Path) -> None:
+    text = "level_0,dataset,multi_sensor,A\n0,Coffee,1,1.0\n1,Beef,0,.8\n2,Car,0,.9\n"
+    word = file(tmp_path, text)
+    assert [column.name for column in score_columns.read([word])] == ["A"]
+    assert "'level_0', 'multi_sensor' (a count of rows, or only 0 and 1)" in remarks(word)
+
+
 def test_rows_that_are_no_datasets_are_named(tmp_path: Path) -> None:
     word = file(tmp_path, "dataset,model,accuracy\nCoffee,A,1.0\nBeef,A,.8\nAverage,A,.9\nMean rank,A,1.4\n")
     assert remarks(word) == f"{word}: rows left out: 'Average', 'Mean rank' (no dataset)"
@@ -349,15 +356,16 @@ def test_only_resample_0_is_on_the_official_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("results_error.csv", "dataset,A\nAdiac,.2\n", "file FILE is of error rates by its name: write PATH@error"),
+        ("results_error.csv", "dataset,A\nAdiac,.2\n", "file FILE holds error rates by its name: write PATH@error"),
         (
             "mine.csv",
             "model,dataset,classification_err\nA,Coffee,.1\n",
             "'classification_err' in FILE is an error rate",
         ),
         ("mine.csv", "dataset,A\nAdiac,.21\nBeef,.2\nCoffee,0\nGunPoint,.01\n", "looks like error rates"),
-        ("X_auroc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE is of another metric by its name (auroc)"),
-        ("X_balacc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE is of another metric by its name (balacc)"),
+        ("X_auroc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE holds a metric by its name (auroc)"),
+        ("train_times.csv", "dataset,A\nCoffee,.9\n", "file FILE holds a time by its name (times)"),
+        ("X_balacc.csv", "Resamples:,0\nCoffee,.9\n", "file FILE holds a metric by its name (balacc)"),
         (
             "mine.csv",
             "dataset,f1\nCoffee,.9\n",
