@@ -37,6 +37,7 @@ from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import plan, store
+from tsfcn.jobs.record import Record
 from tsfcn.report import render
 from tsfcn.run import RESUME, concluded, dataset_names, execute_run, planned
 
@@ -164,14 +165,14 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
 
 
 def effects(
-    base: Sequence[store.Record], changed: Sequence[tuple[Variant, Sequence[float]]], figure: published.Figure | None
+    base: Sequence[Record], changed: Sequence[tuple[Variant, Sequence[float]]], figure: published.Figure | None
 ) -> list[Effect]:
     """Return the base and then what each variant does, in order; a variant without any accuracy is left out.
 
     base: its ok records; changed: a variant and its accuracies, a seed each.
     """
-    ours = [record["accuracy"] for record in base]
-    n_test = base[0]["n_test"]
+    ours = [record.accuracy for record in base]
+    n_test = base[0].n_test or 0
     rows = [(Variant("", "as the protocol has it", ()), ours)] + [(v, list(a)) for v, a in changed if len(a) > 0]
     verdicts = _beside([a for _, a in rows], n_test, figure)
     margin = float(verdict.margins(np.asarray(n_test)))
@@ -233,7 +234,7 @@ def page(
     title: str,
     rows: Sequence[Effect],
     figure: published.Figure | None,
-    base: store.Record,
+    base: Record,
     command: str,
     *,
     markdown: bool = True,
@@ -254,7 +255,7 @@ def page(
         f" ± {np.std(first.accuracies, ddof=1):.4f}" if len(first.accuracies) > 1 else ""
     )
     n_seeds = len(first.accuracies)
-    sizes = f"batches of {base['batch']} of {base['n_train']} training cases, {base['n_test']} test cases"
+    sizes = f"batches of {base.batch} of {base.n_train} training cases, {base.n_test} test cases"
     lines = [f"As the protocol has it: {accuracy} over {n_seeds} seed{'' if n_seeds == 1 else 's'}, {sizes}."]
     if figure is not None and first.published is not None:
         std = "" if figure.std is None else f" ± {figure.std:.4f}"
@@ -325,11 +326,11 @@ def lend(jobs: Iterable[plan.Job], results: Path) -> None:
     above = results.parent
     if not (above / "records").is_dir():
         return
-    wanted = {job.key for job in jobs} - {record["key"] for record in store.read(results)}
+    wanted = {job.key for job in jobs} - {record.key for record in store.read(results)}
     writer = store.Writer(results)
-    for record in store.read(above):
-        if record["key"] in wanted and record["status"] == "ok":
-            writer.write({name: value for name, value in record.items() if name != "schema"})
+    for record in store.read(above, curves=True):
+        if record.key in wanted and record.is_ok:
+            writer.write(record)
 
 
 def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
@@ -367,27 +368,25 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
     command = command_line([*words, *chosen], "ablate")
     title = f"{dataset}, {base[0].model}, {base[0].protocol}: which setting moves the number"
 
-    def text(records: Sequence[store.Record]) -> str:
+    def text(records: Sequence[Record]) -> str:
         from tsfcn.analysis import tables
 
-        by_key = {record["key"]: record for record in records if record["status"] == "ok"}
+        by_key = {record.key: record for record in records if record.is_ok}
         ours = [by_key[job.key] for job in base if job.key in by_key]
         if not ours:
             return f"{title}: no job is ok as the protocol has it, so there is nothing to compare with."
         changed: list[tuple[Variant, Sequence[float]]] = []
         for variant in tried:
             if not variant.overrides:
-                changed.append((variant, [record[variant.field] for record in ours]))
+                changed.append((variant, [getattr(record, variant.field) for record in ours]))
                 continue
             jobs, _ = planned(*composed[variant], device)
-            changed.append((variant, [by_key[job.key]["accuracy"] for job in jobs if job.key in by_key]))
+            changed.append((variant, [by_key[job.key].accuracy for job in jobs if job.key in by_key]))
         one = ours[0]
         (row,) = tables.accuracy(ours).to_dict("records")
         figure = None
         if row["published_source"]:
-            figure = published.beside(
-                one["protocol"], one["model"], dataset, one["passport"]["split"], row["published_source"]
-            )
+            figure = published.beside(one.protocol, one.model, dataset, one.passport["split"], row["published_source"])
         rows = effects(ours, changed, figure)
         written = page(title, rows, figure, one, command)
         path = results / "pages" / f"{dataset}_{base[0].model}_{base[0].protocol}.md"

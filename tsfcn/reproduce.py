@@ -21,6 +21,7 @@ from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ def overrides(words: list[str]) -> tuple[str, list[str]]:
     return source, [*added, *rest]
 
 
-def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
+def verdicts(records: list[Record], source: str) -> pd.DataFrame:
     """Return the verdicts of records on the figures of one source; see tsfcn.analysis.tables.verdicts."""
     from tsfcn.analysis import tables
 
     return tables.verdicts(tables.accuracy(records, source))
 
 
-def shown(records: list[store.Record], source: str) -> str:
+def shown(records: list[Record], source: str) -> str:
     """Return the verdicts of records as text, and which of their datasets have none, and why."""
     from tsfcn.analysis import tables
     from tsfcn.report import render

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,9 @@ from tsfcn.common.exit_codes import BAD_INPUT, OK
 from tsfcn.config.compose import compose
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
 RESULTS = Path(__file__).parents[2] / "results"
-
-
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def variants(*words: str, dataset: str = "GunPoint", n_train: int = 50) -> list[ablate.Variant]:
@@ -96,7 +92,7 @@ def test_what_moves_it_what_does_not_and_what_is_not_shown() -> None:
     assert effects[1].low < -0.059 < effects[1].high
     beside = [m.published.word for m in effects if m.published is not None]
     assert beside[0] == verdict.EQUIVALENT and beside[1] == verdict.DIFFERENT
-    text = ablate.page("Title", effects, figure, {**base[0], "batch": 6, "n_train": 67}, "the command")
+    text = ablate.page("Title", effects, figure, replace(base[0], batch=6, n_train=67), "the command")
     assert "Moves the number: batch (a, -0.0590)." in text
     assert "- Published: 0.9629 ± 0.0013 (fawaz2019_ucr128, 5 runs): equivalent." in text
     rows = [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")]
@@ -111,7 +107,7 @@ def test_it_trains_and_writes_a_page_and_is_lent_what_is_finished(tmp_path: Path
     assert path.name == "ItalyPowerDemand_fcn_fawaz2019[epochs=1].md"
     text = path.read_text()
     assert "128 (Karim): 67 instead of 6" in text and "BY THE TEST SET" in text and "No published figure" in text
-    labels = {r["protocol"] for r in store.read(tmp_path / "ablate")}
+    labels = {r.protocol for r in store.read(tmp_path / "ablate")}
     assert "fawaz2019[batch_divisor=0, batch_size=128, epochs=1]" in labels and len(labels) == 5
     base = ["dataset=ItalyPowerDemand", f"results={tmp_path / 'lent'}" + "/ablate", "executor=inline"]
     shutil.copytree(RESULTS / "records", tmp_path / "lent" / "records")
@@ -141,7 +137,7 @@ def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.Ca
 
 
 def test_gaps_are_the_rows_that_differ_the_greatest_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def runs(dataset: str, accuracy: float) -> list[store.Record]:
+    def runs(dataset: str, accuracy: float) -> list[Record]:
         return [record(dataset, seed=s, accuracy=accuracy + 0.001 * s) for s in range(3)]
 
     far = [*runs("ItalyPowerDemand", 0.8), *runs("GunPoint", 0.5), *runs("Chinatown", 0.979)]

@@ -69,12 +69,11 @@ def test_what_has_no_verdict_is_named() -> None:
     assert nothing.startswith("No published figure stands beside any row")
 
 
-def test_it_runs_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_and_judges(tmp_path: Path) -> None:
     """Bundled data and real jobs of an epoch: a changed setting is another experiment, and gets no verdict."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
     words = ["paper=fawaz2019_ucr128", "dataset=ItalyPowerDemand", "seeds=2", "protocol.epochs=1", "executor=inline"]
     assert main([*words, f"results={tmp_path / 'out'}"]) == OK
-    assert [r["protocol"] for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
+    assert [r.protocol for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
     assert (
         (tmp_path / "out" / "commands.txt").read_text().startswith("python -m tsfcn.reproduce paper=fawaz2019_ucr128")
     )

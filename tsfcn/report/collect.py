@@ -6,7 +6,6 @@ show.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +19,11 @@ from tsfcn.analysis.columns import Column, Place
 from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.jobs.record import Record
 
 CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold
 ALPHA = 0.05
 
-Record = Mapping[str, Any]
 Row = Mapping[Any, Any]  # of an accuracy table
 Name = tuple[str, str, str]  # model, protocol, split: what one line of a chart stands for
 
@@ -150,16 +149,12 @@ def trained(records: Sequence[Record]) -> list[Trained]:
     The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
     kept is beside them.
     """
-    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
+    with_curve = [(record, record.curve) for record in records if record.curve and record.curve["epoch"]]
     n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
     curves = []
-    for record in with_curve:
-        best = record.get("best_epoch")
-        pairs = [
-            (int(epoch), float(loss))
-            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
-            if isinstance(loss, (int, float)) and math.isfinite(loss)
-        ]
+    for record, curve in with_curve:
+        best = record.best_epoch
+        pairs = [(int(epoch), float(loss)) for epoch, loss in zip(curve["epoch"], curve["loss"], strict=True)]
         kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
         # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
         even = (
@@ -172,7 +167,7 @@ def trained(records: Sequence[Record]) -> list[Trained]:
         dataset, model, protocol, split = tables.row_of(record)
         short = tuple(float(f"{loss:.3g}") for loss in losses)
         mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
-        curves.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
+        curves.append(Trained(dataset, (model, protocol, split), record.seed, tuple(epochs), short, mark))
     return curves
 
 
@@ -224,7 +219,7 @@ def gather(
     frame = tables.accuracy(records).to_dict("records")
     rows = [row for row in frame if "resample" not in row["split"]] or frame
     kept = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
-    done = [r for r in tables.in_order(records) if r.get("status") == "ok" and tables.row_of(r) in kept]
+    done = [r for r in tables.in_order(records) if r.is_ok and tables.row_of(r) in kept]
     pairs = sorted({(row["model"], row["protocol"]) for row in rows})
     judged = {}
     for pair in pairs:

@@ -14,8 +14,7 @@ from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.common.text import duration, escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
-
-Record = Mapping[str, Any]
+from tsfcn.jobs.record import Record
 
 TITLE = "# Results\n\nWritten by `tsfcn table`"  # how the page of a results folder begins
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
@@ -61,7 +60,7 @@ def table(
         frame: as `tsfcn.analysis.tables.accuracy` and `metric` return it.
         metric: the title of its column.
         markdown: Markdown instead of text.
-        processor_time: whether the training time of any record is processor time (`store.has_processor_seconds`).
+        processor_time: whether the training time of any record is processor time (`Record.has_processor_seconds`).
     """
     if frame.empty:
         return "No job is ok yet: nothing to show."
@@ -230,7 +229,7 @@ def readme(results: Path, done: Sequence[Record], tables: Mapping[str, pd.DataFr
     counts = Counter(failures["status"])
     given = rows[~rows["split"].str.contains("resample")]
     shown = rows if given.empty else given
-    timed = any(map(store.has_processor_seconds, done))
+    timed = any(record.has_processor_seconds() for record in done)
 
     jobs = f"{_count(len(done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     parts = [
@@ -284,7 +283,7 @@ def _count(n: int, noun: str) -> str:
 
 
 def _hours(records: Iterable[Record]) -> str:
-    return f"{math.fsum(store.seconds(record, 'train') or 0.0 for record in records) / 3600:.2f} hours"
+    return f"{math.fsum(record.seconds('train') or 0.0 for record in records) / 3600:.2f} hours"
 
 
 def _papers(rows: pd.DataFrame, judged: pd.DataFrame) -> list[str]:
@@ -339,10 +338,7 @@ def _sources(names: Iterable[str]) -> list[str]:
 
 
 def _commands(results: Path) -> list[str]:
-    path = results / "commands.txt"
-    if not path.is_file():
-        return []
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in store.read_commands(results) if line.strip()]
     if not lines:
         return []
     return ["## Commands", "The records were made by:", "\n".join(["```sh", *lines, "```"])]
@@ -360,7 +356,7 @@ def machines(done: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     """Return the columns of a table of the hardware behind ok records: title, side and texts of each."""
     found: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in done:
-        hardware, device = (str(record.get(field) or "not recorded") for field in ("hardware", "device"))
+        hardware, device = (str(getattr(record, field) or "not recorded") for field in ("hardware", "device"))
         found[hardware, device].append(record)
     return [
         ("hardware", "<", [hardware for hardware, _ in sorted(found)]),
@@ -380,17 +376,17 @@ def origins(done: Sequence[Record]) -> list[tuple[str, str]]:
 
     versions: dict[str, set[str]] = defaultdict(set)
     for record in done:
-        for package, version in (record.get("versions") or {}).items():
+        for package, version in record.versions.items():
             versions[package].add(str(version))
-    finished = sorted(str(record["finished"])[:10] for record in done if record.get("finished"))
+    finished = sorted(record.finished[:10] for record in done if record.finished)
     days = " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else "not recorded"
     packages = ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(versions.items()))
-    passports = [record.get("passport") or {} for record in done]
+    passports = [record.passport for record in done]
     return [
         ("versions", packages or "not recorded"),
-        ("commits of tsfcn", tally(record.get("commit") for record in done)),
-        ("numeric precision", tally(record.get("precision") for record in done)),
-        ("meaning of the training code", tally(record.get("meaning") for record in done)),
+        ("commits of tsfcn", tally(record.commit for record in done)),
+        ("numeric precision", tally(record.precision for record in done)),
+        ("meaning of the training code", tally(record.meaning for record in done)),
         ("archive", tally(passport.get("archive") for passport in passports)),
         ("finished", days),
         *_policies(done),
@@ -408,7 +404,7 @@ def _policies(done: Sequence[Record]) -> list[tuple[str, str]]:
     ):
         counts: dict[str, int] = {}
         for record in done:
-            counts[record["dataset"]] = max(counts.get(record["dataset"], 0), record.get(field) or 0)
+            counts[record.dataset] = max(counts.get(record.dataset, 0), getattr(record, field) or 0)
         touched = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
         if touched:
             lines.append((what, touched))

@@ -9,7 +9,7 @@ import pandas as pd
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.jobs.store import Record
+from tsfcn.jobs.record import Record
 from tsfcn.report import render
 
 
@@ -41,7 +41,7 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table)}
     tables |= {"summary": summary(records), "status": status(records)}
     check_page(results)
-    done = in_order(record for record in records if record["status"] == "ok")
+    done = in_order(record for record in records if record.is_ok)
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
     texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
     try:

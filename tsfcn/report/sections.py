@@ -26,9 +26,10 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.text import duration, listed
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import render
 from tsfcn.report import svg as figures
-from tsfcn.report.collect import ALPHA, Material, Name, Record, Row, Trained, called, count, gather, needed
+from tsfcn.report.collect import ALPHA, Material, Name, Row, Trained, called, count, gather, needed
 from tsfcn.report.html import FIRST_LINE, Cells, Chart, Section, csv_text, document
 from tsfcn.report.render import PROCESSOR_TIME, fraction, p_value, signed
 
@@ -249,7 +250,7 @@ def _datasets(material: Material) -> Content | None:
     notes += [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]
     if any("[" in row["model"] + row["protocol"] for row in rows):
         notes.append(f"[...]: {CHANGED}.")
-    if any(map(store.has_processor_seconds, material.done)):
+    if any(record.has_processor_seconds() for record in material.done):
         notes.append(f"training: {PROCESSOR_TIME}.")
     if material.judged:
         notes.append(
@@ -495,9 +496,9 @@ def _time(material: Material) -> Content | None:
         if common
         else "No dataset is common to all, so that there are no means to compare."
     )
-    machines = sorted({str(r.get("hardware") or "not recorded") for r in material.done})
+    machines = sorted({r.hardware or "not recorded" for r in material.done})
     on_machines = f"on {'; '.join(machines[:6])}"
-    if any(map(store.has_processor_seconds, material.done)):
+    if any(record.has_processor_seconds() for record in material.done):
         devices = f"Seconds, {on_machines}, are {PROCESSOR_TIME}."
     else:
         devices = f"Seconds are wall clock {on_machines}. A job may have shared its processor with others."
@@ -530,8 +531,8 @@ def _seeds(material: Material) -> Content | None:
             row = rows[dataset]
             theirs = None if math.isnan(row["published"]) else row["published"] - row["mean"]
             std = None if math.isnan(row["published_std"]) else row["published_std"]
-            strips.append(figures.Strip(dataset, [r["accuracy"] - row["mean"] for r in of[dataset]], theirs, std))
-            data += [(dataset, r["seed"], float(r["accuracy"])) for r in of[dataset]]
+            strips.append(figures.Strip(dataset, [r.accuracy - row["mean"] for r in of[dataset]], theirs, std))
+            data += [(dataset, r.seed, r.accuracy) for r in of[dataset]]
         stds = np.array([rows[d]["std"] for d in several])
         summary = (
             f"{called(name)}: the standard deviation over seeds is {np.median(stds):.4f} at the median of "
@@ -550,17 +551,17 @@ def _selection(material: Material) -> Content | None:
         of: dict[str, list[Record]] = defaultdict(list)
         for record in material.done:
             if tables.row_of(record)[1:] == name:
-                of[record["dataset"]].append(record)
+                of[record.dataset].append(record)
         for rule, words in _RULES.items():
             both = [
                 d
                 for d, records in sorted(of.items())
-                if all(r.get(rule) is not None and r.get("accuracy_least_train_loss") is not None for r in records)
+                if all(getattr(r, rule) is not None and r.accuracy_least_train_loss is not None for r in records)
             ]
             if not both:
                 continue
             least, other = (
-                np.array([np.mean([r[of_rule] for r in of[d]]) for d in both])
+                np.array([np.mean([getattr(r, of_rule) for r in of[d]]) for d in both])
                 for of_rule in ("accuracy_least_train_loss", rule)
             )
             rows.append((n, name, words, both, least, other))
@@ -758,7 +759,7 @@ SECTIONS = (
 def page(material: Material) -> str:
     """Return the page as HTML."""
     counts = Counter(row["status"] for row in material.failures)
-    seconds = math.fsum(store.seconds(record, "train") or 0.0 for record in material.done)
+    seconds = math.fsum(record.seconds("train") or 0.0 for record in material.done)
     summary = (
         f"{count(len(material.done), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
         f"{count(len({row['dataset'] for row in material.rows}), 'dataset')}; {seconds / 3600:.2f} hours of training."
@@ -774,11 +775,10 @@ def report(results: Path, words: Sequence[str] = ()) -> str:
     Without words the published columns that stand beside ours are taken. Raises UserError where there are no records,
     where they mix experiments under one name, and for a word that names nothing.
     """
-    records = tables.read(results)
-    ours = score_columns.read([str(results)]) if any(r["status"] == "ok" for r in records) else []
+    records = tables.read(results, curves=True)
+    ours = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
     others = score_columns.read(words) if words else None
-    path = results / "commands.txt"
-    commands = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    commands = store.read_commands(results)
     return page(gather(records, ours, others, [line.strip() for line in commands if line.strip()]))
 
 

@@ -18,6 +18,7 @@ from tests.records import record, save, some_records, whole_archive
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 from tsfcn.report.html import FIRST_LINE
 from tsfcn.report.sections import SECTIONS, report
@@ -188,7 +189,7 @@ def test_script_draws_from_the_same_numbers(committed: str) -> None:
     assert len(shown) == 30
     for row in page.csv_of("c-scatter"):
         assert shown[row["dataset"]] == pytest.approx((float(row["x"]), float(row["y"])), abs=1e-6)
-    n_jobs = sum(record["status"] == "ok" for record in store.read(COMMITTED))
+    n_jobs = sum(record.is_ok for record in store.read(COMMITTED))
     assert len(data["curves"]) == n_jobs
     assert all(len(losses) == len(data["epochs"][grid]) for _, _, _, grid, losses, _ in data["curves"])
 
@@ -291,7 +292,7 @@ def test_marks_failures_and_resamples(tmp_path: Path) -> None:
     assert len(marked) == 3
 
 
-def named(name: str) -> list[dict[str, Any]]:
+def named(name: str) -> list[Record]:
     """Return records in which everything that has a name has this one."""
     curve = {"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}
     return [
