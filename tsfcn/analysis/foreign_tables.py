@@ -15,7 +15,7 @@ from pathlib import Path
 from tsfcn.analysis.accuracy_cells import CellReader, Reading
 from tsfcn.analysis.accuracy_columns import TableColumns, ValueColumn, quoted
 from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
-from tsfcn.analysis.headers import Role, content_of, is_footer
+from tsfcn.analysis.headers import Role, content_of, is_footer, role_of
 from tsfcn.analysis.plausibility import fits_as_error, fits_only
 from tsfcn.analysis.row_facts import RowFacts
 from tsfcn.analysis.table_files import TextTable, lists_multivariate, read_table
@@ -33,18 +33,21 @@ def read(reading: Reading) -> list[Column]:
 def _read(reading: Reading, table: TextTable) -> list[Column]:
     if set(map(loose, table.titles)) >= _ARCHIVE_SUMMARY:
         reading = replace(reading, is_error=True)
-    _refuse_by_name(reading)
+    _refuse_by_name(reading, table)
     columns = _RowsReader(reading, table).columns()
     _refuse_error_rates(columns, reading)
     return columns
 
 
-def _refuse_by_name(reading: Reading) -> None:
+def _refuse_by_name(reading: Reading, table: TextTable) -> None:
     """Raise UserError for a file whose name says that it holds no accuracies, if the user does not state it either."""
     content, path = content_of(reading.path.stem), reading.path
     if content is None or reading.is_accuracy:
         return
     role, word = content
+    has_accuracies = any(role_of(title) == Role.ACCURACY for title in table.titles)
+    if has_accuracies and role not in (Role.ERROR, Role.OTHER_METRIC):
+        return
     if role != Role.ERROR:
         kind = role.value.partition(" ")[2]
         raise UserError(f"file '{path}' holds a {kind} by its name ({word}): name a table of accuracies{_or(path)}")

@@ -254,7 +254,7 @@ def content_of(name: str) -> tuple[Role, str] | None:
             return Role.OTHER_METRIC, word
         if word in _ERROR:
             return Role.ERROR, word
-    last = words[-1] if words else ""
+    last = words[-1] if len(words) > 1 else ""
     kinds = ((Role.TIME, _TIME), (Role.DEVIATION, _DEVIATION), (Role.RANK, _RANK))
     return next(((role, last) for role, words_of_role in kinds if last in words_of_role), None)
 

@@ -405,6 +405,15 @@ def test_tables_that_are_refused(tmp_path: Path, name: str, text: str, message: 
     assert "\n" not in str(raised.value)
 
 
+def test_a_file_named_after_times_may_hold_accuracies(tmp_path: Path) -> None:
+    for name, text in (
+        ("seconds.csv", "dataset,accuracy,time_test_seconds\nCoffee,1.0,.25\n"),
+        ("rank.csv", "dataset,C\nCoffee,1.0\nMean rank,1.4\n"),
+        ("train_times.csv", "dataset,accuracy,seconds\nCoffee,1.0,2.5\n"),
+    ):
+        assert read_file(Path(file(tmp_path, text, name))) == {"Coffee": 1.0}
+
+
 def test_statements_behind_the_name_say_how_to_read(tmp_path: Path) -> None:
     percent = file(tmp_path, "dataset,A,B\nCoffee,96.4 ± 1.2,93.0 ± 0.5\nFordA,57%,99.0\n", "percent.csv")
     (column,) = score_columns.read([f"{percent}@percent@ucr2015:A"])
