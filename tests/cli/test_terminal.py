@@ -149,8 +149,11 @@ def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, t
         (("data",), "error: the following arguments are required: VERB: see `tsfcn data --help`\n"),
         (("data", "show"), "error: the following arguments are required: NAME: see `tsfcn data show --help`\n"),
         (("watch", "nowhere"), "error: results 'nowhere' is no folder: give one that a run has written\n"),
-        (("ablate", "nowhere"), "error: results folder 'nowhere' is without records: run `tsfcn run results=nowhere`"),
-        (("ablate",), "error: dataset= is not there: name one, as dataset=DiatomSizeReduction, or a results folder\n"),
+        (("ablate", "nowhere"), "error: results folder 'nowhere' has no records: run `tsfcn run results=nowhere`"),
+        (
+            ("ablate",),
+            "error: dataset= is missing: name a dataset, as dataset=DiatomSizeReduction, or a results folder\n",
+        ),
     ],
 )
 def test_every_mistake_is_one_line(words: tuple[str, ...], line: str, tmp_path: Path) -> None:
