@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import tsfcn
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
-from tsfcn.common.errors import UserError
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
+from tsfcn.common.text import printable, size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
 from tsfcn.config.protocol import ProtocolConfig
@@ -428,10 +429,11 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
         return True
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    site = fetch.public_address(settings.mirror or archive.SITE)
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or archive.SITE}? [y/N] ",
+        f"download about {size(fetch.estimate(missing))} from {site}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -444,11 +446,11 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     root = importer.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
     failed = {}
-    for name, reason, line in fetch.several(missing, root, settings.mirror):
-        if reason is None:
-            print(line, file=sys.stderr, flush=True)
+    for result in fetch.fetch_several(missing, root, settings.mirror):
+        if result.reason is None:
+            print(result.line, file=sys.stderr, flush=True)
         else:  # told once, when all are done
-            failed[name] = f"dataset '{name}' is not available: {reason}"
+            failed[result.name] = f"dataset '{result.name}' is not available: {result.reason}"
     return failed
 
 
@@ -578,7 +580,7 @@ def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
             lines.append(f"{status}: {len(members)} ({', '.join(who for who, _ in members)}): {common}")
         else:
             lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def run(
@@ -599,7 +601,8 @@ def run(
         named |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value}
     words = [override(name, value) for name, value in named.items()] + list(overrides)
     chosen, unchanged = compose(words)
-    _, jobs = execute_run(chosen, unchanged, command_line(words))
+    with exit_codes.escaped_output():
+        _, jobs = execute_run(chosen, unchanged, command_line(words))
     return tables.accuracy(of_jobs(jobs, store.read(Path(chosen.results))))
 
 
@@ -642,6 +645,8 @@ def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accura
 def informed(argv: list[str], flags: list[str]) -> int:
     """Let Hydra answer --help, --cfg, --info and their like; nothing is run. Returns the exit code."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     for word in flags:
         flag = word.split("=")[0]
@@ -660,10 +665,15 @@ def informed(argv: list[str], flags: list[str]) -> int:
     overrides = [word for word in argv if "=" in word and not word.startswith("-")]
     if not {"--shell-completion", "-sc"} & set(flags):
         compose(overrides)
-        argv = [*(word for word in argv if word not in overrides), *overrides]  # argparse wants them in one place
+        argv = [word for word in argv if word not in overrides]
+        if "--hydra-help" not in flags:  # which describes Hydra, not the settings
+            argv = [*overrides, *argv]  # not behind a flag that would take one of them as its value
     register_schema()
     sys.argv = ["tsfcn run", *argv]
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{' '.join(flags)}: {first_line(error)}") from error
     return OK
 
 

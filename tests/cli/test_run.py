@@ -448,6 +448,14 @@ def test_help_shows_how_to_call_it_and_the_choices(machine: Machine, tmp_path: P
     assert "model: alstm_fcn, fcn, lstm_fcn, mlp, resnet" in done.stdout
 
 
+@pytest.mark.parametrize("words", [("--hydra-help", "seeds=3"), ("seeds=3", "--info"), ("--info", "seeds=3")])
+def test_flags_of_hydra_take_overrides_beside_them(words: tuple[str, ...], machine: Machine, tmp_path: Path) -> None:
+    done = machine.run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    assert ("Hydra" if "--hydra-help" in words else "seeds: 3") in done.stdout
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Bad input: one line that says what to do, exit code 2, nothing written
 
@@ -584,6 +592,12 @@ RARE = {
     "results=a,b": "'results=a,b' is not one text",
     "seeds=range(3)": "'seeds=range(3)' is a sweep",
     "seeds=100000000000": "seeds=100000000000 is over a million",
+    "resample=4294967296": "resample=4294967296 is out of range: give a number from 0 to 4294967295",
+    "resample=[4294967296]": "resample=[4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "seeds=[1,4294967296]": "seeds=[1, 4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "results=${oc.env:HOME}": "setting 'results' calls a function, '${oc.env:HOME}': write the value itself",
+    "dataset=[Coffee,'${oc.decode:1}']": "setting 'dataset' calls a function, '${oc.decode:1}': write the value itself",
+    "--resolve": "--resolve: The --resolve flag can only be used in conjunction with --cfg or --help",
     "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=0h": "budget=0h is zero: give more",

@@ -474,8 +474,8 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            probabilities, y_true, y_pred = stored["probabilities"], stored["y_true"], stored["y_pred"]
+        sizes = record.n_test, record.n_classes
+        probabilities, y_true, y_pred = artifacts.read_predictions(results, record.key, *sizes)
     except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
         raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
     fits = (

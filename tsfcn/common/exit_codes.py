@@ -16,6 +16,7 @@ from typing import TextIO
 
 from tsfcn.common.errors import UserError
 from tsfcn.common.signals import stop_signals
+from tsfcn.common.text import escaping, printable
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -32,7 +33,7 @@ def run(command: Callable[[], int], *, resume: str = "") -> int:
     """
     replace_unprintable()
     try:
-        with signals_as_interrupt(), folding_tables():
+        with signals_as_interrupt(), folding_tables(), escaped_output():
             code = exit_code(command)
             flush(sys.stdout)
     except UserError as error:
@@ -70,6 +71,17 @@ def replace_unprintable() -> None:
 
 
 @contextlib.contextmanager
+def escaped_output() -> Iterator[None]:
+    """Escape control characters in all that is printed meanwhile: names and messages may come from strangers."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and escaping(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+@contextlib.contextmanager
 def folding_tables() -> Iterator[None]:
     """Fold tables to the width of the terminal that stdout is; they stay as they are where it is a file or a pipe."""
     if sys.stdout is None or not sys.stdout.isatty():
@@ -103,7 +115,7 @@ def signals_as_interrupt() -> Iterator[None]:
 def complain(line: str) -> None:
     """Print a line on stderr, if anybody reads it."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line, lines=True), file=sys.stderr, flush=True)
 
 
 def flush(stream: TextIO | None) -> None:

@@ -1,4 +1,4 @@
-"""Text in columns, lists that end in time, and durations."""
+"""Text for terminals, Markdown and spreadsheets: escapes, columns, lists, durations and sizes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from typing import Any, TextIO, cast
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
 WHOLE = 16  # columns of text up to this width are not folded
@@ -23,9 +24,82 @@ def folding_at(width: int | None) -> Iterator[None]:
         _width.reset(token)
 
 
+# Control characters, among them ESC, with which each command to a terminal begins; Unicode's line ends; its marks that
+# reorder text; and halves of characters, which no encoding can write.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS_IN_LINES = re.compile(_CONTROLS.pattern.replace("\0-\x1f", "\0-\x08\x0b-\x1f"))
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Return text with escapes for the characters that a terminal obeys rather than shows.
+
+    Names, reasons and messages from files, servers and other programs may hold commands that clear the screen, set the
+    clipboard or reorder what is read.
+
+    Args:
+        text: Any text.
+        lines: Leave newlines and tabs as they are.
+
+    >>> print(printable("Coffee\x1b[2J"), printable("two\nlines"))
+    Coffee\x1b[2J two\nlines
+    """
+    controls = _CONTROLS_IN_LINES if lines else _CONTROLS
+    return controls.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class EscapingStream:
+    """A text stream that escapes what terminals obey in all that is written to it; `unescaped` returns the stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text with its newlines and tabs; return its length."""
+        self.stream.write(printable(text, lines=True))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write several texts."""
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return anything else from the stream."""
+        return getattr(self.stream, name)
+
+
+def escaping(stream: TextIO) -> TextIO:
+    """Return a stream that writes to `stream` and escapes what terminals obey."""
+    return stream if isinstance(stream, EscapingStream) else cast(TextIO, EscapingStream(stream))
+
+
+def unescaped(stream: TextIO) -> TextIO:
+    """Return the stream behind an EscapingStream, for a display that moves the cursor and escapes names itself."""
+    return stream.stream if isinstance(stream, EscapingStream) else stream
+
+
 def escaped(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
-    return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
+    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable.
+
+    Brackets stay readable too, unless they begin an image or a link. Newlines would end the row of a table.
+    """
+    text = re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", printable(text))
+    return re.sub(r"!(?=\[)|(?<=\])(?=[(\[])", r"\\\g<0>", text)
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return the text of a cell of a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
+
+    >>> spreadsheet_text("=HYPERLINK(1)"), spreadsheet_text("-0.5"), spreadsheet_text("Coffee")
+    ("'=HYPERLINK(1)", '-0.5', 'Coffee')
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def is_folding() -> bool:
@@ -48,9 +122,10 @@ def grid(
     """
     kept: list[Column] = []
     for header, side, cells in columns:
-        texts = [escaped(cell) if markdown else cell for cell in cells]
+        escape = escaped if markdown else printable
+        texts = [escape(cell) for cell in cells]
         if any(texts):
-            kept.append((header, side, texts))
+            kept.append((escape(header), side, texts))
     if markdown:
         return aligned(kept, "| ", " | ", " |", rule=True, marks=True)
     width = _width.get()
@@ -153,3 +228,15 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes as '45 MB'.
+
+    >>> [size(n) for n in (0, 999, 1_234_567, 98_765_432, 3e9)]
+    ['0 bytes', '999 bytes', '1.2 MB', '99 MB', '3.0 GB']
+    """
+    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.{1 if n_bytes < 10 * unit else 0}f} {word}"
+    return f"{n_bytes:.0f} bytes"

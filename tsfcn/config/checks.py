@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from tsfcn.common.errors import UserError
 
+LARGEST_SEED = 2**32 - 1  # of numpy's random generator, which draws the resamples
+
 
 def one_of(name: str, value: object, words: Iterable[str]) -> None:
     """Raise UserError unless `value` is one of `words`; `name` is the setting as the user writes it."""
@@ -32,15 +34,18 @@ def integers(name: str, value: object, *, count: bool) -> list[int]:
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
         raise UserError(f"{name}={value} is not a whole number or a list of them: write {name}=3 or '{name}=[0,1,2]'")
     if isinstance(value, int):
-        within(name, value, 1 if count else 0)
-        if value > 1_000_000:
+        if count:
+            within(name, value, 1)
+        elif not 0 <= value <= LARGEST_SEED:
+            raise UserError(f"{name}={value} is out of range: give a number from 0 to {LARGEST_SEED}")
+        if count and value > 1_000_000:
             raise UserError(f"{name}={value} is over a million: give fewer")
         return list(range(value)) if count else [value]
     if not value:
         raise UserError(f"{name}=[] is empty: give at least one")
     for item in value:
-        if isinstance(item, bool) or not isinstance(item, int) or item < 0:
-            raise UserError(f"{name}={list(value)} holds {item!r}: give whole numbers from 0 on")
+        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= LARGEST_SEED:
+            raise UserError(f"{name}={list(value)} holds {item!r}: give whole numbers from 0 to {LARGEST_SEED}")
     if len(set(value)) != len(value):
         raise UserError(f"{name}={list(value)} names a number twice: give each once")
     return list(value)

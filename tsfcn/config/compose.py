@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -19,6 +19,7 @@ from tsfcn.config import model_spec, models, protocol, schema
 
 GROUPS = ("model", "protocol", "executor", "experiment")
 TEXTS = ("results", "archive.root", "archive.mirror", "device")
+RESOLVER = re.compile(r"\$\{[^{}]*:")  # a value that OmegaConf computes by calling a function
 FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the marks and labels of tables rest on
 
 
@@ -113,6 +114,7 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             tree = hydra_compose("config", list(words))
+        check_resolvers(OmegaConf.to_container(tree, resolve=False))
         run = OmegaConf.to_object(tree)
         assert isinstance(run, schema.RunConfig)
         return run
@@ -130,6 +132,25 @@ def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.Protoc
         raise
     except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
         raise UserError(explain(error, overrides)) from None
+
+
+def check_resolvers(value: object, key: str = "") -> None:
+    """Raise UserError for a value that calls a resolver of OmegaConf, such as ${oc.env:SECRET}.
+
+    Settings from files of others would read the environment or the rest of the machine, and send it to a mirror.
+
+    Args:
+        value: The settings, unresolved: a mapping, a list or a single value.
+        key: The dotted name of the value.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            check_resolvers(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            check_resolvers(inner, key)
+    elif isinstance(value, str) and RESOLVER.search(value):
+        raise UserError(f"setting '{key}' calls a function, '{value}': write the value itself")
 
 
 def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from tsfcn.common.errors import UserError
-from tsfcn.common.files import cache_folder
+from tsfcn.common.files import cache_folder, create_cache_folder, is_trusted
 from tsfcn.data import catalogue, formats
 from tsfcn.data.formats import Float64
 from tsfcn.data.preprocess import Labels, case_lengths
@@ -589,16 +589,22 @@ def _cache_file(name: str, stamp: str) -> Path:
 
 
 def _from_cache(name: str, stamp: str, *, only_passport: bool = False) -> Dataset | None:
-    """Return what was kept of these very files, or None, also where the cache is broken: it can be made again."""
+    """Return what was kept of these very files; None where the cache is damaged, or others could have written it."""
     try:
-        with np.load(_cache_file(name, stamp), allow_pickle=False) as kept:
+        path = _cache_file(name, stamp)
+        if not is_trusted(path):
+            return None
+        with np.load(path, allow_pickle=False) as kept:
             if str(kept["stamp"]) != stamp:
                 return None
             passport = json.loads(str(kept["passport"]))
             nothing = np.empty((0, 0, 0)), np.empty(0, dtype=np.str_)
             x_train, y_train = nothing if only_passport else (kept["x_train"], kept["y_train"])
             x_test, y_test = nothing if only_passport else (kept["x_test"], kept["y_test"])
-            return Dataset(name, x_train, y_train, x_test, y_test, bool(passport["unequal"]), passport)
+            unequal = bool(passport["unequal"])
+            if not only_passport and content_hash(x_train, y_train, x_test, y_test, unequal) != passport["content"]:
+                return None
+            return Dataset(name, x_train, y_train, x_test, y_test, unequal, passport)
     except Exception:  # a damaged file fails in many ways (zip, npy, JSON), and what it held can be read again
         return None
 
@@ -610,7 +616,7 @@ def _to_cache(dataset: Dataset, stamp: str) -> None:
         return  # changed again within one tick of the file system's clock, the files would look unchanged
     with contextlib.suppress(OSError):
         target = _cache_file(dataset.name, stamp)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        create_cache_folder()
         for left in target.parent.glob(f".{dataset.name}-*.tmp"):  # by a process that was killed
             if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
                 left.unlink(missing_ok=True)

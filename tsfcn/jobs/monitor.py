@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tsfcn.common.text import printable, unescaped
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.progress import RunningJob, RunState, clock, title
@@ -176,7 +177,7 @@ class Screen:
     """Shows states on `out`: a live display on a terminal or in a notebook, else a plain line now and then."""
 
     def __init__(self, out: TextIO) -> None:
-        self.out = out
+        self.out = unescaped(out)  # it moves the cursor
         self.notebook = in_notebook()
         self.live = self.notebook or is_terminal(out)
         self.shown_at = -math.inf if self.live else time.monotonic()  # a display is there from the start
@@ -192,7 +193,7 @@ class Screen:
         if self.drawn:
             self.shown_at = -math.inf
         self.clear()
-        print(line, file=self.out, flush=True)
+        print(printable(line), file=self.out, flush=True)
 
     def draw(self, *states: RunState) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
@@ -204,7 +205,7 @@ class Screen:
             self.draw_on_terminal(going)
         else:
             for state in going:
-                print("; ".join([state.summary(), *(job.line() for job in state.started)]), file=self.out, flush=True)
+                self.say("; ".join([state.summary(), *(job.line() for job in state.started)]))
 
     def draw_on_terminal(self, states: Sequence[RunState]) -> None:
         """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
-from tsfcn.common.text import duration, escaped, grid
+from tsfcn.common.text import duration, escaped, grid, printable
 
 NOTHING = "No job is ok yet: nothing to show."
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
@@ -189,7 +189,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     """
     if frame.empty:
         return "No row has a published figure: there is nothing to judge."
-    parts = []
+    parts, escape = [], escaped if markdown else printable
     for (model, protocol), part in frame.groupby(["model", "protocol"], sort=True):
         *rows, total = part.to_dict("records")
         grid_text = grid(
@@ -207,7 +207,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         )
         lines = [_mean_verdict(total), _verdict_counts(rows)]
         parts += [
-            f"{model} ({protocol}) beside {total['published_source']}",
+            f"{escape(str(model))} ({escape(str(protocol))}) beside {total['published_source']}",
             grid_text,
             "\n".join(f"- {escaped(line)}" for line in lines) if markdown else "\n".join(lines),
         ]

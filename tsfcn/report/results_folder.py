@@ -9,6 +9,7 @@ import pandas as pd
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import spreadsheet_text
 from tsfcn.jobs.record import Record
 from tsfcn.report import readme
 
@@ -21,8 +22,9 @@ def _csv(table: pd.DataFrame) -> str:
         if pd.api.types.is_float_dtype(table[column].dtype):
             texts[column] = ["" if pd.isna(v) else f"{round(v, digits) + 0.0:.{digits}f}" for v in table[column]]
         else:
-            texts[column] = ["" if pd.isna(v) else str(v) for v in table[column]]
-    return str(pd.DataFrame(texts, columns=table.columns, dtype="str").to_csv(index=False, lineterminator="\n"))
+            texts[column] = ["" if pd.isna(v) else spreadsheet_text(str(v)) for v in table[column]]
+    frame = pd.DataFrame(texts, columns=table.columns, dtype="str")
+    return str(frame.rename(columns=spreadsheet_text).to_csv(index=False, lineterminator="\n"))
 
 
 def _replace(path: Path, data: bytes) -> None:
