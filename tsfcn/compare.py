@@ -22,7 +22,8 @@ def run(argv: Sequence[str] | None) -> int:
         prog="tsfcn compare",
         description="Compare accuracies over the datasets that all columns have on the same split.",
         epilog="A column is a results folder (all its models), FOLDER:MODEL, a CSV of ours or of others, CSV:MODEL, a "
-        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). FILE - prints instead.",
+        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). "
+        "@percent, @error or @ucr2015 after the name of a CSV say how to read it. FILE - prints instead.",
     )
     parser.add_argument("columns", nargs="+", metavar="COLUMN")
     parser.add_argument("--ties", choices=("average", "min"), default="average", help="rank of equal accuracies")

@@ -247,7 +247,7 @@ def _published_verdicts(
     if figure is None:
         return [None] * len(accuracies)
     rows = [
-        verdict.Given(
+        verdict.PairedAccuracy(
             figure.dataset,
             n_test,
             float(np.mean(each)),

@@ -26,7 +26,7 @@ from statistics import fmean
 import numpy as np
 
 from tsfcn.analysis import score_columns, tables
-from tsfcn.analysis.score_columns import Column, Place
+from tsfcn.analysis.columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.common.text import spreadsheet_text

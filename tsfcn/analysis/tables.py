@@ -327,7 +327,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         beside = [row for row in part.to_dict("records") if row["published_source"]]
         if not beside:
             continue
-        judgement = verdict.judge(verdict.given(beside))
+        judgement = verdict.judge(verdict.paired_accuracies(beside))
         total: dict[Any, Any] = {
             "n_seeds": sum(row["n_seeds"] for row in beside),
             "mean": float(np.mean([row["mean"] for row in beside])),
@@ -337,7 +337,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         for row, verdict_of_row in zip([*beside, total], [*judgement.verdicts, judgement.archive], strict=True):
             copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
             judged = {n: getattr(verdict_of_row, n) for n in VERDICT_COLUMNS if hasattr(verdict_of_row, n)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.said})
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.text})
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 

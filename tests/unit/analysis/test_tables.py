@@ -314,8 +314,10 @@ def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
         ("mlp", "ItalyPowerDemand"),
         ("mlp", "mean of 1 dataset"),
     ]
-    judged = verdict.judge(verdict.given([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2]))
-    assert list(made["verdict"][:3]) == [v.said for v in (*judged.verdicts, judged.archive)]
+    judged = verdict.judge(
+        verdict.paired_accuracies([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2])
+    )
+    assert list(made["verdict"][:3]) == [v.text for v in (*judged.verdicts, judged.archive)]
     assert list(made["p_holm"][:2]) == [v.p_holm for v in judged.verdicts]
     assert list(made["word"]) == ["different", "equivalent", "different", "undecided", "undecided"]
     assert made["n_seeds"][2] == 6 and made["mean"][2] == pytest.approx((0.5 + 0.962) / 2)
