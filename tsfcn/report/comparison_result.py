@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tsfcn.analysis import compare as analysis
 from tsfcn.analysis import score_columns
-from tsfcn.analysis.score_columns import Column
+from tsfcn.analysis.columns import Column
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
