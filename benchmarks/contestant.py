@@ -1,10 +1,10 @@
 """One contestant of benchmarks/peers.py, in a process of its own: `contestant.py NAME THREADS`.
 
-Each line on standard input is a training, `{"case": FILE, "batch": N, "epochs": N, "turn": N}`, FILE an .npz with
-x_train, y_train, x_test, y_test. It goes on for two epochs and then `turn` at a time; before each turn it waits for a
-line. Answers are lines of JSON on standard output: the seconds of the epochs of a turn, and in the end the accuracy on
-the test cases and the peak memory. It imports what the contestant needs and nothing else of this repository, since it
-also runs in environments without tsfcn.
+Each line on standard input is a training, `{"case": FILE, "batch": N, "epochs": N, "turn": N}`, where FILE is an .npz
+with x_train, y_train, x_test, y_test. The process trains two epochs, and then `turn` epochs at a time; before each turn
+it waits for a line. It answers with lines of JSON on standard output: the seconds of the epochs of a turn, and at the
+end the accuracy on the test cases and the peak memory. The script imports only what the contestant needs, since it also
+runs in environments without tsfcn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Accuracy = float
 
 
 class Pause:
-    """Called at the end of every epoch: tells what a turn took, and waits for the next."""
+    """Called at the end of every epoch: reports the time of a turn, and waits for the next turn."""
 
     def __init__(self, turn: int, epochs: int) -> None:
         self.turn, self.epochs, self.done = turn, epochs, 0
@@ -32,7 +32,7 @@ class Pause:
         self.since = time.perf_counter()
 
     def begin(self, *_: object) -> None:
-        """Let the time of an epoch begin here."""
+        """Start the time of an epoch."""
         self.since = time.perf_counter()
 
     def __call__(self, *_: object) -> None:
@@ -40,25 +40,25 @@ class Pause:
         self.seconds.append(time.perf_counter() - self.since)
         self.done += 1
         if self.done >= WARM and (self.done - WARM) % self.turn == 0:
-            say({"seconds": self.seconds, "time": time.time()})
+            send({"seconds": self.seconds, "time": time.time()})
             self.seconds = []
             if self.done < self.epochs:
-                heard()
+                receive()
         self.since = time.perf_counter()
 
 
-def say(message: dict[str, Any]) -> None:
-    """Answer."""
+def send(message: dict[str, Any]) -> None:
+    """Write a line of JSON to standard output."""
     os.write(ANSWERS, json.dumps(message).encode() + b"\n")
 
 
-def heard() -> dict[str, Any]:
-    """Return what is asked next; end where nobody asks."""
+def receive() -> dict[str, Any]:
+    """Return the next request; end the process if there are no more."""
     line = sys.stdin.readline()
     if not line:
         os._exit(0)
-    found: dict[str, Any] = json.loads(line)
-    return found
+    request: dict[str, Any] = json.loads(line)
+    return request
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -66,7 +66,17 @@ def heard() -> dict[str, Any]:
 
 
 def tsfcn(model: str, engine: str, precision: str, n_seeds: int, data: Any, batch: int, pause: Pause) -> Accuracy:
-    """Train one of the engines, and return the accuracy of its first seed."""
+    """Train with one of the engines, and return the accuracy of the first seed.
+
+    Args:
+        model: fcn or lstm_fcn.
+        engine: reference or fast.
+        precision: Of the fast engine.
+        n_seeds: The trainings that are stacked by the fast engine.
+        data: The arrays of the case.
+        batch: The size of a batch.
+        pause: Called after every epoch.
+    """
     from dataclasses import replace
 
     import torch
@@ -83,23 +93,30 @@ def tsfcn(model: str, engine: str, precision: str, n_seeds: int, data: Any, batc
     settings = replace(settings, epochs=pause.epochs, batch_size=batch, batch_divisor=0)
     x, x_test = (torch.from_numpy(data[name]).float().unsqueeze(1) for name in ("x_train", "x_test"))
     y = torch.from_numpy(data["y_train"])
-    what = (model, shape, settings, x, y, int(y.max()) + 1)
+    arguments = (model, shape, settings, x, y, int(y.max()) + 1)
     cells = 0 if model == "fcn" else 8
     if engine == "reference":
-        done = reference.fit(*what, 0, cells=cells, progress=pause)
+        fit = reference.fit(*arguments, 0, cells=cells, progress=pause)
     else:
         trainings = [(seed, cells) for seed in range(n_seeds)]
-        done = fast.fit(*what, trainings, precision=precision, progress=pause)[0]
-    network = done.load("least_train_loss")
+        fit = fast.fit(*arguments, trainings, precision=precision, progress=pause)[0]
+    network = fit.load("least_train_loss")
     return predict.accuracy(predict.predict(network, x_test), torch.from_numpy(data["y_test"]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The loop of the textbooks
+# A textbook loop
 
 
 def textbook(model: str, data: Any, batch: int, pause: Pause) -> Accuracy:
-    """Train with autograd, a DataLoader, Adam and PyTorch's plateau, keeping the best state, as tutorials do."""
+    """Train with autograd, a DataLoader, Adam and ReduceLROnPlateau, and keep the best state, as tutorials do.
+
+    Args:
+        model: fcn or lstm_fcn.
+        data: The arrays of the case.
+        batch: The size of a batch.
+        pause: Called after every epoch.
+    """
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
@@ -158,11 +175,11 @@ def textbook(model: str, data: Any, batch: int, pause: Pause) -> Accuracy:
 
 
 def aeon(data: Any, batch: int, pause: Pause) -> Accuracy:
-    """Train aeon's FCNClassifier. Its checkpoint after every better epoch is not in our times."""
+    """Train aeon's FCNClassifier. The times do not include its checkpoint after every better epoch."""
     import tensorflow as tf
     from aeon.classification.deep_learning import FCNClassifier
 
-    class Epochs(tf.keras.callbacks.Callback):  # type: ignore[misc] # without types
+    class Epochs(tf.keras.callbacks.Callback):  # type: ignore[misc] # has no types
         def on_epoch_begin(self, *_: object) -> None:
             pause.begin()
 
@@ -183,17 +200,24 @@ def aeon(data: Any, batch: int, pause: Pause) -> Accuracy:
 
 
 def sktime(model: str, data: Any, batch: int, pause: Pause) -> Accuracy:
-    """Train sktime's network in torch: its LSTM runs over the timepoints, without the dimension shuffle."""
+    """Train sktime's PyTorch network, whose LSTM runs over the timepoints, without the dimension shuffle.
+
+    Args:
+        model: fcn or lstm_fcn.
+        data: The arrays of the case.
+        batch: The size of a batch.
+        pause: Called after every epoch.
+    """
     from sktime.classification.deep_learning import FCNClassifierTorch
     from sktime.classification.deep_learning.lstmfcn import LSTMFCNClassifierTorch
 
-    made = FCNClassifierTorch if model == "fcn" else LSTMFCNClassifierTorch
-    classifier = made(num_epochs=pause.epochs, batch_size=batch, random_state=0, lr=0.001)
-    whole = classifier._run_epoch
+    classifier_class = FCNClassifierTorch if model == "fcn" else LSTMFCNClassifierTorch
+    classifier = classifier_class(num_epochs=pause.epochs, batch_size=batch, random_state=0, lr=0.001)
+    original = classifier._run_epoch
 
     def run_epoch(*arguments: object) -> None:
         pause.begin()
-        whole(*arguments)
+        original(*arguments)
         pause()
 
     classifier._run_epoch = run_epoch
@@ -206,7 +230,14 @@ def sktime(model: str, data: Any, batch: int, pause: Pause) -> Accuracy:
 
 
 def ceiling(precision: str, data: Any, batch: int, pause: Pause) -> Accuracy:
-    """Say the GFLOP/s of products and convolutions of several shapes: no training, and no accuracy."""
+    """Measure the GFLOP/s of products and convolutions of several shapes, without a training and an accuracy.
+
+    Args:
+        precision: float32 or bfloat16.
+        data: Not used.
+        batch: Not used.
+        pause: Called after every measurement.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -231,7 +262,7 @@ def ceiling(precision: str, data: Any, batch: int, pause: Pause) -> Accuracy:
                 function()
                 taken.append(time.perf_counter() - since)
             rates.append(count / sorted(taken)[len(taken) // 2])
-        pause.since = time.perf_counter() - 1e9 / max(rates)  # told as the seconds of 10^9 FLOP
+        pause.since = time.perf_counter() - 1e9 / max(rates)  # reported as the seconds of 10^9 FLOP
         pause()
     return float("nan")
 
@@ -262,7 +293,7 @@ def peak_memory() -> float:
 
 
 def main(name: str, threads: int) -> None:
-    """Answer until nobody asks."""
+    """Answer requests until there are no more."""
     import numpy as np
 
     if name == "aeon FCN":
@@ -275,12 +306,12 @@ def main(name: str, threads: int) -> None:
 
         torch.set_num_threads(threads)
     while True:
-        asked = heard()
-        with np.load(asked["case"]) as file:
+        request = receive()
+        with np.load(request["case"]) as file:
             data = {key: file[key] for key in file.files}
-        pause = Pause(asked["turn"], asked["epochs"])
-        accuracy = CONTESTANTS[name](data, asked["batch"], pause)
-        say({"accuracy": accuracy, "memory": peak_memory()})
+        pause = Pause(request["turn"], request["epochs"])
+        accuracy = CONTESTANTS[name](data, request["batch"], pause)
+        send({"accuracy": accuracy, "memory": peak_memory()})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Whether precisions and engines train to the same accuracies: `python benchmarks/equivalence.py [RESULTS]`.
+"""Compare the accuracies of precisions and engines: `python benchmarks/equivalence.py [RESULTS]`.
 
-From records of FCN under fawaz2019: float32 in RESULTS and, by the fast engine, in RESULTS/fast, bfloat16 in
-RESULTS/bfloat16. For every dataset with two jobs of both kinds, the verdict of docs/verdict.md on their mean accuracies
-over seeds, and the one of the mean over datasets: bfloat16 against float32, and of float32 the fast engine against the
-reference loop. Of a job that is twice of one kind, the first record counts. Prints Markdown.
+It reads records of FCN under fawaz2019: float32 from RESULTS and, by the fast engine, from RESULTS/fast, and bfloat16
+from RESULTS/bfloat16. For every dataset with two or more jobs of both kinds it prints the verdict of docs/verdict.md on
+their mean accuracies over seeds, and the verdict on the mean over datasets, as Markdown. It compares bfloat16 with
+float32, and in float32 the fast engine with the reference loop. If a job has two records of one kind, the first counts.
 """
 
 from __future__ import annotations
@@ -17,20 +17,28 @@ import numpy as np
 
 from tsfcn.analysis import verdict
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
 PROTOCOLS = {"fawaz2019": "float32", "fawaz2019[precision=bfloat16]": "bfloat16"}
-PAIRS: dict[tuple[str, str], Callable[[store.Record], str]] = {  # what is compared, and which of the two a record is
-    ("bfloat16", "float32"): lambda record: PROTOCOLS[record["protocol"]],
-    ("fast", "reference"): lambda record: record["engine"] if record["protocol"] == "fawaz2019" else "",
+PAIRS: dict[tuple[str, str], Callable[[Record], str]] = {  # what is compared, and of which of the two kinds a record is
+    ("bfloat16", "float32"): lambda record: PROTOCOLS[record.protocol],
+    ("fast", "reference"): lambda record: record.engine if record.protocol == "fawaz2019" else "",
 }
 
 
-def table(records: list[store.Record], one: str, other: str, kind: Callable[[store.Record], str]) -> str:
-    """Return the verdicts on one kind of records against the other."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in {(kind(record), record["key"]): record for record in reversed(records)}.values():
-        found[record["dataset"]][kind(record)].append(record["accuracy"])
-    sizes = {record["dataset"]: record["n_test"] for record in records}
+def table(records: list[Record], one: str, other: str, kind: Callable[[Record], str]) -> str:
+    """Return the verdicts on one kind of records against the other, as Markdown.
+
+    Args:
+        records: Records of both kinds; others are not used.
+        one: The first kind.
+        other: The second kind.
+        kind: Returns the kind of a record.
+    """
+    accuracies: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in {(kind(record), record.key): record for record in reversed(records)}.values():
+        accuracies[record.dataset][kind(record)].append(record.accuracy)
+    sizes = {record.dataset: record.n_test or 0 for record in records}
     rows = [
         verdict.Given(
             dataset=name,
@@ -42,7 +50,7 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
             published_std=float(np.std(each[other], ddof=1)),
             published_runs=len(each[other]),
         )
-        for name, each in sorted(found.items())
+        for name, each in sorted(accuracies.items())
         if min(len(each[one]), len(each[other])) > 1
     ]
     if not rows:
@@ -52,11 +60,11 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
         f"| dataset | {one} | seeds | {other} | seeds | difference | 90 % | verdict |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row, said in zip(rows, judged.verdicts, strict=True):
+    for row, result in zip(rows, judged.verdicts, strict=True):
         cells = [
             *(row.dataset, f"{row.accuracy:.4f}", str(row.n_seeds), f"{row.published:.4f}", str(row.published_runs)),
-            *(f"{said.difference:+.4f}", f"{said.low:+.4f} to {said.high:+.4f}"),
-            said.word if said.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
+            *(f"{result.difference:+.4f}", f"{result.low:+.4f} to {result.high:+.4f}"),
+            result.word if result.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     mean = judged.archive
@@ -69,7 +77,7 @@ def table(records: list[store.Record], one: str, other: str, kind: Callable[[sto
 
 
 def main() -> None:
-    """Judge and print."""
+    """Compare the records and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
     options = parser.parse_args()
@@ -77,10 +85,7 @@ def main() -> None:
         record
         for folder in (options.results, options.results / "fast", options.results / "bfloat16")
         for record in store.read(folder)
-        if record["status"] == "ok"
-        and record["model"] == "fcn"
-        and record["resample"] == 0
-        and record["protocol"] in PROTOCOLS
+        if record.is_ok and record.model == "fcn" and record.resample == 0 and record.protocol in PROTOCOLS
     ]
     for (one, other), kind in PAIRS.items():
         print(f"{one} against {other}\n\n{table(records, one, other, kind)}\n")

@@ -1,10 +1,10 @@
-"""How long a GPU takes for the archive, simulated: `python benchmarks/packing.py [--memory GIB] [--overhead SECONDS]`.
+"""Simulate a GPU that trains the archive: `python benchmarks/packing.py [--memory GIB] [--overhead SECONDS]`.
 
-Jobs are trained side by side in streams of one process, those that take longest first, as the runner does on a GPU
-(threads.threads). A step takes a job `floor` seconds at least, and the whole GPU its operations at `share` of the
-peak; several jobs run at full speed until together they ask for more than the GPU, and then share it evenly. A job
-starts when a stream and the memory for it are free, and takes `overhead` seconds of the host before its first step.
-Prints Markdown: makespans in minutes, and the share of the time in which the GPU is busy.
+Jobs are trained side by side in streams of one process, the longest first, as the runner does on a GPU
+(tsfcn/jobs/executors/threads.py). A step of a job takes at least `floor` seconds, and the whole GPU does its operations
+at `share` of the peak. Several jobs run at full speed until together they need more than the GPU offers; then they get
+equal parts. A job starts when a stream and its memory are free, and takes `overhead` seconds of the host before its
+first step. The script prints Markdown: makespans in minutes, and the fraction of the time in which the GPU is busy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FLOORS, SHARES, STREAMS = (30e-6, 60e-6, 100e-6), (0.25, 0.35), (1, 4, 8, 16)
 
 @dataclass
 class Work:
-    """One program on the GPU: a job, or the stacked seeds of one."""
+    """One program on the GPU: a job, or the stacked seeds of a job."""
 
     name: str
     steps: float
@@ -31,22 +31,31 @@ class Work:
     bytes: float  # of the GPU's memory
 
     def alone(self, floor: float, rate: float) -> float:
-        """Return the seconds it takes alone: steps are at least `floor`, `rate` is in operations a second."""
+        """Return the seconds that it takes alone. floor: the least seconds of a step; rate: operations per second."""
         return max(self.steps * floor, self.flop / rate)
 
 
 def makespan(
     works: Sequence[Work], floor: float, rate: float, n_streams: int, memory: float, overhead: float = 0.0
 ) -> tuple[float, float]:
-    """Return the seconds until all have ended, and the share of them in which the GPU computes.
+    """Return the seconds until all programs have ended, and the fraction of them in which the GPU computes.
 
-    Raises ValueError for a program that needs more than `memory` bytes.
+    Args:
+        works: The programs.
+        floor: The least seconds of a step.
+        rate: Operations per second of the whole GPU.
+        n_streams: How many programs run at a time.
+        memory: Bytes of the GPU's memory.
+        overhead: Seconds of the host before the first step of a program.
+
+    Raises:
+        ValueError: A program needs more than `memory` bytes.
     """
     waiting = sorted(works, key=lambda work: work.alone(floor, rate), reverse=True)
     for work in waiting:
         if work.bytes > memory:
             raise ValueError(f"{work.name} needs {work.bytes / 2**30:.1f} GiB, there are {memory / 2**30:.1f}")
-    left: list[tuple[Work, float]] = []  # running, and the share of each that is left
+    left: list[tuple[Work, float]] = []  # running programs, and the remaining fraction of each
     now = free_host = 0.0
     starting: list[tuple[float, Work]] = []
     while waiting or starting or left:
@@ -57,10 +66,10 @@ def makespan(
                 break
             waiting.remove(fitting)
             used += fitting.bytes
-            free_host = max(free_host, now) + overhead  # one program is recorded at a time
+            free_host = max(free_host, now) + overhead  # one program is captured at a time
             starting.append((free_host, fitting))
-        asked = sum(work.flop / rate / work.alone(floor, rate) for work, _ in left)
-        speed = min(1.0, 1.0 / asked) if asked > 0 else 1.0
+        demand = sum(work.flop / rate / work.alone(floor, rate) for work, _ in left)
+        speed = min(1.0, 1.0 / demand) if demand > 0 else 1.0
         ends = [share * work.alone(floor, rate) / speed for work, share in left]
         until = min([*ends, *(max(0.0, start - now) for start, _ in starting)])
         now += until
@@ -72,7 +81,14 @@ def makespan(
 
 
 def archive(model: str, protocol: str, names: Sequence[str], n_seeds: int = 1) -> list[Work]:
-    """Return the programs of a pass over datasets; the seeds of a job and its LSTM sizes are stacked in one."""
+    """Return the programs of a pass over datasets; the seeds and the LSTM sizes of a job are stacked in one program.
+
+    Args:
+        model: The name of the model.
+        protocol: The name of the protocol.
+        names: The datasets.
+        n_seeds: The seeds of each job.
+    """
     chosen = compose([f"model={model}", f"protocol={protocol}"])[0]
     jobs = plan.jobs(
         {name: {} for name in names}, chosen.model.chosen(), chosen.protocol, chosen.protocol, [0], [0], "bfloat16"
@@ -95,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", type=float, default=78.0, help="GiB of the GPU")
     parser.add_argument("--overhead", type=float, default=0.5, help="seconds of the host before a job's first step")
-    given = parser.parse_args()
+    options = parser.parse_args()
     names = list(CATALOGUE)
     same = [name for name in names if CATALOGUE[name].in_ucr85]
     passes = {
@@ -114,9 +130,11 @@ def main() -> None:
         print(f"| --- | --- |{' --- |' * (len(STREAMS) + 1)}")
         for floor in FLOORS:
             for share in SHARES:
-                found = [makespan(works, floor, share * PEAK, n, given.memory * 2**30, given.overhead) for n in STREAMS]
-                cells = " | ".join(f"{seconds / 60:.1f} min" for seconds, _ in found)
-                print(f"| {floor * 1e6:.0f} µs | {share:.0%} | {cells} | {found[-1][1]:.0%} |")
+                results = [
+                    makespan(works, floor, share * PEAK, n, options.memory * 2**30, options.overhead) for n in STREAMS
+                ]
+                cells = " | ".join(f"{seconds / 60:.1f} min" for seconds, _ in results)
+                print(f"| {floor * 1e6:.0f} µs | {share:.0%} | {cells} | {results[-1][1]:.0%} |")
 
 
 if __name__ == "__main__":

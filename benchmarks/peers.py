@@ -1,11 +1,11 @@
-"""tsfcn's engines beside others, in one run: `make bench`, or `python benchmarks/peers.py [--quick] [--write]`.
+"""Compare the engines of tsfcn with other libraries: `make bench`, or `python benchmarks/peers.py [--quick] [--write]`.
 
 Contestants (contestant.py) train the same cases with the same batch for the same number of epochs. They are processes
-that live through the whole run and take turns of a fraction of a second; each is given the better of two ways to use
-the cores, one job with a thread a core or one job a core with one thread. A rate is steps a second of all jobs
-together, a stack of five seeds counting five; told are medians over the turns with the quartiles. GFLOP/s counts the
-multiplications and additions of the convolutions, forward and backward; the ceiling is the best rate of any matrix
-product or convolution that torch offers here. --write renews RESULTS.md and results.csv beside this file.
+that live for the whole run and take turns of a fraction of a second. Of two ways to use the cores, one job with a
+thread per core or one single-threaded job per core, the better one counts. A rate is the steps per second of all jobs
+together, where a stack of five seeds counts five; results are medians over the turns, with quartiles. GFLOP/s counts
+the multiplications and additions of the convolutions, forward and backward. The ceiling is the best rate of any matrix
+product or convolution by PyTorch on this machine. --write renews RESULTS.md and results.csv next to this file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tsfcn.common.machine import commit, processor
 
 HERE = Path(__file__).parent
 WARM = 2  # as in contestant.py
-FLOP = 6 * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)  # a timepoint of the FCN, forward and backward
+FLOP = 6 * (8 * 128 + 5 * 128 * 256 + 3 * 256 * 128)  # per timepoint of the FCN, forward and backward
 PEERS = ["aeon==1.5.0", "tensorflow-cpu==2.21.0"]  # in an environment of their own
 
 FCN = (
@@ -52,17 +52,17 @@ FCN = (
 ONE_SEED = tuple(name for name in FCN if "seeds" not in name)
 FEW = ("textbook FCN", "aeon FCN", "fast FCN", "fast FCN, bfloat16")
 LSTM_FCN = ("textbook LSTM-FCN", "sktime LSTM-FCN", "reference LSTM-FCN", "fast LSTM-FCN", "fast LSTM-FCN, bfloat16")
-ALONE = ("sktime FCN", "sktime LSTM-FCN")  # another network, reported without a bar
+OTHER_NETWORKS = ("sktime FCN", "sktime LSTM-FCN")  # reported without GFLOP/s
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained: a dataset at another length, its cases repeated, in batches of one size."""
+    """The cases to train on: those of a dataset, at another length and repeated, in batches of one size."""
 
     dataset: str
     batch: int
     length: int
-    steps: int  # of an epoch
+    steps: int  # per epoch
     contestants: tuple[str, ...]
 
     @property
@@ -87,12 +87,12 @@ QUICK = (Case("ItalyPowerDemand", 6, 24, 11, FEW), Case("GunPoint", 16, 150, 10,
 
 @dataclass
 class Process:
-    """A contestant at work."""
+    """The process of a contestant."""
 
     name: str
     threads: int
     python: str
-    process: subprocess.Popen[str] | None = None  # from the first message on
+    process: subprocess.Popen[str] | None = None  # started by the first message
     started: float = 0.0
     startup: float = math.nan
 
@@ -113,15 +113,15 @@ class Process:
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{self.name} ended with {self.process.wait()} (PEERS_DEBUG=1 shows why)")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
 @dataclass
 class Measured:
-    """What was found of a contestant on a case, by way to use the cores."""
+    """The results of a contestant on a case, by way to use the cores."""
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # of a step and seed, of each turn
+    seconds: dict[str, list[float]] = field(default_factory=dict)  # per step and seed, for each turn
     accuracy: float = math.nan
     memory: float = math.nan
 
@@ -132,12 +132,12 @@ class Measured:
 
     @property
     def step(self) -> float:
-        """The median, in seconds."""
+        """The median time of a step, in seconds."""
         return statistics.median(self.seconds[self.way])
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """The quartiles, in seconds."""
+        """The quartiles of the time of a step, in seconds."""
         low, _, high = statistics.quantiles(self.seconds[self.way], n=4, method="inclusive")
         return low, high
 
@@ -148,7 +148,7 @@ def ways(cores: int) -> dict[str, list[int]]:
 
 
 def series(case: Case, folder: Path) -> Path:
-    """Write a case's data and return the file."""
+    """Write the data of a case to a file and return its path."""
     data = tsfcn.load(case.dataset)
 
     def at_length(x: np.ndarray) -> np.ndarray:
@@ -170,15 +170,22 @@ def series(case: Case, folder: Path) -> Path:
 def turns_of(
     jobs: dict[tuple[str, str], list[Process]], message: dict[str, Any], steps: dict[str, float], turns: int
 ) -> dict[str, Measured]:
-    """Let contestants train, turn by turn, and return what was measured. steps: of an epoch, with all seeds."""
-    found: dict[str, Measured] = {name: Measured() for name, _ in jobs}
+    """Let contestants train, turn by turn, and return their results by name.
+
+    Args:
+        jobs: The processes of each contestant and way to use the cores.
+        message: The request to all of them.
+        steps: The steps per epoch of each contestant, of all seeds.
+        turns: The number of turns.
+    """
+    results: dict[str, Measured] = {name: Measured() for name, _ in jobs}
     for (name, way), processes in jobs.items():
         for process in processes:
             process.ask(message)
-            told = process.answer()
+            answer = process.answer()
             if math.isnan(process.startup):
-                process.startup = told["time"] - process.started
-        found[name].seconds[way] = []
+                process.startup = answer["time"] - process.started
+        results[name].seconds[way] = []
     for _ in range(turns):
         for (name, way), processes in jobs.items():
             for process in processes:
@@ -187,21 +194,21 @@ def turns_of(
             for process in processes:
                 taken = process.answer()["seconds"]
                 rate += steps[name] * len(taken) / sum(taken)
-            found[name].seconds[way].append(1 / rate)
+            results[name].seconds[way].append(1 / rate)
     for (name, way), processes in jobs.items():
         for process in processes:
-            told = process.answer()
-            if way == found[name].way:
-                found[name].accuracy, found[name].memory = told["accuracy"], told["memory"]
-    return found
+            answer = process.answer()
+            if way == results[name].way:
+                results[name].accuracy, results[name].memory = answer["accuracy"], answer["memory"]
+    return results
 
 
 def environment(folder: Path) -> str | None:
-    """Return the interpreter of an environment with aeon, made where it is missing; None where that fails."""
+    """Return the interpreter of an environment with aeon, which is created if it is missing; None if that fails."""
     python = folder / "bin" / "python"
     ready = folder / "ready"
     if not ready.exists() or ready.read_text() != " ".join(PEERS):
-        print(f"making an environment with {' and '.join(PEERS)} (minutes, once)", file=sys.stderr)
+        print(f"creating an environment with {' and '.join(PEERS)} (minutes, once)", file=sys.stderr)
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(folder)],
             [str(python), "-m", "pip", "install", "--quiet", *PEERS],
@@ -214,35 +221,37 @@ def environment(folder: Path) -> str | None:
     return str(python)
 
 
-def ratio(found: dict[str, Measured], one: str, other: str) -> str:
-    """Return how many times as fast as `one` the other is."""
-    return f"{found[one].step / found[other].step:.1f}" if one in found and other in found else "-"
+def ratio(results: dict[str, Measured], one: str, other: str) -> str:
+    """Return how many times as fast as `one` the other is, as text."""
+    return f"{results[one].step / results[other].step:.1f}" if one in results and other in results else "-"
 
 
 def lines(
-    ceilings: dict[str, dict[str, float]], all_found: list[tuple[Case, dict[str, Measured]]], startups: dict[str, float]
+    ceilings: dict[str, dict[str, float]],
+    all_results: list[tuple[Case, dict[str, Measured]]],
+    startups: dict[str, float],
 ) -> str:
-    """Return the findings as Markdown."""
+    """Return the results as Markdown."""
     out = io.StringIO()
     print("## Ceiling\n\n| GFLOP/s | float32 | bfloat16 |\n| --- | --- | --- |", file=out)
     for how in ("one core", "all cores"):
         print(f"| {how} | {ceilings['float32'][how]:.0f} | {ceilings['bfloat16'][how]:.0f} |", file=out)
     for model, base in (("FCN", FCN), ("LSTM-FCN", LSTM_FCN)):
-        if not any(name in found for _, found in all_found for name in base):
+        if not any(name in results for _, results in all_results for name in base):
             continue
         print(f"\n## {model}: a step (and seed), all cores at work\n", file=out)
         print("| batch x length | contestant | ms | quartiles | GFLOP/s | of the ceiling | way | accuracy |", file=out)
         print("| --- | --- | --- | --- | --- | --- | --- | --- |", file=out)
-        for case, found in all_found:
-            for name in [name for name in base if name in found]:
-                each = found[name]
+        for case, results in all_results:
+            for name in [name for name in base if name in results]:
+                each = results[name]
                 rate = FLOP * case.batch * case.length / each.step / 1e9
                 share = rate / ceilings["bfloat16" if "bfloat16" in name else "float32"]["all cores"]
                 low, high = each.quartiles
-                told = ["-", "-"] if name in ALONE else [f"{rate:.0f}", f"{share:.0%}"]
+                rates = ["-", "-"] if name in OTHER_NETWORKS else [f"{rate:.0f}", f"{share:.0%}"]
                 cells = [
                     *(case.shape, name, f"{1e3 * each.step:.2f}", f"{1e3 * low:.2f} to {1e3 * high:.2f}"),
-                    *(*told, each.way, f"{each.accuracy:.3f}"),
+                    *(*rates, each.way, f"{each.accuracy:.3f}"),
                 ]
                 print(f"| {' | '.join(cells)} |", file=out)
     print("\n## How many times as fast\n", file=out)
@@ -251,25 +260,25 @@ def lines(
         "| float32 : textbook |\n| --- | --- | --- | --- | --- | --- |",
         file=out,
     )
-    for case, found in all_found:
+    for case, results in all_results:
         model = case.contestants[0].split()[-1]
         half, book = f"fast {model}, bfloat16", f"textbook {model}"
         cells = [
-            *(f"{model} {case.shape}", ratio(found, f"aeon {model}", half), ratio(found, book, half)),
-            *(ratio(found, half, f"{half}, 5 seeds"), ratio(found, f"aeon {model}", f"fast {model}")),
-            ratio(found, book, f"fast {model}"),
+            *(f"{model} {case.shape}", ratio(results, f"aeon {model}", half), ratio(results, book, half)),
+            *(ratio(results, half, f"{half}, 5 seeds"), ratio(results, f"aeon {model}", f"fast {model}")),
+            ratio(results, book, f"fast {model}"),
         ]
         print(f"| {' | '.join(cells)} |", file=out)
     print("\n## Start-up and memory\n\n| contestant | s until two epochs are done | peak MiB |", file=out)
     print("| --- | --- | --- |", file=out)
     for name, seconds in startups.items():
-        memory = max(found[name].memory for _, found in all_found if name in found)
+        memory = max(results[name].memory for _, results in all_results if name in results)
         print(f"| {name} | {seconds:.1f} | {memory:.0f} |", file=out)
     return out.getvalue()
 
 
-def table(ceilings: dict[str, dict[str, float]], all_found: list[tuple[Case, dict[str, Measured]]]) -> str:
-    """Return the findings as CSV: a row a contestant, case and way."""
+def table(ceilings: dict[str, dict[str, float]], all_results: list[tuple[Case, dict[str, Measured]]]) -> str:
+    """Return the results as CSV, one row per contestant, case and way."""
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n")
     write.writerow(
@@ -278,28 +287,35 @@ def table(ceilings: dict[str, dict[str, float]], all_found: list[tuple[Case, dic
     for precision, rates in ceilings.items():
         for how, rate in rates.items():
             write.writerow([f"ceiling {precision}", "", "", how, "", "", "", "", f"{rate:.1f}", "", ""])
-    for case, found in all_found:
-        for name, each in found.items():
+    for case, results in all_results:
+        for name, each in results.items():
             for way, seconds in each.seconds.items():
                 low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
-                told = "" if name in ALONE else f"{FLOP * case.batch * case.length / middle / 1e9:.1f}"
+                gflops = "" if name in OTHER_NETWORKS else f"{FLOP * case.batch * case.length / middle / 1e9:.1f}"
                 best = [f"{each.accuracy:.4f}", f"{each.memory:.0f}"] if way == each.way else ["", ""]
                 times = [f"{1e3 * s:.4f}" for s in (middle, low, high)]
-                write.writerow([name, case.batch, case.length, way, *times, len(seconds), told, *best])
+                write.writerow([name, case.batch, case.length, way, *times, len(seconds), gflops, *best])
     return out.getvalue()
 
 
 def measure(cases: Sequence[Case], turns: int, seconds: float, python_of: dict[str, str]) -> tuple[str, str]:
-    """Measure all and return Markdown and CSV. seconds: of a turn, about, of the reference loop."""
+    """Measure all contestants on all cases and return the results as Markdown and CSV.
+
+    Args:
+        cases: The cases.
+        turns: The number of turns.
+        seconds: The approximate time of a turn of the reference loop.
+        python_of: The interpreter of each contestant; others are left out.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     names = [name for name in dict.fromkeys(n for case in cases for n in case.contestants) if name in python_of]
     every: list[Process] = []
 
-    def hire(name: str, each: dict[str, list[int]]) -> dict[tuple[str, str], list[Process]]:
+    def start(name: str, each: dict[str, list[int]]) -> dict[tuple[str, str], list[Process]]:
         python = python_of.get(name, sys.executable)
-        hired = {(name, way): [Process(name, n, python) for n in threads] for way, threads in each.items()}
-        every.extend(process for processes in hired.values() for process in processes)
-        return hired
+        started = {(name, way): [Process(name, n, python) for n in threads] for way, threads in each.items()}
+        every.extend(process for processes in started.values() for process in processes)
+        return started
 
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -308,15 +324,15 @@ def measure(cases: Sequence[Case], turns: int, seconds: float, python_of: dict[s
             message = {"case": str(some), "batch": 1, "turn": 1, "epochs": WARM + turns}
             for precision in ("float32", "bfloat16"):
                 name = f"ceiling {precision}"
-                hired = hire(name, {"one core": [1], **ways(cores)})
-                found = turns_of(hired, message, {name: 1.0}, turns)[name].seconds
-                rates = {way: 1 / statistics.median(taken) for way, taken in found.items()}
+                started = start(name, {"one core": [1], **ways(cores)})
+                results = turns_of(started, message, {name: 1.0}, turns)[name].seconds
+                rates = {way: 1 / statistics.median(taken) for way, taken in results.items()}
                 one = rates.pop("one core")
                 ceilings[precision] = {"one core": one, "all cores": max(rates.values())}
             jobs: dict[tuple[str, str], list[Process]] = {}
             for name in names:
-                jobs |= hire(name, ways(cores))
-            all_found = []
+                jobs |= start(name, ways(cores))
+            all_results = []
             for case in cases:
                 step = 2e-3 + FLOP * case.batch * case.length / 1e11
                 turn = max(1, round(seconds / (step * case.steps)))
@@ -328,7 +344,7 @@ def measure(cases: Sequence[Case], turns: int, seconds: float, python_of: dict[s
                 }
                 here = {key: processes for key, processes in jobs.items() if key[0] in case.contestants}
                 steps = {name: case.steps * (5.0 if "5 seeds" in name else 1.0) for name in case.contestants}
-                all_found.append((case, turns_of(here, message, steps, turns)))
+                all_results.append((case, turns_of(here, message, steps, turns)))
                 print(f"{case.shape} {case.contestants[0].split()[-1]} done", file=sys.stderr)
         finally:
             for process in every:
@@ -338,17 +354,17 @@ def measure(cases: Sequence[Case], turns: int, seconds: float, python_of: dict[s
     startups: dict[str, float] = {}
     for (name, _), processes in jobs.items():
         startups.setdefault(name, processes[0].startup)
-    return lines(ceilings, all_found, startups), table(ceilings, all_found)
+    return lines(ceilings, all_results, startups), table(ceilings, all_results)
 
 
 def main() -> None:
-    """Measure, print and, if asked, write."""
+    """Measure and print, and write the files if requested."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cases, few contestants and turns")
     parser.add_argument("--write", action="store_true", help="renew RESULTS.md and results.csv")
     parser.add_argument("--aeon", type=Path, default=Path("benchmarks_work/aeon"), help="folder of aeon's environment")
     options = parser.parse_args()
-    # The first turn after others were at work may be slow, so that there are three at least.
+    # The first turn after turns of others may be slow, so there are at least three.
     cases, turns, seconds = (QUICK, 3, 0.2) if options.quick else (CASES, 5, 0.4)
     python_of = dict.fromkeys((*FCN, *LSTM_FCN), sys.executable)
     aeon = environment(options.aeon.resolve())
@@ -363,7 +379,7 @@ def main() -> None:
         f"# tsfcn beside its peers\n\n`python benchmarks/peers.py{' --quick' if options.quick else ''}` "
         f"on {datetime.now(UTC):%Y-%m-%d}: {processor()}, {platform.system()}, Python {platform.python_version()}, "
         f"{versions}, {', '.join(PEERS)}; tsfcn at commit {commit()[:12]}; "
-        f"{time.monotonic() - since:.0f} s. What is measured and how stands in `benchmarks/peers.py`.\n\n"
+        f"{time.monotonic() - since:.0f} s. `benchmarks/peers.py` explains what is measured and how.\n\n"
     )
     print(head + text)
     if options.write:

@@ -1,8 +1,8 @@
-"""How long datasets take to read: `TSFCN_ARCHIVE=DIR python benchmarks/read.py`, on one core.
+"""The time to read datasets: `TSFCN_ARCHIVE=DIR python benchmarks/read.py`, on one core.
 
-Every dataset of the archive is read from its text into an empty cache, then again, then its passport alone; the second
-read of StarLightCurves (the largest, 9,236 series of 1,024 timepoints) is the median of nine. Other work on the machine
-disturbs the times: processor seconds stand beside those of the clock.
+Every dataset of the archive is read from its text into an empty cache, then again from the cache, then its passport
+only. The second read of StarLightCurves (the largest, 9,236 series of 1,024 timepoints) is the median of nine. Since
+other work on the machine disturbs the times, processor seconds are printed next to the wall-clock seconds.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from tsfcn.data import archive, catalogue
 
 
-def timed(act: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds of the clock and of the processor that a call takes."""
+def timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Return the wall-clock and the processor seconds of a call."""
     wall, processor = time.perf_counter(), time.process_time()
-    act()
+    function()
     return time.perf_counter() - wall, time.process_time() - processor
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the times and print them as Markdown."""
     root = Path(os.environ["TSFCN_ARCHIVE"])
     names = [name for name in catalogue.CATALOGUE if (root / name).is_dir()]
     size = sum(path.stat().st_size for name in names for path in (root / name).iterdir())
@@ -41,9 +41,9 @@ def main() -> None:
             wall, processor = (statistics.median(run[i] for run in runs) for i in range(2))
             rows.append(("StarLightCurves, second read", (wall, processor)))
     print(f"{len(names)} datasets, {size / 1e6:.0f} MB of text\n")
-    print("| what | seconds | processor seconds |\n| --- | --- | --- |")
-    for what, (wall, processor) in rows:
-        print(f"| {what} | {wall:.2f} | {processor:.2f} |")
+    print("| step | seconds | processor seconds |\n| --- | --- | --- |")
+    for step, (wall, processor) in rows:
+        print(f"| {step} | {wall:.2f} | {processor:.2f} |")
 
 
 if __name__ == "__main__":

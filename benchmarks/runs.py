@@ -1,19 +1,20 @@
-"""What runs cost beside training, and whether they finish whatever happens to them.
+"""Measure what runs cost besides training, and test that they finish even if processes are killed.
 
-    python benchmarks/runs.py WHAT [--work FOLDER]      with TSFCN_ARCHIVE set to the UCR archive
+    python benchmarks/runs.py PART ... [--work FOLDER]      with TSFCN_ARCHIVE set to the UCR archive
 
-WHAT is one of
+The parts are
 
-    chaos      200 jobs on 2 workers, undisturbed and with a random worker killed every few seconds and the run twice
+    chaos      200 jobs on 2 workers, once undisturbed, and once with a random worker killed every few seconds and the
+               run itself killed twice
     two        two runs started at once on one results folder
-    overhead   seconds a job beside its training
+    overhead   seconds of a job besides its training
     planning   seconds to plan 10,000 jobs
     startup    seconds until `tsfcn --help` and `tsfcn results status` have answered
     memory     peak memory of the jobs with the most test cases and the longest series
-    predict    the time of `dataset=small` with FCN as estimated without records, and from records of 1 % of its epochs,
-               against the times that the records in --actual FOLDER tell (those that finished after --since)
+    predict    the time of `dataset=small` with FCN, estimated without records and from records of 1 % of its epochs,
+               against the times in the records of --actual FOLDER (those that finished after --since)
 
-Each prints a line of Markdown for RUNS.md and fails where it does not keep what is promised there.
+Each part prints a line of Markdown for RUNS.md, and fails if a limit that RUNS.md states is not kept.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn.jobs import artifacts, store
+from tsfcn.jobs.record import Record
 
 DATASETS = (
     "ItalyPowerDemand,Chinatown,SmoothSubspace,SonyAIBORobotSurface1,SonyAIBORobotSurface2,TwoLeadECG,MoteStrain,CBF,"
@@ -60,54 +62,54 @@ def run(results: Path, *words: str) -> subprocess.Popen[str]:
 
 def children(parent: int) -> list[int]:
     """Return the living child processes of a process."""
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
         except OSError:
             continue
         if int(ppid) == parent and state != "Z":
-            found.append(int(path.name))
-    return found
+            pids.append(int(path.name))
+    return pids
 
 
-def lines(results: Path) -> list[store.Record]:
-    """Return every record that was written."""
-    return store.Reader(results).news()
+def lines(results: Path) -> list[Record]:
+    """Return all records of a results folder."""
+    return store.Reader(results, curves=True).new()
 
 
 def tables(results: Path) -> dict[str, str]:
-    """Return the tables without the columns that hold times."""
-    found = {}
+    """Return the tables without the columns of times, by file name."""
+    contents = {}
     for path in sorted((results / "tables").glob("*.csv")):
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        found[path.name] = json.dumps([{k: v for k, v in row.items() if k not in TIMES} for row in rows])
-    return found
+        contents[path.name] = json.dumps([{k: v for k, v in row.items() if k not in TIMES} for row in rows])
+    return contents
 
 
 def outcome(results: Path) -> dict[str, Any]:
-    """Return what must not depend on what happened to a run: records and predictions, by key."""
-    found: dict[str, Any] = {}
+    """Return the records and predictions by key, without the fields that differ from run to run."""
+    outcomes: dict[str, Any] = {}
     for record in store.read(results):
-        key = record["key"]
-        kept = {name: value for name, value in record.items() if name not in ONE_RUN}
-        found[key] = kept, artifacts.predictions_path(results, key).read_bytes()
-    return found
+        key = record.key
+        fields = {name: value for name, value in record.to_json().items() if name not in ONE_RUN}
+        outcomes[key] = fields, artifacts.predictions_path(results, key).read_bytes()
+    return outcomes
 
 
-def check_once(results: Path, n_jobs: int) -> list[store.Record]:
-    """Return the records, having made sure that each job is `ok` exactly once and that nothing is left behind."""
+def check_once(results: Path, n_jobs: int) -> list[Record]:
+    """Return the records, after checking that each job is `ok` exactly once and that no temporary files remain."""
     records = lines(results)
-    assert Counter(r["status"] for r in records) == {"ok": n_jobs}, Counter(r["status"] for r in records)
-    assert len({r["key"] for r in records}) == n_jobs
+    assert Counter(r.status for r in records) == {"ok": n_jobs}, Counter(r.status for r in records)
+    assert len({r.key for r in records}) == n_jobs
     left = [name for name in ("leases", "runners", "plans", "checkpoints") if (results / name).exists()]
     assert not left, f"left behind: {left}"
     return records
 
 
 def chaos(work: Path) -> str:
-    """Compare a run that is left alone with one whose processes are killed all the time."""
+    """Compare an undisturbed run with one whose processes are killed repeatedly."""
     calm, wild = work / "calm", work / "wild"
     started = time.monotonic()
     assert run(calm, *JOBS).wait() == 0
@@ -138,7 +140,7 @@ def chaos(work: Path) -> str:
     assert parents == 2
     assert tables(calm) == tables(wild), "the tables differ"
     assert outcome(calm) == outcome(wild), "records or predictions differ"
-    resumed = sum(bool(record["resumed_epochs"]) for record in records)
+    resumed = sum(bool(record.resumed_epochs) for record in records)
     return (
         f"{N_JOBS} jobs, 2 workers, {kills} workers and {parents} times the run killed: every job `ok` exactly once, "
         f"{resumed} taken up from a checkpoint; tables, records and predictions equal, times apart "
@@ -185,7 +187,7 @@ def overhead(work: Path) -> str:
                 started = time.perf_counter()  # the worker is up
         seconds = (time.perf_counter() - started) / (len(planned) - 1)
     records = lines(results)
-    assert len(records) == 500 and all("changed since" in record["reason"] for record in records)
+    assert len(records) == 500 and all("changed since" in record.reason for record in records)
     assert replace(planned[0]).key == planned[0].key
     assert seconds < 0.02, seconds
     return f"overhead of a job (499 jobs that do nothing, one worker) | {seconds * 1000:.1f} ms a job"
@@ -211,9 +213,9 @@ def planning(work: Path) -> str:
 
 
 def startup(work: Path) -> str:
-    """Ask for help and for the status of the project's own results."""
+    """Measure the help and the status of the project's own results."""
     results = Path(__file__).parents[1] / "results"
-    said = []
+    parts = []
     for words in (["--help"], ["results", "status", str(results)], ["watch", str(results)]):
         times = []
         for _ in range(7):
@@ -224,69 +226,68 @@ def startup(work: Path) -> str:
         loaded = subprocess.run(command, capture_output=True, text=True, check=True).stderr
         assert not any(line.rpartition("|")[2].strip() in ("torch", "pandas", "hydra") for line in loaded.splitlines())
         assert statistics.median(times) < 1
-        said.append(f"`tsfcn {words[0]}{' status' if words[0] == 'results' else ''}` {statistics.median(times):.2f} s")
-    return f"until the answer, without torch or pandas (median of 7) | {', '.join(said)}"
+        parts.append(f"`tsfcn {words[0]}{' status' if words[0] == 'results' else ''}` {statistics.median(times):.2f} s")
+    return f"until the answer, without torch or pandas (median of 7) | {', '.join(parts)}"
 
 
 def memory(work: Path) -> str:
     """Train one epoch where the evaluation is the largest, and compare the peak with the estimate."""
     from tsfcn.jobs import cost
-    from tsfcn.jobs.plan import Job
 
-    said = []
+    parts = []
     for dataset in ("StarLightCurves", "HandOutlines"):
-        for model in ("fcn", "resnet"):  # a worker each: one keeps some of what an earlier job took
+        for model in ("fcn", "resnet"):  # one worker each, since a worker keeps some memory of earlier jobs
             results = work / f"memory-{dataset}-{model}"
             words = [f"dataset={dataset}", f"model={model}", "protocol=fawaz2019", "protocol.epochs=1"]
             assert run(results, *words, "executor.workers=1").wait() == 0
             (record,) = lines(results)
-            job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
-            took, thought = record["peak_memory_bytes"] / 2**20, cost.memory(job) / 2**20
-            assert 0.5 < thought / took < 2, (dataset, model, took, thought)
-            said.append(f"{dataset} {model} {took:.0f} MiB (estimated {thought:.0f})")
-    return f"peak memory of a job with its evaluation | {', '.join(said)}"
+            job = record.job
+            peak, estimate = (record.peak_memory_bytes or 0) / 2**20, cost.memory(job) / 2**20
+            assert 0.5 < estimate / peak < 2, (dataset, model, peak, estimate)
+            parts.append(f"{dataset} {model} {peak:.0f} MiB (estimated {estimate:.0f})")
+    return f"peak memory of a job with its evaluation | {', '.join(parts)}"
 
 
 def predict(work: Path, actual: Path, since: str) -> str:
-    """Estimate full jobs from short ones on this machine, and from nothing, and compare with what they took."""
+    """Estimate full jobs from short ones on this machine, and without records, and compare with their real times."""
     from tsfcn.common import machine
     from tsfcn.jobs import cost
-    from tsfcn.jobs.plan import Job
 
     short = work / "short"
     assert run(short, "dataset=small", "protocol.epochs=20", "executor.workers=1").wait() == 0
     model, prior = cost.Model(lines(short), machine.processor(), "auto"), cost.Model(engine="auto")
-    engines = {record["engine"] for record in lines(short)}
-    took, learned, guessed, off = 0.0, 0.0, 0.0, []
-    names = {record["dataset"] for record in lines(short)}
+    engines = {record.engine for record in lines(short)}
+    actual_total, learned, guessed, errors = 0.0, 0.0, 0.0, []
+    names = {record.dataset for record in lines(short)}
     for record in store.read(actual):
-        full = record["protocol"] == "fawaz2019" and record["model"] == "fcn" and record["dataset"] in names
-        if record["status"] != "ok" or not full or not record["hardware"].startswith(machine.processor()):
+        full = record.protocol == "fawaz2019" and record.model == "fcn" and record.dataset in names
+        if not record.is_ok or not full or not record.hardware.startswith(machine.processor()):
             continue
-        if record["finished"] < since or record["engine"] not in engines:
+        if record.finished < since or record.engine not in engines:
             continue
-        job = Job(**{name: record[name] for name in Job.__dataclass_fields__})
+        job = record.job
         estimate = model.seconds(job)
-        actual_seconds = store.seconds(record, "train")
-        took, learned, guessed = took + actual_seconds, learned + estimate, guessed + prior.seconds(job)
-        off.append(abs(estimate / actual_seconds - 1))
-        print(f"{record['dataset']:24} {actual_seconds:8.0f} {estimate:8.0f}", file=sys.stderr)
-    assert off, f"no full jobs of this machine in {actual}"
-    assert abs(learned / took - 1) < 0.25, (learned, took)
+        actual_seconds = record.seconds("train") or 0.0
+        actual_total, learned, guessed = actual_total + actual_seconds, learned + estimate, guessed + prior.seconds(job)
+        errors.append(abs(estimate / actual_seconds - 1))
+        print(f"{record.dataset:24} {actual_seconds:8.0f} {estimate:8.0f}", file=sys.stderr)
+    assert errors, f"no full jobs of this machine in {actual}"
+    assert abs(learned / actual_total - 1) < 0.25, (learned, actual_total)
     return (
-        f"FCN, fawaz2019, {len(off)} of `dataset=small`: estimated from records of 20 of 2,000 epochs, against what "
-        f"they took | {learned:.0f} s against {took:.0f} s ({learned / took - 1:+.1%}; median error of a job "
-        f"{statistics.median(off):.1%}; estimated without any record {guessed:.0f} s)"
+        f"FCN, fawaz2019, {len(errors)} of `dataset=small`: estimated from records of 20 of 2,000 epochs, against what "
+        f"they took | {learned:.0f} s against {actual_total:.0f} s ({learned / actual_total - 1:+.1%}; "
+        "median error of a job "
+        f"{statistics.median(errors):.1%}; estimated without any record {guessed:.0f} s)"
     )
 
 
 def main() -> None:
-    """Measure what is asked for and print it."""
+    """Measure the parts of the command line and print them."""
     every: dict[str, Callable[[Path], str]]
     every = {each.__name__: each for each in (chaos, two, overhead, planning, startup, memory)}
     every["predict"] = lambda work: predict(work, options.actual, options.since)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=every, nargs="+")
+    parser.add_argument("parts", choices=every, nargs="+", metavar="PART", help=", ".join(every))
     parser.add_argument("--work", type=Path, default=Path("benchmarks_work"), help="folder for the runs; emptied")
     parser.add_argument("--actual", type=Path, default=Path("results"), help="folder with full jobs, for predict")
     parser.add_argument(
@@ -294,11 +295,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for what in options.what:
-        work = (options.work / what).resolve()
+    for part in options.parts:
+        work = (options.work / part).resolve()
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        print(f"| `{what}` | {every[what](work)} |", flush=True)
+        print(f"| `{part}` | {every[part](work)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What the Triton kernels compile to, without a GPU: `python benchmarks/triton_code.py [--capability 90]`.
 
-Compiles every kernel that a step of the papers' FCN and LSTM-FCN launches, at a few shapes, and prints a line for each:
-grid, warps, bytes of shared memory, registers a thread, bytes of memory a thread (spilled registers), and how many
-instructions multiply matrices by warp groups (wgmma, on Hopper) and copy without waiting (cp.async). Exit code 1 where
-one does not compile or spills. Nothing is launched; without TRITON_CACHE_DIR nothing compiled is kept.
+It compiles every kernel that a step of the papers' FCN and LSTM-FCN launches, at a few shapes, and prints one line for
+each: grid, warps, bytes of shared memory, registers per thread, bytes of memory per thread (spilled registers), and the
+numbers of instructions that multiply matrices by warp groups (wgmma, on Hopper) or copy asynchronously (cp.async).
+The exit code is 1 if a kernel does not compile or spills. Nothing is launched; compiled kernels are kept only if
+TRITON_CACHE_DIR is set.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ SHAPES = [  # model, cases of a batch, timepoints, classes, stacked trainings
 
 
 def main() -> int:
-    """Print a line a kernel and return the exit code."""
+    """Print one line per kernel and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--capability", type=int, default=90, help="90: Hopper, 80 and 89: Ampere and Ada")
-    given = parser.parse_args()
+    options = parser.parse_args()
     os.environ["TRITON_INTERPRET"] = "0"
     scratch = tempfile.TemporaryDirectory()
     os.environ.setdefault("TRITON_CACHE_DIR", scratch.name)
@@ -47,11 +48,11 @@ def main() -> int:
     from tsfcn.config.compose import compose
     from tsfcn.training.fused import cuda_backend, stacked
 
-    class Absent:
-        """A driver of a GPU that is not there: it names the target."""
+    class TargetDriver:
+        """A driver without a GPU: it only names the target."""
 
         def get_current_target(self) -> Any:
-            return GPUTarget("cuda", given.capability, 32)
+            return GPUTarget("cuda", options.capability, 32)
 
         def get_current_device(self) -> int:
             return 0
@@ -59,18 +60,18 @@ def main() -> int:
         def get_current_stream(self, device: int) -> int:
             return 0
 
-    driver.set_active(Absent())
+    driver.set_active(TargetDriver())
     reader = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    seen: set[str] = set()
+    hashes: set[str] = set()
     spilling = 0
-    compiled = JITFunction.run
+    run = JITFunction.run
 
-    def compile_alone(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+    def compile_alone(self: Any, *args: Any, grid: Any, warmup: bool, **launch_options: Any) -> Any:
         nonlocal spilling
-        kernel = compiled(self, *args, grid=grid, warmup=True, **options)
-        if kernel.hash in seen:
+        kernel = run(self, *args, grid=grid, warmup=True, **launch_options)
+        if kernel.hash in hashes:
             return kernel
-        seen.add(kernel.hash)
+        hashes.add(kernel.hash)
         ptx = kernel.asm["ptx"]
         binary = Path(scratch.name) / "kernel.cubin"
         binary.write_bytes(kernel.asm["cubin"])
@@ -98,7 +99,7 @@ def main() -> int:
         x, y = torch.zeros(n_cases, 1, length), torch.arange(n_cases) % n_classes
         trainings = [(seed, 0 if model == "fcn" else 8) for seed in range(n)]
         stacked.Training(model, shape, settings, x, y, n_classes, trainings, "bfloat16").epochs.run()
-    print(f"{len(seen)} kernels by Triton {triton.__version__} for {given.capability}, {spilling} of them spill")
+    print(f"{len(hashes)} kernels by Triton {triton.__version__} for {options.capability}, {spilling} of them spill")
     scratch.cleanup()
     return 1 if spilling else 0
 

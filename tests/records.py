@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.jobs import store
+from tsfcn.jobs.plan import Job, digest
+from tsfcn.jobs.record import Record
+
+T = TypeVar("T")
 
 SETTINGS = {"epochs": 2000, "lr": 0.001, "select": "least_train_loss", "betas": [0.9, 0.999]}
 PASSPORT = {"archive": "UCR2018", "split": "ucr2018", "source": "tsv", "content": "ab" * 32}
 
+ONE_RUN = {"train_processor_seconds", "test_processor_seconds", "train_seconds", "test_seconds", "job_seconds"}
+ONE_RUN |= {"finished", "peak_memory_bytes", "commit"}
+"""The fields of a record that differ from run to run, or when somebody edits the package meanwhile."""
 
-def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Any:
+
+def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Record:
     """Return an ok record of the official split; any field can be given another value."""
     protocol, resample = other.get("protocol", "fawaz2019"), other.get("resample", 0)
     group = other.get("group", f"{dataset}/{model}/{protocol}/{resample}")
-    made = {
-        "key": f"{group}/{seed}",
+    fields = {
+        "key": digest(f"{group}/{seed}"),
         "group": group,
         "status": "ok",
         "reason": "",
@@ -46,18 +55,37 @@ def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accurac
         "commit": "0123abc",
         "finished": f"2026-01-0{seed + 1}T00:00:00Z",
     }
-    return made | other
+    fields |= other
+    if fields["status"] != "ok":
+        fields["accuracy"] = math.nan
+    return Record(**fields)
 
 
-def save(results: Path, *records: Any) -> Path:
+def record_of(job: Job, **other: Any) -> Record:
+    """Return an ok record of a job; any field can be given another value."""
+    return record(**{**job.to_json(), "key": job.key, "group": job.group, **other})
+
+
+def require(value: T | None) -> T:
+    """Return a value that must have been recorded."""
+    assert value is not None
+    return value
+
+
+def save(results: Path, *records: Record) -> Path:
     """Write records as a run would and return the folder."""
     (results / "records").mkdir(parents=True, exist_ok=True)
-    with (results / "records" / "one.jsonl").open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps({"schema": 1, **r}) + "\n" for r in records)
+    with (results / "records" / "one.jsonl").open("ab") as file:
+        file.writelines(each.line() for each in records)
     return results
 
 
-def some_records() -> list[Any]:
+def written(results: Path) -> list[Record]:
+    """Return every record of a results folder, counting or not."""
+    return store.by_time(store.Reader(results).new())
+
+
+def some_records() -> list[Record]:
     return [
         record("ItalyPowerDemand", seed=0, accuracy=0.96),
         record("ItalyPowerDemand", seed=1, accuracy=0.97),
@@ -70,7 +98,7 @@ def some_records() -> list[Any]:
     ]
 
 
-def whole_archive(n_seeds: int = 5, n_epochs: int = 200) -> list[Any]:
+def whole_archive(n_seeds: int = 5, n_epochs: int = 200) -> list[Record]:
     """Return records of six models on all 128 datasets, made from published figures: what a long run would leave.
 
     fcn, resnet and mlp of fawaz2019 have the published single runs; those of Karim and Wang, of which there is one run,

@@ -15,6 +15,8 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.processes import until
+
 ITALY = "ItalyPowerDemand"
 TAG = '"a"'
 
@@ -115,9 +117,10 @@ class Request(BaseHTTPRequestHandler):
         else:
             self.body(data, ETag=tag)
 
-    def reset(self) -> None:
-        """Break the connection, as a machine that crashes does."""
+    def reset_when_arrived(self, n_bytes: int) -> None:
+        """Break the connection, as a machine that crashes does, once `n_bytes` are in the client's part file."""
         self.wfile.flush()
+        until(lambda: self.server.part.exists() and self.server.part.stat().st_size >= n_bytes)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
@@ -130,6 +133,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     behave: Behaviour
+    part: Path  # where the client keeps what has arrived, for `reset_when_arrived`
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Request)

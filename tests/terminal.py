@@ -13,7 +13,6 @@ import sys
 import termios
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -22,12 +21,11 @@ def in_terminal(*words: str, columns: int, cwd: Path, lines: int = 24, **environ
     """Run the interpreter in a terminal of some columns and return its exit code and all that it wrote there."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    clean = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "TSFCN_ARCHIVE", "NO_COLOR")}
+    clean = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=cwd,
-        env={**clean, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "TSFCN_CACHE": str(cwd / "cache")}
-        | environment,
+        env={**clean, "TERM": "xterm-256color"} | environment,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -10,7 +10,7 @@ from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, select
-from tsfcn.report.comparison import _write, as_csv, as_json, as_latex, text
+from tsfcn.report.comparison import as_csv, as_json, as_latex, text, write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +71,7 @@ def run(argv: Sequence[str] | None) -> int:
     }
     for name, form in files.items():
         if name is not None:
-            _write(name, form(made))
+            write(name, form(made))
     if "-" not in files:
         print(text(made))
     return exit_codes.OK

@@ -1,17 +1,19 @@
-"""`python -m tsfcn.reproduce paper=SOURCE model=fcn dataset=small`: train what is missing, and judge it by the paper.
+"""`python -m tsfcn.reproduce paper=SOURCE model=fcn dataset=small`: train what is missing and judge it by the paper.
 
     tsfcn reproduce paper=fawaz2019_ucr128 model=fcn dataset=small seeds=3
     tsfcn reproduce paper=karim2019 model=lstm_fcn dataset=ucr85 dry_run=true
 
-paper names a source of published figures (`tsfcn published list`); its protocol and its split follow. Everything else
-is as for `tsfcn run`, which does the work: what is in the results folder already is not trained again. Seeds are
-three unless said, since a single one cannot be judged. The verdicts are those of docs/verdict.md, over the datasets
-that were asked for. Exit codes as for `tsfcn run`; a verdict is no failure, whatever it says.
+paper names a source of published figures (`tsfcn published list`), which determines protocol and split. Everything else
+is as for `tsfcn run`, which does the work: jobs that are already in the results folder are not trained again. The
+default is three seeds, because a single one cannot be judged. The verdicts are those of docs/verdict.md, over the
+datasets of the command. Exit codes are those of `tsfcn run`; no verdict counts as a failure.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from tsfcn.config import models
 from tsfcn.config.compose import command_line, compose, override
 from tsfcn.data import published
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
 
 if TYPE_CHECKING:
@@ -29,82 +32,106 @@ if TYPE_CHECKING:
 SEEDS = 3
 
 
-def overrides(words: list[str]) -> tuple[str, list[str]]:
-    """Return the source that `paper=` names and the overrides of the run that reproduces it."""
-    said = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the source that `paper=` names, and the overrides of the run that reproduces it.
+
+    Raises:
+        UserError: paper= is missing or names no source, or protocol= or model= does not fit it.
+    """
+    values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     papers = [word for word in words if word.startswith("paper=")]
-    if len(papers) != 1 or not said["paper"]:
-        raise UserError("paper= is not there once: name a source of `tsfcn published list`, as paper=fawaz2019_ucr128")
-    source, protocol = published.protocol_of(said["paper"].strip("'\""))
-    rest = [word for word in words if word not in papers]
-    if said.get("protocol", protocol) != protocol:
-        raise UserError(f"protocol={said['protocol']} is not that of paper={source}: leave it out, it is {protocol}")
+    if len(papers) != 1 or not values["paper"]:
+        raise UserError("paper= must be given once: name a source of `tsfcn published list`, as paper=fawaz2019_ucr128")
+    source, protocol = published.protocol_of(values["paper"].strip("'\""))
+    if values.get("protocol", protocol) != protocol:
+        raise UserError(f"protocol={values['protocol']} is not that of paper={source}: leave it out, it is {protocol}")
+    _check_models(values.get("model", "fcn"), source)
+    defaults = {"protocol": protocol, "seeds": SEEDS, "archive.split": published.sources()[source].split}
+    added = [f"{name}={value}" for name, value in defaults.items() if name not in values]
+    return source, [*added, *(word for word in words if word not in papers)]
+
+
+def _check_models(names: str, source: str) -> None:
+    """Raise UserError for a model of which a source has no figures. names: the value of model=."""
     known = published.models(source)
-    for model in said.get("model", "fcn").strip("'\"[] ").split(","):
+    for model in names.strip("'\"[] ").split(","):
         if model.strip() not in known:
-            ours = ", ".join(name for name in known if name in models.MODELS)
-            raise UserError(f"model '{model.strip()}' is not in {source}: use one of {ours}")
-    added = [f"protocol={protocol}"] if "protocol" not in said else []
-    added += [f"seeds={SEEDS}"] if "seeds" not in said else []
-    added += [f"archive.split={published.sources()[source].split}"] if "archive.split" not in said else []
-    return source, [*added, *rest]
+            choices = ", ".join(name for name in known if name in models.MODELS)
+            raise UserError(f"model '{model.strip()}' is not in {source}: use one of {choices}")
 
 
-def verdicts(records: list[store.Record], source: str) -> pd.DataFrame:
+def verdicts(records: list[Record], source: str) -> pd.DataFrame:
     """Return the verdicts of records on the figures of one source; see tsfcn.analysis.tables.verdicts."""
     from tsfcn.analysis import tables
 
     return tables.verdicts(tables.accuracy(records, source))
 
 
-def shown(records: list[store.Record], source: str) -> str:
-    """Return the verdicts of records as text, and which of their datasets have none, and why."""
+def verdict_text(records: list[Record], source: str) -> str:
+    """Return the verdicts of records as text, then the datasets without a verdict and the notes on figures."""
     from tsfcn.analysis import tables
     from tsfcn.report import render
 
-    rows = tables.accuracy(records, source)
-    parts = [render.verdicts(tables.verdicts(rows))]
-    without = list(dict.fromkeys(rows["dataset"][rows["published_source"] == ""]))
-    if without:
-        why = f"{source} has no figure of the same data, split and settings"
-        parts.append(f"No verdict on {len(without)} ({', '.join(without)}): {why}.")
-    noted: dict[str, list[str]] = {}
-    for row in rows.to_dict("records"):
-        if row["published_note"] and row["dataset"] not in noted.setdefault(row["published_note"], []):
-            noted[row["published_note"]].append(row["dataset"])
-    parts += [f"To be read with care: {', '.join(d)} ({note})." for note, d in noted.items()]
-    if not rows.empty:
+    table = tables.accuracy(records, source)
+    rows = table.to_dict("records")
+    parts = [render.verdicts(tables.verdicts(table)), *_without_verdict(rows, source), *_caveats(rows)]
+    if rows:
         parts.append("Rules and error rates of the verdicts: docs/verdict.md.")
     return "\n\n".join(parts)
 
 
-def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:
-    """Train what is missing and return the verdicts (tables.verdicts): a row a dataset, and one of their mean.
+def _without_verdict(rows: Sequence[Mapping[Any, Any]], source: str) -> list[str]:
+    """Return the line on the datasets for which a source has no figure, [] if there are none."""
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows if row["published_source"] == ""))
+    if not datasets:
+        return []
+    reason = f"{source} has no figure of the same data, split and settings"
+    return [f"No verdict on {len(datasets)} ({', '.join(datasets)}): {reason}."]
 
-    paper: a source of published figures; settings: as for tsfcn.run, seeds=3 by default. Raises UserError as it does.
+
+def _caveats(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+    """Return a line for each note on published figures, with its datasets."""
+    datasets: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["published_note"] and row["dataset"] not in datasets[row["published_note"]]:
+            datasets[row["published_note"]].append(row["dataset"])
+    return [f"To be read with care: {', '.join(names)} ({note})." for note, names in datasets.items()]
+
+
+def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:
+    """Train what is missing and return the verdicts (`tables.verdicts`): a row for each dataset, one for the mean.
+
+    Args:
+        paper: a source of published figures.
+        model: as for `tsfcn.run`.
+        dataset: as for `tsfcn.run`.
+        settings: further settings as for `tsfcn.run`; the default is seeds=3.
+
+    Raises:
+        UserError: as `tsfcn.run` does, and if the paper is not known or does not fit the settings.
     """
-    named: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
-    words = [override(name, value) for name, value in named.items()]
+    values: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
+    words = [override(name, value) for name, value in values.items()]
     source, rest = overrides(words)
-    chosen, unchanged = compose(rest)
-    _, jobs = execute_run(chosen, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
-    return verdicts(of_jobs(jobs, store.read(Path(chosen.results))), source)
+    run, unchanged = compose(rest)
+    _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
+    return verdicts(of_jobs(jobs, store.read(Path(run.results))), source)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: paper=SOURCE and Hydra overrides."""
     words = sys.argv[1:] if argv is None else argv
+    return exit_codes.run(lambda: _command(words), resume=RESUME)
 
-    def command() -> int:
-        if {"-h", "--help"} & set(words):
-            print(__doc__.strip())
-            return exit_codes.OK
-        source, rest = overrides(words)
-        settings, unchanged = compose(rest)
-        code, _ = execute_run(settings, unchanged, command_line(words, "reproduce"), lambda r: shown(r, source))
-        return concluded(code, settings)
 
-    return exit_codes.run(command, resume=RESUME)
+def _command(words: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(words):
+        print(__doc__.strip())
+        return exit_codes.OK
+    source, rest = overrides(words)
+    run, unchanged = compose(rest)
+    code, _ = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
+    return concluded(code, run)
 
 
 make_callable(__name__, reproduce)

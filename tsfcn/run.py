@@ -31,10 +31,12 @@ from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
-from tsfcn.jobs import cost, executors, lease, plan, store
+from tsfcn.jobs import artifacts, cost, executors, lease, plan, store
 from tsfcn.jobs.executors import local
-from tsfcn.jobs.monitor import Monitor, clock, title
+from tsfcn.jobs.monitor import Monitor
+from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.queue import Event, Queue
+from tsfcn.jobs.record import Record, place, renamed
 from tsfcn.training.select_engine import EngineChoice, automatic_precision
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def sources(run: schema.RunConfig) -> list[user_data.Source]:
     return user_data.select(run.dataset, run.exclude, run.archive.root, read_options(run))
 
 
-def check_results(jobs: list[plan.Job], records: list[store.Record], results: Path) -> None:
+def check_results(jobs: list[plan.Job], records: list[Record], results: Path) -> None:
     """Raise UserError, before anything is trained, where the tables of the results folder could not be written."""
     from tsfcn.analysis import tables
     from tsfcn.report import results_folder
@@ -107,35 +109,35 @@ def check_results(jobs: list[plan.Job], records: list[store.Record], results: Pa
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
     tables.accuracy(records)  # refuses what does not belong together
-    groups = {store.place(r)[:-1]: r["group"] for r in records if r["status"] == "ok"}
+    groups = {place(r)[:-1]: r.group for r in records if r.is_ok}
     for job in jobs:
-        if job.passport and groups.get(store.place(job.to_json())[:-1], job.group) != job.group:
+        if job.passport and groups.get(place(job)[:-1], job.group) != job.group:
             raise UserError(
                 f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
                 "another version of the training code: use another results folder, or move the old records away"
             )
 
 
-def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[store.Record]) -> list[plan.Job]:
+def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[Record]) -> list[plan.Job]:
     """Return the jobs; one whose data are not here but whose finished record is gets the passport of that record."""
-    finished = {store.place(record): record for record in records if record["status"] == "ok"}
+    finished = {place(record): record for record in records if record.is_ok}
 
     def known(job: plan.Job) -> plan.Job:
-        record = finished.get(store.place(job.to_json()))
+        record = finished.get(place(job))
         if record is None or unusable.get(job.dataset, ("", ""))[0] != "skipped":
             return job
-        same = replace(job, passport=record["passport"])
-        return same if same.key == record["key"] else job
+        same = replace(job, passport=record.passport)
+        return same if same.key == record.key else job
 
     return [known(job) for job in jobs]
 
 
-def twins(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Record]:
+def twins(jobs: list[plan.Job], records: list[Record]) -> list[Record]:
     """Return the records of jobs that were trained under another name, under the names that are asked for now."""
-    finished = {record["key"]: record for record in records if record["status"] == "ok"}
-    named = {store.identity(record) for record in records}
+    finished = {record.key: record for record in records if record.is_ok}
+    named = {record.identity for record in records}
     return [
-        {**finished[job.key], "model": job.model, "protocol": job.protocol, "off_paper": job.off_paper}
+        renamed(finished[job.key], job)
         for job in jobs
         if job.key in finished and (job.key, job.model, job.protocol) not in named
     ]
@@ -168,22 +170,22 @@ class RunPlan:
     request: Request
     device: str  # torch's name
     reader: store.Reader  # has given all records that were there
-    records: list[store.Record]  # those that count
+    records: list[Record]  # those that count
     failures: dict[str, int]  # failed attempts by key
     jobs: list[plan.Job]
     unusable: Unusable
 
     @cached_property
-    def same(self) -> list[store.Record]:
+    def same(self) -> list[Record]:
         """Records of jobs that were trained under another name, under the names asked for now."""
         return twins(self.jobs, self.records)
 
     @cached_property
-    def by_job(self) -> dict[tuple[Any, ...], store.Record]:
+    def by_job(self) -> dict[tuple[Any, ...], Record]:
         """The records, by what identifies a job under its name."""
-        return {store.identity(record): record for record in [*self.records, *self.same]}
+        return {record.identity: record for record in [*self.records, *self.same]}
 
-    def done(self, record: store.Record) -> bool:
+    def done(self, record: Record) -> bool:
         """Return whether a record ends its job."""
         run = self.request.run
         return store.done(record, self.request.results, run.save_weights, run.require_predictions)
@@ -197,7 +199,7 @@ class RunPlan:
             return "pending"
         if self.done(record):
             return "done"
-        tried = record["status"] == "failed" and self.failures.get(job.key, 0) >= self.request.run.max_attempts
+        tried = record.status == "failed" and self.failures.get(job.key, 0) >= self.request.run.max_attempts
         return "failed" if tried else "pending"
 
     @cached_property
@@ -245,7 +247,7 @@ class RunPlan:
 class Outcome:
     """What running the jobs of a plan left."""
 
-    records: list[store.Record]  # of the results folder
+    records: list[Record]  # of the results folder
     left: list[plan.Job]  # that have no record
     seconds_left: float  # what these will take
 
@@ -254,7 +256,7 @@ def execute_run(
     run: schema.RunConfig,
     unchanged: ProtocolConfig,
     command: str,
-    show: Callable[[list[store.Record]], str] | None = None,
+    show: Callable[[list[Record]], str] | None = None,
     more: Iterable[tuple[schema.RunConfig, ProtocolConfig]] = (),
 ) -> tuple[int, list[plan.Job]]:
     """Plan, run what is not done, write the tables. Returns the exit code and the jobs of the plan.
@@ -281,15 +283,15 @@ def prepare(request: Request) -> RunPlan:
     executors.find(request.run.executor.name)  # raises for a name that is not known
     _ = request.budget_seconds  # likewise
     reader = store.Reader(request.results)
-    history = reader.news()
-    records = store.counting(history)
+    history = reader.new()
+    records = store.current(history)
     jobs, unusable = plan_jobs(request, device, records)
     if request.run.executor.name == "local" and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
     return RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
 
 
-def plan_jobs(request: Request, device: str, records: list[store.Record]) -> tuple[list[plan.Job], Unusable]:
+def plan_jobs(request: Request, device: str, records: list[Record]) -> tuple[list[plan.Job], Unusable]:
     """Return the jobs of a request, and the datasets that cannot be used."""
     jobs, unusable = planned(request.run, request.unchanged, device)
     for further in request.more:
@@ -352,6 +354,7 @@ def execute(prepared: RunPlan) -> Outcome:
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
     if not prepared.pending:
         return Outcome(store.read(results), [], 0.0)
+    store.check_writable(results)
     path = store.write_plan(results, request.command, prepared.jobs)
     with lease.Runner(results) as runner:
         monitor = Monitor(prepared.order, prepared.n_workers, model=prepared.model, runner=runner)
@@ -370,20 +373,21 @@ def execute(prepared: RunPlan) -> Outcome:
         with contextlib.closing(events(queue, request.run, prepared.device, monitor)) as happening:
             for event in happening:
                 monitor.see(event)
-                if event.record.get("status") == "ok":
+                if event.record is not None and event.record.is_ok:
                     store.remember(results, request.command)
     records = store.read(results)
     late = twins(prepared.jobs, records)  # trained by another runner meanwhile, under another name
     for record in late:
         writer.write(record)
-    ended = {record["key"] for record in records}
+    ended = {record.key for record in records}
     left = [job for job in prepared.pending if job.key not in ended]
+    artifacts.remove_empty_folder(results)
     if not left:
         store.remove_plan(path)
     return Outcome([*records, *late], left, sum(map(prepared.model.seconds, left)))
 
 
-def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[store.Record]], str] | None) -> int:
+def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]], str] | None) -> int:
     """Write the tables of the results folder, print those of the plan's jobs, and return the exit code."""
     # A budget may be too short for any job to end.
     code = summarise(prepared.jobs, outcome.records, prepared.request.results, show) if outcome.records else OK
@@ -487,14 +491,14 @@ def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -
 
 
 def record_unusable(
-    jobs: list[plan.Job], unusable: Unusable, known: dict[tuple[Any, ...], store.Record], results: Path
+    jobs: list[plan.Job], unusable: Unusable, known: dict[tuple[Any, ...], Record], results: Path
 ) -> None:
     """Record the jobs of datasets that cannot be used as skipped or failed, once for each reason."""
     news = []
     for job in jobs:
         if not job.passport:
             record = known.get((job.key, job.model, job.protocol))
-            if record is None or record["reason"] != unusable[job.dataset][1]:
+            if record is None or record.reason != unusable[job.dataset][1]:
                 news.append(job)
     if not news:
         return  # describing a job takes torch, whose version stands in the record
@@ -505,25 +509,26 @@ def record_unusable(
         writer.write(describe(job, *unusable[job.dataset]))
 
 
-def of_jobs(jobs: list[plan.Job], records: list[store.Record]) -> list[store.Record]:
+def of_jobs(jobs: list[plan.Job], records: list[Record]) -> list[Record]:
     """Return the records of these jobs, under their names."""
     asked = {(job.key, job.model, job.protocol) for job in jobs}
-    return [record for record in records if store.identity(record) in asked]
+    return [record for record in records if record.identity in asked]
 
 
-def accuracies(records: list[store.Record]) -> str:
+def accuracies(records: list[Record]) -> str:
     """Return the accuracy table of records as text."""
     from tsfcn.analysis import tables
     from tsfcn.report import render
 
-    return render.table(tables.accuracy(records), processor_time=any(map(store.has_processor_seconds, records)))
+    processor_time = any(record.has_processor_seconds() for record in records)
+    return render.table(tables.accuracy(records), processor_time=processor_time)
 
 
 def summarise(
     jobs: list[plan.Job],
-    records: list[store.Record],
+    records: list[Record],
     results: Path,
-    show: Callable[[list[store.Record]], str] | None,
+    show: Callable[[list[Record]], str] | None,
 ) -> int:
     """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code.
 
@@ -537,15 +542,15 @@ def summarise(
 
     results_folder.write(results, records)
     records = of_jobs(jobs, records)
-    statuses = [record["status"] for record in records]
+    statuses = [record.status for record in records]
     print((show or accuracies)(records))
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
         print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")
         told = {
-            (r["dataset"] if r["status"] == "skipped" else title(r), r["dataset"], r["status"], r["reason"]): None
+            (r.dataset if r.status == "skipped" else title(r), r.dataset, r.status, r.reason): None
             for r in records
-            if r["status"] != "ok"
+            if not r.is_ok
         }
         print("\n".join(reasons(told)))
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
@@ -560,7 +565,7 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
     rows, on_cpu = [], prepared.device == "cpu"
     for job in jobs:
         price = clock(seconds[job.key]) if prepared.states[job.key] == "pending" else ""
-        rows.append(f"{prepared.states[job.key]:8} {price:>12}  {title(job.to_json())}")
+        rows.append(f"{prepared.states[job.key]:8} {price:>12}  {title(job)}")
     rows += engines
     rows += reasons((name, name, *why) for name, why in prepared.unusable.items())
     budget = prepared.request.run.budget

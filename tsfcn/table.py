@@ -8,7 +8,6 @@ from pathlib import Path
 from tsfcn.analysis.tables import METRICS, metric, read, status, summary
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
-from tsfcn.jobs import store
 from tsfcn.report import render
 from tsfcn.report.results_folder import write
 
@@ -35,7 +34,7 @@ def run(argv: Sequence[str] | None) -> int:
     records = read(results)
     table = metric(records, results, options.metric)
     summed, failures = summary(records), status(records)
-    timed = any(map(store.has_processor_seconds, records))
+    timed = any(record.has_processor_seconds() for record in records)
     parts = [render.table(table, metric=options.metric, markdown=options.markdown, processor_time=timed)]
     without = table[table["mean"].isna()]
     if not without.empty:

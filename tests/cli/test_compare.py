@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,15 +17,18 @@ def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def processor_seconds() -> float:
+    """Return the processor time of all ended commands, which a busy machine does not lengthen."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_compare_is_quick_and_without_torch(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):  # the machine may be busy; the quickest tells
-        start = time.perf_counter()
-        done = python("-m", "tsfcn.compare", *WORDS, cwd=tmp_path)
-        times.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
+    start = processor_seconds()
+    done = python("-m", "tsfcn.compare", *WORDS, cwd=tmp_path)
+    assert processor_seconds() - start < 2
+    assert done.returncode == 0, done.stderr
     assert "40" in done.stdout and "p = 0.609" in done.stdout
-    assert min(times) < 2
     said = python("-X", "importtime", "-m", "tsfcn.compare", *WORDS, cwd=tmp_path).stderr
     assert not {"torch", "sktime", "sklearn", "hydra", "scipy.stats"} & {
         line.rpartition("|")[2].strip() for line in said.splitlines()
@@ -55,10 +58,10 @@ def test_output_may_be_cut_off(tmp_path: Path) -> None:
 
 def test_report_of_the_committed_results(tmp_path: Path) -> None:
     words = ("-m", "tsfcn", "report", str(ROOT / "results"), "published:bakeoff2023/HC2", "--out", "page.html")
-    start = time.perf_counter()
+    start = processor_seconds()
     done = python(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "page.html\n", "")
-    assert time.perf_counter() - start < 30
+    assert processor_seconds() - start < 30
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "bakeoff2023/HC2" in text and text.endswith("</html>\n")
     said = python("-X", "importtime", *words, cwd=tmp_path).stderr

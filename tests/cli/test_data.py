@@ -31,12 +31,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty folder to work in, with an empty archive `root`, far from the user's own."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "TSFCN_ARCHIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
+    """Return an empty folder to work in, with an empty archive `root`; downloads go elsewhere."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     work = tmp_path / "work"
     (work / "root").mkdir(parents=True)
     monkeypatch.chdir(work)

@@ -53,12 +53,13 @@ def test_the_measuring_script_without_a_gpu_is_refused_in_one_line(tmp_path: Pat
     assert "the parts are limits, check" in script("gpu.py", "chekc").stderr
 
 
+@pytest.mark.slow
 def test_kernels_compile_for_a_gpu_that_is_not_there() -> None:
     """For Hopper: no register is spilled, and the products are by its matrix units, fed by copies that do not wait."""
     pytest.importorskip("triton", reason="Triton is not installed")
     done = script("triton_code.py", TRITON_INTERPRET="0")
     assert done.returncode == 0, done.stderr
-    products = [line for line in done.stdout.splitlines() if line.startswith(("convolve", "weight_gradient"))]
+    products = [line for line in done.stdout.splitlines() if line.startswith("conv_")]
     assert len(products) > 10
     for line in products:
         assert re.search(r"wgmma +[1-9]", line) and re.search(r"cp\.async +[1-9]", line), line

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,28 +21,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import children, linux, until
+from tests.records import ONE_RUN, require
 from tsfcn.data import catalogue
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, store
+from tsfcn.jobs.record import Record
 from tsfcn.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "executor.workers=1")
 FCN = "fcn[filters=[3], kernels=[3]]"
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit"}
 
 
-@dataclass(frozen=True)
 class Machine:
-    """Where the command is called: bundled datasets alone, and a cache of the tests' own."""
-
-    environment: dict[str, str]
+    """Calls of the command in processes of their own."""
 
     def popen(self, words: tuple[str, ...], cwd: Path, **options: Any) -> subprocess.Popen[str]:
         """Start an interpreter in the folder `cwd`."""
-        return subprocess.Popen([sys.executable, *words], cwd=cwd, env=self.environment, text=True, **options)
+        return subprocess.Popen([sys.executable, *words], cwd=cwd, text=True, **options)
 
     def run(self, *overrides: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Call the command in the folder `cwd` and wait for its end."""
@@ -54,7 +50,7 @@ class Machine:
         return subprocess.run(
             [sys.executable, *words],
             cwd=cwd,
-            env=self.environment | environment,
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -63,10 +59,8 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    environment = {name: value for name, value in os.environ.items() if name != "TSFCN_ARCHIVE"}
-    cache = tmp_path_factory.getbasetemp() / "cache"
-    return Machine(environment | {"PYTHONPATH": str(ROOT), "TSFCN_CACHE": str(cache), "OMP_NUM_THREADS": "1"})
+def machine() -> Machine:
+    return Machine()
 
 
 @dataclass(frozen=True)
@@ -101,9 +95,9 @@ def rows(folder: Path, table: str = "accuracy") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def lasting(record: store.Record) -> dict[str, Any]:
+def lasting(record: Record) -> dict[str, Any]:
     """Return a record without what differs from run to run. Equality of floats is equality of their bits."""
-    return {name: value for name, value in record.items() if name not in ONE_RUN}
+    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -137,8 +131,8 @@ def test_the_splits_of_2015_and_of_2018_are_two_experiments(machine: Machine, tm
     done = machine.run(*words, "archive.split=ucr2015", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 jobs: 1 done before, 1 to run" in done.stderr  # GunPoint's split is the same in both
-    records = [r for r in store.read(tmp_path / "results") if r["dataset"] == "Earthquakes"]
-    assert [(r["passport"]["split"], r["n_train"], r["n_test"]) for r in records] == [
+    records = [r for r in store.read(tmp_path / "results") if r.dataset == "Earthquakes"]
+    assert [(r.passport["split"], r.n_train, r.n_test) for r in records] == [
         ("ucr2018", 322, 139),
         ("ucr2015", 139, 322),
     ]
@@ -156,14 +150,14 @@ def test_a_run_leaves_records_predictions_and_tables(first: Run) -> None:
     found = [path.partition("/")[2] for path in contents(first.folder) if path.startswith("results/")]
     assert len(found) == len(contents(first.folder))  # nothing beside results/
     records = store.read(results)
-    assert {(r["dataset"], r["model"], r["protocol"], r["status"]) for r in records} == {
+    assert {(r.dataset, r.model, r.protocol, r.status) for r in records} == {
         ("ItalyPowerDemand", FCN, "smoke", "ok"),
         ("GunPoint", FCN, "smoke", "ok"),
     }
     (lines,) = [path for path in found if path.startswith("records/")]
     assert sorted(set(found) - {lines}) == sorted(
         ["README.md", "commands.txt"]
-        + [f"predictions/{record['key']}.npz" for record in records]
+        + [f"predictions/{record.key}.npz" for record in records]
         + [f"tables/{name}.csv" for name in ("accuracy", "accuracy_wide", "status", "summary", "verdicts")]
     )
     command = (results / "commands.txt").read_text()
@@ -174,26 +168,28 @@ def test_a_run_leaves_records_predictions_and_tables(first: Run) -> None:
 
 
 def test_a_record_describes_itself(first: Run) -> None:
-    for record in store.read(first.folder / "results"):
-        facts = catalogue.CATALOGUE[record["dataset"]]
-        assert (record["n_train"], record["n_test"], record["n_classes"]) == (facts.n_train, facts.n_test, 2)
+    for record in store.read(first.folder / "results", curves=True):
+        facts = catalogue.CATALOGUE[record.dataset]
+        assert (record.n_train, record.n_test, record.n_classes) == (facts.n_train, facts.n_test, 2)
         # One convolution of 3 filters and 3 timepoints, its bias, batch norm, and the head.
-        assert record["n_parameters"] == 3 * 3 + 3 + 2 * 3 + (3 * 2 + 2)
-        assert record["passport"]["content"] and record["passport"]["source"] == "sktime"
-        assert (record["seed"], record["resample"], record["off_paper"]) == (0, 0, True)
-        assert (record["device"], record["precision"]) == ("cpu", "float32")
-        assert record["settings"]["epochs"] == 3 and record["curve"]["epoch"] == [1, 2, 3]
-        assert record["accuracy"] == record["accuracy_least_train_loss"] and 1 <= record["best_epoch"] <= 3
-        assert record["accuracy_selected"] is None and record["accuracy_test_oracle"] is None
-        assert record["train_seconds"] >= 0 and record["test_seconds"] >= 0 and record["peak_memory_bytes"] > 2**20
-        assert set(record["versions"]) == {"tsfcn", "python", "torch", "numpy"}
-        assert record["hardware"] and record["cells"] == []
-        assert {"schema", "key", "group", "reason", "meaning", "commit", "finished"} <= set(record)
-        assert {"balanced_accuracy", "cross_entropy", "train_cross_entropy", "accuracy_last"} <= set(record)
-        with np.load(artifacts.predictions_path(first.folder / "results", record["key"])) as file:
+        assert record.n_parameters == 3 * 3 + 3 + 2 * 3 + (3 * 2 + 2)
+        assert record.passport["content"] and record.passport["source"] == "sktime"
+        assert (record.seed, record.resample, record.off_paper) == (0, 0, True)
+        assert (record.device, record.precision) == ("cpu", "float32")
+        assert record.settings["epochs"] == 3 and require(record.curve)["epoch"] == [1, 2, 3]
+        assert record.accuracy == record.accuracy_least_train_loss and 1 <= require(record.best_epoch) <= 3
+        assert record.accuracy_selected is None and record.accuracy_test_oracle is None
+        assert require(record.train_seconds) >= 0 and require(record.test_seconds) >= 0
+        assert require(record.peak_memory_bytes) > 2**20
+        assert set(record.versions) == {"tsfcn", "python", "torch", "numpy"}
+        assert record.hardware and record.cells == []
+        fields = json.loads(record.line()).keys()
+        assert {"schema", "key", "group", "reason", "meaning", "commit", "finished", "digest"} <= fields
+        assert {"balanced_accuracy", "cross_entropy", "train_cross_entropy", "accuracy_last"} <= fields
+        with np.load(artifacts.predictions_path(first.folder / "results", record.key)) as file:
             right = (file["y_true"] == file["y_pred"]).mean()
             assert file["probabilities"].shape == (facts.n_test, 2)
-        assert record["accuracy"] == pytest.approx(right)
+        assert record.accuracy == pytest.approx(right)
 
 
 def test_a_run_tells_plain_lines_and_the_table(first: Run) -> None:
@@ -203,8 +199,8 @@ def test_a_run_tells_plain_lines_and_the_table(first: Run) -> None:
         f"{name} {FCN} smoke seed 0: accuracy " for name in ("ItalyPowerDemand", "GunPoint")
     ]
     for record in store.read(first.folder / "results"):
-        (line,) = [line for line in first.done.stdout.splitlines() if line.startswith(record["dataset"])]
-        assert f"{record['accuracy']:.4f}" in line and FCN in line and "smoke" in line and "off-paper" in line
+        (line,) = [line for line in first.done.stdout.splitlines() if line.startswith(record.dataset)]
+        assert f"{record.accuracy:.4f}" in line and FCN in line and "smoke" in line and "off-paper" in line
     assert not re.search(r"[^\n -~×±–−]", first.done.stdout + first.done.stderr)  # no control characters in a log
 
 
@@ -236,15 +232,15 @@ def test_python_api_gives_a_table_and_the_same_bits_elsewhere(machine: Machine, 
     # Another folder, another process, another executor: the same seed gives the same bits.
     done = machine.python("-c", API, "elsewhere", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    here, there = store.read(tmp_path / "elsewhere"), store.read(first.folder / "results")
+    here, there = (store.read(path, curves=True) for path in (tmp_path / "elsewhere", first.folder / "results"))
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
     for record in here:
-        path = artifacts.predictions_path(tmp_path / "elsewhere", record["key"])
+        path = artifacts.predictions_path(tmp_path / "elsewhere", record.key)
         assert path.read_bytes() == (first.folder / "results" / "predictions" / path.name).read_bytes()
     table = json.loads(done.stdout.splitlines()[-1])  # after the table that every run prints
     assert [{**row, "mean": pytest.approx(row["mean"])} for row in table] == [
-        {"dataset": record["dataset"], "model": FCN, "protocol": "smoke", "n_seeds": 1, "mean": record["accuracy"]}
-        for record in sorted(there, key=lambda record: str(record["dataset"]))
+        {"dataset": record.dataset, "model": FCN, "protocol": "smoke", "n_seeds": 1, "mean": record.accuracy}
+        for record in sorted(there, key=lambda record: str(record.dataset))
     ]
 
 
@@ -273,8 +269,8 @@ def test_series_of_unequal_length_train_under_every_policy_and_each_has_its_row(
         done = machine.run(*words, f"protocol.length={policy}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert [row["protocol"] for row in rows(tmp_path)] == ["smoke", "smoke[length=cut]", "smoke[length=mask]"]
-    records = {record["settings"]["length"]: record for record in store.read(tmp_path / "results")}
-    counts = {policy: (r["n_padded"], r["n_cut"], r["n_masked"]) for policy, r in records.items()}
+    records = {record.settings["length"]: record for record in store.read(tmp_path / "results")}
+    counts = {policy: (r.n_padded, r.n_cut, r.n_masked) for policy, r in records.items()}
     assert counts == {"pad": (99, 0, 0), "cut": (0, 99, 0), "mask": (0, 0, 99)}
     page = (tmp_path / "results" / "README.md").read_text()
     assert "- cases whose end is masked: PickupGestureWiimoteZ 99\n" in page
@@ -392,8 +388,8 @@ def test_a_job_that_diverges_fails_and_the_others_finish(machine: Machine, tmp_p
     assert "1 done before, 0 to run" in again.stderr
     assert "; 1 not tried again, they failed max_attempts=2 times" in again.stderr
     assert contents(tmp_path) == before
-    history = store.Reader(tmp_path / "results").news()
-    assert sorted(record["status"] for record in history) == ["failed", "failed", "ok"]
+    history = store.Reader(tmp_path / "results").new()
+    assert sorted(record.status for record in history) == ["failed", "failed", "ok"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -511,8 +507,8 @@ def test_auto_says_what_it_chose_and_leaves_the_record_of_the_cpu(machine: Machi
     for told in (plan, done):
         (line,) = [line for line in told.stderr.splitlines() if line.startswith("device=")]
         assert line.startswith("device=auto: cpu, since ")
-    (record,) = store.read(tmp_path / "results")
-    (same,) = [r for r in store.read(first.folder / "results") if r["dataset"] == "ItalyPowerDemand"]
+    (record,) = store.read(tmp_path / "results", curves=True)
+    (same,) = [r for r in store.read(first.folder / "results", curves=True) if r.dataset == "ItalyPowerDemand"]
     assert lasting(record) == lasting(same)
     assert "device" not in (tmp_path / "results" / "commands.txt").read_text()
 
@@ -531,7 +527,6 @@ def test_bad_folder_in_the_environment(machine: Machine, tmp_path: Path) -> None
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Call main() in this process, in an empty folder and with the bundled datasets alone."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
     handler = signal.getsignal(signal.SIGTERM)
     yield tmp_path
     signal.signal(signal.SIGTERM, handler)
@@ -591,7 +586,7 @@ RARE = {
     "seeds=100000000000": "seeds=100000000000 is over a million",
     "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
-    "budget=0h": "budget=0h is no time at all: give more",
+    "budget=0h": "budget=0h is zero: give more",
     "max_attempts=0": "max_attempts=0 is out of range: give a number at least 1",
     "checkpoint.every_seconds=-1": "checkpoint.every_seconds=-1 is out of range",
     "checkpoint.every=1": "setting 'checkpoint.every' in 'checkpoint.every=1' is not known: checkpoint has every_",
@@ -621,19 +616,6 @@ def test_results_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) 
 # Stopped in the middle
 
 
-def children(parent: int) -> list[int]:
-    """Return the living child processes of a process."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has ended meanwhile
-            continue
-        if int(ppid) == parent and state != "Z":
-            found.append(int(path.name))
-    return found
-
-
 def stopped_after(n_records: int, how: signal.Signals, machine: Machine, words: tuple[str, ...], folder: Path) -> Any:
     """Start the command, send it a signal once there are `n_records` whole records, and return how it ended."""
     process = machine.popen(
@@ -644,26 +626,21 @@ def stopped_after(n_records: int, how: signal.Signals, machine: Machine, words: 
         # A shell that starts the tests in the background lets them, and so the command, ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    end = time.monotonic() + 90
+    records = folder / "results" / "records"
     try:
-        while time.monotonic() < end and process.poll() is None:
-            if sum(path.read_bytes().count(b"\n") for path in folder.glob("results/records/*")) >= n_records:
-                break
-            time.sleep(0.01)
+        until(lambda: sum(path.read_bytes().count(b"\n") for path in records.glob("*")) >= n_records, process)
         workers = children(process.pid)
         process.send_signal(how)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     finally:
         process.kill()
         process.wait()
     assert len(workers) == 1, err  # it was in the middle of a job
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < end, "a worker goes on without its run"
-        time.sleep(0.05)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+@linux
 def test_the_same_call_goes_on_after_ctrl_c_and_after_a_kill(machine: Machine, tmp_path: Path) -> None:
     words = (*TINY, "dataset=ItalyPowerDemand", "seeds=3", "protocol.epochs=500")
     first = stopped_after(1, signal.SIGINT, machine, words, tmp_path)
@@ -671,20 +648,20 @@ def test_the_same_call_goes_on_after_ctrl_c_and_after_a_kill(machine: Machine, t
     assert first.stdout == "" and "Traceback" not in first.stderr
     assert first.stderr.endswith("\nstopped: finished jobs are kept, the same command goes on from there\n")
     after_first = store.read(tmp_path / "results")
-    assert [(record["seed"], record["status"]) for record in after_first] == [(0, "ok")]
+    assert [(record.seed, record.status) for record in after_first] == [(0, "ok")]
 
     second = stopped_after(2, signal.SIGKILL, machine, words, tmp_path)
     assert second.returncode == -signal.SIGKILL
     assert "3 jobs: 1 done before, 2 to run" in second.stderr
     after_second = store.read(tmp_path / "results")
-    assert [(record["seed"], record["status"]) for record in after_second] == [(0, "ok"), (1, "ok")]
+    assert [(record.seed, record.status) for record in after_second] == [(0, "ok"), (1, "ok")]
 
     last = machine.run(*words, cwd=tmp_path)
     assert last.returncode == 0, last.stderr
     assert last.stderr.startswith("3 jobs: 2 done before, 1 to run")
     records = store.read(tmp_path / "results")
     assert records[:2] == after_second and after_second[:1] == after_first
-    assert [(record["seed"], record["status"]) for record in records] == [(0, "ok"), (1, "ok"), (2, "ok")]
+    assert [(record.seed, record.status) for record in records] == [(0, "ok"), (1, "ok"), (2, "ok")]
     n_lines = sum(path.read_bytes().count(b"\n") for path in (tmp_path / "results" / "records").iterdir())
     assert n_lines == 3  # nothing was trained twice
     assert [row["n_seeds"] for row in rows(tmp_path)] == ["3"]

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,10 @@ FAST = f"results={ROOT / 'results' / 'fast'}"
 
 def piped(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a verb with its output in pipes."""
-    clean = {name: value for name, value in os.environ.items() if name != "TSFCN_ARCHIVE"}
     return subprocess.run(
         [sys.executable, "-m", "tsfcn", *words],
         cwd=cwd,
-        env={**clean, "PYTHONPATH": str(ROOT), "TSFCN_CACHE": str(cwd / "cache"), "OMP_NUM_THREADS": "1"} | environment,
+        env=os.environ | environment,
         capture_output=True,
         timeout=120,
         check=False,
@@ -35,10 +33,7 @@ def piped(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which `tsfcn` is the command; fails where any part of a pipe does."""
     line = f'set -o pipefail; tsfcn() {{ {sys.executable} -m tsfcn "$@"; }}; {command}'
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        ["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(["bash", "-c", line], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -48,7 +43,7 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("columns", [80, 40])
 def test_a_run_fits_into_the_terminal(columns: int, tmp_path: Path) -> None:
     words = (*TINY, "protocol.epochs=300", "seeds=2", "executor=inline")
-    code, out = in_terminal("-m", "tsfcn", "run", *words, columns=columns, cwd=tmp_path, OMP_NUM_THREADS="1")
+    code, out = in_terminal("-m", "tsfcn", "run", *words, columns=columns, cwd=tmp_path)
     assert code == 0, out
     *during, end = screens(out)
     assert any(re.search(r"━ \d+ %\n[^%]*of 2 jobs done, [^%]*elapsed,\s", screen) for screen in during)
@@ -136,16 +131,14 @@ def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, t
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 (before any thread)
     )
     assert process.stdout is not None and process.stdout.readline() == "go\n"
-    time.sleep(0.1)
     process.send_signal(how)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=100)
     assert (process.returncode, err) == (130, "\nstopped: all is kept\n")
 
 
@@ -156,8 +149,11 @@ def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, t
         (("data",), "error: the following arguments are required: VERB: see `tsfcn data --help`\n"),
         (("data", "show"), "error: the following arguments are required: NAME: see `tsfcn data show --help`\n"),
         (("watch", "nowhere"), "error: results 'nowhere' is no folder: give one that a run has written\n"),
-        (("ablate", "nowhere"), "error: results folder 'nowhere' is without records: run `tsfcn run results=nowhere`"),
-        (("ablate",), "error: dataset= is not there: name one, as dataset=DiatomSizeReduction, or a results folder\n"),
+        (("ablate", "nowhere"), "error: results folder 'nowhere' has no records: run `tsfcn run results=nowhere`"),
+        (
+            ("ablate",),
+            "error: dataset= is missing: name a dataset, as dataset=DiatomSizeReduction, or a results folder\n",
+        ),
     ],
 )
 def test_every_mistake_is_one_line(words: tuple[str, ...], line: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Measure the golden numbers, and with `python tests/golden/renew.py` write golden.json beside this file.
+"""Measure the golden numbers, and with `python -m tests.golden.renew` write golden.json beside this file.
 
 Three epochs of every network on ItalyPowerDemand, in float64 and in float32, with settings that between them use every
 normalisation, both optimisers and initialisers, both selections, every policy and a resample. When the numbers move,
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests import factories
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.data import archive, preprocess, splits
@@ -52,27 +53,15 @@ class Case:
 
 
 # Few steps: a batch of all cases unless said otherwise, so that rounding has no time to grow.
-BASE = Settings(
+BASE = factories.settings(
     normalisation="series",
-    missing="zero",
-    length="pad",
-    validation=0.0,
-    select="least_train_loss",
     epochs=3,
     batch_size=128,
-    batch_divisor=0,
-    optimiser="adam",
     lr=1e-3,
-    betas=(0.9, 0.999),
-    rho=0.95,
-    eps=1e-7,
-    plateau_factor=0.5,
     plateau_patience=1,
     plateau_min_lr=1e-4,
     plateau_min_delta=1.0,
     initialiser="glorot_uniform",
-    class_weights="none",
-    cells=(),
 )
 
 
@@ -184,12 +173,12 @@ def verdict(lines: list[str], meaning: int, frozen_meaning: int) -> str:
             f"the numbers that training gives have moved, "
             f"and MEANING in tsfcn/jobs/plan.py is still {meaning}:\n{shown}\n"
             "If you did not mean to move them, mend the code. If you did, raise MEANING and run "
-            "python tests/golden/renew.py: every older record then counts as not done."
+            "python -m tests.golden.renew: every older record then counts as not done."
         )
     if meaning != frozen_meaning:
         return (
             f"MEANING in tsfcn/jobs/plan.py is {meaning}, golden.json is of {frozen_meaning}: run "
-            "python tests/golden/renew.py, or put MEANING back if no number was to move"
+            "python -m tests.golden.renew, or put MEANING back if no number was to move"
         )
     return ""
 

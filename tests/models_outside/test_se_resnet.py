@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import tsfcn
+from tests.records import require
 from tsfcn.analysis import tables
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, models
@@ -48,8 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(*words: str, site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Call `python -m tsfcn WORDS` where the package in `site` is installed."""
     paths = os.pathsep.join(map(str, (ROOT, site)))
-    environment = {**os.environ, "PYTHONPATH": paths, "TSFCN_CACHE": str(cwd / "cache")}
-    environment.pop("TSFCN_ARCHIVE", None)
+    environment = {**os.environ, "PYTHONPATH": paths}
     words = (sys.executable, "-m", "tsfcn", *words)
     return subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
@@ -72,9 +72,9 @@ def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_p
     row = next(line for line in done.stdout.splitlines() if line.startswith("ItalyPowerDemand"))
     assert NAME in row and "off-paper" in done.stdout
     (record,) = store.read(tmp_path / "results")
-    assert (record["status"], record["architecture"], record["engine"]) == ("ok", "se_resnet", "reference")
-    assert record["off_paper"] and record["settings"]["lr"] == 0.01 and record["settings"]["cells"] == []
-    assert record["model_settings"] == {
+    assert (record.status, record.architecture, record.engine) == ("ok", "se_resnet", "reference")
+    assert record.off_paper and record.settings["lr"] == 0.01 and record.settings["cells"] == []
+    assert record.model_settings == {
         "filters": [4, 6],
         "kernels": [8, 5, 3],
         "input_norm": False,
@@ -82,12 +82,12 @@ def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_p
         "bn_eps": 0.001,
         "reduction": 2,
     }
-    assert record["accuracy"] > 0.5 and record["n_parameters"] > 0
+    assert record.accuracy > 0.5 and require(record.n_parameters) > 0
     again = command("run", *words, site=site, cwd=tmp_path)
     assert again.returncode == 0 and "1 done before, 0 to run" in again.stderr
     # Where the package is not installed, as here, the folder is read all the same, and the model refused in one line.
     assert tables.accuracy([record])["model"].tolist() == [NAME]
-    assert cost.Model([record], record["hardware"]).seen == {}
+    assert cost.Model([record], record.hardware).observed == {}
     bare = tmp_path / "bare"
     bare.mkdir()
     refused = command("run", *words, site=bare, cwd=tmp_path)
@@ -104,8 +104,6 @@ def test_a_model_registered_in_python_is_trained_in_this_process(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
     how = {"results": str(tmp_path / "results")}
     table = tsfcn.run("ItalyPowerDemand", "se_resnet", "smoke", *SMALL[1:3], "executor=inline", **how)
     assert table[["dataset", "model", "marks"]].values.tolist() == [["ItalyPowerDemand", NAME, "off-paper"]]

@@ -1,4 +1,4 @@
-"""The inside of the C kernels against numpy: packing, products, transposes, transforms; and their derivation."""
+"""Internal functions of the C kernels compared with numpy: packing, products, transposes, transforms."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SIZES = ("pair", "vector_mr", "mr", "nr", "k_multiple", "kc", "alpha", "points",
 
 
 class Inside:
-    """The internals of one type."""
+    """The internal functions for one type."""
 
     def __init__(self, library: ctypes.CDLL, kind: str) -> None:
         self.library, self.kind, self.acc, self.operand = library, kind, ACC[kind], OPERAND[kind]
         sizes = (ctypes.c_int64 * len(SIZES)).in_dll(library, f"test_sizes_{kind}")
         self.size = dict(zip(SIZES, sizes, strict=True))
-        self.tolerance = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 1e-5}[kind]  # sums are of float32
+        self.tolerance = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 1e-5}[kind]  # sums are float32
 
     def call(self, name: str, *values: Array | int | None) -> None:
         function = getattr(self.library, f"test_{name}_{self.kind}")
@@ -39,7 +39,7 @@ class Inside:
         return self.values(self.operands(values))
 
     def operands(self, values: Array) -> Array:
-        """Return values as operands; bfloat16 by torch, as its bits."""
+        """Return values as operands; bfloat16 as bits, rounded by PyTorch."""
         if self.kind != "bfloat16":
             return values
         return torch.from_numpy(values).bfloat16().view(torch.uint16).numpy()
@@ -54,26 +54,26 @@ class Inside:
         return -(-k // multiple) * multiple
 
     def packed(self, b: Array) -> Array:
-        """Return the micropanels of operands (k, n): a panel holds `pair` rows at a time, column by column."""
+        """Return the micropanels of operands (k, n); a panel holds `pair` rows at a time, column by column."""
         (k, n), (nr, pair) = b.shape, (self.size["nr"], self.size["pair"])
         filled = np.zeros((self.padded_k(k), -(-n // nr) * nr), b.dtype)
         filled[:k, :n] = b
         return np.ascontiguousarray(filled.reshape(-1, pair, filled.shape[1] // nr, nr).transpose(2, 0, 3, 1))
 
-    def near(self, ours: Array, theirs: Array, tolerance: float | None = None) -> None:
-        limit = (self.tolerance if tolerance is None else tolerance) * np.abs(theirs).max()
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=limit)
+    def near(self, actual: Array, expected: Array, tolerance: float | None = None) -> None:
+        limit = (self.tolerance if tolerance is None else tolerance) * np.abs(expected).max()
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    by = build.compiler()
-    if by is None:
+    compiler = build.compiler()
+    if compiler is None:
         pytest.skip("no C compiler here")
     flags = (*build.FLAGS, "-DTSFCN_TESTING")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "FLAGS", flags)
-        return ctypes.CDLL(str(build.compiled(by, tmp_path_factory.mktemp("inside"), "kernels")))
+        return ctypes.CDLL(str(build.compiled(compiler, tmp_path_factory.mktemp("inside"), "kernels")))
 
 
 @pytest.fixture(params=TYPES)
@@ -97,19 +97,19 @@ def conv(x: Array, weight: Array, rows: int) -> Array:
 
 
 def test_structs_are_those_of_the_header() -> None:
-    """All fields take eight bytes, so that the same names in the same order lie at the same places."""
+    """All fields have eight bytes, so the same names in the same order have the same offsets."""
     header = re.sub(r"/\*.*?\*/", "", build.SOURCE.with_name("args.h").read_text(), flags=re.DOTALL)
     structs = dict(re.findall(r"struct (\w+)_args \{(.*?)\};", header, flags=re.DOTALL))
     assert set(structs) == set(c_backend.ARGUMENTS)
     for name, body in structs.items():
-        theirs = []
+        expected = []
         for field in filter(None, map(str.strip, body.split(";"))):
             kind, star, word = re.fullmatch(r"(?:const )?(\w+) (\*?)(\w+)", field).groups()  # type: ignore[union-attr]
             plain = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
-            theirs.append((word, ctypes.c_void_p if star else plain[kind]))
-        ours = c_backend.ARGUMENTS[name]
-        assert list(ours._fields_) == theirs
-        assert [getattr(ours, word).offset for word, _ in theirs] == list(range(0, 8 * len(theirs), 8))
+            expected.append((word, ctypes.c_void_p if star else plain[kind]))
+        actual = c_backend.ARGUMENTS[name]
+        assert list(actual._fields_) == expected
+        assert [getattr(actual, word).offset for word, _ in expected] == list(range(0, 8 * len(expected), 8))
 
 
 def test_structs_of_another_size_are_refused(library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_pack_filters(inside: Inside, kernel: int, c_in: int, c_out: int) -> Non
 @pytest.mark.parametrize("m", [1, 2, 5, 14, 29, 40])
 @pytest.mark.parametrize(("k", "n", "stride"), [(1, 1, 1), (15, 33, 5), (64, 64, 16), (40, 7, 40)])
 def test_gemm_of_overlapping_rows(inside: Inside, m: int, k: int, n: int, stride: int) -> None:
-    """Rounded, as sums, and added to sums; no more of the left operand is read than there is."""
+    """The product rounded, as sums, and added to sums; nothing after the left operand is read."""
     a, b = inside.random((m - 1) * stride + k), inside.random(k, n)
     rows = np.stack([a[r * stride : r * stride + k] for r in range(m)])
     known = rows.astype(np.float64) @ b.astype(np.float64)
@@ -196,7 +196,7 @@ def test_grad_weight(inside: Inside, rows: int, kernel: int, c_in: int, c_out: i
 
 
 def matrix(inside: Inside, name: str, columns: int, rows: int, *count: int) -> Array:
-    """Return the matrix of a transform: what it makes of each unit vector, found in any of its lanes."""
+    """Return the matrix of a transform from its results for the unit vectors, which are equal in all lanes."""
     lanes = inside.size["nr"] // 2
     found = []
     for j in range(columns):
@@ -209,7 +209,7 @@ def matrix(inside: Inside, name: str, columns: int, rows: int, *count: int) -> A
 
 
 def matrices(inside: Inside, m: int, r: int) -> tuple[Array, Array, Array]:
-    """Return A^T, G and B^T of F(m, r) as the C has them."""
+    """Return A^T, G and B^T of F(m, r) as in the C code."""
     alpha, points = inside.size["alpha"], inside.size["points"]
     return (
         matrix(inside, "inverse_transform", points, m, m),
@@ -219,7 +219,7 @@ def matrices(inside: Inside, m: int, r: int) -> tuple[Array, Array, Array]:
 
 
 class Root:
-    """A number a + b z + c z^2 + d z^3, exactly, where z is the first eighth root of unity, so that z^4 = -1."""
+    """An exact number a + b z + c z^2 + d z^3, where z is the first eighth root of unity, so that z^4 = -1."""
 
     def __init__(self, *parts: Fraction | int) -> None:
         self.parts = tuple(map(Fraction, (*parts, 0, 0, 0, 0)[:4]))
@@ -256,7 +256,7 @@ def times_linear(polynomial: list[Root], root: Root) -> list[Root]:
 def derived(points: list[Root], m: int, r: int) -> tuple[list[list[Root]], list[list[Root]], list[list[Root]]]:
     """Derive A^T, G and B^T of F(m, r) at points and infinity, by Lagrange's interpolation (Toom 1963, Cook 1966).
 
-    G without the factor 1 / N(p), N(p) the product of p's differences to all other points, which `scale` gives.
+    G lacks the factor 1 / N(p), where N(p), the product of p's differences to all other points, is `scale`.
     """
     a_t = [[power(p, i) for p in points] + [Root(int(i == m - 1))] for i in range(m)]
     g = [[power(p, j) for j in range(r)] for p in points] + [[Root(int(j == r - 1)) for j in range(r)]]
@@ -292,13 +292,13 @@ def test_constants_at_real_points_are_those_derived(library: ctypes.CDLL, r: int
     m = 9 - r
     a_t, g, b_t = (numbers(rows).real for rows in derived(REAL, m, r))
     g[:-1] /= numbers([[scale(REAL, p)] for p in REAL]).real
-    for ours, theirs in zip(matrices(inside, m, r), (a_t, g, b_t), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-15, atol=0)
+    for actual, expected in zip(matrices(inside, m, r), (a_t, g, b_t), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("r", range(3, 9))
 def test_constants_at_roots_of_unity_are_those_derived(library: ctypes.CDLL, r: int) -> None:
-    """Of a root and its conjugate, both of which count, one is computed, by three real products.
+    """Of a root and its conjugate only one is computed, by three real products.
 
     With X = (G g) at a root, without its factor, and Y = c + i s, the conjugate of (B^T d) there, the output is the sum
     of 2 Re(p^i X conj(Y)) / N over such roots. conj(X) Y takes the products Re X (c - s), -Im X (c + s) and
@@ -325,11 +325,11 @@ def test_constants_at_roots_of_unity_are_those_derived(library: ctypes.CDLL, r: 
         known_b += [y.real - y.imag, y.real + y.imag, y.imag]
         known_a += [p.real, p.imag, p.real + p.imag]
     known_a += [a_t[:, 0].real, a_t[:, -1].real]
-    known_g += [g[0].real, g[-1].real]  # at 0 the factor -1 stands in B^T
+    known_g += [g[0].real, g[-1].real]  # at 0 the factor -1 is in B^T
     known_b += [-b_t[0].real, b_t[-1].real]
     known = (np.stack(known_a, axis=1), np.stack(known_g), np.stack(known_b))
-    for ours, theirs in zip(matrices(inside, m, r), known, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-7)
+    for actual, expected in zip(matrices(inside, m, r), known, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-7)
     d, weights = np.random.default_rng(0).standard_normal(10), np.random.default_rng(1).standard_normal(r)
     outputs = known[0] @ ((known[1] @ weights) * (known[2] @ d))
     np.testing.assert_allclose(outputs, np.correlate(d, weights, "valid"), atol=1e-12)
@@ -340,7 +340,7 @@ def kernels_of(inside: Inside) -> range:
 
 
 def test_fast_convolution(inside: Inside) -> None:
-    """Forward, and by flipped filters, as for the gradient of the input; the last tile is not whole."""
+    """Forward, and with flipped filters, as for the gradient of the input; the last tile is incomplete."""
     nr = inside.size["nr"]
     for r in kernels_of(inside):
         for c_in, c_out in ((nr, 2 * nr), (2 * nr, nr)):
@@ -349,9 +349,9 @@ def test_fast_convolution(inside: Inside) -> None:
             weight = inside.random(c_out, r, c_in) / np.sqrt(inside.acc(r * c_in))
             flipped = np.ascontiguousarray(weight[:, ::-1].transpose(2, 1, 0))
             known = conv(x, weight, rows)
-            for turned, given in ((0, weight), (1, flipped)):
+            for is_flipped, filters in ((0, weight), (1, flipped)):
                 y = np.zeros((rows, c_out), inside.operand)
-                inside.call("winograd_conv", rows, r, c_in, c_out, x, given, turned, y)
+                inside.call("winograd_conv", rows, r, c_in, c_out, x, filters, is_flipped, y)
                 inside.near(inside.values(y), known, {"float32": 3e-6, "float64": 1e-14, "bfloat16": 2e-2}[inside.kind])
 
 

@@ -1,4 +1,4 @@
-"""The fast engine against the reference loop: the same losses, step by step, as far as rounding lets two ways agree."""
+"""The fast engine compared with the reference loop: the same losses, step by step, up to rounding."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ import random
 import statistics
 import types
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.protocols import TRAINING
-from tsfcn.config import protocol as config
+from tests import factories
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
-from tsfcn.config.protocol import ProtocolConfig, Settings
+from tsfcn.config.protocol import Settings
 from tsfcn.training import loop, lr_scheduler, predict
 from tsfcn.training import reference as train
 from tsfcn.training.checkpoint import State
 from tsfcn.training.fused import build, torch_backend
 from tsfcn.training.fused import stacked as engine
-from tsfcn.training.fused.backend import Backend, Rule
+from tsfcn.training.fused.backend import AdamOptions, Backend
 
 N, LENGTH, CLASSES = 22, 30, 3
-MODELS = {  # the first and last by fewer multiplications (winograd.inc.h), the second by plain products
+MODELS = {  # the first and last use F(m, r) (winograd.inc.h), the second plain products
     "fcn": (FCNConfig(filters=[32, 32, 32]), 0),
     "lstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8]), 5),
     "alstm_fcn": (LSTMFCNConfig(filters=[32, 32, 32], gates="sigmoid"), 5),
 }
 
 
-def settings(model: str, **changed: object) -> Settings:
-    """Return settings of few epochs whose learning rate falls after every epoch without a large gain."""
-    protocol = ProtocolConfig(name="tiny", common=TRAINING)
-    made = config.settings(protocol, model, MODELS[model][0])
-    quick = {"epochs": 3, "batch_size": 6, "batch_divisor": 0, "plateau_patience": 1, "plateau_min_delta": 0.3}
-    return replace(made, **{**quick, **changed})  # type: ignore[arg-type]
+def settings(model: str, **changes: object) -> Settings:
+    """Return settings of few epochs whose learning rate is reduced after every epoch without a large gain."""
+    cells = (8, 64) if "lstm" in model else ()
+    quick = {"batch_size": 6, "lr": 0.001, "plateau_min_delta": 0.3, "cells": cells}
+    return factories.settings(**(quick | changes))
 
 
 def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,14 +63,14 @@ def fast(model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed:
     return fit
 
 
-def apart(one: list[float], other: list[float]) -> float:
-    """Return the largest relative difference."""
+def largest_difference(one: list[float], other: list[float]) -> float:
+    """Return the largest relative difference of two lists of losses."""
     return max(abs(a - b) / abs(b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.fixture(params=["best", "torch"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the engine train by its backend for this processor, or by torch's operations, which run on any device."""
+    """Make the engine train with its backend for this processor, or with the PyTorch backend."""
     if request.param == "torch":
         monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     return str(request.param)
@@ -81,42 +79,44 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
 @pytest.mark.parametrize("model", MODELS)
 def test_float64_losses_are_the_reference_s(model: str, class_weights: str, backend: str) -> None:
-    """Over 3 epochs with a smaller last batch, and across steps of the plateau."""
+    """Over 3 epochs with a smaller last batch and steps of the plateau rule."""
     chosen = settings(model, class_weights=class_weights)
     there, here = reference(model, chosen, torch.float64), fast(model, chosen, torch.float64, "float64")
-    assert apart(here.curve.loss, there.curve.loss) < 1e-9
+    assert largest_difference(here.curve.loss, there.curve.loss) < 1e-9
     assert here.curve.lr == there.curve.lr and len(set(here.curve.lr)) == 2
     assert here.best_epoch == there.best_epoch
     assert here.train_cross_entropy == pytest.approx(there.train_cross_entropy, rel=1e-9)
     x, _ = data(torch.float64)
     for selection in ("least_train_loss", "last"):
-        ours, theirs = (predict.predict(fit.load(selection), x) for fit in (here, there))
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
+        actual, expected = (predict.predict(fit.load(selection), x) for fit in (here, there))
+        torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-8)
     assert set(here.weights["last"]) == set(there.weights["last"])
 
 
 @pytest.mark.parametrize(("precision", "limit"), [("float32", 1e-4), ("bfloat16", 0.02)])
 @pytest.mark.parametrize("model", MODELS)
-def test_twenty_steps_are_as_near_as_the_precision(model: str, precision: str, limit: float) -> None:
-    """Epochs of one step each; the median of seeds, at some of which the reference loop itself jumps when nudged."""
+def test_twenty_steps_agree_within_the_precision(model: str, precision: str, limit: float) -> None:
+    """Epochs of one step each; the median of seeds, since for some the reference loop itself is sensitive."""
     chosen = settings(model, epochs=20, batch_size=N, plateau_min_delta=0.0)
     found = []
     for seed in range(5):
         there = reference(model, chosen, torch.float32, seed)
-        found.append(apart(fast(model, chosen, torch.float32, precision, seed).curve.loss, there.curve.loss))
+        found.append(
+            largest_difference(fast(model, chosen, torch.float32, precision, seed).curve.loss, there.curve.loss)
+        )
     assert statistics.median(found) < limit
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_of_a_stack_is_what_it_is_alone(model: str, backend: str) -> None:
-    """Seeds and, where there is an LSTM, sizes side by side, in float64."""
+def test_each_training_of_a_stack_is_the_same_as_alone(model: str, backend: str) -> None:
+    """Several seeds and, if there is an LSTM, sizes in one stack, in float64."""
     shape, cells = MODELS[model]
     trainings = [(3, cells), (4, cells), (3, cells and cells + 4)]
     chosen, (x, y) = settings(model, epochs=4), data(torch.float64)
     stacked = engine.fit(model, shape, chosen, x, y, CLASSES, trainings, precision="float64")
     for (seed, size), fit in zip(trainings, stacked, strict=True):
         alone = reference(model, chosen, torch.float64, seed, size)
-        assert apart(fit.curve.loss, alone.curve.loss) < 1e-9
+        assert largest_difference(fit.curve.loss, alone.curve.loss) < 1e-9
         assert {name: value.shape for name, value in fit.weights["last"].items()} == {
             name: value.shape for name, value in alone.weights["last"].items()
         }
@@ -124,7 +124,7 @@ def test_each_of_a_stack_is_what_it_is_alone(model: str, backend: str) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("model", MODELS)
-def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, backend: str) -> None:
+def test_a_resumed_training_has_the_same_bits(model: str, precision: str, backend: str) -> None:
     shape, cells = MODELS[model]
     x, y = data(torch.float32)
     states: list[State] = []
@@ -133,8 +133,8 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, 
         states.append(copy.deepcopy(state()))
 
     arguments = (model, shape, settings(model, epochs=5), x, y, CLASSES, [(3, cells), (4, cells)])
-    whole = engine.fit(*arguments, precision=precision, ended=keep)
-    again = engine.fit(*arguments, precision=precision, begin=states[1])
+    whole = engine.fit(*arguments, precision=precision, on_epoch_end=keep)
+    again = engine.fit(*arguments, precision=precision, resume_from=states[1])
     for one, other in zip(whole, again, strict=True):
         assert asdict(one.curve) == asdict(other.curve)
         assert one.train_cross_entropy == other.train_cross_entropy
@@ -143,7 +143,7 @@ def test_it_goes_on_from_a_state_with_the_same_bits(model: str, precision: str, 
 @pytest.mark.parametrize("patience", [0, 1, 3])
 @pytest.mark.parametrize("backend", ["native", "torch", "triton"])
 def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str, patience: int) -> None:
-    """Rates, best epochs and kept values of 200 epochs of random losses, for three trainings at once, bit by bit."""
+    """Rates, best epochs and snapshots of 200 epochs of random losses, for three trainings at once, bit by bit."""
     if backend == "native" and build.library() is None:
         pytest.skip("no C compiler here")
     if backend == "triton":
@@ -157,9 +157,9 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
         "triton": lambda weights: CudaBackend(weights, torch.float32),
     }
     stack = types.SimpleNamespace(n=n, weights=weights, values=lambda: [weights])
-    schedule = engine.first_schedule(chosen, stack, 7)  # type: ignore[arg-type]
+    schedule = engine.initial_schedule(chosen, stack, 7)  # type: ignore[arg-type]
     end_epoch = made[backend](weights).end_epoch(schedule)
-    plateaus = [lr_scheduler.Plateau.of(chosen) for _ in range(n)]
+    plateaus = [lr_scheduler.Plateau.from_settings(chosen) for _ in range(n)]
     generator, least = torch.Generator().manual_seed(0), [math.inf] * n
     for epoch in range(epochs):
         schedule.total.copy_(7 * (torch.rand(n, generator=generator, dtype=torch.float64) + 5 / (epoch + 1)))
@@ -173,20 +173,20 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
             if loss < least[i]:
                 least[i] = loss
                 assert schedule.best_epoch[i] == epoch + 1
-            assert schedule.kept[0][1][i].tolist() == [float(schedule.best_epoch[i] - 1)] * 4
+            assert schedule.snapshots[0][1][i].tolist() == [float(schedule.best_epoch[i] - 1)] * 4
     assert schedule.least.tolist() == least and not schedule.total.any() and int(schedule.epoch) == epochs
     assert (len(set(schedule.rates[:, 0].tolist())) > 1) == (patience > 0)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that it can be recorded in a CUDA graph: by torch's operations, and by Triton's as far as torch sees them."""
+    """So that it can be captured in a CUDA graph. The test uses the PyTorch backend."""
     monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     shape, cells = MODELS[model]
     training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
-    tensors = [*training.stack.values(), *training.schedule.changing().values(), training.epochs.orders]
+    tensors = [*training.stack.values(), *training.schedule.tensors().values(), training.epochs.orders]
     places = [each.data_ptr() for each in tensors]
-    training.epochs.fill(training.draws, 0)
+    training.epochs.fill(training.streams, 0)
     called: set[str] = set()
 
     class Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
@@ -196,7 +196,7 @@ def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkey
 
     with Watch():  # type: ignore[no-untyped-call]
         training.epochs.run()
-    assert "aten.mm.default" in called and "aten.index_select.out" in called  # it does watch
+    assert "aten.mm.default" in called and "aten.index_select.out" in called  # the watch works
     reads = {"aten._local_scalar_dense.default", "aten.nonzero.default", "aten.equal.default", "aten._to_copy.out"}
     assert not called & reads
     assert [each.data_ptr() for each in tensors] == places
@@ -210,16 +210,16 @@ def test_epochs_at_once_divide_those_that_are_left() -> None:
 
 
 def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, where a graph holds several short epochs."""
+    """As on a GPU, where a graph contains several short epochs."""
     shape, cells = MODELS["lstm_fcn"]
-    what = ("lstm_fcn", shape, settings("lstm_fcn", epochs=6), *data(torch.float32), CLASSES, [(3, cells)])
-    one_by_one = engine.Training(*what)
+    arguments = ("lstm_fcn", shape, settings("lstm_fcn", epochs=6), *data(torch.float32), CLASSES, [(3, cells)])
+    one_by_one = engine.Training(*arguments)
     loop.train_epochs(one_by_one, None, None)
-    at_once = engine.Training(*what)
+    at_once = engine.Training(*arguments)
     epochs = at_once.epochs
     at_once.epochs = engine.Epochs(
         *(at_once.stack, shape, next(iter(epochs.steps.values())).cases, epochs.batch, torch.float32, epochs.backend),
-        *(Rule(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), what[2].eps), at_once.schedule, 3),
+        *(AdamOptions(at_once.schedule.lr, at_once.stack.steps, (0.9, 0.999), arguments[2].eps), at_once.schedule, 3),
     )
     loop.train_epochs(at_once, None, None)
     (one,), (other,) = one_by_one.fits(), at_once.fits()
@@ -227,7 +227,7 @@ def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.M
 
 
 def test_networks_and_series_of_odd_shapes() -> None:
-    """Kernels longer than the series, one filter, one block or four, batches of one: both kinds of kernels, float64."""
+    """Kernels longer than the series, one filter, one to four blocks, batches of one: C and PyTorch, float64."""
     draw = random.Random(0)
     for seed in range(20):
         model = draw.choice(list(MODELS))
@@ -240,10 +240,10 @@ def test_networks_and_series_of_odd_shapes() -> None:
         chosen = settings(model, batch_size=draw.choice([1, 2, 5, 128]), plateau_patience=0)
         n, length, cells = draw.choice([2, 3, 7]), draw.choice([2, 3, 24]), 0 if model == "fcn" else draw.choice([1, 8])
         x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        what = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
-        there = train.fit(*what, seed, cells=cells)
-        for by in (engine.best_backend(x), torch_backend.TorchBackend()):
+        arguments = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
+        there = train.fit(*arguments, seed, cells=cells)
+        for each in (engine.best_backend(x), torch_backend.TorchBackend()):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(engine, "best_backend", lambda *_, by=by: by)
-                here = engine.fit(*what, [(seed, cells), (seed + 1, cells)], precision="float64")[0]
-            assert apart(here.curve.loss, there.curve.loss) < 1e-9, (model, sizes, n, length)
+                patch.setattr(engine, "best_backend", lambda *_, each=each: each)
+                here = engine.fit(*arguments, [(seed, cells), (seed + 1, cells)], precision="float64")[0]
+            assert largest_difference(here.curve.loss, there.curve.loss) < 1e-9, (model, sizes, n, length)

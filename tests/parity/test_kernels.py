@@ -1,4 +1,4 @@
-"""A step in C against the same by torch's operations, shape by shape and type by type."""
+"""A step in C compared with the same step in PyTorch operations, for several shapes and types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tsfcn.models.layers import same_padding
 from tsfcn.training.fused import backend, build, c_backend, stacked, torch_backend
 from tsfcn.training.fused.backend import Backend
 
-TYPES = {  # of a first block, of those that follow, of all else; and how near they must be
+TYPES = {  # dtype of the first block, of the other blocks, of everything else; and the tolerance
     "float64": (torch.float64, torch.float64, torch.float64, 1e-12),
     "float32": (torch.float32, torch.float32, torch.float32, 1e-4),
     "bfloat16": (torch.float32, torch.bfloat16, torch.float32, 2e-2),
@@ -24,7 +24,7 @@ TYPES = {  # of a first block, of those that follow, of all else; and how near t
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of trainings, cases and timepoints, and of three blocks: channels of the input and of each, and their kernels."""
+    """The numbers of trainings, cases and timepoints, and of three blocks the channels and the kernels."""
 
     n: int
     cases: int
@@ -35,14 +35,14 @@ class Sizes:
 
 SIZES = [
     Sizes(1, 1, 2, (1, 1, 1, 1), (1, 3, 2)),
-    Sizes(2, 3, 5, (3, 7, 5, 3), (8, 2, 3)),  # kernels longer than a series, channels that are no pairs
-    Sizes(1, 2, 37, (1, 24, 40, 24), (8, 5, 3)),  # what the first kernel sees is laid out
+    Sizes(2, 3, 5, (3, 7, 5, 3), (8, 2, 3)),  # kernels longer than a series, odd numbers of channels
+    Sizes(1, 2, 37, (1, 24, 40, 24), (8, 5, 3)),  # one channel in the first block
     Sizes(3, 5, 150, (2, 24, 33, 16), (5, 3, 5)),
-    Sizes(1, 16, 150, (1, 64, 70, 40), (8, 5, 3)),  # more rows than one takes at a time
+    Sizes(1, 16, 150, (1, 64, 70, 40), (8, 5, 3)),  # several chunks of rows
     Sizes(1, 7, 90, (1, 35, 64, 32), (4, 4, 4)),  # pairs across timepoints
-    Sizes(2, 3, 37, (1, 64, 96, 32), (8, 4, 6)),  # by fewer multiplications, as far as types and vectors allow
+    Sizes(2, 3, 37, (1, 64, 96, 32), (8, 4, 6)),  # with F(m, r), as far as types and vectors allow
     Sizes(1, 7, 90, (1, 96, 64, 128), (8, 3, 5)),
-    Sizes(1, 3, 91, (1, 64, 32, 64), (8, 8, 7)),  # long kernels, that only bfloat16 takes so
+    Sizes(1, 3, 91, (1, 64, 32, 64), (8, 8, 7)),  # long kernels, for which only bfloat16 uses F(m, r)
     Sizes(1, 16, 150, (1, 128, 256, 128), (8, 5, 3)),  # the papers' network
 ]
 
@@ -98,18 +98,18 @@ def blocks(sizes: Sizes, types: str) -> list[backend.Block]:
     return found
 
 
-def near(ours: Tensor, theirs: Tensor, share: float) -> None:
-    """Hold the largest difference to a share of the largest value."""
-    assert torch.isfinite(ours).all()
-    least = theirs.double().abs().max().clamp(min=1e-12)
-    assert (ours.double() - theirs.double()).abs().max() <= share * least
+def near(actual: Tensor, expected: Tensor, fraction: float) -> None:
+    """Assert that the largest difference is at most a fraction of the largest value."""
+    assert torch.isfinite(actual).all()
+    largest = expected.double().abs().max().clamp(min=1e-12)
+    assert (actual.double() - expected.double()).abs().max() <= fraction * largest
 
 
-def hold_a_step(by: Backend, sizes: Sizes, types: str) -> None:
-    """Hold a step through three blocks to the same by torch, whose pooled outcome brings random gradients.
+def check_a_step(candidate: Backend, sizes: Sizes, types: str) -> None:
+    """Compare a step through three blocks with the same step in PyTorch; the gradients of the pooled output are random.
 
-    Each operation begins at what torch's left, off the threshold of ReLU: on which side of it a value lies would be a
-    matter of rounding, and change all behind.
+    Each operation starts from the results of PyTorch, with values moved away from the threshold of ReLU: on which side
+    of it such a value lies would depend on rounding, and change all later results.
     """
     generator = torch.Generator().manual_seed(1)
     ours, theirs = blocks(sizes, types), blocks(sizes, types)
@@ -124,21 +124,21 @@ def hold_a_step(by: Backend, sizes: Sizes, types: str) -> None:
 
     by_torch = torch_backend.TorchBackend()
     for b, (block, same) in enumerate(zip(ours, theirs, strict=True)):
-        by.forward(block, ours[b - 1] if b else None)()
+        candidate.forward(block, ours[b - 1] if b else None)()
         by_torch.forward(same, theirs[b - 1] if b else None)()
         hold((block.y[:, :, : block.length], same.y[:, :, : block.length]))
         hold((block.mean, same.mean), (block.invstd, same.invstd))
         hold((block.running_mean, same.running_mean), (block.running_var, same.running_var))
         for i in range(sizes.n):
-            at_threshold = by_torch.normed(same, i).abs() < 1e-4
+            at_threshold = by_torch.batch_norm(same, i).abs() < 1e-4
             same.y[i, :, : same.length] += at_threshold * 1e-3 / (same.gamma[i] * same.invstd[i])
         block.y.copy_(same.y)
-    by.pool(ours[-1], pooled)()
+    candidate.pool(ours[-1], pooled)()
     by_torch.pool(theirs[-1], known)()
     hold((pooled, known))
     for b, (block, same) in reversed(list(enumerate(zip(ours, theirs, strict=True)))):
         after, same_after = (None, None) if b == 2 else (ours[b + 1], theirs[b + 1])
-        by.backward(block, ours[b - 1] if b else None, after, grad_pooled if b == 2 else None)()
+        candidate.backward(block, ours[b - 1] if b else None, after, grad_pooled if b == 2 else None)()
         by_torch.backward(same, theirs[b - 1] if b else None, same_after, grad_pooled if b == 2 else None)()
         hold(
             (block.grad_weight, same.grad_weight),
@@ -152,12 +152,12 @@ def hold_a_step(by: Backend, sizes: Sizes, types: str) -> None:
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("types", TYPES)
 def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: Backend) -> None:
-    hold_a_step(compiled, sizes, types)
+    check_a_step(compiled, sizes, types)
 
 
 @pytest.mark.parametrize(("types", "limit"), [("float32", 5), ("bfloat16", 2)])
-def test_fewer_multiplications_round_little_more(types: str, limit: float, compiled: Backend) -> None:
-    """The papers' second and third block beside float64; held to the errors of torch, whose products are plain."""
+def test_fewer_multiplications_have_slightly_larger_errors(types: str, limit: float, compiled: Backend) -> None:
+    """The errors against float64 in the papers' second and third block, compared with those of plain products."""
     sizes = SIZES[-1]
     ways: list[tuple[Backend, list[backend.Block]]] = [
         (torch_backend.TorchBackend(), blocks(sizes, "float64")),
@@ -167,7 +167,7 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
     grad_pooled = torch.randn(1, sizes.cases, sizes.channels[-1], generator=torch.Generator().manual_seed(1))
 
     def hold(truth: Tensor | None, usual: Tensor | None, found: Tensor | None) -> None:
-        """Compare errors, then let all go on from what is usual."""
+        """Compare the errors, then continue with the results of PyTorch in all three."""
         assert truth is not None and usual is not None and found is not None
         error, usual_error = (float((of.double() - truth).square().mean().sqrt()) for of in (found, usual))
         assert 0 < error < limit * usual_error
@@ -175,8 +175,8 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
         found.copy_(usual)
 
     for b in range(3):
-        for by, of in ways:
-            by.forward(of[b], of[b - 1] if b else None)()
+        for each, of in ways:
+            each.forward(of[b], of[b - 1] if b else None)()
         for part in ("y", "mean", "invstd"):
             truth, usual, found = (getattr(of[b], part) for _, of in ways)
             if part == "y" and b:
@@ -184,9 +184,9 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
             truth.copy_(usual)
             found.copy_(usual)
     for b in (2, 1):
-        for by, of in ways:
+        for each, of in ways:
             after, pooled = (None, grad_pooled.to(of[b].mean.dtype)) if b == 2 else (of[2], None)
-            by.backward(of[b], of[b - 1], after, pooled)()
+            each.backward(of[b], of[b - 1], after, pooled)()
         hold(*(of[b].grad_weight for _, of in ways))
         hold(*(back[:, :, : sizes.length] for _, of in ways if (back := of[b].grad_input) is not None))
 
@@ -196,21 +196,21 @@ def test_fewer_multiplications_round_little_more(types: str, limit: float, compi
     [("x86-64", "sse2"), ("haswell", "avx2"), ("skylake-avx512", "avx512vl"), ("cooperlake", "avx512_bf16")],
 )
 def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this one can run of what is compiled for them: vectors of other lengths, with and without bfloat16."""
-    by = build.compiler()
-    if by is None or not re.search(rf"\b{has}\b", build.abilities()):
+    """Code for other processors that runs on this one: vectors of other lengths, with and without bfloat16."""
+    compiler = build.compiler()
+    if compiler is None or not re.search(rf"\b{has}\b", build.abilities()):
         pytest.skip(f"no C compiler, or no {has}, here")
     monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA))
-    other = c_backend.CBackend(ctypes.CDLL(str(build.compiled(by, tmp_path, "kernels"))))
+    other = c_backend.CBackend(ctypes.CDLL(str(build.compiled(compiler, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
-            hold_a_step(other, sizes, types)
+            check_a_step(other, sizes, types)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("own", [torch.float64, torch.float32])
-def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: Backend) -> None:
-    """And against autograd, which knows neither."""
+def test_losses_and_their_gradients(own: torch.dtype, weighted: bool, compiled: Backend) -> None:
+    """Both backends are also compared with autograd."""
     generator = torch.Generator().manual_seed(0)
     n, n_cases, width, n_classes, n_all = 3, 5, 20, 4, 12
     features = 3 * torch.randn(n, n_cases, width, generator=generator, dtype=torch.float64).to(own)
@@ -223,12 +223,12 @@ def test_losses_and_their_way_back(own: torch.dtype, weighted: bool, compiled: B
         return flat[:, : width * n_classes].view(n, width, n_classes), flat[:, width * n_classes : -3]
 
     found = []
-    for by in (compiled, torch_backend.TorchBackend()):
+    for each in (compiled, torch_backend.TorchBackend()):
         gradients, grad_features = torch.zeros_like(wide), torch.zeros_like(features)
         total = torch.ones(n, dtype=torch.float64)
         (weights, bias), (grad_weight, grad_bias) = parts(wide), parts(gradients)
         head = (features, grad_features, weights, grad_weight, bias, grad_bias, total, y, case_weights, index)
-        by.score(backend.Head(*head))()
+        each.loss(backend.Head(*head))()
         found.append([total, grad_features, gradients])
     own_features, own_wide = features.clone().requires_grad_(), wide.clone().requires_grad_()
     weights, bias = parts(own_wide)
@@ -249,11 +249,11 @@ def test_steps_of_adam(own: torch.dtype, compiled: Backend) -> None:
     start = torch.randn(3, 50, generator=generator).to(own)
     gradients = [(torch.randn(3, 50, generator=generator) * 10.0**-k).to(own) for k in range(4)]
     found = []
-    for by in (compiled, torch_backend.TorchBackend()):
+    for each in (compiled, torch_backend.TorchBackend()):
         weights, first, second = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
         gradient = torch.zeros_like(start)
         lr, steps = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-        step = by.adam(weights, first, second, gradient, backend.Rule(lr, steps, (0.9, 0.999), 1e-7))
+        step = each.adam(weights, first, second, gradient, backend.AdamOptions(lr, steps, (0.9, 0.999), 1e-7))
         for new in gradients:
             gradient.copy_(new)
             steps.add_(1)
@@ -264,8 +264,8 @@ def test_steps_of_adam(own: torch.dtype, compiled: Backend) -> None:
         near(ours, theirs, 1e-12 if own == torch.float64 else 1e-6)
 
 
-def test_what_is_not_finite_stays_so(compiled: Backend) -> None:
-    """A training that diverged must be seen to have, by plain products and by fewer multiplications."""
+def test_values_that_are_not_finite_stay_so(compiled: Backend) -> None:
+    """A diverged training must be recognisable, with plain products and with F(m, r)."""
     for types in TYPES:
         for sizes in (Sizes(1, 2, 8, (1, 3, 16, 4), (3, 5, 3)), Sizes(1, 9, 30, (1, 32, 64, 32), (3, 5, 3))):
             first, second, _ = blocks(sizes, types)

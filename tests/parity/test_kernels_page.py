@@ -1,4 +1,4 @@
-"""The code of docs/kernels.md: it runs, its checks hold, and it prints what the page says."""
+"""The code of docs/kernels.md runs, its assertions hold, and it prints the output on the page."""
 
 from __future__ import annotations
 

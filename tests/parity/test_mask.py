@@ -51,7 +51,7 @@ def network(name: str, n_channels: int = 1) -> nn.Module:
 
 
 def series(lengths: list[int], n_channels: int = 1, n_timepoints: int = N_TIMEPOINTS) -> tuple[Tensor, Tensor]:
-    """Return x (n_cases, n_channels, n_timepoints), with large noise behind the end of each case, and the lengths."""
+    """Return x (n_cases, n_channels, n_timepoints), with large noise after the end of each case, and the lengths."""
     numbers = np.random.default_rng(1)
     x = numbers.normal(size=(len(lengths), n_channels, n_timepoints))
     for case, length in enumerate(lengths):
@@ -67,7 +67,7 @@ def zeroed(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Ragged:
-    """The networks over a list of cases, with the weights of one of ours; running statistics are kept aside."""
+    """The networks over a list of cases, with the weights of a network of the package and own running statistics."""
 
     def __init__(self, made: nn.Module, training: bool) -> None:
         self.w = dict(made.named_parameters())
@@ -141,16 +141,16 @@ def bare(x: Tensor, lengths: Tensor) -> list[Tensor]:
     return [case[:, :length] for case, length in zip(x, lengths.tolist(), strict=True)]
 
 
-def close(ours: Tensor, theirs: Tensor, message: str = "") -> None:
-    assert ours.shape == theirs.shape
-    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=0, atol=1e-10, err_msg=message)
+def close(actual: Tensor, expected: Tensor, message: str = "") -> None:
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual.detach().numpy(), expected.detach().numpy(), rtol=0, atol=1e-10, err_msg=message)
 
 
 # ---------------------------------------------------------------- padded and masked is bare
 
 
 def for_the_network(name: str, x: Tensor, lengths: Tensor) -> Tensor:
-    """Return x with zeros behind the ends for the shuffled LSTM, which sees them, and noise for all that must not."""
+    """Return x with zeros after the ends for the shuffled LSTM, which uses them, and with noise for other networks."""
     config = CASES[name][1]
     return zeroed(x, lengths) if isinstance(config, LSTMFCNConfig) and config.shuffle else x
 
@@ -175,11 +175,11 @@ def test_in_training_logits_statistics_and_gradients_are_those_of_the_ragged_bat
     reference = Ragged(made, training=True)
     x, lengths = series(LENGTHS, n_channels)
     y = torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    theirs = reference.logits(name, bare(x, lengths))
-    gradients = torch.autograd.grad(F.cross_entropy(theirs, y), list(reference.w.values()), materialize_grads=True)
-    ours = made(for_the_network(name, x, lengths), lengths)
-    F.cross_entropy(ours, y).backward()
-    close(ours, theirs)
+    expected = reference.logits(name, bare(x, lengths))
+    gradients = torch.autograd.grad(F.cross_entropy(expected, y), list(reference.w.values()), materialize_grads=True)
+    actual = made(for_the_network(name, x, lengths), lengths)
+    F.cross_entropy(actual, y).backward()
+    close(actual, expected)
     for (key, value), gradient in zip(made.named_parameters(), gradients, strict=True):
         assert value.grad is not None
         close(value.grad, gradient, key)
@@ -189,13 +189,13 @@ def test_in_training_logits_statistics_and_gradients_are_those_of_the_ragged_bat
 
 
 def test_a_layers_statistics_in_numpy() -> None:
-    """Mean and deviation over 3 + 1 + 2 real timepoints; the running variance takes 6 / 5 of that of the batch."""
+    """Mean and deviation over 3 + 1 + 2 real timepoints; the running variance takes 6 / 5 times that of the batch."""
     block = layers.ConvNorm(1, 1, 3, bn_momentum=0.9, bn_eps=0.001).double().train()
     with torch.no_grad():
         block.conv.weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))
         assert block.conv.bias is not None
         block.conv.bias.fill_(0.5)
-    x, sizes = layers.end_to_end(
+    x, sizes = layers.concatenate_cases(
         torch.tensor([[[1.0, 2, 3]], [[4, 99, 99]], [[5, 6, 99]]], dtype=torch.float64), torch.tensor([3, 1, 2])
     )
     assert x.tolist() == [[[1, 2, 3, 4, 5, 6]]] and sizes == [3, 1, 2]
@@ -229,13 +229,13 @@ def test_a_case_longer_than_in_training_is_cut_for_the_shuffled_lstm_alone(name:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_with_equal_lengths_there_is_nothing_to_mask_and_every_bit_is_that_of_pad(name: str, training: bool) -> None:
     x, lengths = series([N_TIMEPOINTS] * 4, n_channels=2)
-    found = []
-    for given in (None, lengths):
+    results = []
+    for passed in (None, lengths):
         made = network(name, n_channels=2).train(training)
-        logits = made(x, given)
+        logits = made(x, passed)
         logits.square().sum().backward()
-        found.append([logits, *made.buffers(), *(p.grad for p in made.parameters())])
-    for one, other in zip(*found, strict=True):
+        results.append([logits, *made.buffers(), *(p.grad for p in made.parameters())])
+    for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 
 
@@ -243,10 +243,10 @@ def test_with_equal_lengths_there_is_nothing_to_mask_and_every_bit_is_that_of_pa
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_a_batch_of_one_length_is_seen_bare_however_far_it_is_padded(name: str, length: int) -> None:
     x, lengths = series([length] * 4)
-    found = []
-    for made, given in ((network(name).train(), x), (network(name).train(), x[:, :, :length])):
-        found.append([made(given, lengths), *made.buffers()])
-    for one, other in zip(*found, strict=True):
+    results = []
+    for made, padded in ((network(name).train(), x), (network(name).train(), x[:, :, :length])):
+        results.append([made(padded, lengths), *made.buffers()])
+    for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
 
 
@@ -288,9 +288,9 @@ def test_a_batch_of_any_size_trains(name: str, lengths: list[int]) -> None:
     reference = Ragged(made, training=True)
     x, ends = series(lengths)
     x = zeroed(x, ends)
-    ours = made(x, ends)
-    close(ours, reference.logits(name, bare(x, ends)))
-    ours.square().sum().backward()
+    actual = made(x, ends)
+    close(actual, reference.logits(name, bare(x, ends)))
+    actual.square().sum().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in made.parameters())
     for key, buffer in made.named_buffers():
         close(buffer, reference.running[key], key)

@@ -1,8 +1,6 @@
-"""Resamples against aeon, whose indices the literature's 30 resamples of UCR datasets are drawn with."""
+"""Resamples compared with those of aeon, which the literature uses for its 30 resamples of UCR datasets."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,13 +22,6 @@ ITALY = {
     1: ([935, 197, 524, 644, 952, 362, 545, 97], [1084, 440, 585, 893], [822, 486, 375, 275], [60, 74, 1021, 296]),
     29: ([863, 705, 356, 30, 281, 141, 594, 183], [743, 828, 981, 612], [905, 921, 689, 511], [60, 973, 3, 592]),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
 
 
 def indices(y_train: preprocess.Labels, y_test: preprocess.Labels, k: int) -> tuple[list[int], list[int]]:
@@ -62,9 +53,9 @@ def test_the_indices_of_a_real_dataset_are_aeons(k: int) -> None:
 def test_the_arrays_are_those_of_the_installed_aeon(k: int) -> None:
     aeon = pytest.importorskip("aeon.benchmarking.resampling", reason="aeon is not installed: nothing to compare with")
     dataset = archive.load("ArrowHead")
-    ours = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
-    theirs = aeon.stratified_resample_data(
+    actual = splits.resample(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, k)
+    expected = aeon.stratified_resample_data(
         dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, random_state=k
     )
-    for our, their in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(our, their)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

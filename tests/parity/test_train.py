@@ -1,7 +1,7 @@
-"""The training loop against one written anew: plain tensors, our own batch norm, Adam, Adadelta and schedule, float64.
+"""The training loop compared with a second one: plain tensors, own batch norm, Adam, Adadelta and schedule, float64.
 
-Only three things come from the package: the initial weights (held by test_models), the held-out cases (test_arrays) and
-that a seed's four streams are initial weights, orders, masks and held-out cases, in this order.
+Only three things come from the package: the initial weights (tested by test_models), the held-out cases (test_arrays),
+and the order of the four streams of a seed: initial weights, orders, masks and held-out cases.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests import factories
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig
 from tsfcn.config.protocol import Settings
@@ -32,30 +33,8 @@ NO_DROPOUT = MLPConfig(units=[6], dropout=[0.0, 0.0])
 
 
 def settings(**changes: Any) -> Settings:
-    """Return settings for tests: batches of 4, and a plateau short enough to matter in a few epochs."""
-    values: dict[str, Any] = {
-        "normalisation": "none",
-        "missing": "zero",
-        "length": "pad",
-        "validation": 0.0,
-        "select": "least_train_loss",
-        "epochs": 8,
-        "batch_size": 4,
-        "batch_divisor": 0,
-        "optimiser": "adam",
-        "lr": 0.05,
-        "betas": (0.9, 0.999),
-        "rho": 0.95,
-        "eps": 1e-7,
-        "plateau_factor": 0.5,
-        "plateau_patience": 1,
-        "plateau_min_lr": 0.01,
-        "plateau_min_delta": 1e-4,
-        "initialiser": "glorot_uniform",
-        "class_weights": "none",
-        "cells": (),
-    }
-    return Settings(**(values | changes))
+    """Return settings for tests: batches of 4, and a patience short enough for a few epochs."""
+    return factories.settings(**({"epochs": 8, "lr": 0.05, "plateau_min_lr": 0.01} | changes))
 
 
 def data(n_cases: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -93,7 +72,7 @@ def drop(x: Tensor, rate: float, masks: torch.Generator | None) -> Tensor:
 
 
 def forward(w: Weights, x: Tensor, config: ModelConfig, masks: torch.Generator | None, training: bool) -> Tensor:
-    """Return logits; in training, batch statistics are used and the running ones in `w` move by a hundredth."""
+    """Return logits; in training with batch statistics, and the running ones in `w` are updated with momentum 0.01."""
     if isinstance(config, MLPConfig):
         y = x[:, 0]
         for layer, rate in enumerate(config.dropout[:-1]):
@@ -144,14 +123,14 @@ def hits(w: Weights, x: Tensor, y: Tensor, config: ModelConfig) -> int:
 
 @dataclass
 class Replay:
-    """What our own loop left: of each epoch its loss, its learning rate and the weights after it."""
+    """The result of the second loop: for each epoch the loss, the learning rate and the weights after it."""
 
     losses: list[float] = field(default_factory=list)
     lrs: list[float] = field(default_factory=list)
     weights: list[Weights] = field(default_factory=list)
 
     def least(self) -> int:
-        """Return the first epoch, from 1 on, of the least loss."""
+        """Return the first epoch, from 1, with the least loss."""
         return 1 + self.losses.index(min(self.losses))
 
 
@@ -165,7 +144,7 @@ def replay(
     cells: int = 0,
     case_weights: Tensor | None = None,
 ) -> Replay:
-    """Train as the protocol says, on all of x."""
+    """Train according to the protocol, on all of x."""
     _, order, masks, _ = streams(seed)
     w = initial(model, config, seed, cells, s.initialiser)
     learned = [name for name in w if "running" not in name and "num_batches" not in name]
@@ -181,8 +160,8 @@ def replay(
             for name in learned:
                 w[name] = w[name].detach().requires_grad_()
             losses = log_loss(forward(w, x[index], config, masks, training=True), y[index]) * case_weights[index]
-            found = torch.autograd.grad(losses.sum() / len(index), [w[n] for n in learned], materialize_grads=True)
-            gradients = dict(zip(learned, found, strict=True))
+            values = torch.autograd.grad(losses.sum() / len(index), [w[n] for n in learned], materialize_grads=True)
+            gradients = dict(zip(learned, values, strict=True))
             total += losses.sum().item()
             step += 1
             with torch.no_grad():
@@ -210,10 +189,10 @@ def replay(
     return done
 
 
-def assert_weights(ours: Weights, theirs: Weights) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        np.testing.assert_allclose(value.numpy(), theirs[name].numpy(), rtol=0, atol=1e-9, err_msg=name)
+def assert_weights(actual: Weights, expected: Weights) -> None:
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
+        np.testing.assert_allclose(value.numpy(), expected[name].numpy(), rtol=0, atol=1e-9, err_msg=name)
 
 
 def assert_replayed(done: loop.Fit, expected: Replay, config: ModelConfig, x: Tensor, y: Tensor) -> None:
@@ -240,13 +219,15 @@ def assert_replayed(done: loop.Fit, expected: Replay, config: ModelConfig, x: Te
         ("mlp", MLP, 0, 0, {"optimiser": "adadelta", "lr": 1.0, "plateau_min_lr": 0.1}),
     ],
 )
-def test_fit_is_the_loop_written_anew(
+def test_fit_agrees_with_the_second_loop(
     model: str, config: ModelConfig, cells: int, seed: int, changes: dict[str, Any]
 ) -> None:
     s = settings(**changes)
     x, y = data()
     expected = replay(model, config, s, x, y, seed, cells)
-    assert 1 < expected.least() < s.epochs and len(set(expected.lrs)) > 1  # else the test would see less than it says
+    assert (
+        1 < expected.least() < s.epochs and len(set(expected.lrs)) > 1
+    )  # otherwise the test would check less than it claims
     assert_replayed(reference.fit(model, config, s, x, y, 3, seed, cells=cells), expected, config, x, y)
 
 
@@ -394,7 +375,7 @@ def test_search_of_a_network_without_an_lstm_trains_once() -> None:
 
 def test_progress_counts_the_epochs_of_all_sizes() -> None:
     x, y = data()
-    said: list[tuple[int, int, float]] = []
+    calls: list[tuple[int, int, float]] = []
     _, fits = search.search(
         "lstm_fcn",
         LSTM_FCN,
@@ -403,10 +384,10 @@ def test_progress_counts_the_epochs_of_all_sizes() -> None:
         y,
         3,
         seed=0,
-        progress=lambda *now: said.append(now),
+        progress=lambda *now: calls.append(now),
     )
     losses = [*fits[0].curve.loss, *fits[1].curve.loss]
-    assert said == [(1, 4, losses[0]), (2, 4, losses[1]), (3, 4, losses[2]), (4, 4, losses[3])]
+    assert calls == [(1, 4, losses[0]), (2, 4, losses[1]), (3, 4, losses[2]), (4, 4, losses[3])]
 
 
 # ---------------------------------------------------------------- divergence
@@ -481,9 +462,9 @@ def test_torchs_scheduler_agrees_at_one_patience_less_and_only_there(patience: i
     for _ in range(40):
         # Falling walks in sixteenths: exact in floating point, so gains of exactly min_delta occur.
         losses = (np.cumsum(numbers.integers(-3, 4, size=60) - 0.2).round() / 16).tolist()
-        ours = rates(losses, patience=patience, min_lr=0.1, min_delta=1 / 16)
-        assert ours == torch_rates(losses, patience - 1)
-        late += ours != torch_rates(losses, patience)
+        own = rates(losses, patience=patience, min_lr=0.1, min_delta=1 / 16)
+        assert own == torch_rates(losses, patience - 1)
+        late += own != torch_rates(losses, patience)
     assert late > 20
 
 

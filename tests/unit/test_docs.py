@@ -10,8 +10,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.run_job import run_job
@@ -19,21 +17,22 @@ from tsfcn.jobs.run_job import run_job
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_field_of_a_record_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "results.md").read_text()
     rows = text.split("## predictions")[0].splitlines()
     documented = {name for row in rows if row.startswith("| `") for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     files = sorted((ROOT / "results" / "records").glob("*.jsonl"))
     records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert records, "the project's own results hold records"
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
     oldest = next(record for record in records if record["dataset"] == "ItalyPowerDemand")  # bundled
     job = Job(**{name: oldest[name] for name in Job.__dataclass_fields__})
     short = replace(job, settings={**job.settings, "epochs": 1})
     newest = run_job(short, tmp_path, store.Writer(tmp_path))  # older records lack what came later
-    assert newest["status"] == "ok"
+    assert newest.status == "ok"
     on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
-    assert documented == {field for record in [*records, newest] for field in record} | on_a_gpu
+    (path,) = (tmp_path / "records").iterdir()
+    records.append(json.loads(path.read_bytes()))
+    assert documented == {field for record in records for field in record} | on_a_gpu
 
 
 def test_every_module_is_on_the_map() -> None:
@@ -52,11 +51,9 @@ def test_every_module_is_on_the_map() -> None:
     assert named == there
 
 
-def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path) -> None:
     """From the committed records of the default engine; the bundled datasets suffice."""
     shutil.copytree(ROOT / "results" / "fast", tmp_path / "fast")
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
     printed = subprocess.run(
         [sys.executable, "-m", "tsfcn.run", f"results={tmp_path / 'fast'}"], check=True, capture_output=True, text=True
     )

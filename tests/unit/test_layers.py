@@ -39,6 +39,7 @@ STDLIB_ONLY = (
     "data.catalogue",
     "data.published",
     "report.svg",
+    *(f"report.charts.{name}" for name in ("curves", "pairs", "ranks", "scatter", "seeds", "selection", "time")),
     "report.html",
 )
 WITHOUT_TORCH = (

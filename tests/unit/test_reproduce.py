@@ -1,4 +1,4 @@
-"""Reproducing a paper: what is run for it, and what is said of it."""
+"""Reproducing a paper: the run that it determines, and the verdicts on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tsfcn.analysis import tables
 from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import BAD_INPUT, OK
 from tsfcn.jobs import store
-from tsfcn.reproduce import main, overrides, shown, verdicts
+from tsfcn.reproduce import main, overrides, verdict_text, verdicts
 
 
 def test_the_paper_decides_protocol_and_split() -> None:
@@ -32,10 +32,10 @@ def test_the_paper_decides_protocol_and_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["model=fcn"], "paper= is not there once"),
-        (["paper=", "model=fcn"], "paper= is not there once"),
+        (["model=fcn"], "paper= must be given once"),
+        (["paper=", "model=fcn"], "paper= must be given once"),
         (["paper=fawas2019_ucr128"], "did you mean"),
         (["paper=fawaz2019"], "is short for"),
         (["paper=karim2018"], "its weights were selected on the test set: use one of fawaz2019_ucr128, karim2019"),
@@ -46,13 +46,13 @@ def test_the_paper_decides_protocol_and_split() -> None:
         (["paper=karim2019"], "model 'fcn' is not in karim2019: use one of lstm_fcn, alstm_fcn"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "dry_run=true"]) == BAD_INPUT
     err = capsys.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+    assert err.startswith("error: ") and err.count("\n") == 1 and message in err
 
 
-def test_figures_are_those_of_the_paper_that_was_named() -> None:
+def test_figures_are_those_of_the_named_paper() -> None:
     ours = [record("Coffee", protocol="wang2017", seed=seed, accuracy=1.0) for seed in (0, 1, 2)]
     by_source = {s: tables.accuracy(ours, s)["published"][0] for s in ("wang2017_table1", "wang2017_readme85")}
     assert by_source == {"wang2017_table1": 1.0, "wang2017_readme85": 1.0}
@@ -60,21 +60,20 @@ def test_figures_are_those_of_the_paper_that_was_named() -> None:
     assert verdicts(ours, "karim2019").empty
 
 
-def test_what_has_no_verdict_is_named() -> None:
+def test_datasets_without_a_verdict_are_named() -> None:
     ours = [record("ItalyPowerDemand", seed=seed, accuracy=0.96) for seed in (0, 1)]
-    text = shown([*ours, record("PLAID", accuracy=0.4)], "fawaz2019_ucr128")
+    text = verdict_text([*ours, record("PLAID", accuracy=0.4)], "fawaz2019_ucr128")
     assert "equivalent" in text
     assert "No verdict on 1 (PLAID): fawaz2019_ucr128 has no figure of the same data, split and settings." in text
-    nothing = shown([record("PLAID", accuracy=0.4)], "fawaz2019_ucr128")
-    assert nothing.startswith("No published figure stands beside any row")
+    nothing = verdict_text([record("PLAID", accuracy=0.4)], "fawaz2019_ucr128")
+    assert nothing.startswith("No row has a published figure")
 
 
-def test_it_runs_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_and_judges(tmp_path: Path) -> None:
     """Bundled data and real jobs of an epoch: a changed setting is another experiment, and gets no verdict."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
     words = ["paper=fawaz2019_ucr128", "dataset=ItalyPowerDemand", "seeds=2", "protocol.epochs=1", "executor=inline"]
     assert main([*words, f"results={tmp_path / 'out'}"]) == OK
-    assert [r["protocol"] for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
+    assert [r.protocol for r in store.read(tmp_path / "out")] == ["fawaz2019[epochs=1]"] * 2
     assert (
         (tmp_path / "out" / "commands.txt").read_text().startswith("python -m tsfcn.reproduce paper=fawaz2019_ucr128")
     )
@@ -83,9 +82,9 @@ def test_it_runs_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_from_python_finished_jobs_are_judged_and_not_trained(tmp_path: Path) -> None:
     results = tmp_path / "results"
     shutil.copytree(Path(__file__).parents[2] / "results" / "records", results / "records")
-    made = tsfcn.reproduce("fawaz2019_ucr128", "fcn", ["ItalyPowerDemand", "GunPoint"], results=str(results))
-    assert list(made["dataset"]) == ["GunPoint", "ItalyPowerDemand", "mean of 2 datasets"]
-    assert list(made["n_seeds"]) == [3, 3, 6]
-    assert set(made["word"]) == {"equivalent"}
+    table = tsfcn.reproduce("fawaz2019_ucr128", "fcn", ["ItalyPowerDemand", "GunPoint"], results=str(results))
+    assert list(table["dataset"]) == ["GunPoint", "ItalyPowerDemand", "mean of 2 datasets"]
+    assert list(table["n_seeds"]) == [3, 3, 6]
+    assert set(table["word"]) == {"equivalent"}
     with pytest.raises(UserError, match="no protocol here"):
         tsfcn.reproduce("rocket2020")

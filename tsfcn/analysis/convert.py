@@ -1,4 +1,4 @@
-"""Results in the forms of others, and theirs in ours.
+"""Conversion of results between the formats of other tools and those of tsfcn.
 
     tsfcn convert IN OUT --to wide|long|aeon|tsml|dl4tsc|sktime
 
@@ -19,10 +19,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -31,8 +30,8 @@ from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 
-Record = Mapping[str, Any]
 FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")
 
 
@@ -46,23 +45,23 @@ def _digits(value: float) -> str:
     return f"{value:.6f}"
 
 
-def _places(found: Sequence[Column]) -> list[Place]:
-    return sorted({place for column in found for place in column.cells})
+def _places(columns: Sequence[Column]) -> list[Place]:
+    return sorted({place for column in columns for place in column.cells})
 
 
-def wide(found: Sequence[Column]) -> str:
+def wide(columns: Sequence[Column]) -> str:
     """Return a row a dataset and split and a column a model, empty where a model was not run."""
-    rows: list[list[str]] = [["dataset", "split", *(column.name for column in found)]]
-    for place in _places(found):
-        cells = [column.cells.get(place) for column in found]
+    rows: list[list[str]] = [["dataset", "split", *(column.name for column in columns)]]
+    for place in _places(columns):
+        cells = [column.cells.get(place) for column in columns]
         rows.append([*place, *("" if cell is None else _digits(cell.accuracy) for cell in cells)])
     return _csv(rows)
 
 
-def long(found: Sequence[Column]) -> str:
+def long(columns: Sequence[Column]) -> str:
     """Return a row a model and dataset: accuracy, standard deviation over runs, runs, marks and note."""
     rows: list[list[str]] = [["dataset", "model", "split", "accuracy", "std", "n_runs", "marks", "note"]]
-    for column in found:
+    for column in columns:
         for place, cell in sorted(column.cells.items()):
             std = "" if cell.std is None else _digits(cell.std)
             numbers = [_digits(cell.accuracy), std, str(cell.n_runs)]
@@ -76,21 +75,21 @@ def long(found: Sequence[Column]) -> str:
 
 def _model(record: Record) -> str:
     """Return the name of a record's column as a file's name: letters, digits and - _ + . only."""
-    name = re.sub(r"[^A-Za-z0-9_+.-]+", "-", f"{record['model']}_{record['protocol']}").strip("-.")
+    name = re.sub(r"[^A-Za-z0-9_+.-]+", "-", f"{record.model}_{record.protocol}").strip("-.")
     return name or "model"
 
 
 def _official(records: Iterable[Record]) -> tuple[list[Record], int]:
     """Return the ok records of UCR 2018 and its resamples, in the order of tables, and how many were left out."""
-    ok = [record for record in records if record.get("status") == "ok"]
+    ok = [record for record in records if record.is_ok]
     tables.accuracy(ok)  # raises UserError where two experiments have one name
-    passports = [record.get("passport") or {} for record in ok]
+    passports = [record.passport for record in ok]
     kept = [
         record
         for record, passport in zip(ok, passports, strict=True)
         if passport.get("split") != "ucr2015" and passport.get("revision") != "early"
     ]
-    order = sorted(kept, key=lambda r: (_model(r), r["dataset"], r.get("resample", 0), r["seed"]))
+    order = sorted(kept, key=lambda r: (_model(r), r.dataset, r.resample, r.seed))
     return order, len(ok) - len(kept)
 
 
@@ -98,11 +97,11 @@ def aeon(records: Sequence[Record]) -> dict[str, str]:
     """Return files by name: `MODEL_accuracy.csv`, the mean over seeds of each resample; 0 is the official split."""
     means: dict[str, dict[str, dict[int, list[float]]]] = {}
     for record in records:
-        dataset = means.setdefault(_model(record), {}).setdefault(record["dataset"], {})
-        dataset.setdefault(record.get("resample", 0), []).append(record["accuracy"])
+        dataset = means.setdefault(_model(record), {}).setdefault(record.dataset, {})
+        dataset.setdefault(record.resample, []).append(record.accuracy)
     files = {}
     for model, datasets in means.items():
-        resamples = sorted({number for found in datasets.values() for number in found})
+        resamples = sorted({number for accuracies in datasets.values() for number in accuracies})
         rows: list[list[object]] = [["Resamples:", *resamples]]
         rows += [[d, *(repr(fmean(f[n])) if n in f else "" for n in resamples)] for d, f in datasets.items()]
         files[f"{model}_accuracy.csv"] = _csv(rows)
@@ -123,27 +122,27 @@ def tsml(records: Sequence[Record], results: Path) -> dict[str, str]:
         if stored is None:
             continue
         probabilities, y_true, y_pred = stored
-        name, resample = _model(record), record.get("resample", 0)
-        where = (name, record["dataset"], resample)
-        seed = first.setdefault(where, record["seed"])
-        name = name if seed == record["seed"] else f"{name}_seed{record['seed']}"
-        dataset = re.sub(r"[^\w+-]+", "-", record["dataset"])
+        name, resample = _model(record), record.resample
+        where = (name, record.dataset, resample)
+        seed = first.setdefault(where, record.seed)
+        name = name if seed == record.seed else f"{name}_seed{record.seed}"
+        dataset = re.sub(r"[^\w+-]+", "-", record.dataset)
         scaled = probabilities.astype(np.float64)
         scaled /= scaled.sum(axis=1, keepdims=True)
-        said = f"tsfcn {record['key']} seed {record['seed']}"
+        origin = f"tsfcn {record.key} seed {record.seed}"
         right, n_classes = float(np.mean(y_true == y_pred)), probabilities.shape[1]
-        times = (record.get("train_seconds") or -1.0, record.get("test_seconds") or -1.0)
-        memory = record.get("peak_memory_bytes") or -1
+        times = (record.train_seconds or -1.0, record.test_seconds or -1.0)
+        memory = record.peak_memory_bytes or -1
         lines = [
-            f"{dataset},{name},TEST,{resample},SECONDS,{said}",
-            f"{record['model']} {record['protocol']}".replace(",", ";"),
+            f"{dataset},{name},TEST,{resample},SECONDS,{origin}",
+            f"{record.model} {record.protocol}".replace(",", ";"),
             f"{right!r},{times[0]},{times[1]},-1,{memory},{n_classes},,-1,-1",
         ]
-        for true, said_class, row in zip(y_true.tolist(), y_pred.tolist(), scaled.tolist(), strict=True):
-            lines.append(f"{true},{said_class},," + ",".join(map(repr, row)))
+        for true, predicted, row in zip(y_true.tolist(), y_pred.tolist(), scaled.tolist(), strict=True):
+            lines.append(f"{true},{predicted},," + ",".join(map(repr, row)))
         path = f"{name}/Predictions/{dataset}/testResample{resample}.csv"
         if path in files:
-            raise UserError(f"'{record['dataset']}' and another dataset would both be '{path}': convert them apart")
+            raise UserError(f"'{record.dataset}' and another dataset would both be '{path}': convert them apart")
         files[path] = "\n".join(lines) + "\n"
     return files
 
@@ -154,15 +153,15 @@ def dl4tsc(records: Sequence[Record], results: Path) -> str:
     rows: list[list[object]] = [[*header, "precision", "accuracy", "recall", "duration"]]
     iterations: dict[tuple[str, str], int] = {}
     for record in records:
-        names = (_model(record), record["dataset"])
+        names = (_model(record), record.dataset)
         iteration = iterations[names] = iterations.get(names, -1) + 1
         stored = tables.predictions(record, results)
         precision = "" if stored is None else repr(_precision(*stored[1:]))
         numbers = [
             precision,
-            repr(record["accuracy"]),
-            record.get("balanced_accuracy", ""),
-            record.get("train_seconds"),
+            repr(record.accuracy),
+            "" if record.balanced_accuracy is None else record.balanced_accuracy,
+            record.train_seconds,
         ]
         rows.append([names[0], "UCRArchive_2018", names[1], float(iteration), *numbers])
     return _csv(rows)
@@ -178,8 +177,8 @@ def sktime(records: Sequence[Record]) -> str:
     """Return a row a model and dataset with a fold for each seed of the official split, their mean and deviation."""
     runs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        runs.setdefault((_model(record), record["dataset"]), []).append(record)
-    most = max((len(found) for found in runs.values()), default=0)
+        runs.setdefault((_model(record), record.dataset), []).append(record)
+    most = max((len(folds) for folds in runs.values()), default=0)
     scores = {"accuracy_score": "accuracy", "fit_time": "train_seconds", "pred_time": "test_seconds"}
     header = ["model_id", "validation_id"]
     for fold in range(most):
@@ -187,13 +186,13 @@ def sktime(records: Sequence[Record]) -> str:
         header += [f"folds.{fold}.{data}" for data in ("ground_truth", "predictions", "train_data")]
     header += [f"{kind}.{score}" for kind in ("means", "stds") for score in scores]
     rows: list[list[object]] = [list(header)]
-    for (model, dataset), found in runs.items():
+    for (model, dataset), folds in runs.items():
         row: list[object] = [model, dataset]
         for fold in range(most):
-            row += [repr(found[fold][field]) if fold < len(found) else "" for field in scores.values()]
+            row += [repr(getattr(folds[fold], field)) if fold < len(folds) else "" for field in scores.values()]
             row += ["", "", ""]
-        values = [[float(record[field]) for record in found] for field in scores.values()]
-        row += [repr(fmean(v)) for v in values]
+        values = [[v for record in folds if (v := getattr(record, field)) is not None] for field in scores.values()]
+        row += [repr(fmean(v)) if v else "" for v in values]
         row += [repr(float(np.std(v, ddof=1))) if len(v) > 1 else "" for v in values]
         rows.append(row)
     return _csv(rows)
@@ -204,10 +203,10 @@ def sktime(records: Sequence[Record]) -> str:
 
 def convert(source: str, out: Path, form: str) -> str:
     """Write `source` in another form (FORMS) and return a line that says what was written. UserError as in `main`."""
-    said = ""
+    left_out = ""
     if form in ("wide", "long"):
-        found = score_columns.read([source])
-        files, kind = {"": wide(found) if form == "wide" else long(found)}, f"{len(found)} columns"
+        columns = score_columns.read([source])
+        files, kind = {"": wide(columns) if form == "wide" else long(columns)}, f"{len(columns)} columns"
     else:
         results = Path(source)
         if not (results / "records").is_dir():
@@ -215,19 +214,19 @@ def convert(source: str, out: Path, form: str) -> str:
         records, n_left = _official(store.read(results))
         if not records:
             raise UserError(f"results folder '{source}' is without ok records of UCR 2018: nothing to convert")
-        said = f"; {n_left} records on other files left out" if n_left else ""
+        left_out = f"; {n_left} records on other files left out" if n_left else ""
         if form in ("dl4tsc", "sktime"):
-            official = [record for record in records if record.get("resample", 0) == 0]
+            official = [record for record in records if record.resample == 0]
             if not official:
                 raise UserError(f"results folder '{source}' is of resamples alone: write them --to aeon or tsml")
             if len(official) < len(records):
-                said += f"; {len(records) - len(official)} records of resamples left out"
+                left_out += f"; {len(records) - len(official)} records of resamples left out"
             records = official
         if form == "aeon":
             files = aeon(records)
         elif form == "tsml":
             files = tsml(records, results)
-            said += (
+            left_out += (
                 f"; {len(records) - len(files)} records without predictions left out"
                 if len(files) < len(records)
                 else ""
@@ -251,4 +250,4 @@ def convert(source: str, out: Path, form: str) -> str:
             replace(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
     except OSError as error:
         raise UserError(f"'{out}' is not writable ({error.strerror}): check its permissions and the disk") from error
-    return f"{kind} written to {out}{said}"
+    return f"{kind} written to {out}{left_out}"

@@ -22,8 +22,8 @@ from tsfcn.analysis.marks import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKN
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs import artifacts, store
+from tsfcn.jobs.record import Record
 
-Record = Mapping[str, Any]
 Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
 Name = tuple[str, str, str, Split]  # dataset, model, protocol, split: what one row of a table stands for
 
@@ -80,8 +80,8 @@ FLOAT16_FLOOR = 2.0**-24
 
 
 def _name(record: Record) -> Name:
-    old = (record.get("passport") or {}).get("split") == "ucr2015"
-    return record["dataset"], record["model"], record["protocol"], ("ucr2015" if old else "", record.get("resample", 0))
+    files = "ucr2015" if record.passport.get("split") == "ucr2015" else ""
+    return record.dataset, record.model, record.protocol, (files, record.resample)
 
 
 def _split(split: Split) -> str:
@@ -95,7 +95,7 @@ def _order(split: str) -> Split:
     return "ucr2015" if split.startswith("ucr2015") else "", int(resample or 0)
 
 
-def _written(name: Name) -> str:
+def _describe(name: Name) -> str:
     dataset, model, protocol, split = name
     return f"'{dataset} x {model} x {protocol}' ({_split(split)})"
 
@@ -108,14 +108,14 @@ def row_of(record: Record) -> tuple[str, str, str, str]:
 
 def in_order(records: Iterable[Record]) -> list[Record]:
     """Return records in the order of the tables: dataset, model, protocol, split, then seed."""
-    return sorted(records, key=lambda r: (*_name(r), r.get("seed") or 0, r.get("key", "")))
+    return sorted(records, key=lambda r: (*_name(r), r.seed, r.key))
 
 
 def _number(record: Record, field: str) -> float:
-    value = record.get(field)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    value = getattr(record, field)
+    if value is None or math.isnan(value):
         raise UserError(
-            f"record '{record.get('key', '?')}' of {_written(_name(record))} is ok with {field}={value}: "
+            f"record '{record.key}' of {_describe(_name(record))} is ok without {field}: "
             "remove it from records/ and run that job again"
         )
     return float(value)
@@ -129,21 +129,21 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
 
 
 def _differences(records: Sequence[Record]) -> str:
-    """Say in which fields of their meaning the records differ, at most four of them."""
+    """Return in which fields that their key follows from the records differ, as text, at most four of them."""
     flats = []
     for record in records:
-        passport = record.get("passport") or {}
-        said = {field: record.get(field) for field in ("settings", "model_settings", "precision", "meaning")}
+        passport = record.passport
+        content = {field: getattr(record, field) for field in ("settings", "model_settings", "precision", "meaning")}
         # Only what the key holds of a passport: where the file was read from is no difference in meaning.
-        flats.append(_flat(said | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
-    found = []
+        flats.append(_flat(content | {"passport": {k: passport.get(k) for k in ("archive", "split", "content")}}))
+    parts = []
     for path in sorted(set().union(*flats)):
         values = list(dict.fromkeys(flat.get(path, "absent") for flat in flats))
         if len(values) > 1:
-            found.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
-    if not found:
+            parts.append(f"{path}: {' | '.join(v if len(v) <= 24 else v[:21] + '...' for v in values)}")
+    if not parts:
         return "their settings read the same, their keys do not"
-    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+    return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
 def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
@@ -151,19 +151,19 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
 
     Raises UserError where one name would average two different experiments or one seed twice.
     """
-    rows = {name: list(rs) for name, rs in groupby(in_order(r for r in records if r.get("status") == "ok"), key=_name)}
+    rows = {name: list(rs) for name, rs in groupby(in_order(r for r in records if r.is_ok), key=_name)}
     for name, members in rows.items():
-        groups = {record["group"]: record for record in members}  # one record stands for each
+        groups = {record.group: record for record in members}  # one record stands for each
         if len(groups) > 1:
             raise UserError(
-                f"{_written(name)} is {len(groups)} different experiments under one name "
+                f"{_describe(name)} is {len(groups)} different experiments under one name "
                 f"({_differences(list(groups.values()))}): keep the records of one group "
                 f"({', '.join(sorted(groups))}) in records/, or use another results folder"
             )
-        for seed, times in Counter(record["seed"] for record in members).items():
+        for seed, times in Counter(record.seed for record in members).items():
             if times > 1:
                 raise UserError(
-                    f"{_written(name)} is there {times} times with seed {seed}: keep one of these records in records/"
+                    f"{_describe(name)} is there {times} times with seed {seed}: keep one of these records in records/"
                 )
     return rows
 
@@ -171,10 +171,10 @@ def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
 def _marks(records: Iterable[Record]) -> str:
     """Return the marks that any record carries, of MEANINGS and in that order, joined by ', '; '' if none does."""
     records = list(records)
-    revisions = {(record.get("passport") or {}).get("revision") for record in records}
+    revisions = {record.passport.get("revision") for record in records}
     carried = {
-        OFF_PAPER: any(record.get("off_paper") for record in records),
-        TEST_SELECTED: any(record.get("test_selected") for record in records),
+        OFF_PAPER: any(record.off_paper for record in records),
+        TEST_SELECTED: any(record.test_selected for record in records),
         EARLY: "early" in revisions,
         UNKNOWN: "unknown" in revisions,
     }
@@ -184,7 +184,7 @@ def _marks(records: Iterable[Record]) -> str:
 def _figure(name: Name, record: Record, source: str | None) -> published.Figure | None:
     """Return the paper's accuracy for this row, or None unless data, split and every setting are the paper's."""
     dataset, model, protocol, (_, resample) = name
-    passport = record.get("passport") or {}
+    passport = record.passport
     split = passport.get("split", "")
     same_data = passport.get("archive") == "UCR2018" and split in ("ucr2018", "ucr2015")
     changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
@@ -194,7 +194,7 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
 
 
 def _mean_of(records: Sequence[Record], field: str) -> float:
-    values = [value for record in records if (value := record.get(field)) is not None]
+    values = [value for record in records if (value := getattr(record, field)) is not None]
     return float(np.mean(values)) if len(values) == len(records) else math.nan
 
 
@@ -220,7 +220,7 @@ def _rows(
                 "max": max(values),
                 "last": _mean_of(members, "accuracy_last") if is_accuracy else math.nan,
                 "selected": _mean_of(members, "accuracy_selected") if is_accuracy else math.nan,
-                "train_seconds": math.fsum(store.seconds(record, "train") or 0.0 for record in members),
+                "train_seconds": math.fsum(record.seconds("train") or 0.0 for record in members),
                 "marks": _marks(members),
                 "published": figure.mean if figure else math.nan,
                 "published_std": math.nan if figure is None or figure.std is None else figure.std,
@@ -283,17 +283,17 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         beside = [row for row in part.to_dict("records") if row["published_source"]]
         if not beside:
             continue
-        made = verdict.judge(verdict.given(beside))
+        judgement = verdict.judge(verdict.given(beside))
         total: dict[Any, Any] = {
             "n_seeds": sum(row["n_seeds"] for row in beside),
             "mean": float(np.mean([row["mean"] for row in beside])),
             "published": float(np.mean([row["published"] for row in beside])),
             "published_source": ", ".join(dict.fromkeys(row["published_source"] for row in beside)),
         }
-        for row, said in zip([*beside, total], [*made.verdicts, made.archive], strict=True):
+        for row, verdict_of_row in zip([*beside, total], [*judgement.verdicts, judgement.archive], strict=True):
             copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
-            judged = {name: getattr(said, name) for name in VERDICT_COLUMNS if hasattr(said, name)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": said.said})
+            judged = {n: getattr(verdict_of_row, n) for n in VERDICT_COLUMNS if hasattr(verdict_of_row, n)}
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.said})
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 
@@ -311,8 +311,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
         cells.setdefault((row["dataset"], row["split"]), {})[column] = row["mean"]
     titles = {}
     for model, protocol in sorted(marks):
-        said = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
-        titles[model, protocol] = f"{model} ({protocol}) {said}".rstrip()
+        column_marks = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
+        titles[model, protocol] = f"{model} ({protocol}) {column_marks}".rstrip()
     order = sorted(cells, key=lambda row: (row[0], _order(row[1])))
     rows = [
         {"dataset": dataset, "split": split}
@@ -343,7 +343,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
             for name in names
         }
         # What was selected on the test set is not ranked: it would win by that.
-        honest = [name for name in names if not any(r.get("test_selected") for rs in cells[name].values() for r in rs)]
+        honest = [name for name in names if not any(r.test_selected for rs in cells[name].values() for r in rs)]
         common = sorted(set.intersection(*(set(means[name]) for name in honest))) if honest else []
         # Rounded, so that the same share of right cases ties however the mean over seeds was summed.
         board = pd.DataFrame(
@@ -389,25 +389,25 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
     records = list(records)
     done: dict[tuple[Name, object], str] = {}
     for record in records:
-        if record.get("status") == "ok":
-            job = (_name(record), record.get("seed"))
-            done[job] = max(done.get(job, ""), record.get("finished") or "")
+        if record.is_ok:
+            job = (_name(record), record.seed)
+            done[job] = max(done.get(job, ""), record.finished)
     rows = []
-    for record in sorted(in_order(records), key=lambda r: str(r.get("status"))):
-        job = (_name(record), record.get("seed"))
-        if record.get("status") == "ok" or (job in done and done[job] >= (record.get("finished") or "")):
+    for record in sorted(in_order(records), key=lambda r: r.status):
+        job = (_name(record), record.seed)
+        if record.is_ok or (job in done and done[job] >= record.finished):
             continue
         dataset, model, protocol, split = job[0]
         rows.append(
             {
-                "status": record.get("status"),
+                "status": record.status,
                 "dataset": dataset,
                 "model": model,
                 "protocol": protocol,
                 "split": _split(split),
-                "seed": record.get("seed"),
-                "reason": " ".join(str(record.get("reason") or "").split()),
-                "key": record.get("key", ""),
+                "seed": record.seed,
+                "reason": " ".join(record.reason.split()),
+                "key": record.key,
             }
         )
     types = {"status": "str", "dataset": "str", "model": "str", "protocol": "str", "split": "str"}
@@ -416,7 +416,7 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _seconds(record: Record) -> float:
-    return float((store.seconds(record, "train") or 0.0) + (store.seconds(record, "test") or 0.0))
+    return float((record.seconds("train") or 0.0) + (record.seconds("test") or 0.0))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -468,8 +468,8 @@ def _auroc(positive: np.ndarray, scores: np.ndarray) -> float:
 
 def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return probabilities, y_true and y_pred of a record, None if they are not there. UserError if not its own."""
-    path = artifacts.predictions_path(results, record["key"])
-    job = f"predictions of {_written(_name(record))}, seed {record['seed']}, key {record['key']},"
+    path = artifacts.predictions_path(results, record.key)
+    job = f"predictions of {_describe(_name(record))}, seed {record.seed}, key {record.key},"
     again = "repeat the run that made the record, with require_predictions=true"
     if not path.is_file():
         return None
@@ -479,7 +479,7 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
         raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
     fits = (
-        probabilities.shape == (record.get("n_test", len(y_true)), record.get("n_classes", probabilities.shape[-1]))
+        probabilities.shape == (record.n_test or len(y_true), record.n_classes or probabilities.shape[-1])
         and y_true.shape == y_pred.shape == probabilities.shape[:1]
         and bool(np.isfinite(probabilities).all())
         # Half a case of tolerance: the record's accuracy is of these very predictions or it is not.
@@ -490,11 +490,11 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     return probabilities, y_true, y_pred
 
 
-def read(results: Path) -> list[dict[str, Any]]:
-    """Return the records of a results folder that count (`store.read`). Raises UserError if there are none."""
+def read(results: Path, *, curves: bool = False) -> list[Record]:
+    """Return the current records of a results folder (`store.read`). Raises UserError if there are none."""
     if not results.is_dir():
         raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
-    records = store.read(results)
+    records = store.read(results, curves=curves)
     if not records:
         raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
     return records

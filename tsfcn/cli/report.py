@@ -8,7 +8,7 @@ from pathlib import Path
 from tsfcn.common import exit_codes, files
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
-from tsfcn.report.sections import check, report
+from tsfcn.report.page import check, report
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import lease, store
+from tsfcn.jobs.maintenance import run_state
 from tsfcn.jobs.monitor import Screen, finished
 
 LOOK_SECONDS = 1.0
@@ -48,7 +49,7 @@ def follow(results: Path, once: bool) -> int:
     known: set[str] = set()  # runners
     shown: set[tuple[str, str]] = set()  # attempts, also those of before
     records = store.Reader(results)
-    shown.update(map(store.attempt, records.news()))
+    shown.update((record.key, record.finished) for record in records.new())
     runners = alive(results, watch)
     if not runners:
         print(f"no run is at work in {results}: tsfcn results status {results} says what is done")
@@ -60,14 +61,15 @@ def follow(results: Path, once: bool) -> int:
                 screen.say(f"run {name}")
             known |= new
             if new or screen.is_due():
-                screen.draw(*(runner["state"] for runner in runners if runner.get("state")))
+                screen.draw(*(state for runner in runners if (state := run_state(runner))))
             if once:
                 return exit_codes.OK
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # before the records: the last ones of a run are there when it has gone
-            for record in store.by_time(records.news()):
-                if store.attempt(record) not in shown:  # `compact` writes all into a new file
-                    shown.add(store.attempt(record))
+            for record in store.by_time(records.new()):
+                attempt = record.key, record.finished
+                if attempt not in shown:  # `compact` writes all into a new file
+                    shown.add(attempt)
                     screen.say(finished(record))
     except KeyboardInterrupt:
         screen.clear()  # the display is not the last word

@@ -21,7 +21,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsfcn.common.errors import UserError, first_line
 
@@ -139,7 +139,7 @@ def driver() -> str:
     return version.decode() if isinstance(version, bytes) else str(version)
 
 
-def description(name: str) -> dict[str, object]:
+def description(name: str) -> dict[str, Any]:
     """Return what a record says of a GPU: gpu, driver, cuda, cudnn, deterministic; nothing of the CPU.
 
     deterministic: whether torch's operations are set to give the same bits each time.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from tsfcn.common.errors import UserError
+from tsfcn.common.signals import stop_signals
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -22,8 +23,8 @@ OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 def run(command: Callable[[], int], *, resume: str = "") -> int:
     """Run a command and return its exit code; whatever a user may cause is one line on stderr, not a traceback.
 
-    A UserError and an unusable file or full disk: 2. Ctrl-C and SIGTERM: 130. A reader of stdout that has seen enough
-    (`| head`): 0. Characters that the terminal's encoding lacks are printed as `?`.
+    A UserError and an unusable file or full disk: 2. Ctrl-C, SIGTERM and the like: 130. A reader of stdout that has
+    seen enough (`| head`): 0. Characters that the terminal's encoding lacks are printed as `?`.
 
     Args:
         command: does the work and returns the exit code; argparse may end it with SystemExit.
@@ -31,7 +32,7 @@ def run(command: Callable[[], int], *, resume: str = "") -> int:
     """
     replace_unprintable()
     try:
-        with sigterm_as_interrupt(), folding_tables():
+        with signals_as_interrupt(), folding_tables():
             code = exit_code(command)
             flush(sys.stdout)
     except UserError as error:
@@ -83,21 +84,20 @@ def folding_tables() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C. Only the main thread can: elsewhere nothing changes."""
+def signals_as_interrupt() -> Iterator[None]:
+    """Treat every signal that asks to stop like Ctrl-C. Only the main thread can: elsewhere nothing changes."""
 
     def interrupt(signum: int, frame: types.FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread
-        yield
-        return
+    previous = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        previous = {each: signal.signal(each, interrupt) for each in stop_signals() if each != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
+        for each, handler in previous.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 def complain(line: str) -> None:

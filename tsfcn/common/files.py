@@ -24,12 +24,7 @@ def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) 
 
     sync=False: after a power cut the file may be empty, after anything else it is whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except FileNotFoundError:  # somebody has just taken the folder away, as it was empty
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -43,6 +38,18 @@ def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) 
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """Create a temporary file beside `path` and its folder, which others may remove meanwhile because it is empty."""
+    for last in (False, False, False, True):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        except (FileNotFoundError, FileExistsError):
+            if last or (path.parent.exists() and not path.parent.is_dir()):
+                raise
+    raise AssertionError
 
 
 def sync_folder(folder: Path) -> None:

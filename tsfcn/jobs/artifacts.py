@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from tsfcn.common.files import replace
+
+
+class FolderUnusable(OSError):
+    """A file of the results folder cannot be written: no fault of the job, and the next one would fail likewise."""
+
+
+@contextlib.contextmanager
+def folder_errors(path: Path) -> Iterator[None]:
+    """Raise any OSError within as FolderUnusable."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderUnusable(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def predictions_path(results: Path, key: str) -> Path:
@@ -29,10 +43,15 @@ def remove_checkpoint(results: Path, key: str) -> None:
     """Remove the state of a training, with what a kill in the middle of writing it has left."""
     path = checkpoint_path(results, key)
     path.unlink(missing_ok=True)
-    for part in path.parent.glob(f".{path.name}.*"):
-        part.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others are in it
-        path.parent.rmdir()
+    with contextlib.suppress(FileNotFoundError):  # the folder: another run has ended and removed it
+        for part in path.parent.glob(f".{path.name}.*"):
+            part.unlink(missing_ok=True)
+
+
+def remove_empty_folder(results: Path) -> None:
+    """Remove the folder of checkpoints at the end of a run, unless others are in it."""
+    with contextlib.suppress(OSError):
+        (results / "checkpoints").rmdir()
 
 
 def write_predictions(
@@ -48,9 +67,13 @@ def write_predictions(
         "y_pred": y_pred.astype(np.int16),
         "classes": classes,
     }
-    replace(predictions_path(results, key), lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    path = predictions_path(results, key)
+    with folder_errors(path):
+        replace(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def write_weights(results: Path, key: str, data: bytes) -> None:
     """Store the bytes of a safetensors file."""
-    replace(weights_path(results, key), lambda file: file.write(data))
+    path = weights_path(results, key)
+    with folder_errors(path):
+        replace(path, lambda file: file.write(data))

@@ -1,4 +1,4 @@
-"""What a job will take: its time, from a count of its work and what earlier jobs took, and its memory.
+"""Estimates of the time and the memory of a job: the time from a count of its work and from what earlier jobs took.
 
 A job's time is a sum of few terms, each a count (`work`) times a rate. Before there are records the rates are those of
 one core of a few years ago (`PRIORS`). Records of the same hardware, engine, precision and network correct them
@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,8 +21,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, protocol
 from tsfcn.config.model_spec import Layer
 from tsfcn.data.catalogue import CATALOGUE
-from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 from tsfcn.training.select_engine import EngineChoice, select_engine
 
 TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
@@ -60,13 +59,13 @@ class Sizes:
 
 def sizes(job: Job) -> Sizes:
     """Return the sizes of a job's dataset, from its passport or the catalogue; an unknown one counts as GunPoint."""
-    facts, said = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]), job.passport
+    entry, passport = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]), job.passport
     return Sizes(
-        int(said.get("n_train", facts.n_train)),
-        int(said.get("n_test", facts.n_test)),
-        int(said.get("n_channels", 1)),
-        int(said.get("length", facts.length) or 0),
-        int(said.get("n_classes", facts.n_classes)),
+        int(passport.get("n_train", entry.n_train)),
+        int(passport.get("n_test", entry.n_test)),
+        int(passport.get("n_channels", 1)),
+        int(passport.get("length", entry.length) or 0),
+        int(passport.get("n_classes", entry.n_classes)),
     )
 
 
@@ -121,7 +120,7 @@ def work(job: Job) -> np.ndarray:
     return np.array([flop, predicted, traffic, steps * n_fits, lstm_steps, settings.epochs * n_fits, 1.0])
 
 
-Way = tuple[str, str]  # engine and precision
+Setup = tuple[str, str]  # engine and precision
 
 
 class Model:
@@ -138,7 +137,7 @@ class Model:
 
     def __init__(
         self,
-        records: Iterable[Mapping[str, Any]] = (),
+        records: Iterable[Record] = (),
         hardware: str = "",
         engine: str = "reference",
         device: str = "cpu",
@@ -146,64 +145,71 @@ class Model:
         self.hardware, self.engine, self.device = hardware, engine, device
         on_cpu = kind(device) == "cpu"
         self.priors, self.any_prior = (PRIORS, PRIOR) if on_cpu else (GPU_PRIORS, GPU_PRIOR)
-        # By way, hardware (ours?) and network.
-        self.seen: dict[tuple[Way, bool, str], tuple[list[np.ndarray], list[float]]] = {}
-        self.rates: dict[tuple[Way, str], np.ndarray] = {}
+        # By engine and precision, whether it is this hardware, and network.
+        self.observed: dict[tuple[Setup, bool, str], tuple[list[np.ndarray], list[float]]] = {}
+        self.rates: dict[tuple[Setup, str], np.ndarray] = {}
         # By key and sizes: plan, queue and monitor ask for the same jobs.
         self.choices: dict[tuple[str, Sizes], EngineChoice] = {}
         self.works: dict[tuple[str, Sizes], np.ndarray] = {}
         for record in records:
             self.learn(record)
 
-    def learn(self, record: Mapping[str, Any]) -> None:
-        """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `store.seconds`."""
-        taken = store.seconds(record, "train")
+    def learn(self, record: Record) -> None:
+        """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `Record.seconds`."""
+        seconds = record.seconds("train")
         if (
-            record.get("status") != "ok"
-            or not isinstance(taken, (int, float))
-            or taken <= 0
-            or not record.get("engine")
-            or kind(str(record.get("device") or "cpu")) != kind(self.device)
-            or model_spec.find(str(record.get("architecture"))) is None  # from outside, and not installed here
+            not record.is_ok
+            or seconds is None
+            or seconds <= 0
+            or not record.engine
+            or kind(record.device) != kind(self.device)
+            or model_spec.find(record.architecture) is None  # from outside, and not installed here
         ):
             return
-        job = Job(**{name: record[name] for name in Job.__dataclass_fields__ if name in record})
-        ours = str(record.get("hardware", "")).startswith(self.hardware)
-        way = str(record["engine"]), job.precision
-        works, times = self.seen.setdefault((way, ours, job.architecture), ([], []))
-        works.append(work(job))
-        times.append(float(taken) + float(store.seconds(record, "test") or 0))
+        job = record.job
+        try:
+            amount = work(job)
+        except (TypeError, ValueError, ArithmeticError, KeyError):  # settings that this version does not know
+            return
+        is_this_hardware = record.hardware.startswith(self.hardware)
+        setup = record.engine, job.precision
+        works, times = self.observed.setdefault((setup, is_this_hardware, job.architecture), ([], []))
+        works.append(amount)
+        times.append(seconds + (record.seconds("test") or 0.0))
         self.rates.clear()
 
-    def known(self, way: Way, ours: bool, architecture: str = "") -> tuple[list[np.ndarray], list[float]]:
+    def observations(
+        self, setup: Setup, this_hardware: bool, architecture: str = ""
+    ) -> tuple[list[np.ndarray], list[float]]:
         """Return the work and the times of the latest records of this hardware, or of others, of one network or all."""
-        some = [
+        chosen = [
             each
-            for (by, own, name), each in self.seen.items()
-            if (by, own) == (way, ours) and architecture in ("", name)
+            for (key, is_this_hardware, name), each in self.observed.items()
+            if (key, is_this_hardware) == (setup, this_hardware) and architecture in ("", name)
         ]
-        return [w for works, _ in some for w in works[-RECENT:]], [t for _, times in some for t in times[-RECENT:]]
+        return [w for works, _ in chosen for w in works[-RECENT:]], [t for _, times in chosen for t in times[-RECENT:]]
 
-    def prior(self, way: Way) -> np.ndarray:
-        """Return the rates from which those of a way are learned."""
-        prior = self.priors.get(way, self.any_prior)
-        if any(by == way for by, _, _ in self.seen):
+    def prior(self, setup: Setup) -> np.ndarray:
+        """Return the rates from which those of an engine and precision are learned."""
+        prior = self.priors.get(setup, self.any_prior)
+        if any(key == setup for key, _, _ in self.observed):
             return prior
         off = [
-            np.log(times) - np.log(np.array(works) @ self.priors[by])
-            for by in {by for by, ours, _ in self.seen if ours and by in self.priors}
-            for works, times in [self.known(by, True)]
+            np.log(times) - np.log(np.array(works) @ self.priors[key])
+            for key in {key for key, is_this_hardware, _ in self.observed if is_this_hardware and key in self.priors}
+            for works, times in [self.observations(key, True)]
         ]
         return prior * float(np.exp(np.median(np.concatenate(off)))) if off else prior
 
-    def rate(self, way: Way, architecture: str) -> np.ndarray:
-        """Return the seconds for one of each of TERMS, for a way to train and a network."""
-        if (way, "") not in self.rates:
-            others = fitted(*self.known(way, False), self.prior(way))
-            self.rates[way, ""] = fitted(*self.known(way, True), others)
-        if (way, architecture) not in self.rates:
-            self.rates[way, architecture] = fitted(*self.known(way, True, architecture), self.rates[way, ""])
-        return self.rates[way, architecture]
+    def rate(self, setup: Setup, architecture: str) -> np.ndarray:
+        """Return the seconds for one of each of TERMS, for an engine and precision and a network."""
+        if (setup, "") not in self.rates:
+            others = fit_rates(*self.observations(setup, False), self.prior(setup))
+            self.rates[setup, ""] = fit_rates(*self.observations(setup, True), others)
+        if (setup, architecture) not in self.rates:
+            observations = self.observations(setup, True, architecture)
+            self.rates[setup, architecture] = fit_rates(*observations, self.rates[setup, ""])
+        return self.rates[setup, architecture]
 
     def choice(self, job: Job) -> EngineChoice:
         """Return which engine will train a job here."""
@@ -218,8 +224,8 @@ class Model:
             )
         return self.choices[job.key, size]
 
-    def way(self, job: Job) -> Way:
-        """Return how a job will be trained here."""
+    def setup(self, job: Job) -> Setup:
+        """Return the engine and precision that a job will be trained with here."""
         return self.choice(job).name, job.precision
 
     def seconds(self, job: Job) -> float:
@@ -227,7 +233,7 @@ class Model:
         place = job.key, sizes(job)
         if place not in self.works:
             self.works[place] = work(job)
-        return float(self.works[place] @ self.rate(self.way(job), job.architecture))
+        return float(self.works[place] @ self.rate(self.setup(job), job.architecture))
 
     def estimates(self, jobs: Iterable[Job]) -> dict[str, float]:
         """Return the estimated seconds of many jobs by their keys."""
@@ -255,7 +261,7 @@ def fitting(seconds: Mapping[str, float], n_workers: int, budget_seconds: float)
     return set(order[:low])
 
 
-def fitted(works: list[np.ndarray], times: list[float], prior: np.ndarray) -> np.ndarray:
+def fit_rates(works: list[np.ndarray], times: list[float], prior: np.ndarray) -> np.ndarray:
     """Return the rates that explain the times best without straying from the prior for nothing; positive all.
 
     Levenberg's and Marquardt's method on the logarithms of the rates' factors.
@@ -353,7 +359,7 @@ def duration(name: str, text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UserError(f"{name}={text} is not a time: write 2h, 30m, 1h30m or 90s")
-    found = sum(float(number) * UNITS[unit] for number, unit in parts)
-    if found <= 0:
-        raise UserError(f"{name}={text} is no time at all: give more, such as 30m")
-    return found
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds <= 0:
+        raise UserError(f"{name}={text} is zero: give more, such as 30m")
+    return seconds

@@ -17,11 +17,14 @@ Nothing that a crash leaves behind holds for ever, and no clock is compared with
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
 import platform
+import re
 import secrets
+import stat
 import sys
 import threading
 import time
@@ -31,12 +34,15 @@ from types import TracebackType
 from typing import Any
 
 from tsfcn.common import files
+from tsfcn.common.json_types import short
 
+LEASE_NAME = re.compile(r"(.+)\.([0-9]{1,6})")  # key, number
+READ_BYTES = 2**20  # of a heartbeat or a lease, which take a few hundred
 BEAT_SECONDS = 2.0
 EXPIRY_SECONDS = 90.0  # more than the minute for which NFS may show an old state
 
 
-def born(pid: int | str) -> str:
+def born(pid: int) -> str:
     """Return when a process of this machine was started, in the kernel's ticks; '' if there is no such process."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -55,26 +61,39 @@ def machine() -> str:
 
 
 def stamp(path: Path) -> tuple[bytes, int, int]:
-    """Return what tells a file from another one that took its name. Opened, so that a shared file system looks anew."""
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        return file.read(), status.st_ino, status.st_mtime_ns
+    """Return what tells a file from another one that took its name. Opened, so that a shared file system looks anew.
+
+    Raises OSError for what is not a regular file, which might block for ever.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return file.read(READ_BYTES), status.st_ino, status.st_mtime_ns
+
+
+def stamp_unreadable(path: Path) -> tuple[bytes, int, int]:
+    """Return the same of a file that cannot be read, as another user's may be. Raises OSError where there is none."""
+    status = path.lstat()
+    return b"", status.st_ino, status.st_mtime_ns
 
 
 def fields(data: bytes) -> dict[str, Any]:
-    """Return the JSON object of a file; {} where a crash left less."""
+    """Return the JSON object of a file; {} where there is none, as where a crash left less."""
     try:
-        found = json.loads(data)
-    except ValueError:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def here_and_dead(runner: Mapping[str, Any]) -> bool | None:
     """Return whether a runner, as it described itself, is dead; None where it is of another machine."""
-    if not machine() or runner.get("machine") != machine():
+    pid = runner.get("pid", 0)
+    if not machine() or runner.get("machine") != machine() or not isinstance(pid, int):
         return None
-    return not runner.get("born") or born(runner.get("pid", 0)) != runner["born"]
+    return not runner.get("born") or born(pid) != runner["born"]
 
 
 class Watch:
@@ -91,7 +110,7 @@ class Watch:
         if known is not None:
             return known
         try:
-            now = mark, stamp(self.results / "runners" / f"{runner.get('id', '')}.json")
+            now = mark, stamp(heartbeat_path(self.results, runner))
         except OSError:
             now = mark, (b"", 0, 0)  # not there, or not there yet for this machine
         then = self.seen.get(name)
@@ -154,19 +173,19 @@ class Runner:
         """Remove what runners that died on this machine have left."""
         for key, number in highest(self.results).items():
             with contextlib.suppress(OSError):
-                holder = fields(lease_path(self.results, key, number).read_bytes())
-                if here_and_dead(holder) and self.claim(key):
+                if here_and_dead(fields(stamp(lease_path(self.results, key, number))[0])) and self.claim(key):
                     self.release(key)
         for runner in runners(self.results):
             if here_and_dead(runner):
-                for path in [*self.path.parent.glob(f".{runner['id']}.json.*"), self.path.with_stem(str(runner["id"]))]:
-                    path.unlink(missing_ok=True)
+                for path in [*self.path.parent.glob(f".{runner['id']}.json.*"), self.path.with_stem(runner["id"])]:
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
 
     def beat(self) -> None:
         """Show that this runner lives, and what it does."""
         self.n_beats += 1
-        said = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
-        files.replace(self.path, lambda file: file.write(said), sync=False)
+        heartbeat = json.dumps({**self.about, "beat": self.n_beats, "state": self.state}).encode()
+        files.replace(self.path, lambda file: file.write(heartbeat), sync=False)
 
     def live(self) -> None:
         """Beat until the end."""
@@ -180,7 +199,7 @@ class Runner:
                 print(f"{self.path}: {error.strerror}: no sign of life was written", file=sys.stderr)
 
     def claim(self, key: str, about: Mapping[str, Any] | None = None) -> bool:
-        """Take the lease of a key. Returns whether it is ours now; False: another runner has it, or came first.
+        """Take the lease of a key. Returns whether this runner has it now; False: another runner has it, or came first.
 
         about: what the lease says of its job. Who has claimed a key looks next whether its record has come meanwhile.
         """
@@ -189,17 +208,17 @@ class Runner:
         if top is not None:
             path = lease_path(self.results, key, top)
             try:
-                judged = stamp(path)
+                judged = stamp_of(path)
             except OSError:
                 return False  # just released: there will be another call
             holder = fields(judged[0])
             if holder.get("id") == self.about["id"] or not self.watch.dead(path.name, holder, judged):
                 return False
             number = top + 1
-        ours = lease_path(self.results, key, number)
-        ours.parent.mkdir(parents=True, exist_ok=True)
+        new = lease_path(self.results, key, number)
         try:
-            with ours.open("xb") as file:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            with new.open("xb") as file:
                 file.write(json.dumps({**self.about, "job": dict(about or {})}).encode())
         except FileExistsError:
             return False
@@ -209,9 +228,9 @@ class Runner:
         replaced = False
         if top is not None:
             with contextlib.suppress(OSError):
-                replaced = stamp(lease_path(self.results, key, top)) != judged
+                replaced = stamp_of(lease_path(self.results, key, top)) != judged
         if higher or replaced:
-            ours.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             return False
         with self.lock:
             self.held[key] = number
@@ -224,8 +243,9 @@ class Runner:
             self.gone.discard(key)
         if not holds(self.results, key, number, self.about["id"]):
             return  # its new holder will remove it
-        for lower in range(number + 1):
-            lease_path(self.results, key, lower).unlink(missing_ok=True)
+        for lower in [n for n in numbers(self.results, key) if n < number] + [number]:  # the highest last
+            with contextlib.suppress(OSError):  # not a file of ours
+                lease_path(self.results, key, lower).unlink(missing_ok=True)
 
 
 def lease_path(results: Path, key: str, number: int) -> Path:
@@ -236,15 +256,48 @@ def lease_path(results: Path, key: str, number: int) -> Path:
 def highest(results: Path) -> dict[str, int]:
     """Return the highest number of the leases of each key that has one."""
     top: dict[str, int] = {}
+    for key, number in leases(results):
+        top[key] = max(top.get(key, -1), number)
+    return top
+
+
+def leases(results: Path) -> list[tuple[str, int]]:
+    """Return key and number of each lease. What has another name than ours is not one."""
     try:
         names = os.listdir(results / "leases")
     except OSError:
-        return top
-    for name in names:
-        key, _, number = name.rpartition(".")
-        if number.isdecimal():
-            top[key] = max(top.get(key, -1), int(number))
-    return top
+        return []
+    matches = [LEASE_NAME.fullmatch(name) for name in names]
+    return [(match[1], int(match[2])) for match in matches if match]
+
+
+def numbers(results: Path, key: str) -> list[int]:
+    """Return the numbers of the leases of a key, ascending."""
+    return sorted(number for each, number in leases(results) if each == key)
+
+
+def stamp_of(path: Path) -> tuple[bytes, int, int]:
+    """Return the stamp of a lease, of its name alone where it cannot be read. Raises OSError where there is none."""
+    try:
+        return stamp(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return stamp_unreadable(path)
+
+
+def heartbeat_path(results: Path, runner: Mapping[str, Any]) -> Path:
+    """Return where the heartbeat of a runner lies, as it described itself; its name cannot lead out of the folder."""
+    return results / "runners" / f"{str(runner.get('id', '')).replace(os.sep, '-')}.json"
+
+
+def holder(results: Path, key: str, number: int) -> str:
+    """Return the words for who holds a lease."""
+    try:
+        about = fields(stamp(lease_path(results, key, number))[0])
+    except OSError as error:
+        return f"unknown (lease {key}.{number} is not readable: {error.strerror})"
+    return f"process {short(about.get('pid'))} on {short(about.get('host'))}"
 
 
 def holds(results: Path, key: str, number: int, runner: str) -> bool:
@@ -252,18 +305,15 @@ def holds(results: Path, key: str, number: int, runner: str) -> bool:
     if highest(results).get(key) != number:
         return False
     try:
-        return bool(fields(lease_path(results, key, number).read_bytes()).get("id") == runner)
+        return bool(fields(stamp(lease_path(results, key, number))[0]).get("id") == runner)
     except OSError:
         return False
 
 
 def runners(results: Path) -> list[dict[str, Any]]:
-    """Return what each runner said with its last heartbeat, the dead ones too."""
-    found = []
+    """Return the last heartbeat of each runner, of the dead ones too."""
+    heartbeats = []
     for path in sorted((results / "runners").glob("*.json")):
-        try:
-            said = fields(path.read_bytes())
-        except OSError:
-            continue
-        found.append({"id": path.stem} | said)
-    return found
+        with contextlib.suppress(OSError):
+            heartbeats.append({**fields(stamp(path)[0]), "id": path.stem})
+    return heartbeats

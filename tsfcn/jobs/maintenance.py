@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -23,9 +24,12 @@ from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import grid
 from tsfcn.jobs import artifacts, lease, store
-from tsfcn.jobs.monitor import clock, row, summary, title
+from tsfcn.jobs.plan import MEANING, Job
+from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
+from tsfcn.jobs.record import STATUSES, Record, place
 
 STATES = ("ok", "failed", "skipped", "running", "pending")
+MERGE_RECORDS = 500  # written and synced at a time
 OLD_SECONDS = 60.0  # a temporary file of this age belongs to nobody any more
 
 
@@ -46,27 +50,34 @@ def living(results: Path) -> list[dict[str, Any]]:
     return [each for each in lease.runners(results) if lease.here_and_dead(each) is not True]
 
 
-def states(results: Path, records: Iterable[store.Record]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return the state of each job, by key, and its fields: those with a record, running and of unfinished runs."""
-    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for key, job in store.planned(results).items():
-        found[key] = "pending", job
-    for record in store.counting(records):
-        found[record["key"]] = record["status"], record
+def run_state(runner: Mapping[str, Any]) -> RunState | None:
+    """Return where the run of a runner stands; None if its heartbeat does not say so in a form that we know."""
+    try:
+        return read_state(runner.get("state"))
+    except ValueError as error:
+        store.notice(f"the state of runner {runner['id']} is not readable and is left out: {error}")
+        return None
+
+
+def states(results: Path, records: Iterable[Record]) -> dict[str, tuple[str, Named]]:
+    """Return the state of each job, by key, and its names: those with a record, running and of unfinished runs."""
+    jobs: dict[str, tuple[str, Named]] = {key: ("pending", job) for key, job in store.planned(results).items()}
+    jobs |= {record.key: (record.status, record) for record in store.current(records)}
     for runner in living(results):
-        for job in (runner.get("state") or {}).get("running", []):
-            if found.get(job["key"], ("",))[0] != "ok":
-                found[job["key"]] = "running", job
-    return found
+        state = run_state(runner)
+        for job in state.running if state else []:
+            if jobs.get(job.key, ("",))[0] != "ok":
+                jobs[job.key] = "running", job
+    return jobs
 
 
 def status(results: Path, every_job: bool = False) -> str:
     """Return where a results folder stands, as text."""
-    history = store.Reader(results).news()
+    history = store.Reader(results).new()
     jobs, failures = states(results, history), store.attempts(history)
     counts = Counter(state for state, _ in jobs.values())
     lines = [f"{results}: {len(jobs)} jobs: " + (", ".join(f"{counts[s]} {s}" for s in STATES if counts[s]) or "none")]
-    rows = Counter((str(job["model"]), str(job["protocol"]), state) for state, job in jobs.values())
+    rows = Counter((job.model, job.protocol, state) for state, job in jobs.values())
     names = sorted({(model, protocol) for model, protocol, _ in rows})
     shown = [state for state in STATES if counts[state]]
     cells = [["model", "protocol", *shown]]
@@ -76,22 +87,24 @@ def status(results: Path, every_job: bool = False) -> str:
         columns = zip(*cells, strict=True)
         lines += ["", grid(((name, side, c) for side, (name, *c) in zip(sides, columns, strict=True)), rule=False)]
     for runner in living(results):
-        state = runner.get("state") or {}
+        state = run_state(runner)
         lines += ["", f"runner {runner['id']} ({runner.get('host')}, process {runner.get('pid')})"]
         if state:
-            lines += [f"  {summary(state)}", *(f"  {row(job)}" for job in state["running"] if job["epochs"])]
-    bad = [(key, job) for key, (state, job) in sorted(jobs.items()) if state in ("failed", "skipped")]
+            lines += [f"  {state.summary()}", *(f"  {job.line()}" for job in state.started)]
+    bad = [job for _, (_, job) in sorted(jobs.items()) if isinstance(job, Record) and not job.is_ok]
     if bad:
         lines += [""] + [
-            f"{job['status']} {key} {title(job)}"
-            + (f" ({failures[key]} attempts)" if failures.get(key, 0) > 1 else "")
-            + f": {job['reason']}"
-            for key, job in bad
+            f"{record.status} {record.key} {title(record)}"
+            + (f" ({failures[record.key]} attempts)" if failures.get(record.key, 0) > 1 else "")
+            + f": {record.reason}"
+            for record in bad
         ]
-    kept = list((results / "checkpoints").glob("*.pt"))
-    if kept:
-        size = sum(path.stat().st_size for path in kept)
-        lines += ["", f"{len(kept)} trainings in progress have a checkpoint ({size / 2**20:.1f} MiB)"]
+    if conflicts := store.contradictions(history):
+        lines += ["", *conflicts]
+    checkpoints = list((results / "checkpoints").glob("*.pt"))
+    if checkpoints:
+        size = sum(path.stat().st_size for path in checkpoints)
+        lines += ["", f"{len(checkpoints)} trainings in progress have a checkpoint ({size / 2**20:.1f} MiB)"]
     if every_job:
         lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
     return "\n".join(lines)
@@ -101,41 +114,28 @@ def status(results: Path, every_job: bool = False) -> str:
 # why
 
 
-def content(job: Mapping[str, Any]) -> dict[str, str]:
-    """Return every value that the key of a job, or of a record, follows from, under its dotted name as JSON text."""
-    passport = job.get("passport") or {}
-    said = {
-        "meaning": job.get("meaning", "as of now"),
-        "dataset": job["dataset"],
-        "data": {name: passport.get(name) for name in ("archive", "split", "content")},
-        "architecture": job["architecture"],
-        "model": job["model_settings"],
-        "protocol": job["settings"],
-        "resample": job["resample"],
-        "precision": job["precision"],
-        "seed": job["seed"],
-    }
-    found: dict[str, str] = {}
-    for name, value in said.items():
+def content(job: Job, meaning: int) -> dict[str, str]:
+    """Return every value that the key of a job follows from, under its dotted name as JSON text."""
+    values: dict[str, Any] = {**job.content, "meaning": meaning}
+    values |= {"protocol": values.pop("settings"), "seed": job.seed}
+    texts: dict[str, str] = {}
+    for name, value in values.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": json.dumps(each) for inner, each in value.items()}
+            texts |= {f"{name}.{inner}": json.dumps(each) for inner, each in value.items()}
         else:
-            found[name] = json.dumps(value)
-    return found
+            texts[name] = json.dumps(value)
+    return texts
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def differences(one: Job | Record, other: Job | Record) -> dict[str, tuple[str, str]]:
     """Return the parts of two jobs' keys that differ, with the values of both."""
-    here, there = content(one), content(other)
-    if "meaning" not in one or "meaning" not in other:  # a planned job has the one of today
-        from tsfcn.jobs.plan import MEANING
-
-        here["meaning"], there["meaning"] = (str(job.get("meaning", MEANING)) for job in (one, other))
-    names = [*here, *(name for name in there if name not in here)]
+    first, second = (
+        content(each.job, each.meaning) if isinstance(each, Record) else content(each, MEANING) for each in (one, other)
+    )
     return {
-        name: (here.get(name, "absent"), there.get(name, "absent"))
-        for name in names
-        if here.get(name, "absent") != there.get(name, "absent")
+        name: (first.get(name, "absent"), second.get(name, "absent"))
+        for name in {**first, **second}
+        if first.get(name, "absent") != second.get(name, "absent")
     }
 
 
@@ -144,35 +144,39 @@ def why(results: Path, start: str) -> str:
 
     Raises UserError if there is no such job, or several.
     """
-    history = store.by_time(store.Reader(results).news())
-    planned = store.planned(results)
-    records = {record["key"]: record for record in store.counting(history)}
-    jobs: dict[str, Mapping[str, Any]] = {**planned, **{r["key"]: r for r in history}, **records}
+    history = store.by_time(store.Reader(results).new())
+    records = {record.key: record for record in store.current(history)}
+    jobs: dict[str, Job | Record] = {**store.planned(results), **{r.key: r for r in history}, **records}
     keys = [key for key in jobs if key.startswith(start)]
     if len(keys) != 1:
-        found = f"the beginning of {len(keys)} keys: give more of it" if keys else "not of a job that is known here"
-        raise UserError(f"key '{start}' is {found}" + ("" if keys else f": see tsfcn results status {results} --jobs"))
+        problem = f"the beginning of {len(keys)} keys: give more of it" if keys else "not of a job that is known here"
+        raise UserError(
+            f"key '{start}' is {problem}" + ("" if keys else f": see tsfcn results status {results} --jobs")
+        )
     key, job = keys[0], jobs[keys[0]]
-    state = str(job.get("status", "pending"))
-    lines = [f"{key} {title(job)}: {state}"]
-    if state == "ok":
-        lines[0] += f", accuracy {job['accuracy']:.4f}, {clock(job['train_seconds'])} of training"
-    for number, record in enumerate([r for r in history if r["key"] == key and r["status"] != "ok"], start=1):
-        lines.append(f"  {number}. {record['status']} {record.get('finished', '')}: {record['reason']}")
+    lines = [f"{key} {title(job)}: {job.status if isinstance(job, Record) else 'pending'}"]
+    if isinstance(job, Record) and job.is_ok:
+        lines[0] += f", accuracy {job.accuracy:.4f}, {clock(job.train_seconds or 0.0)} of training"
+    for number, record in enumerate([r for r in history if r.key == key and not r.is_ok], start=1):
+        lines.append(f"  {number}. {record.status} {record.finished}: {record.reason}")
     if artifacts.checkpoint_path(results, key).is_file():
         lines.append("  a checkpoint is kept: the next attempt goes on from it")
-    finished = [record for record in records.values() if record["status"] == "ok" and record["key"] != key]
-    if not finished:
-        return "\n".join([*lines, "no other job is finished here"])
+    others = [record for record in records.values() if record.is_ok and record.key != key]
+    return "\n".join([*lines, *_nearest(job, others)])
 
-    def distance(other: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+
+def _nearest(job: Job | Record, others: list[Record]) -> list[str]:
+    """Return the lines on the finished job that differs least from a job."""
+    if not others:
+        return ["no other job is finished here"]
+
+    def distance(other: Record) -> tuple[bool, bool, int, str]:
         apart = differences(job, other)
-        return "dataset" in apart, "architecture" in apart, len(apart), str(other["key"])
+        return "dataset" in apart, "architecture" in apart, len(apart), other.key
 
-    nearest = min(finished, key=distance)
-    lines.append(f"nearest finished job: {nearest['key']} {title(nearest)}")
-    lines += [f"  {name}: {ours}, there {theirs}" for name, (ours, theirs) in differences(job, nearest).items()]
-    return "\n".join(lines)
+    nearest = min(others, key=distance)
+    lines = [f"nearest finished job: {nearest.key} {title(nearest)}"]
+    return lines + [f"  {name}: {here}, there {there}" for name, (here, there) in differences(job, nearest).items()]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -194,22 +198,21 @@ def compact(results: Path) -> str:
     Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
     """
     check_idle(results)
-    paths = sorted((results / "records").glob("*.jsonl"))
+    paths = [path for path in sorted((results / "records").glob("*.jsonl")) if path.is_file()]
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
-    history = store.Reader(results).news()
-    kept = {id(record) for record in store.counting(history)}
-    failures: dict[tuple[Any, ...], store.Record] = {}
+    history = store.Reader(results, curves=True).new()
+    kept = {id(record) for record in store.current(history)}
+    failures: dict[tuple[Any, ...], Record] = {}
     for record in store.by_time(history):
-        if record["status"] == "failed":
-            failures[*store.identity(record), store.finished(record)] = record  # the last, as counting() takes it
+        if record.status == "failed":
+            failures[*record.identity, record.finished] = record  # the last, as current() takes it
     kept |= {id(record) for record in failures.values()}
     records = [record for record in store.by_time(history) if id(record) in kept]
     if len(paths) <= 1 and len(records) == n_lines:
         return f"{results}: nothing to do, {len(records)} records in {len(paths)} files"
     with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
         name = Path(file.name)  # empty until the records are moved into place
-    data = b"".join(json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n" for record in records)
-    files.replace(name, lambda file: file.write(data))
+    files.replace(name, lambda file: file.writelines(record.line() for record in records))
     for path in paths:
         path.unlink()
     return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one"
@@ -222,38 +225,57 @@ def merge(source: Path, results: Path) -> str:
     """
     if source.resolve() == results.resolve():
         raise UserError(f"merge {source} {results} names one folder twice: give two")
-    history = store.by_time(store.Reader(source).news())
-    there = store.Reader(results).news()
-    groups = {store.place(record)[:-1]: record["group"] for record in store.counting(there) if record["status"] == "ok"}
-    counting = store.counting(history)
-    for record in counting:
-        if record["status"] == "ok" and groups.get(store.place(record)[:-1], record["group"]) != record["group"]:
+    history = store.by_time(store.Reader(source, curves=True).new())
+    there = store.Reader(results).new()
+    check_same_experiments(source, history, results, there)
+    known = {(*record.identity, record.finished) for record in there}
+    done = {record.identity for record in there if record.is_ok}
+    current = {id(record) for record in store.current(history)}
+    new = [
+        record
+        for record in history
+        if (id(record) in current or record.status == "failed")
+        and record.identity not in done
+        and (*record.identity, record.finished) not in known
+    ]
+    n_files = sum(copy_artifacts(source, results, record.key) for record in new if record.is_ok)
+    writer = store.Writer(results)
+    for start in range(0, len(new), MERGE_RECORDS):  # their files come first: a record is the promise of them
+        writer.write(*new[start : start + MERGE_RECORDS])
+    store.remember(results, *store.read_commands(source))
+    counts = Counter(record.status for record in new)
+    text = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no new"
+    return f"{results}: {text} records and {n_files} files came from {source}; make the tables: tsfcn table {results}"
+
+
+def check_same_experiments(
+    source: Path, records: Iterable[Record], results: Path, records_there: Iterable[Record]
+) -> None:
+    """Raise UserError if two folders hold different experiments under one name."""
+    groups = {place(record)[:-1]: record.group for record in store.current(records_there) if record.is_ok}
+    for record in store.current(records):
+        if record.is_ok and groups.get(place(record)[:-1], record.group) != record.group:
             raise UserError(
                 f"{title(record)} is another experiment in {source} than in {results}: "
                 "their data, settings or versions of the training code differ, keep them apart"
             )
-    known = {(*store.identity(record), store.finished(record)) for record in there}
-    done = {store.identity(record) for record in there if record["status"] == "ok"}
-    chosen = {id(record) for record in counting}
-    writer, counts = store.Writer(results), Counter({"ok": 0, "failed": 0, "skipped": 0})
+
+
+def copy_artifacts(source: Path, results: Path, key: str) -> int:
+    """Copy the predictions and weights of a job that are not there, and return how many files that were.
+
+    A link in `source` is not followed: it could name any file of this machine.
+    """
     n_files = 0
-    for record in history:
-        wanted = id(record) in chosen or record["status"] == "failed"
-        if not wanted or store.identity(record) in done or (*store.identity(record), store.finished(record)) in known:
-            continue
-        for path in (artifacts.predictions_path, artifacts.weights_path):
-            old, new = path(source, record["key"]), path(results, record["key"])
-            if record["status"] == "ok" and old.is_file() and not new.is_file():
-                data = old.read_bytes()
-                files.replace(new, lambda file, data=data: file.write(data))  # type: ignore[misc]
-                n_files += 1
-        writer.write(record)
-        counts[record["status"]] += 1
-    said = source / "commands.txt"
-    if said.is_file():
-        store.remember(results, *said.read_text().splitlines())
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no new"
-    return f"{results}: {told} records and {n_files} files came from {source}; make the tables: tsfcn table {results}"
+    for path in (artifacts.predictions_path, artifacts.weights_path):
+        old, new = path(source, key), path(results, key)
+        if old.is_symlink() or old.parent.is_symlink():
+            store.notice(f"{old} is a link, or in a linked folder, and is not copied")
+        elif old.is_file() and not new.is_file():
+            with old.open("rb") as file:
+                files.replace(new, lambda copy, file=file: shutil.copyfileobj(file, copy))  # type: ignore[misc]
+            n_files += 1
+    return n_files
 
 
 def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
@@ -263,8 +285,8 @@ def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
     """
     check_idle(results)
     records = store.read(results)
-    ok = {record["key"] for record in records if record["status"] == "ok"}
-    any_record = {record["key"] for record in records}
+    ok = {record.key for record in records if record.is_ok}
+    any_record = {record.key for record in records}
     doomed: dict[str, list[Path]] = {}
     for name in ("predictions", "weights"):
         doomed[f"{name} without a record"] = [p for p in (results / name).glob("[!.]*") if p.stem not in ok]

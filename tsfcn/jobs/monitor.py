@@ -12,12 +12,14 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.progress import RunningJob, RunState, clock, title
 from tsfcn.jobs.queue import Event
+from tsfcn.jobs.record import Record, renamed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,18 +30,6 @@ STATE_SECONDS = 1.0  # between two states that others can see
 LEARN_SECONDS = 5.0  # between two corrections of the estimates
 BAR_WIDTH = 60  # at most
 NOTEBOOK_WIDTH = 100
-
-State = dict[str, Any]
-
-
-def clock(duration: float) -> str:
-    """Return a duration in seconds as one reads it: 45 s, 3 min 20 s, 2 h 05 min."""
-    whole = max(0, round(duration))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Monitor:
@@ -84,7 +74,7 @@ class Monitor:
         elif event.kind == "back":
             self.running.pop(key, None)
             self.first.pop(key, None)
-            self.screen.say(f"back: {title(event.job.to_json())}: {event.reason}")
+            self.screen.say(f"back: {title(event.job)}: {event.reason}")
         else:
             if event.epochs and key not in self.first:
                 self.first[key] = now, event.epoch
@@ -97,18 +87,19 @@ class Monitor:
     def end(self, event: Event) -> None:
         """Take note of a job's record."""
         key, record = event.job.key, event.record
-        self.n_done[record["status"]] += 1
+        assert record is not None
+        self.n_done[record.status] += 1
         self.running.pop(key, None)
         self.first.pop(key, None)
         self.jobs.pop(key, None)
         estimate = self.cost.pop(key, 0.0)
         if event.elsewhere:
             self.n_elsewhere += 1
-        elif record["status"] == "ok":
+        elif record.is_ok:
             self.cost_done += estimate
-            self.seconds_done += record["train_seconds"]
+            self.seconds_done += record.train_seconds or 0.0
             self.model.learn(record)
-        line = finished(record | event.job.to_json())  # a record of equal settings may go under another name
+        line = finished(renamed(record, event.job))  # a record of equal settings may go under another name
         self.screen.say(f"{line}, by another runner" if event.elsewhere else line)
         if time.monotonic() - self.learned > LEARN_SECONDS and self.jobs:
             before = sum(self.cost.values())
@@ -142,26 +133,32 @@ class Monitor:
         waiting = sum(self.cost.values()) - sum(self.cost[key] for key in self.running)
         return slowness * max([(waiting + sum(rests)) / self.n_workers, *rests])
 
-    def state(self) -> State:
-        """Return where the run stands, as plain JSON values."""
-        rows = []
-        for key, event in sorted(self.running.items(), key=lambda item: item[1].worker):
-            job = event.job
-            named = {name: getattr(job, name) for name in ("dataset", "model", "protocol", "seed", "resample")}
-            progress = {"epoch": event.epoch, "epochs": event.epochs, "loss": event.loss if event.epochs else None}
-            rows.append({"worker": event.worker, "key": key, **named, **progress, "rate": self.rate.get(key)})
+    def state(self) -> RunState:
+        """Return where the run stands."""
+        running = sorted(self.running.items(), key=lambda item: item[1].worker)
         n_done = sum(self.n_done.values())
-        minutes = (time.monotonic() - self.began) / 60
-        return {
-            "total": self.total,
-            "done": self.n_done,
-            "elsewhere": self.n_elsewhere,
-            "share": self.work_share(),
-            "elapsed_seconds": time.monotonic() - self.began,
-            "left_seconds": self.left() if n_done < self.total else 0.0,
-            "per_minute": n_done / minutes if minutes > 0.05 else None,
-            "running": rows,
-        }
+        elapsed = time.monotonic() - self.began
+        return RunState(
+            total=self.total,
+            done=dict(self.n_done),
+            elsewhere=self.n_elsewhere,
+            share=self.work_share(),
+            elapsed_seconds=elapsed,
+            left_seconds=self.left() if n_done < self.total else 0.0,
+            per_minute=60 * n_done / elapsed if elapsed > 3 else None,
+            running=[self.running_job(event) for _, event in running],
+        )
+
+    def running_job(self, event: Event) -> RunningJob:
+        """Return the state of a job in training."""
+        job = event.job
+        return RunningJob(
+            event.worker,
+            *(job.key, job.dataset, job.model, job.protocol, job.seed, job.resample),
+            *(event.epoch, event.epochs),
+            loss=event.loss if math.isfinite(event.loss) else None,
+            rate=self.rate.get(job.key),
+        )
 
     def tell(self) -> None:
         """Show the state, and let others see it."""
@@ -170,7 +167,7 @@ class Monitor:
             state = self.state()
             self.shared_at = time.monotonic()
             if self.runner is not None:
-                self.runner.state = state
+                self.runner.state = state.to_json()
             if due:
                 self.screen.draw(state)
 
@@ -197,19 +194,19 @@ class Screen:
         self.clear()
         print(line, file=self.out, flush=True)
 
-    def draw(self, *states: State) -> None:
+    def draw(self, *states: RunState) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
         self.shown_at = time.monotonic()
-        going = [state for state in states if state["total"] > sum(state["done"].values())]
+        going = [state for state in states if state.total > state.n_done]
         if self.notebook:
             self.draw_in_notebook(states)
         elif self.live:
             self.draw_on_terminal(going)
         else:
             for state in going:
-                print("; ".join([summary(state), *map(row, started(state))]), file=self.out, flush=True)
+                print("; ".join([state.summary(), *(job.line() for job in state.started)]), file=self.out, flush=True)
 
-    def draw_on_terminal(self, states: Sequence[State]) -> None:
+    def draw_on_terminal(self, states: Sequence[RunState]) -> None:
         """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""
         from rich.console import Console
 
@@ -227,7 +224,7 @@ class Screen:
         self.out.flush()
         self.drawn = len(lines[-room:])
 
-    def draw_in_notebook(self, states: Sequence[State]) -> None:
+    def draw_in_notebook(self, states: Sequence[RunState]) -> None:
         """Replace the display in the cell's output."""
         view = display(states, NOTEBOOK_WIDTH)
         if self.handle is None:
@@ -256,7 +253,7 @@ def in_notebook() -> bool:
     return Console().is_jupyter
 
 
-def display(states: Sequence[State], width: int) -> Table:
+def display(states: Sequence[RunState], width: int) -> Table:
     """Return the live display of runs: for each a line a running job, a bar and a summary. Long lines fold."""
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
@@ -265,78 +262,25 @@ def display(states: Sequence[State], width: int) -> Table:
 
     lines = Table.grid()
     for state in states:
-        for running in started(state):
-            lines.add_row(Padding(Text(fitting_row(running, width - 2)), (0, 0, 0, 2)))
-        share = state.get("share", 0.0)  # an earlier version may be at work in the folder
+        for job in state.started:
+            lines.add_row(Padding(Text(job.line(width - 2)), (0, 0, 0, 2)))
         bar = Table.grid(padding=(0, 1, 0, 0))
-        percent = f"{math.floor(100 * share)} %"
-        bar.add_row(ProgressBar(total=1.0, completed=share, width=min(BAR_WIDTH, width - 7)), Text(percent))
+        percent = f"{math.floor(100 * state.share)} %"
+        bar.add_row(ProgressBar(total=1.0, completed=state.share, width=min(BAR_WIDTH, width - 7)), Text(percent))
         lines.add_row(bar)
-        lines.add_row(Text(summary(state, elapsed=True)))
+        lines.add_row(Text(state.summary(elapsed=True)))
     return lines
 
 
-def started(state: State) -> Sequence[Mapping[str, Any]]:
-    """Return the running jobs of which an epoch is done."""
-    return [each for each in state["running"] if each["epochs"]]
-
-
-def summary(state: State, *, elapsed: bool = False) -> str:
-    """Return the line that sums a run up. elapsed: with the time since its start."""
-    done = state["done"]
-    words = [f"{sum(done.values())} of {state['total']} jobs done"]
-    words += [f"{count} {status}" for status, count in done.items() if count and status != "ok"]
-    if state["elsewhere"]:
-        words.append(f"{state['elsewhere']} by other runners")
-    words.append(f"{len(state['running'])} running")
-    if state["per_minute"]:
-        words.append(f"{state['per_minute']:.2g} jobs/min")
-    if elapsed and "elapsed_seconds" in state:
-        words.append(f"{clock(state['elapsed_seconds'])} elapsed")
-    if state["total"] > sum(done.values()):
-        words.append(f"about {clock(state['left_seconds'])} left")
-    return ", ".join(words)
-
-
-def row(running: Mapping[str, Any]) -> str:
-    """Return the line of a running job."""
-    return ", ".join(row_parts(running))
-
-
-def fitting_row(running: Mapping[str, Any], width: int) -> str:
-    """Return the line of a running job with as much as fits into a width, at least its name and epoch."""
-    parts = row_parts(running)
-    while len(parts) > 1 and len(", ".join(parts)) > width:
-        parts.pop()
-    return ", ".join(parts)
-
-
-def row_parts(running: Mapping[str, Any]) -> list[str]:
-    """Return what there is to show of a running job, the most important first."""
-    resampled = f" resample {running['resample']}" if running["resample"] else ""
-    name = f"{running['dataset']} {running['model']} seed {running['seed']}{resampled}"
-    return [
-        f"{name}: epoch {running['epoch']} of {running['epochs']}",
-        f"loss {running['loss']:.4g}",
-        *([f"{running['rate']:.3g} epochs/s"] if running["rate"] else []),
-    ]
-
-
-def title(job: Mapping[str, Any]) -> str:
-    """Return the words that name a job, from its fields or its record."""
-    resampled = f" resample {job['resample']}" if job["resample"] else ""
-    return f"{job['dataset']} {job['model']} {job['protocol']} seed {job['seed']}{resampled}"
-
-
-def finished(record: Mapping[str, Any]) -> str:
+def finished(record: Record) -> str:
     """Return the line that tells of a finished job by its record, with the published figure where there is one."""
     from tsfcn.data import published
 
     name = title(record)
-    if record["status"] != "ok":
-        return f"{record['status']}: {name}: {record['reason']}"
-    line = f"{name}: accuracy {record['accuracy']:.4f} in {clock(record['train_seconds'])}"
+    if not record.is_ok:
+        return f"{record.status}: {name}: {record.reason}"
+    line = f"{name}: accuracy {record.accuracy:.4f} in {clock(record.train_seconds or 0.0)}"
     figure = None
-    if not record["off_paper"] and not record["resample"]:
-        figure = published.beside(record["protocol"], record["model"], record["dataset"])
+    if not record.off_paper and not record.resample:
+        figure = published.beside(record.protocol, record.model, record.dataset)
     return line if figure is None else f"{line} (published {figure.mean:.4f})"

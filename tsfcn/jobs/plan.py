@@ -111,8 +111,8 @@ class Terms:
 
 def label(name: str, changed: Mapping[str, Any]) -> str:
     """Return `name`, with what the user changed in brackets: fawaz2019[epochs=3]."""
-    said = ", ".join(f"{key}={plain(value)}" for key, value in sorted(changed.items()))
-    return f"{name}[{said}]" if said else name
+    settings = ", ".join(f"{key}={plain(value)}" for key, value in sorted(changed.items()))
+    return f"{name}[{settings}]" if settings else name
 
 
 def plain(value: object) -> str:
@@ -159,8 +159,8 @@ def jobs(
                 "leave it out, or the model"
             )
         for fast in set(map(_may_be_fast, passports.values())):
-            own = precision if (possible and fast) or not if_possible else "float32"
-            variants[architecture, fast] = variant(architecture, model, protocol, unchanged, settings, own)
+            resolved = precision if (possible and fast) or not if_possible else "float32"
+            variants[architecture, fast] = variant(architecture, model, protocol, unchanged, settings, resolved)
     return [
         Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport)], seed=seed, resample=r)
         for dataset, passport in passports.items()

@@ -11,12 +11,14 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 
+KILLED = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")  # a worker that ends so was killed from outside
 KILLS = 20  # how often the worker of a job may be killed from outside; its own deaths count as failed attempts
 PROGRESS_SECONDS = 0.5
 LOOK_SECONDS = 1.0  # between two looks at jobs that other runners have
@@ -37,7 +39,7 @@ class Event:
     epoch: int = 0
     epochs: int = 0
     loss: float = float("nan")
-    record: store.Record = field(default_factory=dict)
+    record: Record | None = None
     reason: str = ""
     elsewhere: bool = False
 
@@ -59,7 +61,7 @@ class Queue:
         reader: store.Reader | None = None,
         max_attempts: int = 3,
         failures: dict[str, int] | None = None,
-        done: Callable[[store.Record], bool] = lambda record: True,
+        done: Callable[[Record], bool] = lambda record: True,
         seconds: Callable[[Job], float] = lambda job: 0.0,
         budget_seconds: float = math.inf,
     ) -> None:
@@ -68,7 +70,7 @@ class Queue:
         self.runner = runner
         if reader is None:
             reader = store.Reader(results)
-            reader.news()  # what is there already has been considered
+            reader.new()  # what is there already has been considered
         self.reader = reader
         self.max_attempts = max_attempts
         self.failures = dict(failures or {})
@@ -76,7 +78,7 @@ class Queue:
         self.done = done
         self.seconds = seconds
         self.deadline = time.monotonic() + budget_seconds
-        self.in_hand: dict[str, store.Record | None] = {}  # by key, its record once it is on disk
+        self.in_hand: dict[str, Record | None] = {}  # by key, its record once it is on disk
         self.elsewhere: list[Event] = []
         self.next_look = 0.0
         self.writer = store.Writer(results)
@@ -100,7 +102,16 @@ class Queue:
             self.runner.release(key)
         self.look()
         self.next_look = time.monotonic() + LOOK_SECONDS
+        if self.waiting and not self.in_hand:
+            self.name_holders()
         return None
+
+    def name_holders(self) -> None:
+        """Print, once for each set of them, which runners have the jobs that this run waits for."""
+        held = lease.highest(self.results)
+        holders = {lease.holder(self.results, key, held[key]) for key in list(self.waiting)[:100] if key in held}
+        if holders:
+            store.notice(f"waiting for jobs that other runners have: {', '.join(sorted(holders)[:5])}")
 
     def late(self, job: Job) -> bool:
         """Return whether the job would end after the budget."""
@@ -112,14 +123,14 @@ class Queue:
 
     def look(self) -> None:
         """See which records have come."""
-        for record in self.reader.news():
-            key = record["key"]
+        for record in self.reader.new():
+            key = record.key
             if key in self.in_hand:
                 self.in_hand[key] = record
-            elif key in self.waiting and (record["status"] != "ok" or self.done(record)):
+            elif key in self.waiting and (not record.is_ok or self.done(record)):
                 self.elsewhere.append(Event("end", -1, self.waiting.pop(key), record=record, elsewhere=True))
 
-    def news(self) -> Iterator[Event]:
+    def ended_elsewhere(self) -> Iterator[Event]:
         """Yield the ends of jobs that other runners have finished."""
         while self.elsewhere:
             yield self.elsewhere.pop(0)
@@ -136,10 +147,10 @@ class Queue:
         if record is not None:
             self.end(job)
             return Event("end", -1, job, record=record)
-        self.back(job)
+        self.put_back(job)
         return Event("back", -1, job, reason=reason)
 
-    def back(self, job: Job) -> None:
+    def put_back(self, job: Job) -> None:
         """Let the job wait again, before all others; it is not ours any more."""
         self.in_hand.pop(job.key, None)
         if job.key in self.runner.held:
@@ -153,15 +164,17 @@ class Queue:
         A worker that was killed from outside is no fault of the job, unless that happens without end. Any other death
         is a failed attempt, and recorded as such.
         """
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP) and not out_of_memory:
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if cause in KILLED and not out_of_memory:
             self.kills[job.key] = self.kills.get(job.key, 0) + 1
             if self.kills[job.key] < KILLS:
-                return self.returned(job, f"its worker was killed ({how})")
-            reason = f"its worker was killed {KILLS} times, lastly by {how}: use fewer executor.workers if it is memory"
+                return self.returned(job, f"its worker was killed ({cause})")
+            reason = (
+                f"its worker was killed {KILLS} times, lastly by {cause}: use fewer executor.workers if it is memory"
+            )
         else:
             advice = "too little memory: use fewer executor.workers" if out_of_memory else "see above"
-            reason = f"its worker died by {how}: {advice}"
+            reason = f"its worker died by {cause}: {advice}"
         self.look()
         if self.in_hand[job.key] is not None:  # it died after its work was done
             return self.returned(job, reason)
@@ -172,7 +185,7 @@ class Queue:
         self.look()
         self.failures[job.key] = self.failures.get(job.key, 0) + 1
         if self.failures[job.key] < self.max_attempts and self.kills.get(job.key, 0) < KILLS:
-            self.back(job)
+            self.put_back(job)
             return Event("back", -1, job, reason=reason)
         self.end(job)
         return Event("end", -1, job, record=record)

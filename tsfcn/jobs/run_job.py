@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
 from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
+from tsfcn.jobs.record import Record
 from tsfcn.models import registry
 from tsfcn.models.weights import pack
 from tsfcn.training import loop, predict, search
@@ -63,17 +65,33 @@ def run_job(
     device: str = "cpu",
     progress: loop.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
-    ours: Callable[[], bool] = lambda: True,
+    is_held: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.process_time,
-) -> store.Record:
+) -> Record:
     """Run one job, write its record (last, after its other files) and return it. Never raises for a failing job.
 
-    The terms (plan.Terms) come first. stop: asked after each epoch, True ends the job with its state on disk. ours:
-    asked before the record is written, whether this process still holds the job's lease. clock: the processor time in
-    seconds; time.thread_time where other jobs run in this process at the same time. A job that fails, whatever the
-    reason, becomes a record of status 'failed' or, where it was not started because it cannot fit into memory,
-    'skipped'. Raises Stopped where there is no record because the job was stopped or is another's by now, OSError where
-    the disk is full.
+    A job that fails, whatever the reason, becomes a record of status 'failed' or, where it was not started because it
+    cannot fit into memory, 'skipped'.
+
+    Args:
+        job: The job.
+        results: The results folder.
+        writer: Writes the record.
+        root: The archive's folder; this and the next six are plan.Terms.
+        engine: One of schema.ENGINES.
+        save_weights: Whether to keep the selected weights.
+        n_sharing: How many jobs at a time share the free memory.
+        memory: Bytes that the process may take.
+        checkpoint_seconds: Between two checkpoints.
+        device: torch's name of where to train.
+        progress: Called with (epoch, epochs, training loss) after each epoch.
+        stop: Called after each epoch; True ends the job with its state on disk.
+        is_held: Called before the record is written: whether this process still holds the job's lease.
+        clock: The processor time in seconds; time.thread_time where other jobs run in this process at the same time.
+
+    Raises:
+        Stopped: There is no record, because the job was stopped or another runner has it now.
+        OSError: The disk is full, or the results folder cannot be written to.
     """
     started = time.monotonic()
     threads = torch.get_num_threads()
@@ -84,7 +102,7 @@ def run_job(
         terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
         outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
-    except Stopped:
+    except (Stopped, artifacts.FolderUnusable):
         raise
     except TooLarge as error:
         outcome, status, reason = {}, "skipped", str(error)
@@ -104,8 +122,8 @@ def run_job(
         torch.set_num_threads(threads)
     outcome["peak_memory_bytes"] = peak_memory()
     outcome["job_seconds"] = round(time.monotonic() - started, 3)
-    record = describe(job, status, reason, device) | outcome
-    if not ours():
+    record = replace(describe(job, status, reason, device), **outcome)
+    if not is_held():
         raise Stopped("another runner has taken the job over")
     writer.write(record)
     artifacts.remove_checkpoint(results, job.key)
@@ -126,24 +144,23 @@ def memory_reason(error: BaseException, device: str) -> str:
     return ""
 
 
-def describe(job: Job, status: str, reason: str, device: str = "cpu") -> store.Record:
+def describe(job: Job, status: str, reason: str, device: str = "cpu") -> Record:
     """Return the record of a job without its numbers. device: torch's name of where it was trained."""
-    return {
-        "key": job.key,
-        "group": job.group,
-        "status": status,
-        "reason": reason,
+    return Record(
+        key=job.key,
+        group=job.group,
+        status=status,
+        reason=reason,
         **job.to_json(),
-        "test_selected": job.settings["select"] == "test_oracle",
-        "meaning": MEANING,
-        "device": device,
+        test_selected=job.settings["select"] == "test_oracle",
+        meaning=MEANING,
+        device=device,
         **devices.description(device),
-        "engine": "",
-        "hardware": hardware(device),
-        "versions": versions(),
-        "commit": commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
+        hardware=hardware(device),
+        versions=versions(),
+        commit=commit(),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    )
 
 
 def measure(
@@ -187,21 +204,27 @@ def measure(
     if name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
     # A state is continued on the kind of device that it comes from: the record names one.
-    way = f"{name} on {device.type}" if on_gpu else name
+    engine = f"{name} on {device.type}" if on_gpu else name
     checkpoint = Checkpoint(
         artifacts.checkpoint_path(results, job.key),
-        {"key": job.key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": way},
+        {
+            "key": job.key,
+            "meaning": MEANING,
+            "tsfcn": tsfcn.__version__,
+            "torch": torch.__version__,
+            "engine": engine,
+        },
         terms.checkpoint_seconds,
         hardware(terms.device),
         stop,
         clock,
     )
-    what = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
+    training = (job.architecture, config, settings, x, y, len(data.classes), job.seed)
     if name != "reference":
-        chosen, fits = fast.search(*what, precision=job.precision, progress=progress, checkpoint=checkpoint)
+        best, fits = fast.search(*training, precision=job.precision, progress=progress, checkpoint=checkpoint)
     else:
-        chosen, fits = search.search(
-            *what,
+        best, fits = search.search(
+            *training,
             lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
             oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
             progress=progress,
@@ -210,13 +233,13 @@ def measure(
     train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
     start, processor_start = time.perf_counter(), clock()
-    tested = predict.predict(chosen.load(settings.select), x_test, lengths)
+    tested = predict.predict(best.load(settings.select), x_test, lengths)
     test_seconds, test_processor_seconds = time.perf_counter() - start, clock() - processor_start
     if not torch.isfinite(tested).all():
         raise loop.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
     accuracy: dict[str, float | None] = {}
-    for selection in chosen.weights:
-        logs = tested if selection == settings.select else predict.predict(chosen.load(selection), x_test, lengths)
+    for selection in best.weights:
+        logs = tested if selection == settings.select else predict.predict(best.load(selection), x_test, lengths)
         accuracy[selection] = predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
@@ -224,7 +247,7 @@ def measure(
         results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
     )
     if terms.save_weights:
-        artifacts.write_weights(results, job.key, pack_weights(job, chosen, data.classes, x.shape[1], x.shape[2]))
+        artifacts.write_weights(results, job.key, pack_weights(job, best, data.classes, x.shape[1], x.shape[2]))
     least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],
@@ -234,7 +257,7 @@ def measure(
         "accuracy_test_oracle": accuracy.get("test_oracle"),
         "balanced_accuracy": balanced_accuracy(predicted, y_test),
         "cross_entropy": predict.cross_entropy(tested, y_test),
-        "train_cross_entropy": chosen.train_cross_entropy,
+        "train_cross_entropy": best.train_cross_entropy,
         "n_train": len(y),
         "n_test": len(y_test),
         "n_classes": len(data.classes),
@@ -244,7 +267,7 @@ def measure(
         "n_cut": data.n_cut,
         "n_masked": data.n_masked,
         "batch": batch,
-        "chosen_cells": chosen.cells or None,
+        "chosen_cells": best.cells or None,
         "cells": [
             {
                 "cells": fit.cells,
@@ -255,10 +278,10 @@ def measure(
             for fit in fits
             if fit.cells
         ],
-        "n_parameters": registry.n_parameters(chosen.network),
-        "least_train_loss": min(chosen.curve.loss),
-        "best_epoch": chosen.best_epoch[settings.select],
-        "curve": thin(chosen.curve, chosen.best_epoch[least]),
+        "n_parameters": registry.n_parameters(best.network),
+        "least_train_loss": min(best.curve.loss),
+        "best_epoch": best.best_epoch[settings.select],
+        "curve": thin(best.curve, best.best_epoch[least]),
         "engine": name,
         "train_seconds": round(train_seconds, 3),
         "test_seconds": round(test_seconds, 4),
@@ -338,13 +361,13 @@ def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:
     needed = cost.memory(job, sizes)
     free = min(machine.free_memory() / terms.n_sharing + resident_memory(), terms.memory)
     if needed > free:
-        batch, what = job.resolved().batch(sizes.n_train), f"{job.architecture} on {sizes.length} timepoints"
+        batch, part = job.resolved().batch(sizes.n_train), f"{job.architecture} on {sizes.length} timepoints"
         if cost.attention(job, sizes) > needed / 2:
-            what, advice = f"attention over {sizes.length} timepoints", ", or the dimension shuffle"
+            part, advice = f"attention over {sizes.length} timepoints", ", or the dimension shuffle"
         else:
             advice = ", or more executor.memory" if free == terms.memory else ""
         raise TooLarge(
-            f"{what} needs about {needed / 2**30:.1f} GiB for a batch of {min(batch, sizes.n_train)}, "
+            f"{part} needs about {needed / 2**30:.1f} GiB for a batch of {min(batch, sizes.n_train)}, "
             f"{free / 2**30:.1f} GiB are free for it: use a smaller protocol.batch_size, "
             f"fewer executor.workers{advice}"
         )

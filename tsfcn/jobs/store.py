@@ -6,55 +6,56 @@
     results/checkpoints/KEY.pt    a training in progress (checkpoint.py)
     results/plans/ID.json         the jobs of a run that is not finished
 
-A reader skips a line that a crash left torn. Everything else is written to a temporary file and moved into place.
+A reader leaves out what is not a record, such as a line that a crash left torn, and says so on standard error.
+Everything else is written to a temporary file and moved into place.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import secrets
 import sys
+import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace, sync_folder
 from tsfcn.jobs.artifacts import predictions_path, weights_path
 from tsfcn.jobs.plan import Job, digest
+from tsfcn.jobs.record import KEY, Record, job_from_json, parse, place
 
-SCHEMA = 1
-
-Record = dict[str, Any]
+SHOWN_LINES = 3  # of the bad lines of a file, how many are named
+TRIES = 20  # how often the folder is listed again because a file went away
 
 
 class Writer:
-    """Appends records to a file of its own, which it makes with the first record."""
+    """Appends records to a file of its own, which it creates with the first record."""
 
     def __init__(self, results: Path) -> None:
         self.folder = results / "records"
         self.file: BinaryIO | None = None
         self.lock = threading.Lock()  # threads may share a writer
 
-    def write(self, record: Record) -> None:
-        """Append one record and wait until the disk has it. Raises OSError when it cannot."""
+    def write(self, *records: Record) -> None:
+        """Append records and wait until the disk has them. Raises OSError when it cannot; then none is there."""
         with self.lock:
-            self._write(record)
+            self._write(b"".join(record.line() for record in records))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, lines: bytes) -> None:
         if self.file is None:
             self.folder.mkdir(parents=True, exist_ok=True)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(3)}.jsonl"
             self.file = (self.folder / name).open("xb", buffering=0)
             sync_folder(self.folder)
-        line = json.dumps({"schema": SCHEMA, **record}, allow_nan=False, separators=(",", ":"))
-        data = memoryview(line.encode() + b"\n")
+        data = memoryview(lines)
         start = self.file.tell()
         try:
             while data:
@@ -64,138 +65,162 @@ class Writer:
             self.file.truncate(start)  # a torn line would swallow the next record
             self.file.seek(start)
             raise
+        if os.fstat(self.file.fileno()).st_nlink == 0:  # somebody has removed the file: what is new goes into another
+            self.file.close()
+            self.file = None
+            self._write(lines)
 
 
 class Reader:
-    """Follows the records of a results folder: each call of `news` returns what was not there before."""
+    """Follows the records of a results folder: each call of `new` returns what was not there before.
 
-    def __init__(self, results: Path) -> None:
+    curves: whether the records hold their learning curves, which are most of their size.
+    """
+
+    def __init__(self, results: Path, *, curves: bool = False) -> None:
         self.folder = results / "records"
-        self.read: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were taken
+        self.curves = curves
+        self.positions: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were read
+        self.shared: dict[tuple[str, str], Any] = {}  # values that many records have in common, each kept once
 
-    def news(self) -> list[Record]:
-        """Return the records that have come since the last call, file by file.
+    def new(self) -> list[Record]:
+        """Return the records that were written since the last call, file by file.
 
-        A line that is no record is left out, with a word on stderr unless it is the last: somebody may still be
-        writing it, and it is looked at again. Raises UserError for a record of a newer schema.
+        A line that is not a record is left out and named on standard error, unless it is the last one of its file:
+        somebody may still be writing it, and the next call looks at it again. Raises UserError for a record of a newer
+        version.
         """
-        found: list[Record] = []
-        while True:
+        records: list[Record] = []
+        for _ in range(TRIES):
             try:
                 for path in sorted(self.folder.glob("*.jsonl")):
-                    found += self.rest(path)
-                return found
-            except FileNotFoundError:  # `compact` took it away, and what it held stands in a new file
+                    records += self.rest(path)
+                return records
+            except FileNotFoundError:  # `compact` removed it, and what it held stands in a new file
                 continue
+        raise UserError(f"{self.folder} changes all the time: try again when it is at rest")
 
     def rest(self, path: Path) -> list[Record]:
-        """Return the records of one file behind those that were taken before."""
-        start, number = self.read.get(path.name, (0, 0))
+        """Return the records of one file behind those that were read before."""
+        if (not path.is_file() and path.is_symlink()) or (path.exists() and not path.is_file()):
+            notice(f"{path} is not a regular file and is left out")
+            return []
+        start, number = self.positions.get(path.name, (0, 0))
+        records: list[Record] = []
+        bad: list[str] = []
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size <= start:
-                return []
-            file.seek(start)
-            *rows, last = file.read().split(b"\n")
-        found = []
-        for row in rows:
-            number += 1
-            start += len(row) + 1
-            if row.strip():
-                record = parsed(row)
-                if record is None:
-                    print(f"{path}: line {number} is no record and is left out", file=sys.stderr)
-                else:
-                    found.append(checked(record, path))
-        if (record := parsed(last)) is not None:  # whole but for its newline
-            found.append(checked(record, path))
-            start += len(last)
-        self.read[path.name] = start, number
-        return found
+            if os.fstat(file.fileno()).st_size > start:
+                file.seek(start)
+                for line in file:
+                    found = self.parse(line, path) if line.strip() else None
+                    if isinstance(found, Record):
+                        records.append(found)
+                    elif found is not None:
+                        if not line.endswith(b"\n"):
+                            break
+                        bad.append(f"line {number + 1}: {found}")
+                    number += line.endswith(b"\n")
+                    start += len(line)
+        self.positions[path.name] = start, number
+        if bad:
+            notice(f"{path}: {left_out(bad)}")
+        return records
+
+    def parse(self, line: bytes, path: Path) -> Record | str:
+        """Return the record of a line, or why it holds none. Raises UserError for a record of a newer version."""
+        try:
+            record = parse(line, curve=self.curves)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        except ValueError as error:
+            return str(error)
+        for name in ("settings", "model_settings", "passport", "versions"):
+            value = getattr(record, name)
+            same = self.shared.setdefault((name, repr(value)), value)
+            object.__setattr__(record, name, same)  # frozen, and equal
+        return record
 
 
-def parsed(row: bytes) -> Record | None:
-    """Return the record that a line holds, or None."""
-    try:
-        record = json.loads(row)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "key" in record and "status" in record else None
+def left_out(reasons: list[str]) -> str:
+    """Return the words that name the bad lines of a file, the first few with their reasons."""
+    count = "1 line is not a record and is" if len(reasons) == 1 else f"{len(reasons)} lines are not records and are"
+    more = f"; and {len(reasons) - SHOWN_LINES} more" if len(reasons) > SHOWN_LINES else ""
+    return f"{count} left out: {'; '.join(reasons[:SHOWN_LINES])}{more}"
 
 
-def checked(record: Record, path: Path) -> Record:
-    """Return the record. Raises UserError if its schema is newer than this reader."""
-    if int(record.get("schema", 0)) > SCHEMA:
-        raise UserError(f"{path} is of schema {record['schema']}: this tsfcn reads up to {SCHEMA}, install a newer")
-    return record
+@functools.cache
+def notice(message: str) -> None:
+    """Print a line on standard error, once in this process."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or its reader is gone
+        print(message, file=sys.stderr)
 
 
-def has_processor_seconds(record: Mapping[str, Any], part: Literal["train", "test"] = "train") -> bool:
-    """Return whether the processor time counts for a part of a job: on a CPU, where the record holds it.
+def read(results: Path, *, curves: bool = False) -> list[Record]:
+    """Return the current record of each key under each name, in the order of their finishing.
 
-    Jobs that share a machine slow each other down, which their wall times show and their processor times do not. On a
-    GPU the processor only launches the work.
+    Names on standard error the keys whose `ok` records contradict each other.
     """
-    on_cpu = kind(str(record.get("device") or "cpu")) == "cpu"
-    return on_cpu and record.get(f"{part}_processor_seconds") is not None
+    history = Reader(results, curves=curves).new()
+    for line in contradictions(history):
+        notice(line)
+    return current(history)
 
 
-def seconds(record: Mapping[str, Any], part: Literal["train", "test"]) -> Any:
-    """Return the seconds that a part of a job took: processor time where it counts, else wall time; None without."""
-    return record.get(f"{part}_processor_seconds" if has_processor_seconds(record, part) else f"{part}_seconds")
-
-
-def read(results: Path) -> list[Record]:
-    """Return the record that counts for each key under each name, in the order of their finishing."""
-    return counting(Reader(results).news())
-
-
-def counting(records: Iterable[Record]) -> list[Record]:
-    """Return, of all records, the one that counts for each key under each name, in the order of their finishing.
+def current(records: Iterable[Record]) -> list[Record]:
+    """Return, of all records, the current one for each key under each name, in the order of their finishing.
 
     That is the last `ok` one, else the last one. A failed or skipped one is dropped where the same row and seed has
-    become `ok` later under another key, as when a dataset was mended.
+    become `ok` later under another key, as when a dataset was corrected.
     """
-    counted: dict[tuple[Any, ...], Record] = {}
+    latest: dict[tuple[str, str, str], Record] = {}
     for record in by_time(records):
-        job = identity(record)
-        if record["status"] == "ok" or counted.get(job, {}).get("status") != "ok":
-            counted[job] = record
-    done = {place(record): finished(record) for record in counted.values() if record["status"] == "ok"}
-    return [r for r in counted.values() if r["status"] == "ok" or done.get(place(r), "") < finished(r)]
+        before = latest.get(record.identity)
+        if record.is_ok or before is None or not before.is_ok:
+            latest[record.identity] = record
+    done = {place(record): record.finished for record in latest.values() if record.is_ok}
+    return [r for r in latest.values() if r.is_ok or done.get(place(r), "") < r.finished]
 
 
-def finished(record: Record) -> str:
-    """Return when a record was made, as text that sorts by time."""
-    return str(record.get("finished", ""))
+def contradictions(records: Iterable[Record]) -> list[str]:
+    """Return a line for each key that has `ok` records of different accuracy, of which the last one counts."""
+    accuracies: dict[tuple[str, str, str], dict[float, None]] = {}
+    for record in by_time(records):
+        if record.is_ok:
+            accuracies.setdefault(record.identity, {})[record.accuracy] = None
+    return [
+        f"job {key} ({model}, {protocol}) has records of different accuracy ({', '.join(f'{v:.6g}' for v in values)}): "
+        "the last one counts"
+        for (key, model, protocol), values in accuracies.items()
+        if len(values) > 1
+    ]
 
 
 def by_time(records: Iterable[Record]) -> list[Record]:
     """Return the records in the order of their finishing."""
-    return sorted(records, key=finished)
-
-
-def attempt(record: Record) -> tuple[str, str]:
-    """Return which attempt at which job a record is of, wherever it was copied to."""
-    return str(record["key"]), finished(record)
+    return sorted(records, key=lambda record: record.finished)
 
 
 def attempts(records: Iterable[Record]) -> dict[str, int]:
     """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
-    return dict(Counter(key for key, _ in {attempt(r) for r in records if r["status"] == "failed"}))
+    failed = {(record.key, record.finished) for record in records if record.status == "failed"}
+    return dict(Counter(key for key, _ in failed))
 
 
-def identity(record: Record) -> tuple[Any, ...]:
-    """Return the key of a record, and the names that it goes under: equal settings may be asked for by two names."""
-    return tuple(record.get(name) for name in ("key", "model", "protocol"))
-
-
-def place(record: Record) -> tuple[Any, ...]:
-    """Return what names a record in tables: dataset, split, model, protocol, resample, seed.
-
-    The split of a dataset that could not be had is not known, and counts as that of 2018.
-    """
-    reversed_ = (record.get("passport") or {}).get("split") == "ucr2015"
-    return (record.get("dataset"), reversed_, *(record.get(name) for name in ("model", "protocol", "resample", "seed")))
+def check_writable(results: Path) -> None:
+    """Raise UserError where a folder of the results cannot be written to, before anything is trained for it."""
+    for name in ("", "records", "predictions", "weights", "checkpoints", "plans", "runners", "leases"):
+        folder = results / name
+        try:
+            if not name:
+                folder.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(
+                f"folder '{folder}' is not writable ({reason}): check its permissions and the disk, "
+                "or use another results folder"
+            ) from error
 
 
 def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:
@@ -218,33 +243,52 @@ def remove_plan(path: Path) -> None:
         path.parent.rmdir()
 
 
-def planned(results: Path) -> dict[str, dict[str, Any]]:
-    """Return the jobs of unfinished runs by key, as Job.to_json gives them. A plan that is broken is left out."""
-    found: dict[str, dict[str, Any]] = {}
+def planned(results: Path) -> dict[str, Job]:
+    """Return the jobs of unfinished runs by key. A plan that is damaged is left out and named on standard error."""
+    jobs: dict[str, Job] = {}
     for path in sorted((results / "plans").glob("*.json")):
         try:
-            groups = json.loads(path.read_bytes())["groups"]
-            for group in groups:
-                keys = group.pop("keys")
-                found |= {key: {**group, "seed": int(seed)} for seed, key in keys.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            print(f"{path} is no plan and is left out", file=sys.stderr)
-    return found
+            jobs |= plan_jobs(path)
+        except (OSError, ValueError) as error:
+            notice(f"{path} is not a plan and is left out: {error}")
+    return jobs
+
+
+def plan_jobs(path: Path) -> dict[str, Job]:
+    """Return the jobs of a plan by key. Raises ValueError if the file is not a plan, OSError if it is not readable."""
+    if not path.is_file():
+        raise ValueError("it is not a regular file")
+    try:
+        groups = json.loads(path.read_bytes())["groups"]
+        seeds = [(group, key, int(seed)) for group in groups for key, seed in _seeds(group)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ValueError("it has no groups of jobs") from None
+    return {key: job_from_json({**group, "seed": seed}) for group, key, seed in seeds if KEY.fullmatch(key)}
+
+
+def _seeds(group: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    return [(str(key), str(seed)) for seed, key in group["keys"].items()]
 
 
 def remember(results: Path, *commands: str) -> None:
-    """Add commands to results/commands.txt, those that do not stand there."""
-    path = results / "commands.txt"
-    said = path.read_text().splitlines() if path.is_file() else []
-    new = [command for command in dict.fromkeys(commands) if command and command not in said]
+    """Add commands to results/commands.txt, those that are not in it."""
+    path, lines = results / "commands.txt", read_commands(results)
+    new = [command for command in dict.fromkeys(commands) if command and command not in lines]
     if new:
-        replace(path, lambda file: file.write("".join(f"{line}\n" for line in [*said, *new]).encode()))
+        text = "".join(f"{line}\n" for line in [*lines, *new])
+        replace(path, lambda file: file.write(text.encode()))
+
+
+def read_commands(results: Path) -> list[str]:
+    """Return the lines of commands.txt, [] without the file. What is not UTF-8 becomes replacement characters."""
+    path = results / "commands.txt"
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
 
 
 def done(record: Record, results: Path, weights: bool, predictions: bool) -> bool:
     """Return whether a job with this record needs no training: it is ok and every file asked for is there."""
     return (
-        record["status"] == "ok"
-        and (not weights or weights_path(results, record["key"]).is_file())
-        and (not predictions or predictions_path(results, record["key"]).is_file())
+        record.is_ok
+        and (not weights or weights_path(results, record.key).is_file())
+        and (not predictions or predictions_path(results, record.key).is_file())
     )

@@ -1,7 +1,7 @@
 """A worker: `python -m tsfcn.jobs.worker RESULTS` runs the jobs that come on its standard input.
 
 It reads a job a line and answers in JSON lines. It ends at once when its input ends, so no worker outlives its run. On
-SIGTERM it finishes the epoch, writes the job's state and ends.
+SIGTERM and the like (`stop_signals`) it finishes the epoch, writes the job's state and ends.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tsfcn.common.signals import stop_signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import PROGRESS_SECONDS
@@ -44,20 +45,20 @@ def work(results: Path) -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints goes to standard error
 
-    def say(message: dict[str, Any]) -> None:
+    def send(message: dict[str, Any]) -> None:
         try:
             answers.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             os._exit(1)  # the run is gone
 
     writer = store.Writer(results)
-    said = 0.0
+    reported = 0.0
 
     def progress(epoch: int, epochs: int, loss: float) -> None:
-        nonlocal said
-        if time.monotonic() - said >= PROGRESS_SECONDS:
-            said = time.monotonic()
-            say({"epoch": epoch, "epochs": epochs, "loss": loss})
+        nonlocal reported
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            send({"epoch": epoch, "epochs": epochs, "loss": loss})
 
     messages: SimpleQueue[bytes] = SimpleQueue()
 
@@ -66,17 +67,18 @@ def work(results: Path) -> None:
             messages.put(line)
         os._exit(0)  # the run is gone, or needs this worker no more
 
-    asked = threading.Event()
+    stopping = threading.Event()
     busy = False
 
     def terminate(signum: int, frame: object) -> None:
         if not busy:
             os._exit(0)
-        asked.set()
+        stopping.set()
 
-    signal.signal(signal.SIGTERM, terminate)
+    for each in stop_signals():
+        signal.signal(each, terminate)
     threading.Thread(target=listen, daemon=True).start()
-    say({"ready": True})
+    send({"ready": True})
     while True:
         line = messages.get()
         busy = True
@@ -84,20 +86,22 @@ def work(results: Path) -> None:
         job, terms = Job(**message["job"]), Terms(**message["terms"])
         cap_memory(terms.memory)
 
-        def ours(key: str = job.key, number: int = message["lease"], runner: str = message["runner"]) -> bool:
+        def is_held(key: str = job.key, number: int = message["lease"], runner: str = message["runner"]) -> bool:
             return lease.holds(results, key, number, runner)
 
         try:
-            record = run_job(job, results, writer, **asdict(terms), progress=progress, stop=asked.is_set, ours=ours)
+            record = run_job(
+                job, results, writer, **asdict(terms), progress=progress, stop=stopping.is_set, is_held=is_held
+            )
         except Stopped as stopped:
-            say({"stopped": str(stopped)})
+            send({"stopped": str(stopped)})
             os._exit(0)  # the listener waits for input, which would keep the interpreter from ending
         except OSError as error:
-            say({"full": [error.errno, error.strerror or str(error), error.filename]})
+            send({"full": [error.errno, error.strerror or str(error), error.filename]})
             os._exit(1)
-        say({"record": {name: value for name, value in record.items() if name != "curve"}})
+        send({"record": replace(record, curve=None).to_json()})
         busy = False
-        if asked.is_set():
+        if stopping.is_set():
             os._exit(0)
 
 

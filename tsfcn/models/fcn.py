@@ -6,14 +6,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn.config.models import FCNConfig
-from tsfcn.models.layers import ConvNorm, end_to_end, pooled
+from tsfcn.models.layers import ConvNorm, concatenate_cases, global_average_pool
 
 
 class FCN(nn.Module):
     """Fully convolutional network: three blocks of convolution, batch norm and ReLU, global average pooling, softmax.
 
-    Wang, Yan and Oates 2017, section II.B: filters 128/256/128, kernels 8/5/3, no pooling, no dropout. With one
-    channel and the published sizes it has 264,704 + 129 * n_classes trainable parameters. Takes any length.
+    Wang, Yan and Oates 2017, section II.B: filters 128/256/128, kernels 8/5/3, no pooling between blocks, no dropout.
+    With one channel and the published sizes it has 264,704 + 129 * n_classes trainable parameters. It takes series of
+    any length.
+
+    Args:
+        n_channels: The channels of a case.
+        n_timepoints: Without effect.
+        n_classes: The number of logits.
+        config: Filters, kernels and the constants of batch norm.
     """
 
     def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: FCNConfig) -> None:
@@ -26,11 +33,11 @@ class FCN(nn.Module):
         self.head = nn.Linear(sizes[-1], n_classes)
 
     def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return the globally averaged activations of the last block. (n, c, t) -> (n, filters[-1])."""
-        x, sizes = end_to_end(x, lengths)
+        """Return the activations of the last block, averaged over time. (n, c, t) -> (n, filters[-1])."""
+        x, sizes = concatenate_cases(x, lengths)
         for block in self.blocks:
             x = F.relu(block(x, sizes))
-        return pooled(x, sizes)
+        return global_average_pool(x, sizes)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""

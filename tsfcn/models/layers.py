@@ -1,4 +1,4 @@
-"""What the networks consist of: convolution with batch norm, pooling, dropout, padding that is not seen."""
+"""The layers of the networks: convolution with batch norm, pooling, dropout, and the concatenation of cases."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tsfcn.common.device import upload
 
 
 def same_padding(kernel: int) -> tuple[int, int]:
-    """Return (left, right) zeros that keep the length at stride 1, TensorFlow's way: the extra one goes right.
+    """Return the zeros (left, right) that keep the length at stride 1, as in TensorFlow: an odd zero goes right.
 
     A kernel of 8 gets 3 and 4. (The Theano backend of old Keras pads the other side.)
     """
     return (kernel - 1) // 2, kernel // 2
 
 
-def end_to_end(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[int] | None]:
-    """Return the real timepoints of x alone: (1, c, sum of lengths) and the lengths, where those differ.
+def concatenate_cases(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[int] | None]:
+    """Return the real timepoints of x, concatenated to (1, c, sum of lengths), and the lengths.
 
-    Where they are all the same, or None, there is nothing to lay end to end: x up to that length (n, c, t), and None.
+    Where all lengths are equal, or `lengths` is None, the result is x up to that length, (n, c, t), and None.
     """
     if lengths is None:
         return x, None
@@ -30,8 +30,8 @@ def end_to_end(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[int] | N
     return torch.cat([case[:, :size] for case, size in zip(x, sizes, strict=True)], dim=1).unsqueeze(0), sizes
 
 
-def pooled(x: Tensor, sizes: list[int] | None) -> Tensor:
-    """Return the mean over the timepoints of each case, (n, c), from what `end_to_end` and the layers made of them."""
+def global_average_pool(x: Tensor, sizes: list[int] | None) -> Tensor:
+    """Return the mean over the timepoints of each case, (n, c). x, sizes: as `concatenate_cases` returns them."""
     if sizes is None:
         return x.mean(dim=-1)
     return torch.stack([case.mean(dim=-1) for case in x[0].split(sizes, dim=-1)])
@@ -40,12 +40,14 @@ def pooled(x: Tensor, sizes: list[int] | None) -> Tensor:
 class Norm(nn.BatchNorm1d):
     """Batch normalisation over cases and timepoints. (n, c, t) -> (n, c, t).
 
-    The running variance takes n / (n - 1) times that of a batch of n values a channel, as in PyTorch and, but for eps,
-    later Keras. A batch of one value, at which PyTorch stops, is at its mean and has variance 0, as in Keras.
+    The running variance takes n / (n - 1) times the variance of a batch with n values in each channel, as in PyTorch
+    and, except for eps, in later Keras. PyTorch raises an error for a batch of one value; here, as in Keras, such a
+    batch has its value as mean and a variance of 0.
     """
 
     def __init__(self, n_channels: int, bn_momentum: float, bn_eps: float) -> None:
-        # Keras' momentum is the share that is kept, PyTorch's the share that is taken.
+        # The momentum of Keras is the fraction of the old statistics that is kept, that of PyTorch the fraction of the
+        # new ones that is taken.
         super().__init__(n_channels, eps=bn_eps, momentum=1 - bn_momentum)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,7 +63,15 @@ class Norm(nn.BatchNorm1d):
 
 
 class ConvNorm(nn.Module):
-    """Convolution over time with 'same' padding and bias, then batch normalisation. (n, c_in, t) -> (n, c_out, t)."""
+    """Convolution over time with 'same' padding and bias, then batch normalisation. (n, c_in, t) -> (n, c_out, t).
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: The width of the kernel in timepoints.
+        bn_momentum: The fraction of the running statistics that a batch leaves, as in Keras.
+        bn_eps: Added to the variance.
+    """
 
     def __init__(self, n_in: int, n_out: int, kernel: int, bn_momentum: float, bn_eps: float) -> None:
         super().__init__()
@@ -72,35 +82,39 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
         """Return the normalised convolution; batch statistics in training, running ones in evaluation.
 
-        sizes: of the series that x (1, c_in, sum of sizes) holds end to end; None: each case of x is one series.
+        sizes: The lengths of the series that x (1, c_in, sum of sizes) holds one after another; None: each case of x is
+        one series.
         """
         left, right = self.padding
         if sizes is not None and right > 0:
-            x = self.convolve_apart(x, sizes)
-        elif left == right:  # the convolution pads by itself, which saves a copy
+            x = self.convolve_concatenated(x, sizes)
+        elif left == right:  # the convolution itself can pad, which saves a copy
             x = F.conv1d(x, self.conv.weight, self.conv.bias, padding=left)
         else:
             x = self.conv(F.pad(x, (left, right)))
         out: Tensor = self.norm(x)
         return out
 
-    def convolve_apart(self, x: Tensor, sizes: list[int]) -> Tensor:
-        """Convolve series that lie end to end: zeros between them keep them apart, and what falls there is dropped."""
-        left, right = self.padding  # left <= right: so many zeros do for the end of one and the start of the next
+    def convolve_concatenated(self, x: Tensor, sizes: list[int]) -> Tensor:
+        """Return the convolutions of concatenated series, (1, c_out, sum of sizes), which do not see each other.
+
+        There are zeros between the series; the outputs at these zeros are dropped.
+        """
+        left, right = self.padding  # left <= right, so `right` zeros suffice between two series
         zeros = x.new_zeros(1, x.shape[1], right)
-        spread = [zeros[:, :, :left]]
+        parts = [zeros[:, :, :left]]
         for series in x.split(sizes, dim=2):
-            spread += [series, zeros]
-        y: Tensor = self.conv(torch.cat(spread, dim=2))  # (1, c_out, sum of sizes + right * (n - 1))
-        with_gaps = [size for series in sizes for size in (series, right)][:-1]
-        return torch.cat(y.split(with_gaps, dim=2)[::2], dim=2)
+            parts += [series, zeros]
+        y: Tensor = self.conv(torch.cat(parts, dim=2))  # (1, c_out, sum of sizes + right * (n - 1))
+        sizes_with_gaps = [size for series in sizes for size in (series, right)][:-1]
+        return torch.cat(y.split(sizes_with_gaps, dim=2)[::2], dim=2)
 
 
 class Dropout(nn.Module):
-    """Zero each value with probability `rate` in training and scale the others by 1 / (1 - rate).
+    """Set each value to zero with probability `rate` in training and scale the others by 1 / (1 - rate).
 
-    The masks come from `generator`, which must be set before training, so that they depend on the job's seed alone.
-    It is one of the CPU's on every device, so that the masks are the same on all.
+    The masks come from `generator`, which must be set before training, so that they depend on the seed of the job only.
+    The generator is on the CPU whatever the device of the network, so that all devices use the same masks.
     """
 
     def __init__(self, rate: float) -> None:
@@ -114,5 +128,5 @@ class Dropout(nn.Module):
             return x
         if self.generator is None:
             raise RuntimeError("dropout has no generator: call models.seed_dropout(model, generator) before training")
-        kept = torch.rand(x.shape, generator=self.generator, dtype=x.dtype) >= self.rate
-        return x * upload(kept, x.device) / (1 - self.rate)
+        mask = torch.rand(x.shape, generator=self.generator, dtype=x.dtype) >= self.rate
+        return x * upload(mask, x.device) / (1 - self.rate)

@@ -15,12 +15,20 @@ from tsfcn.models.recurrent import LSTM, AttentionLSTM
 
 
 class LSTMFCN(FCN):
-    """FCN and an LSTM branch side by side, their features concatenated. Karim et al. 2018, section III and figure 2.
+    """FCN and an LSTM branch in parallel, their features concatenated. Karim et al. 2018, section III and figure 2.
 
-    With the dimension shuffle the LSTM sees the series transposed: n_channels steps of n_timepoints features, so the
-    length is fixed. Without it, it sees n_timepoints steps of n_channels features (what most other libraries train).
-    Given lengths, the FCN branch sees each series whole. With the shuffle the LSTM still has its n_timepoints features:
-    zeros after the end of a shorter series, and a longer one is cut for it. Without, it stops at each series' own end.
+    With the dimension shuffle the LSTM gets the transposed series, n_channels steps of n_timepoints features, so the
+    length is fixed. Without it the LSTM gets n_timepoints steps of n_channels features, as in most other libraries.
+    With `lengths`, the FCN branch uses each series up to its own end. The LSTM with the shuffle still has n_timepoints
+    features: a shorter series is followed by zeros, a longer one is cut. Without the shuffle the LSTM stops at the end
+    of each series.
+
+    Args:
+        n_channels: The channels of a case.
+        n_timepoints: The timepoints of a case; without effect if `config.shuffle` is false.
+        n_classes: The number of logits.
+        config: The settings of the FCN and of the LSTM branch.
+        cells: The hidden size of the LSTM.
     """
 
     lstm_layer: ClassVar[type[LSTM]] = LSTM
@@ -38,7 +46,7 @@ class LSTMFCN(FCN):
             last_state = self.lstm(x if self.shuffle else x.transpose(1, 2))
         elif self.shuffle:
             n_features = self.lstm.kernel.shape[0]
-            last_state = self.lstm(F.pad(x, (0, n_features - x.shape[2])))  # a negative number of zeros cuts
+            last_state = self.lstm(F.pad(x, (0, n_features - x.shape[2])))  # negative padding cuts
         else:
             last_state = self.lstm(x[:, :, : int(lengths.max())].transpose(1, 2), lengths)
         both = torch.cat([self.dropout(last_state), self.features(x, lengths)], dim=1)
@@ -47,6 +55,6 @@ class LSTMFCN(FCN):
 
 
 class ALSTMFCN(LSTMFCN):
-    """The same with an LSTM that attends to all steps. Karim et al. 2018, section II.D."""
+    """LSTM-FCN whose LSTM attends to all steps. Karim et al. 2018, section II.D."""
 
     lstm_layer = AttentionLSTM

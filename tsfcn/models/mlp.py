@@ -10,7 +10,14 @@ from tsfcn.models.layers import Dropout
 
 
 class MLP(nn.Module):
-    """Three hidden layers of 500 rectified units with dropout. Wang et al. 2017, section II.A. The length is fixed."""
+    """Three hidden layers of 500 rectified units with dropout. Wang et al. 2017, section II.A. The length is fixed.
+
+    Args:
+        n_channels: The channels of a case.
+        n_timepoints: The timepoints of a case.
+        n_classes: The number of logits.
+        config: Units and dropout rates.
+    """
 
     def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: MLPConfig) -> None:
         super().__init__()
@@ -20,11 +27,11 @@ class MLP(nn.Module):
         self.head = nn.Linear(sizes[-1], n_classes)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return logits. (n, c, t) -> (n, n_classes). Raises ValueError for lengths other than t: it has no mask."""
+        """Return logits. (n, c, t) -> (n, n_classes). Raises ValueError for lengths other than t: there is no mask."""
         if lengths is not None and bool((lengths != x.shape[2]).any()):
             raise ValueError(f"lengths are not all {x.shape[2]}: an MLP takes one length")
         x = x.flatten(1)
-        for dropout, layer in zip(self.dropouts, self.hidden, strict=False):  # the last dropout is the head's
+        for dropout, layer in zip(self.dropouts, self.hidden, strict=False):  # the last dropout precedes the head
             x = F.relu(layer(dropout(x)))
         logits: Tensor = self.head(self.dropouts[-1](x))
         return logits

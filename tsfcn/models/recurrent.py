@@ -22,9 +22,9 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {"hard_sigmoid": hard_sigmoid, "s
 class LSTM(nn.Module):
     """Keras' LSTM layer that returns its last hidden state. (n, n_steps, n_features) -> (n, cells).
 
-    Gates in Keras' order input, forget, cell, output; one bias: 4 (u d + u^2 + u) parameters for u cells and d
-    features (PyTorch's own layer has 4 u more). States start at zero, so with one step, as after the dimension
-    shuffle of a univariate series, the recurrent kernel and the forget gate have no effect.
+    The gates are in Keras' order: input, forget, cell, output. There is one bias, so the layer has 4 (u d + u^2 + u)
+    parameters for u cells and d features (PyTorch's own layer has 4 u more). Both states start at zero. With one step,
+    as after the dimension shuffle of a univariate series, the recurrent kernel and the forget gate have no effect.
     """
 
     def __init__(self, n_features: int, cells: int, gates: str) -> None:
@@ -34,7 +34,7 @@ class LSTM(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(cells, 4 * cells))
         self.bias = nn.Parameter(torch.empty(4 * cells))
 
-    def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def initial_state(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the hidden and the cell state before the first step, zeros (n, cells)."""
         zeros = x.new_zeros(x.shape[0], self.recurrent.shape[0])
         return zeros, zeros
@@ -47,29 +47,29 @@ class LSTM(nn.Module):
 
     def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
         """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
-        h, c = self.start(x)
+        h, c = self.initial_state(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         states = []
         for t in range(x.shape[1]):
             h, c = self.step(projected[:, t], h, c)
             states.append(h)
-        return h if n_steps is None else last(states, n_steps)
+        return h if n_steps is None else last_states(states, n_steps)
 
 
-def last(states: list[Tensor], n_steps: Tensor) -> Tensor:
-    """Return of each case its state after n_steps (n,) steps, whatever came of the steps behind. -> (n, cells)."""
+def last_states(states: list[Tensor], n_steps: Tensor) -> Tensor:
+    """Return the state of each case after its n_steps (n,) steps, (n, cells); later states have no effect."""
     device = states[0].device
     return torch.stack(states, dim=1)[torch.arange(len(n_steps), device=device), upload(n_steps - 1, device)]
 
 
 class AttentionLSTM(LSTM):
-    """LSTM whose every step also sees a weighted mean of all steps. (n, n_steps, n_features) -> (n, cells).
+    """LSTM whose every step also gets a weighted mean of all steps. (n, n_steps, n_features) -> (n, cells).
 
     Karim et al. 2018, section II.D, as in titu1994/LSTM-FCN layers_utils: with the previous hidden state h,
     e_t = v' tanh(U h + W x_t + b), weights a = softmax over t of e, z = sum of a_t x_t, and the gates are
     x K + h R + z A + bias. After the dimension shuffle a univariate series is ONE step: its weight is always 1, z is x,
-    and W, U, b and v get no gradient, so this is the plain LSTM with input kernel K + A. Without the shuffle attention
-    means something, and takes memory that grows with the square of the length (`attention_bytes`).
+    and W, U, b and v get no gradient, so this is the plain LSTM with input kernel K + A. Without the shuffle the
+    attention has an effect, and takes memory that grows with the square of the length (`attention_bytes`).
     """
 
     def __init__(self, n_features: int, cells: int, gates: str) -> None:
@@ -80,30 +80,37 @@ class AttentionLSTM(LSTM):
         self.score_bias = nn.Parameter(torch.empty(cells))  # b
         self.score = nn.Parameter(torch.empty(cells))  # v
 
-    def weights(self, scored: Tensor, h: Tensor, absent: Tensor | None = None) -> Tensor:
-        """Return the attention over steps. scored: W x + b, (n, n_steps, cells); h: (n, cells) -> (n, n_steps).
+    def weights(self, scored: Tensor, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the attention over steps, (n, n_steps), which adds up to 1 for each case.
 
-        absent: bool (n, n_steps), the steps that weigh nothing.
+        scored: W x + b, (n, n_steps, cells); h: (n, cells); mask: bool (n, n_steps), True for steps with weight 0.
         """
         energy = torch.tanh(scored + (h @ self.score_h).unsqueeze(1)) @ self.score
-        if absent is not None:
-            energy = energy.masked_fill(absent, -math.inf)
+        if mask is not None:
+            energy = energy.masked_fill(mask, -math.inf)
         return torch.softmax(energy, dim=1)
 
     def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
         """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
-        h, c = self.start(x)
+        h, c = self.initial_state(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         scored = x @ self.score_x + self.score_bias  # (n, n_steps, cells)
-        absent = None if n_steps is None else upload(torch.arange(x.shape[1]) >= n_steps[:, None], x.device)
+        mask = None if n_steps is None else upload(torch.arange(x.shape[1]) >= n_steps[:, None], x.device)
         states = []
         for t in range(x.shape[1]):
-            z = torch.einsum("nt,ntd->nd", self.weights(scored, h, absent), x)
+            z = torch.einsum("nt,ntd->nd", self.weights(scored, h, mask), x)
             h, c = self.step(projected[:, t] + z @ self.context, h, c)
             states.append(h)
-        return h if n_steps is None else last(states, n_steps)
+        return h if n_steps is None else last_states(states, n_steps)
 
 
 def attention_bytes(n_cases: int, n_steps: int, cells: int, itemsize: int = 4) -> int:
-    """Return what AttentionLSTM keeps for the backward pass: for each step a tanh and a softmax over all steps."""
+    """Return the bytes that AttentionLSTM keeps for the backward pass: at each step a tanh and a softmax over all.
+
+    Args:
+        n_cases: The cases of a batch.
+        n_steps: The steps of a case.
+        cells: The hidden size.
+        itemsize: The bytes of a value.
+    """
     return n_cases * n_steps * n_steps * (cells + 3) * itemsize

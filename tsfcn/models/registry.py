@@ -20,23 +20,23 @@ def fixed_length(config: ModelConfig) -> bool:
 
 
 def network_class(model: str) -> Callable[..., Any]:
-    """Return the class of a model's network, imported now. Raises UserError where it cannot be."""
+    """Return the class of a model's network, and import it now. Raises UserError where the import fails."""
     network = models.spec(model).network
     if not isinstance(network, str):
         return network
     module, _, name = network.partition(":")
     try:
-        kind: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        class_: Callable[..., Any] = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
             f"network '{network}' of model '{model}' cannot be imported, {first_line(error)}: "
             "name it 'package.module:Class'"
         ) from None
-    return kind
+    return class_
 
 
 def build(model: str, config: ModelConfig, n_channels: int, n_timepoints: int, n_classes: int, cells: int) -> nn.Module:
-    """Return the network with its weights still to be initialised.
+    """Return the network; its weights still have to be initialised.
 
     Args:
         model: The name of a registered model.
@@ -44,18 +44,18 @@ def build(model: str, config: ModelConfig, n_channels: int, n_timepoints: int, n
         n_channels: The channels of a case.
         n_timepoints: The timepoints of a case; without effect on networks that take any length.
         n_classes: The number of logits.
-        cells: The LSTM's size; without effect on networks that have none.
+        cells: The hidden size of the LSTM; without effect on networks that have none.
 
     Raises:
         UserError: The model is not registered, or its network cannot be imported.
     """
-    kind = network_class(model)
+    class_ = network_class(model)
     sizes = {"cells": cells} if models.spec(model).lstm else {}
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw initial weights, which initialise() replaces
-        network: nn.Module = kind(n_channels, n_timepoints, n_classes, config, **sizes)
+        network: nn.Module = class_(n_channels, n_timepoints, n_classes, config, **sizes)
     return network
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Return the number of trainable parameters (Keras' 'total' also counts batch norm's running statistics)."""
+    """Return the number of trainable parameters (Keras' 'total' also counts the running statistics of batch norm)."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

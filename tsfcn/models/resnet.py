@@ -6,11 +6,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tsfcn.config.models import ResNetConfig
-from tsfcn.models.layers import ConvNorm, Norm, end_to_end, pooled
+from tsfcn.models.layers import ConvNorm, Norm, concatenate_cases, global_average_pool
 
 
 class Residual(nn.Module):
-    """Three convolutions and a shortcut around them; a 1-wide convolution on the shortcut where the width changes."""
+    """Three convolutions and a shortcut, which has a convolution of kernel 1 where the number of channels changes.
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        config: Kernels and the constants of batch norm.
+        input_norm: Whether the input of the convolutions is normalised.
+    """
 
     def __init__(self, n_in: int, n_out: int, config: ResNetConfig, input_norm: bool) -> None:
         super().__init__()
@@ -32,11 +39,18 @@ class Residual(nn.Module):
         y = self.input_norm(x)
         for conv in self.convs[:-1]:
             y = F.relu(conv(y, sizes))
-        return F.relu(self.shortcut(x) + self.convs[-1](y, sizes))  # a shortcut is one timepoint wide
+        return F.relu(self.shortcut(x) + self.convs[-1](y, sizes))  # the shortcut has kernel 1 and needs no sizes
 
 
 class ResNet(nn.Module):
-    """Three residual blocks, global average pooling, softmax. Wang et al. 2017, section II.C. Takes any length."""
+    """Three residual blocks, global average pooling, softmax. Wang et al. 2017, section II.C. Takes any length.
+
+    Args:
+        n_channels: The channels of a case.
+        n_timepoints: Without effect.
+        n_classes: The number of logits.
+        config: Filters, kernels and the constants of batch norm.
+    """
 
     def __init__(self, n_channels: int, n_timepoints: int, n_classes: int, config: ResNetConfig) -> None:
         super().__init__()
@@ -49,8 +63,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""
-        x, sizes = end_to_end(x, lengths)
+        x, sizes = concatenate_cases(x, lengths)
         for block in self.blocks:
             x = block(x, sizes)
-        logits: Tensor = self.head(pooled(x, sizes))
+        logits: Tensor = self.head(global_average_pool(x, sizes))
         return logits

@@ -1,4 +1,4 @@
-"""A network's weights as a safetensors file, and the network from the file: no code in it is run."""
+"""Weights as a safetensors file, and the network from such a file. No code in the file is run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from tsfcn.config import models
 from tsfcn.models import registry
 
 
-def pack(weights: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
-    """Return a safetensors file of the weights with `about` as its metadata; `load_network` names what that needs."""
+def pack(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Return the content of a safetensors file of the weights. `load_network` lists the metadata that it needs."""
     from safetensors.torch import save
 
-    return save({name: value.cpu().contiguous() for name, value in weights.items()}, metadata=dict(about))
+    return save({name: value.cpu().contiguous() for name, value in weights.items()}, metadata=dict(metadata))
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a weights file (save_weights=true), in evaluation mode, and the metadata of the file.
 
-    The network takes float32 (float64 where `precision` says so) of (n_cases, n_channels, n_timepoints), prepared as
-    `settings` says (tsfcn.data.preprocess), and gives logits (n_cases, n_classes) in the order of `classes`. Keys
-    besides: key, dataset, model, protocol, seed, resample, architecture, model_settings, cells, n_channels,
-    n_timepoints, tsfcn. Raises UserError for a file that cannot be read or is none of these.
+    The network takes float32 (float64 if `precision` is float64) of (n_cases, n_channels, n_timepoints), prepared as
+    `settings` describes (tsfcn.data.preprocess), and returns logits (n_cases, n_classes) in the order of `classes`. The
+    other keys of the metadata are key, dataset, model, protocol, seed, resample, architecture, model_settings, cells,
+    n_channels, n_timepoints and tsfcn.
+
+    Raises:
+        UserError: The file cannot be read, or is not a weights file of this version.
     """
     from safetensors import SafetensorError, safe_open
 

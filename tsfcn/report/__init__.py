@@ -1,1 +1,1 @@
-"""What the tables look like: text, Markdown, SVG and HTML."""
+"""What users read: tables as text and Markdown, the README of a results folder, and the HTML page with its charts."""

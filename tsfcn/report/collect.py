@@ -1,12 +1,10 @@
-"""What a report is made of: rows and verdicts, the columns that can be ranked together, learning curves.
+"""The material of a report: rows and verdicts, the columns that can be ranked together, learning curves.
 
-Nothing is computed here that tsfcn.analysis does not compute: this is the choice of what to
-show.
+This module chooses what is shown; every number is computed by tsfcn.analysis.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,48 +18,41 @@ from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.jobs.record import Record
+from tsfcn.report.render import counted
 
-CURVE_POINTS = 90_000  # of all learning curves together: what a page can hold
+CURVE_POINTS = 90_000  # of all learning curves together, which limits the size of a page
+_LEAST_POINTS, _MOST_POINTS = 12, 60  # of one curve
 ALPHA = 0.05
 
-Record = Mapping[str, Any]
 Row = Mapping[Any, Any]  # of an accuracy table
-Name = tuple[str, str, str]  # model, protocol, split: what one line of a chart stands for
+Name = tuple[str, str, str]  # model, protocol, split: what a series of a chart stands for
 
 
-def called(name: Name) -> str:
-    """Return the name of a line as charts and texts have it."""
+def full_name(name: Name) -> str:
+    """Return the name of a series as charts and texts show it."""
     model, protocol, split = name
     return f"{model} ({protocol})" + ("" if split == "official" else f", {split}")
 
 
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> count(1, "dataset"), count(3, "dataset")
-    ('1 dataset', '3 datasets')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# What is compared
+# Columns
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which columns are ranked, and why the others are not."""
+    """The columns that are ranked, and the name and reason of each that is left out."""
 
     ranked: tuple[Column, ...]
-    left_out: tuple[tuple[str, str], ...]  # name, why
+    left_out: tuple[tuple[str, str], ...]
 
 
-def needed(n_columns: int, alpha: float = ALPHA) -> int:
-    """Return the fewest datasets with which two of so many columns could be shown to differ (signed ranks, Holm).
+def datasets_needed(n_columns: int, alpha: float = ALPHA) -> int:
+    """Return the fewest datasets on which two of so many columns can be shown to differ (signed ranks, Holm).
 
     The least p of m datasets is 2^(1 - m), and the first step of Holm multiplies it by the number of pairs.
 
-    >>> needed(2), needed(3), needed(6)
+    >>> datasets_needed(2), datasets_needed(3), datasets_needed(6)
     (6, 7, 10)
     """
     m = 1
@@ -70,37 +61,48 @@ def needed(n_columns: int, alpha: float = ALPHA) -> int:
     return m
 
 
-def choose(ours: Sequence[Column], others: Sequence[Column]) -> Choice:
-    """Return the columns that are ranked together: ours before others, those with many datasets before those with few.
+def choose(columns: Sequence[Column], others: Sequence[Column]) -> Choice:
+    """Return the columns to rank: those of the results folder come before others, those with many datasets first.
 
-    A column is taken if the datasets that all have in common do not become fewer, or stay enough to show a difference
-    (`needed`). Columns that were selected on the test set are never ranked.
+    A column is ranked if it does not reduce the datasets that all have in common, or leaves enough of them to show a
+    difference (`datasets_needed`). Columns that were selected on the test set are never ranked.
     """
-    taken: list[Column] = []
-    common: set[Place] = set()
+    ranked: list[Column] = []
     left_out = []
-    for column in [c for group in (ours, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
-        if TEST_SELECTED in column.marks:
-            left_out.append((column.name, f"{TEST_SELECTED}: it would win by that"))
-            continue
-        shared = common & set(column.cells) if taken else set(column.cells)
-        enough = needed(len(taken) + 1) if taken else 1
-        left = len({place.dataset for place in shared})
-        if taken and left < min(enough, len({place.dataset for place in common})):
-            remaining = count(left, "dataset") if left else "no dataset"
-            left_out.append(
-                (column.name, f"it would leave {remaining} in common, {enough} are needed to show a difference")
-            )
-            continue
-        if shared:
-            taken.append(column)
-            common = shared
-    order = {column.name: i for i, column in enumerate([*ours, *others])}
-    return Choice(tuple(sorted(taken, key=lambda c: order[c.name])), tuple(left_out))
+    for column in [c for group in (columns, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
+        reason = _reason_against(column, ranked)
+        if reason:
+            left_out.append((column.name, reason))
+        elif column.cells:
+            ranked.append(column)
+    order = {column.name: i for i, column in enumerate([*columns, *others])}
+    return Choice(tuple(sorted(ranked, key=lambda c: order[c.name])), tuple(left_out))
 
 
-def beside(rows: Iterable[Row]) -> list[Column]:
-    """Return the published column beside each of ours in an accuracy table: that of its source with most datasets."""
+def _reason_against(column: Column, ranked: Sequence[Column]) -> str:
+    """Return why a column cannot be ranked together with others, '' if it can."""
+    if TEST_SELECTED in column.marks:
+        return f"{TEST_SELECTED}: its accuracy is an upper bound"
+    if not ranked:
+        return ""
+    common: set[Place] = set.intersection(*(set(each.cells) for each in ranked))
+    n_left, n_common = _n_datasets(common & set(column.cells)), _n_datasets(common)
+    needed = datasets_needed(len(ranked) + 1)
+    if n_left >= min(needed, n_common):
+        return ""
+    left = f"only {counted(n_left, 'dataset')}" if n_left else "no dataset"
+    return f"{left} would remain in common, {needed} are needed to show a difference"
+
+
+def _n_datasets(places: Iterable[Place]) -> int:
+    return len({place.dataset for place in places})
+
+
+def published_columns(rows: Iterable[Row]) -> list[Column]:
+    """Return the published column beside each of ours in an accuracy table.
+
+    If figures of several sources are beside one of ours, the source with the most datasets is taken.
+    """
     sources_of: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         if row["published_source"]:
@@ -113,17 +115,21 @@ def beside(rows: Iterable[Row]) -> list[Column]:
     return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
 
 
-def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column]:
-    """Return the other columns, with the name of their file before their own where ours has the same; no paths."""
-    known = {column.name for column in ours}
+def with_unique_names(columns: Sequence[Column], others: Sequence[Column]) -> list[Column]:
+    """Return the other columns, with the name of their file in front if a column has the same name; no paths.
+
+    Raises:
+        UserError: two columns have the same name nevertheless.
+    """
+    names = {column.name for column in columns}
     renamed = []
     for column in others:
         name = column.name.removeprefix(f"{column.origin}:")
-        if name in known:
+        if name in names:
             name = f"{Path(column.origin).name or 'other'}: {name}"
-        if name in known:
-            raise UserError(f"column '{name}' is named twice: name each once")
-        known.add(name)
+        if name in names:
+            raise UserError(f"column '{name}' is named twice: name each column once")
+        names.add(name)
         renamed.append(replace(column, name=name))
     return renamed
 
@@ -133,8 +139,8 @@ def named_apart(ours: Sequence[Column], others: Sequence[Column]) -> list[Column
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One job's learning curve as the page holds it."""
+class LearningCurve:
+    """The training losses of one job by epoch, and the epoch and loss of the weights that were kept."""
 
     dataset: str
     name: Name
@@ -144,108 +150,121 @@ class Trained:
     best: tuple[int, float] | None
 
 
-def trained(records: Sequence[Record]) -> list[Trained]:
-    """Return the learning curves of records, each of so few of its epochs that all fit into CURVE_POINTS.
+def learning_curves(records: Sequence[Record]) -> list[LearningCurve]:
+    """Return the learning curves of records, thinned so that together they have at most CURVE_POINTS points.
 
-    The first and the last epoch stay, the others are evenly spread over those of the record; where its weights were
-    kept is beside them.
+    The first and the last epoch are kept, the others are evenly spaced among those of the record. The epoch whose
+    weights were kept is in `best`.
     """
-    with_curve = [r for r in records if (r.get("curve") or {}).get("epoch")]
-    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), 12), 60)
-    curves = []
-    for record in with_curve:
-        best = record.get("best_epoch")
-        pairs = [
-            (int(epoch), float(loss))
-            for epoch, loss in zip(record["curve"]["epoch"], record["curve"]["loss"], strict=True)
-            if isinstance(loss, (int, float)) and math.isfinite(loss)
-        ]
-        kept = next(((epoch, loss) for epoch, loss in pairs if epoch == best), None)
-        # Without the epoch that was kept the epochs are mostly those of other jobs, which then share one list of them.
-        even = (
-            [pair for pair in pairs if pair != kept] if len(pairs) > 2 and kept not in (pairs[0], pairs[-1]) else pairs
-        )
-        places = sorted({round(i) for i in np.linspace(0, len(even) - 1, min(n_points, len(even)))})
-        if not places:
-            continue
-        epochs, losses = zip(*(even[i] for i in places), strict=True)
-        dataset, model, protocol, split = tables.row_of(record)
-        short = tuple(float(f"{loss:.3g}") for loss in losses)
-        mark = None if kept is None else (kept[0], float(f"{kept[1]:.3g}"))
-        curves.append(Trained(dataset, (model, protocol, split), int(record["seed"]), tuple(epochs), short, mark))
-    return curves
+    with_curve = [record for record in records if record.curve and record.curve["epoch"]]
+    n_points = min(max(CURVE_POINTS // max(len(with_curve), 1), _LEAST_POINTS), _MOST_POINTS)
+    return [_learning_curve(record, record.curve, n_points) for record in with_curve if record.curve]
+
+
+def _learning_curve(record: Record, curve: Mapping[str, Any], n_points: int) -> LearningCurve:
+    """Return the curve of a record, thinned to n_points epochs. curve: as in the record, not empty."""
+    points = [(int(epoch), float(loss)) for epoch, loss in zip(curve["epoch"], curve["loss"], strict=True)]
+    kept = next(((epoch, loss) for epoch, loss in points if epoch == record.best_epoch), None)
+    # Without the kept epoch most jobs have the same epochs, and the page can share one list of them.
+    is_inside = len(points) > 2 and kept not in (points[0], points[-1])
+    spaced = [point for point in points if point != kept] if is_inside else points
+    indices = sorted({round(i) for i in np.linspace(0, len(spaced) - 1, min(n_points, len(spaced)))})
+    epochs, losses = zip(*(spaced[i] for i in indices), strict=True)
+    dataset, model, protocol, split = tables.row_of(record)
+    return LearningCurve(
+        dataset,
+        (model, protocol, split),
+        record.seed,
+        epochs,
+        tuple(_rounded(loss) for loss in losses),
+        None if kept is None else (kept[0], _rounded(kept[1])),
+    )
+
+
+def _rounded(loss: float) -> float:
+    """Return a loss with three significant digits."""
+    return float(f"{loss:.3g}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What a page shows
+# Material
 
 
 @dataclass(frozen=True)
 class Material:
-    """The records, and everything that was made of them once and is shown in several places."""
+    """The records of a results folder, and everything made of them that the sections of a page share."""
 
-    done: tuple[Record, ...]  # the ok records on given splits (all, where there are only resamples), by name and seed
+    records: tuple[Record, ...]  # ok, on official splits (on resamples if there are no others), by name and seed
     rows: tuple[Row, ...]  # their accuracy table
-    n_resampled: int  # rows of resampled splits, which are in the compared columns only
+    n_resampled: int  # rows of resampled splits, which are among the columns only
     summary: tuple[Row, ...]
     failures: tuple[Row, ...]
-    judged: Mapping[tuple[str, str], verdict.Judgement]
-    columns: tuple[Column, ...]  # ours, then others
-    n_ours: int
+    judgements: Mapping[tuple[str, str], verdict.Judgement]  # by model and protocol
+    columns: tuple[Column, ...]  # those of the results folder, then others
+    n_own_columns: int
     choice: Choice
     comparison: compare.Comparison | None
-    curves: tuple[Trained, ...]
+    curves: tuple[LearningCurve, ...]
     commands: tuple[str, ...]
 
     @property
     def names(self) -> list[Name]:
-        """The lines of the charts, in the order of the tables."""
+        """The series of the charts, in the order of the tables."""
         return sorted(
             {(r["model"], r["protocol"], r["split"]) for r in self.rows}, key=lambda n: (n[2] != "official", n)
         )
 
-    def of(self, name: Name) -> list[Row]:
-        """Return the rows of one line."""
+    def rows_of(self, name: Name) -> list[Row]:
+        """Return the rows of one series."""
         return [row for row in self.rows if (row["model"], row["protocol"], row["split"]) == name]
 
     def verdicts(self) -> dict[tuple[str, str, str], verdict.Verdict]:
         """Return the verdict of each (model, protocol, dataset) that has a published figure."""
-        return {(*pair, v.dataset): v for pair, judged in self.judged.items() for v in judged.verdicts}
+        return {(*pair, v.dataset): v for pair, judgement in self.judgements.items() for v in judgement.verdicts}
 
 
 def gather(
-    records: Sequence[Record], ours: Sequence[Column], others: Sequence[Column] | None, commands: Sequence[str] = ()
+    records: Sequence[Record],
+    columns: Sequence[Column],
+    others: Sequence[Column] | None,
+    commands: Sequence[str] = (),
 ) -> Material:
-    """Return what a page is made of.
+    """Return the material of a page.
 
-    records: of a results folder (`store.read`); ours: its columns; others: what to compare with, or None for the
-    published columns that stand beside ours.
+    Args:
+        records: of a results folder (`store.read`).
+        columns: those of the folder.
+        others: the columns to compare with; None takes the published columns beside them.
+        commands: those that wrote the records.
     """
-    frame = tables.accuracy(records).to_dict("records")
-    rows = [row for row in frame if "resample" not in row["split"]] or frame
-    kept = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
-    done = [r for r in tables.in_order(records) if r.get("status") == "ok" and tables.row_of(r) in kept]
-    pairs = sorted({(row["model"], row["protocol"]) for row in rows})
-    judged = {}
-    for pair in pairs:
-        figures = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
-        if figures:
-            judged[pair] = verdict.judge(figures)
-    others = named_apart(ours, beside(rows) if others is None else others)
-    choice = choose(ours, others)
-    summary = tables.summary(records).to_dict("records")
+    table = tables.accuracy(records).to_dict("records")
+    rows = [row for row in table if "resample" not in row["split"]] or table
+    shown = {(row["dataset"], row["model"], row["protocol"], row["split"]) for row in rows}
+    ok = [r for r in tables.in_order(records) if r.is_ok and tables.row_of(r) in shown]
+    others = with_unique_names(columns, published_columns(rows) if others is None else others)
+    choice = choose(columns, others)
     splits = {row["split"] for row in rows}
     return Material(
-        done=tuple(done),
+        records=tuple(ok),
         rows=tuple(rows),
-        n_resampled=len(frame) - len(rows),
-        summary=tuple(row for row in summary if row["split"] in splits),
+        n_resampled=len(table) - len(rows),
+        summary=tuple(row for row in tables.summary(records).to_dict("records") if row["split"] in splits),
         failures=tuple(tables.status(records).to_dict("records")),
-        judged=judged,
-        columns=(*ours, *others),
-        n_ours=len(ours),
+        judgements=_judgements(rows),
+        columns=(*columns, *others),
+        n_own_columns=len(columns),
         choice=choice,
         comparison=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
-        curves=tuple(trained(done)),
+        curves=tuple(learning_curves(ok)),
         commands=tuple(commands),
     )
+
+
+def _judgements(rows: Sequence[Row]) -> dict[tuple[str, str], verdict.Judgement]:
+    """Return the judgement on each model and protocol that has published figures."""
+    judgements = {}
+    for pair in sorted({(row["model"], row["protocol"]) for row in rows}):
+        figures = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
+        if figures:
+            judgements[pair] = verdict.judge(figures)
+    return judgements

@@ -1,4 +1,4 @@
-"""A comparison as text, CSV, JSON and LaTeX."""
+"""A comparison as text, Markdown, CSV, JSON and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,186 +6,210 @@ import csv
 import io
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis import stats
-from tsfcn.analysis.compare import LEVEL, Comparison, _count, farthest
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair, _count, farthest
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.report import render
 
+MOST_COLUMNS = 10  # of which all pairs are listed
 
-def text(made: Comparison, *, markdown: bool = False) -> str:
+
+def text(comparison: Comparison, *, markdown: bool = False) -> str:
     """Return a comparison as aligned text, or as Markdown."""
-    names = [column.name for column in made.columns]
-    parts = [_data(made, markdown=markdown), _summary(made, markdown=markdown)]
-    if len(names) == 2:
-        parts.append(_bulleted(_one_pair(made), markdown=markdown))
+    parts = [_data(comparison, markdown=markdown), _summary(comparison, markdown=markdown)]
+    if len(comparison.columns) == 2:
+        parts.append(_paragraph(_pair_lines(comparison), markdown=markdown))
     else:
-        parts.append(_bulleted(_together(made), markdown=markdown))
-        parts.append(_pair_table(made, markdown=markdown))
-    parts.append(_farthest(made, markdown=markdown))
+        parts.append(_paragraph(_test_lines(comparison), markdown=markdown))
+        parts.append(_pair_table(comparison, markdown=markdown))
+    parts.append(_farthest(comparison, markdown=markdown))
     return "\n\n".join(part for part in parts if part)
 
 
-def _bulleted(lines: Iterable[str], *, markdown: bool) -> str:
+def _paragraph(lines: Iterable[str], *, markdown: bool) -> str:
+    """Return lines as they are, or as a Markdown list."""
     return "\n".join(f"- {plain_text.escaped(line)}" for line in lines) if markdown else "\n".join(lines)
 
 
-def _data(made: Comparison, *, markdown: bool) -> str:
-    """Return what is compared and what is left out."""
-    counts: dict[str, int] = {}
-    for place in made.places:
-        counts[place.split] = counts.get(place.split, 0) + 1
-    where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
-    lines = [f"{_count(len(made.places))} in common ({where})."]
-    for reason, datasets in made.left_out.items():
+def _names(comparison: Comparison) -> list[str]:
+    return [column.name for column in comparison.columns]
+
+
+def _best_first(comparison: Comparison) -> list[int]:
+    """Return the indices of the columns by mean rank."""
+    return sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The datasets
+
+
+def _data(comparison: Comparison, *, markdown: bool) -> str:
+    """Return which datasets are compared, which are left out, and what limits the comparison."""
+    splits = Counter(place.split for place in comparison.places)
+    where = ", ".join(f"{n} on {split}" for split, n in splits.items()) if len(splits) > 1 else next(iter(splits))
+    lines = [f"{_count(len(comparison.places))} in common ({where})."]
+    for reason, datasets in comparison.left_out.items():
         lines.append(f"Left out: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
-    if made.across:
+    if comparison.across:
         lines.append(
-            f"ACROSS SPLITS: {_count(len(made.across))} differ in their train and test cases and count all the same, "
-            f"which is no fair comparison: {plain_text.listed(made.across)}."
+            f"ACROSS SPLITS: {_count(len(comparison.across))} differ in their train and test cases and are compared "
+            f"nevertheless, which is not fair: {plain_text.listed(comparison.across)}."
         )
-    elif any("ucr2015" in reason for reason in made.left_out):
+    elif any("ucr2015" in reason for reason in comparison.left_out):
         lines.append(
             "The files of 2015 have train and test of 14 datasets swapped; archive.split=ucr2015 trains on them."
         )
-    for column in made.columns:
-        noted: dict[str, list[str]] = {}
-        for place, row in zip(made.places, made.cells, strict=True):
-            note = row[made.columns.index(column)].note
-            if note:
-                noted.setdefault(note, []).append(place.dataset)
+    return _paragraph([*lines, *_caveats(comparison)], markdown=markdown)
+
+
+def _caveats(comparison: Comparison) -> list[str]:
+    """Return a line for each note on figures of a column, and for each column selected on the test set."""
+    lines = []
+    for i, column in enumerate(comparison.columns):
+        datasets_by_note: dict[str, list[str]] = defaultdict(list)
+        for place, row in zip(comparison.places, comparison.cells, strict=True):
+            if row[i].note:
+                datasets_by_note[row[i].note].append(place.dataset)
         lines += [
-            f"To be read with care: {column.name} on {plain_text.listed(d)} ({note})." for note, d in noted.items()
+            f"To be read with care: {column.name} on {plain_text.listed(datasets)} ({note})."
+            for note, datasets in datasets_by_note.items()
         ]
         if "TEST-SELECTED" in column.marks:
-            lines.append(f"TEST-SELECTED: {column.name} was selected on the test set: no estimate of accuracy.")
-    return _bulleted(lines, markdown=markdown)
+            lines.append(
+                f"TEST-SELECTED: the weights of {column.name} were selected on the test set: an upper bound, not an "
+                "estimate of accuracy."
+            )
+    return lines
 
 
-def _summary(made: Comparison, *, markdown: bool) -> str:
-    order = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
-    missing = bool(np.isnan(made.mpce).any())
+# ---------------------------------------------------------------------------------------------------------------------
+# The columns
+
+
+def _summary(comparison: Comparison, *, markdown: bool) -> str:
+    order = _best_first(comparison)
+    missing = bool(np.isnan(comparison.mpce).any())
+    columns = [comparison.columns[i] for i in order]
     grid = plain_text.grid(
         [
-            ("column", "<", [made.columns[i].name for i in order]),
-            ("mean accuracy", ">", [f"{made.scores[:, i].mean():.4f}" for i in order]),
-            ("MPCE", ">", ["" if missing else f"{made.mpce[i]:.4f}" for i in order]),
-            ("mean rank", ">", [f"{made.mean_ranks[i]:.4f}" for i in order]),
-            ("wins", ">", [str(made.wins[i]) for i in order]),
-            ("marks", "<", [made.columns[i].marks for i in order]),
-            ("what it is", "<", [made.columns[i].said for i in order]),
+            ("column", "<", [column.name for column in columns]),
+            ("mean accuracy", ">", [f"{comparison.scores[:, i].mean():.4f}" for i in order]),
+            ("MPCE", ">", ["" if missing else f"{comparison.mpce[i]:.4f}" for i in order]),
+            ("mean rank", ">", [f"{comparison.mean_ranks[i]:.4f}" for i in order]),
+            ("wins", ">", [str(comparison.wins[i]) for i in order]),
+            ("marks", "<", [column.marks for column in columns]),
+            ("description", "<", [column.said for column in columns]),
         ],
         markdown=markdown,
     )
-    said = "Mean rank: 1 is best, equal accuracies get their "
-    said += "average rank" if made.how_ties == "average" else "best rank (ties=min)"
-    notes: dict[str, list[str]] = {}
-    for i in order:
-        if made.columns[i].note:
-            notes.setdefault(made.columns[i].note, []).append(made.columns[i].name)
-    lines = [f"{said}. Wins: ties at the top count for each."]
-    lines += [f"{', '.join(names)}: {note}." for note, names in notes.items()]
-    return f"{grid}\n\n{_bulleted(lines, markdown=markdown)}"
+    names_by_note: dict[str, list[str]] = defaultdict(list)
+    for column in columns:
+        if column.note:
+            names_by_note[column.note].append(column.name)
+    rank = "average rank" if comparison.how_ties == "average" else "best rank (ties=min)"
+    lines = [f"Mean rank: 1 is best, equal accuracies get their {rank}. Wins: a tie for the best counts for each."]
+    lines += [f"{', '.join(names)}: {note}." for note, names in names_by_note.items()]
+    return f"{grid}\n\n{_paragraph(lines, markdown=markdown)}"
 
 
-def _test(test: stats.Wilcoxon) -> str:
-    return f"{test.method}, zero_method={test.zeros}, {test.n_zeros} zero{'' if test.n_zeros == 1 else 's'}"
+# ---------------------------------------------------------------------------------------------------------------------
+# The tests
 
 
-def _one_pair(made: Comparison) -> list[str]:
+def _pair_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of two columns."""
-    (pair,) = made.pairs
-    first, second = (made.columns[i].name for i in (pair.first, pair.second))
-    lines = [
+    (pair,) = comparison.pairs
+    first, second = _names(comparison)
+    interval = f", {LEVEL:.0%} bootstrap interval over datasets {render.interval(pair.low, pair.high)}"
+    outcome = f"they differ at {comparison.alpha:g}" if pair.p_holm < comparison.alpha else "no difference shown"
+    method = f"{pair.test.method}, zero_method={pair.test.zeros}, {pair.test.n_zeros} zero"
+    method += "" if pair.test.n_zeros == 1 else "s"
+    return [
         f"{first} minus {second}: {render.signed(pair.difference)} on average"
-        + (
-            f", {LEVEL:.0%} bootstrap over datasets {render.interval(pair.low, pair.high)}."
-            if len(made.places) > 1
-            else "."
-        ),
+        + (f"{interval}." if len(comparison.places) > 1 else "."),
         f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}.",
-        f"Wilcoxon signed ranks, two-sided: p = {render.p_value(pair.test.p)} ({_test(pair.test)}): "
-        + (f"they differ at {made.alpha:g}." if pair.p_holm < made.alpha else "no difference shown."),
+        f"Wilcoxon signed ranks, two-sided: p = {render.p_value(pair.test.p)} ({method}): {outcome}.",
         (
             f"Bayesian signed ranks, region of equivalence ±{pair.bayes.rope:g}: "
             f"{first} better {render.p_value(pair.bayes.first)}, equivalent {render.p_value(pair.bayes.equivalent)}, "
             f"{second} better {render.p_value(pair.bayes.second)}."
         ),
+        *_limits(comparison, pair),
     ]
+
+
+def _limits(comparison: Comparison, pair: Pair) -> list[str]:
+    """Return the line that says why two columns cannot be shown to differ, if so."""
     least = 2.0 ** (1 - (pair.test.n - pair.test.n_zeros))
-    if pair.ties == len(made.places):
-        lines.append("The two columns are identical.")
-    elif least >= made.alpha:
-        lines.append(
-            f"{_count(len(made.places))} cannot show a difference: the least p possible is {render.p_value(least)}."
-        )
-    return lines
+    if pair.ties == len(comparison.places):
+        return ["The two columns are identical."]
+    if least >= comparison.alpha:
+        datasets = _count(len(comparison.places))
+        return [f"{datasets} cannot show a difference: the least p possible is {render.p_value(least)}."]
+    return []
 
 
-def _together(made: Comparison) -> list[str]:
+def _test_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of three columns or more."""
-    assert made.friedman is not None
-    best = sorted(range(len(made.columns)), key=lambda i: (made.mean_ranks[i], i))
-    lines = [
-        (
-            f"Friedman: chi2 = {made.friedman.chi2:.3f}, {made.friedman.df} degrees of freedom, "
-            f"p = {render.p_value(made.friedman.p)}."
-        )
+    assert comparison.friedman is not None
+    friedman, names = comparison.friedman, _names(comparison)
+    order = [names[i] for i in _best_first(comparison)]
+    groups = [[name for name in order if names.index(name) in clique] for clique in comparison.cliques]
+    groups.sort(key=lambda group: [order.index(name) for name in group])
+    sets = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
+    return [
+        f"Friedman: chi2 = {friedman.chi2:.3f}, {friedman.df} degrees of freedom, p = {render.p_value(friedman.p)}.",
+        f"Sets of which no two differ (signed ranks, Holm, {comparison.alpha:g}): {sets}.",
     ]
-    groups = [[made.columns[i].name for i in best if i in clique] for clique in made.cliques]
-    groups.sort(key=lambda group: [[made.columns[i].name for i in best].index(name) for name in group])
-    said = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
-    lines.append(f"Sets of which no two differ (signed ranks, Holm, {made.alpha:g}): {said}.")
-    return lines
 
 
-def _pair_table(made: Comparison, *, markdown: bool) -> str:
-    """Return the table of pairs; with more than ten columns, those of the best-ranked one."""
-    best = int(np.argmin(made.mean_ranks))
-    few = len(made.columns) <= 10
-    shown = [pair for pair in made.pairs if few or best in (pair.first, pair.second)]
-    shown.sort(key=lambda pair: (pair.p_holm, pair.test.p))
-    names = [column.name for column in made.columns]
+def _listed_pairs(comparison: Comparison) -> list[Pair]:
+    """Return all pairs, or with more than MOST_COLUMNS columns those of the best-ranked one, least p first."""
+    best, few = int(np.argmin(comparison.mean_ranks)), len(comparison.columns) <= MOST_COLUMNS
+    pairs = [pair for pair in comparison.pairs if few or best in (pair.first, pair.second)]
+    return sorted(pairs, key=lambda pair: (pair.p_holm, pair.test.p))
+
+
+def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
+    pairs, names = _listed_pairs(comparison), _names(comparison)
+    chances = [f"{p.bayes.first:.2f}/{p.bayes.equivalent:.2f}/{p.bayes.second:.2f}" for p in pairs]
     grid = plain_text.grid(
         [
-            ("first", "<", [names[pair.first] for pair in shown]),
-            ("second", "<", [names[pair.second] for pair in shown]),
-            ("difference", ">", [render.signed(pair.difference) for pair in shown]),
-            (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in shown]),
-            ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in shown]),
-            ("p", ">", [render.p_value(pair.test.p) for pair in shown]),
-            ("p, Holm", ">", [render.p_value(pair.p_holm) for pair in shown]),
-            (
-                "better/equivalent/worse",
-                ">",
-                [f"{p.bayes.first:.2f}/{p.bayes.equivalent:.2f}/{p.bayes.second:.2f}" for p in shown],
-            ),
+            ("first", "<", [names[pair.first] for pair in pairs]),
+            ("second", "<", [names[pair.second] for pair in pairs]),
+            ("difference", ">", [render.signed(pair.difference) for pair in pairs]),
+            (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in pairs]),
+            ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in pairs]),
+            ("p", ">", [render.p_value(pair.test.p) for pair in pairs]),
+            ("p, Holm", ">", [render.p_value(pair.p_holm) for pair in pairs]),
+            ("better/equivalent/worse", ">", chances),
         ],
         markdown=markdown,
     )
-    test = shown[0].test
-    methods = " or ".join(sorted({pair.test.method for pair in shown}))
-    said = [
-        f"p: Wilcoxon signed ranks, two-sided ({methods}, zero_method={test.zeros}).",
-        f"better/equivalent/worse: chances by Bayesian signed ranks, region of equivalence ±{shown[0].bayes.rope:g}.",
+    methods = " or ".join(sorted({pair.test.method for pair in pairs}))
+    lines = [
+        f"p: Wilcoxon signed ranks, two-sided ({methods}, zero_method={pairs[0].test.zeros}).",
+        f"better/equivalent/worse: chances by Bayesian signed ranks, region of equivalence ±{pairs[0].bayes.rope:g}.",
     ]
-    if not few:
-        said.append(f"Of {len(made.pairs)} pairs those with the best-ranked column; --json has all.")
-    return grid + "\n\n" + _bulleted(said, markdown=markdown)
+    if len(pairs) < len(comparison.pairs):
+        lines.append(f"Only the pairs of the best-ranked column, of {len(comparison.pairs)}; --json lists all of them.")
+    return f"{grid}\n\n{_paragraph(lines, markdown=markdown)}"
 
 
-def _farthest(made: Comparison, *, markdown: bool) -> str:
-    rows = farthest(made)
+def _farthest(comparison: Comparison, *, markdown: bool) -> str:
+    rows = farthest(comparison)
     if not rows:
         return ""
-    two = len(made.columns) == 2
+    two = len(comparison.columns) == 2
     grid = plain_text.grid(
         [
             ("differ most", "<", [row["dataset"] for row in rows]),
@@ -198,69 +222,37 @@ def _farthest(made: Comparison, *, markdown: bool) -> str:
         ],
         markdown=markdown,
     )
-    return f"{grid}\n\nSeed noise: whether the runs of a dataset explain its difference ({LEVEL:.0%}, each by itself)."
+    note = f"Seed noise: whether the runs of a dataset explain its difference ({LEVEL:.0%}, each dataset separately)."
+    return f"{grid}\n\n{note}"
 
 
-def as_csv(made: Comparison) -> str:
-    """Return the compared accuracies: dataset, split, a column a model. `tsfcn compare` reads it again."""
+# ---------------------------------------------------------------------------------------------------------------------
+# Files
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return the compared accuracies as CSV, which `tsfcn compare` reads: dataset, split, a column for each model."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", "split", *(column.name for column in made.columns)])
-    for place, scores in zip(made.places, made.scores, strict=True):
+    writer.writerow(["dataset", "split", *_names(comparison)])
+    for place, scores in zip(comparison.places, comparison.scores, strict=True):
         writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
     return out.getvalue()
 
 
-def as_json(made: Comparison) -> str:
-    """Return everything of a comparison as JSON; fractions with all digits, null for what is not known."""
-
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else float(value)
-
-    names = [column.name for column in made.columns]
-    said: dict[str, Any] = {
-        "columns": [
-            {
-                "name": column.name,
-                "origin": column.origin,
-                "marks": column.marks,
-                "said": column.said,
-                "note": column.note,
-                "mean_accuracy": float(made.scores[:, i].mean()),
-                "mpce": number(made.mpce[i]),
-                "mean_rank": float(made.mean_ranks[i]),
-                "wins": int(made.wins[i]),
-            }
-            for i, column in enumerate(made.columns)
-        ],
-        "ties": made.how_ties,
-        "alpha": made.alpha,
-        "n_datasets": len(made.places),
-        "left_out": made.left_out,
-        "across_splits": made.across,
-        "friedman": None
-        if made.friedman is None
-        else {"chi2": made.friedman.chi2, "df": made.friedman.df, "p": made.friedman.p},
-        "not_different": [[names[i] for i in clique] for clique in made.cliques],
-        "pairs": [
-            {
-                "first": names[pair.first],
-                "second": names[pair.second],
-                "difference": pair.difference,
-                "bootstrap_95": [number(pair.low), number(pair.high)],
-                "wins": pair.wins,
-                "ties": pair.ties,
-                "losses": pair.losses,
-                "wilcoxon_p": pair.test.p,
-                "wilcoxon_p_holm": pair.p_holm,
-                "wilcoxon_method": pair.test.method,
-                "zero_method": pair.test.zeros,
-                "n_zeros": pair.test.n_zeros,
-                "bayesian": [pair.bayes.first, pair.bayes.equivalent, pair.bayes.second],
-                "rope": pair.bayes.rope,
-            }
-            for pair in made.pairs
-        ],
+def as_json(comparison: Comparison) -> str:
+    """Return all of a comparison as JSON: fractions with all digits, null for unknown values."""
+    names, friedman = _names(comparison), comparison.friedman
+    content: dict[str, Any] = {
+        "columns": [_column_json(comparison, i) for i in range(len(names))],
+        "ties": comparison.how_ties,
+        "alpha": comparison.alpha,
+        "n_datasets": len(comparison.places),
+        "left_out": comparison.left_out,
+        "across_splits": comparison.across,
+        "friedman": None if friedman is None else {"chi2": friedman.chi2, "df": friedman.df, "p": friedman.p},
+        "not_different": [[names[i] for i in clique] for clique in comparison.cliques],
+        "pairs": [_pair_json(pair, names) for pair in comparison.pairs],
         "datasets": [
             {
                 "dataset": place.dataset,
@@ -270,21 +262,54 @@ def as_json(made: Comparison) -> str:
                 "n_runs": [cell.n_runs for cell in cells],
                 "notes": [cell.note for cell in cells],
             }
-            for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True)
+            for place, scores, cells in zip(comparison.places, comparison.scores, comparison.cells, strict=True)
         ],
-        "differ_most": farthest(made, len(made.places)),
+        "differ_most": farthest(comparison, len(comparison.places)),
     }
-    return json.dumps(said, indent=1, allow_nan=False) + "\n"
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _latex(words: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(sign, f"\\{sign}" if sign in "&%$#_{}" else sign) for sign in words)
+def _number_json(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
-def as_latex(made: Comparison) -> str:
-    """Return the accuracies as a LaTeX table (booktabs), the best of a dataset in bold, then what the tests say."""
-    names = [_latex(column.name) for column in made.columns]
+def _column_json(comparison: Comparison, i: int) -> dict[str, Any]:
+    column = comparison.columns[i]
+    return {
+        "name": column.name,
+        "origin": column.origin,
+        "marks": column.marks,
+        "said": column.said,
+        "note": column.note,
+        "mean_accuracy": float(comparison.scores[:, i].mean()),
+        "mpce": _number_json(comparison.mpce[i]),
+        "mean_rank": float(comparison.mean_ranks[i]),
+        "wins": int(comparison.wins[i]),
+    }
+
+
+def _pair_json(pair: Pair, names: list[str]) -> dict[str, Any]:
+    return {
+        "first": names[pair.first],
+        "second": names[pair.second],
+        "difference": pair.difference,
+        "bootstrap_95": [_number_json(pair.low), _number_json(pair.high)],
+        "wins": pair.wins,
+        "ties": pair.ties,
+        "losses": pair.losses,
+        "wilcoxon_p": pair.test.p,
+        "wilcoxon_p_holm": pair.p_holm,
+        "wilcoxon_method": pair.test.method,
+        "zero_method": pair.test.zeros,
+        "n_zeros": pair.test.n_zeros,
+        "bayesian": [pair.bayes.first, pair.bayes.equivalent, pair.bayes.second],
+        "rope": pair.bayes.rope,
+    }
+
+
+def as_latex(comparison: Comparison) -> str:
+    """Return the accuracies as a LaTeX table (booktabs) with the best of each dataset in bold, and the test results."""
+    names = [_latex(name) for name in _names(comparison)]
     lines = [
         "% \\usepackage{booktabs,longtable}",
         f"\\begin{{longtable}}{{l{'r' * len(names)}}}",
@@ -293,30 +318,36 @@ def as_latex(made: Comparison) -> str:
         "\\midrule",
         "\\endhead",
     ]
-    for place, scores in zip(made.places, made.scores, strict=True):
+    for place, scores in zip(comparison.places, comparison.scores, strict=True):
         cells = [f"\\textbf{{{v:.4f}}}" if v == scores.max() else f"{v:.4f}" for v in scores]
         lines.append(" & ".join([_latex(place.dataset), *cells]) + r" \\")
-    summed = {
-        "mean accuracy": [f"{v:.4f}" for v in made.scores.mean(axis=0)],
-        "MPCE": [] if np.isnan(made.mpce).any() else [f"{v:.4f}" for v in made.mpce],
-        f"mean rank (ties: {made.how_ties})": [f"{v:.4f}" for v in made.mean_ranks],
-        "wins": [str(v) for v in made.wins],
+    summary = {
+        "mean accuracy": [f"{v:.4f}" for v in comparison.scores.mean(axis=0)],
+        "MPCE": [] if np.isnan(comparison.mpce).any() else [f"{v:.4f}" for v in comparison.mpce],
+        f"mean rank (ties: {comparison.how_ties})": [f"{v:.4f}" for v in comparison.mean_ranks],
+        "wins": [str(v) for v in comparison.wins],
     }
     lines.append("\\midrule")
-    lines += [" & ".join([name, *values]) + r" \\" for name, values in summed.items() if values]
+    lines += [" & ".join([name, *values]) + r" \\" for name, values in summary.items() if values]
     lines += ["\\bottomrule", "\\end{longtable}"]
-    said = _one_pair(made) if len(made.columns) == 2 else _together(made)
-    lines += [_latex(line).replace("±", r"$\pm$") for line in said]
+    tests = _pair_lines(comparison) if len(names) == 2 else _test_lines(comparison)
+    lines += [_latex(line).replace("±", r"$\pm$") for line in tests]
     return "\n".join(lines) + "\n"
 
 
-def _write(name: str, written: str) -> None:
+def _latex(content: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(char, f"\\{char}" if char in "&%$#_{}" else char) for char in content)
+
+
+def write(name: str, content: str) -> None:
+    """Write a text to the file `name`, which is replaced at once, or print it where the name is '-'."""
     if name == "-":
-        print(written.rstrip("\n"))
+        print(content.rstrip("\n"))
         return
     try:
-        files.replace(Path(name), lambda file: file.write(written.encode()))
+        files.replace(Path(name), lambda file: file.write(content.encode()))
     except OSError as error:
         raise UserError(
-            f"file '{name}' is not writable ({error.strerror}): name one in a folder that is there"
+            f"file '{name}' is not writable ({error.strerror}): name a file in an existing, writable folder"
         ) from error

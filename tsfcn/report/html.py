@@ -1,9 +1,9 @@
-"""A page is one HTML file, which the browser lets load nothing and run only its own script.
+"""One HTML file for a page, which loads nothing and runs only its own script.
 
-The text of a page stands in templates/: page.html is the whole, pieces.html holds tables and figures, and each section
-has a file of its own. What a template receives is escaped as it is written, but for charts, which are SVG of ours. The
-style sheet is page.css and the script page.js, both of which stand in the page itself; without the script everything
-can be read, with it tables sort and other data can be chosen and copied.
+The text of a page is in templates/: page.html is the frame, pieces.html has tables and figures, and each section has a
+file of its own. Templates escape everything that they receive, except charts, which are SVG written by this package.
+The style sheet page.css and the script page.js are embedded in the page. Without the script everything is readable;
+with it tables can be sorted, other data chosen, and data copied.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,31 +27,33 @@ if TYPE_CHECKING:
 FIRST_LINE = "<!doctype html><!-- tsfcn report: written from records by `tsfcn report`; do not edit -->"  # of page.html
 TEMPLATES = Path(__file__).parent / "templates"
 
+Content = dict[str, Any]  # what the template of a section shows, by the names that it uses
+
 
 @dataclass(frozen=True)
-class Cells:
-    """A column of a table: what is shown, the value that it sorts by, and a second line."""
+class TableColumn:
+    """A column of a table: for each row a text, the value that it sorts by, and a second line."""
 
     title: str
     texts: Sequence[str]
-    number: bool = False
-    values: Sequence[float] = ()  # where the text does not begin with its number
+    is_numeric: bool = False
+    values: Sequence[float] = ()  # to sort by, where the text does not begin with its number
     second_title: str = ""
-    second_texts: Sequence[str] = field(default=())
-    choice: bool = False  # page.js lets one choose among its texts, in a filtered table
+    second_texts: Sequence[str] = ()
+    is_filter: bool = False  # page.js adds a menu of its texts to a table with filters
 
     @property
-    def filled(self) -> bool:
-        """Whether there is something in it; a table leaves out the others."""
-        return any(self.texts) or self.has_second
+    def has_content(self) -> bool:
+        """Whether any cell has a text; a table omits the other columns."""
+        return any(self.texts) or self.has_second_line
 
     @property
-    def has_second(self) -> bool:
-        """Whether a row has a second line."""
+    def has_second_line(self) -> bool:
+        """Whether any cell has a second line."""
         return any(self.second_texts)
 
-    def second(self, row: int) -> str:
-        """Return the second line of a row, '' where it has none."""
+    def second_line(self, row: int) -> str:
+        """Return the second line of a cell, '' where it has none."""
         return self.second_texts[row] if len(self.second_texts) > 0 else ""
 
     def sort_key(self, row: int) -> str:
@@ -61,7 +63,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart as SVG text with its data as CSV, and the SVG that stands in its place on a narrow screen."""
+    """A chart as SVG, its data as CSV, and the SVG that replaces it on a narrow screen."""
 
     svg: str
     data: str
@@ -70,29 +72,29 @@ class Chart:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a page: its anchor, its title, and what templates/IDENT.html shows of it, as `content`."""
+    """A section of a page: its anchor `ident`, its title, and the `content` that templates/IDENT.html shows."""
 
     ident: str
     title: str
-    content: Mapping[str, Any]
+    content: Content
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV; None and NaN become nothing."""
-
-    def cell(value: object) -> object:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return ""
-        return f"{value:.6g}" if isinstance(value, float) else cleaned(value)
-
+    """Return rows as CSV, with empty cells for None and NaN."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([header, *([cell(value) for value in row] for row in rows)])
+    csv.writer(out, lineterminator="\n").writerows([header, *([_csv_cell(value) for value in row] for row in rows)])
     return out.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else cleaned(value)
 
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return what renders the templates: text is cleaned and escaped, and an unknown name is an error."""
+    """Return the environment of the templates: text is cleaned and escaped, and an undefined name is an error."""
     import jinja2
 
     env = jinja2.Environment(
@@ -104,23 +106,20 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # The filter tojson writes ASCII in which no sign can end a script element or begin a comment.
+    # The filter tojson writes ASCII in which no character can end a script element or begin a comment.
     env.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return env
 
 
 def document(summary: str, sections: Sequence[Section], data: object) -> str:
-    """Return a page.
+    """Return a page as HTML.
 
-    summary: the first sentence at its top.
-    sections: in their order.
-    data: what page.js draws from, written as JSON.
+    Args:
+        summary: the first sentence of the page.
+        sections: in their order.
+        data: the data that page.js draws from, embedded as JSON.
     """
     style, script = ((TEMPLATES.parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-
-    def sha256(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
     return (
         environment()
         .get_template("page.html")
@@ -129,8 +128,13 @@ def document(summary: str, sections: Sequence[Section], data: object) -> str:
             sections=sections,
             data=data,
             style=style,
-            style_hash=sha256(style),
+            style_hash=_sha256(style),
             script=script,
-            script_hash=sha256(script),
+            script_hash=_sha256(script),
         )
     )
+
+
+def _sha256(text: str) -> str:
+    """Return a hash as a Content-Security-Policy has it."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

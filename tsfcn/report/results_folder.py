@@ -1,4 +1,4 @@
-"""The files that sum a results folder up: results/tables/*.csv and results/README.md."""
+"""The summary files of a results folder: results/tables/*.csv and results/README.md."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pandas as pd
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.jobs.store import Record
-from tsfcn.report import render
+from tsfcn.jobs.record import Record
+from tsfcn.report import readme
 
 
 def _csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV with fixed formats: fractions '%.6f', seconds '%.1f', nothing for a missing value."""
+    """Return a table as CSV in fixed formats: fractions '%.6f', seconds '%.1f', '' for a missing value."""
     texts = {}
     for column in table.columns:
         digits = 1 if str(column).endswith("_seconds") else 6
@@ -32,28 +32,35 @@ def _replace(path: Path, data: bytes) -> None:
 def write(results: Path, records: list[Record] | None = None) -> None:
     """Write the CSV files of results/tables and results/README.md from results/records.
 
-    records: those of the folder, where they have been read already. Each file is replaced at once; the same records and
-    commands.txt give the same bytes. Raises UserError if there are no records, if they mix experiments under one name
-    (before anything is written), or if a file cannot be written.
+    Each file is replaced atomically. The same records and commands.txt give the same bytes.
+
+    Args:
+        results: the folder.
+        records: those of the folder, if they have been read already.
+
+    Raises:
+        UserError: there are no records, they mix experiments under one name (nothing is written then), README.md is not
+            a file of tsfcn's, or a file cannot be written.
     """
     records = read(results) if records is None else records
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table)}
     tables |= {"summary": summary(records), "status": status(records)}
     check_page(results)
-    done = in_order(record for record in records if record["status"] == "ok")
+    ok = in_order(record for record in records if record.is_ok)
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
-    texts[results / "README.md"] = render.readme(results, done, tables)  # last: it never speaks of tables not yet there
+    texts[results / "README.md"] = readme.readme(results, ok, tables)  # last, because it refers to the tables
     try:
         for path, text in texts.items():
             _replace(path, text.encode())
     except OSError as error:
-        said = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
-        raise UserError(said) from error
+        raise UserError(
+            f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
+        ) from error
 
 
 def check_page(results: Path) -> None:
-    """Raise UserError where results/README.md is somebody's own page, which writing the tables would replace."""
+    """Raise UserError if results/README.md was not written by tsfcn, since writing the tables would replace it."""
     page = results / "README.md"
-    if page.is_file() and not page.read_text(encoding="utf-8", errors="replace").startswith(render.TITLE):
+    if page.is_file() and not page.read_text(encoding="utf-8", errors="replace").startswith(readme.TITLE):
         raise UserError(f"'{page}' is not a page of tsfcn's and would be replaced: use another results folder")

@@ -1,4 +1,4 @@
-"""The one epoch loop, what trains in it, and what comes out."""
+"""The one epoch loop, the protocol of what trains in it, and the result of a training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tsfcn.training.checkpoint import State
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, float], None]  # epochs done, epochs in all, training loss
-Ended = Callable[[Callable[[], State]], None]  # called after an epoch, with what gives the state to go on from
+OnEpochEnd = Callable[[Callable[[], State]], None]  # gets a function that returns the state to resume from
 
 
 class Diverged(UserError):
-    """The training loss became infinite or not a number."""
+    """The training loss became infinite or NaN."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning curve: for each epoch the training loss, and the learning rate that it was trained with."""
+    """The learning curve: for each epoch the training loss, and the learning rate that the epoch was trained with."""
 
     loss: list[float]
     lr: list[float]
@@ -31,11 +31,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Fit:
-    """What training left: the network (holding the last weights), the weights of each selection, and the curve."""
+    """The result of a training: the network (with the last weights), the weights of each selection, and the curve."""
 
     network: nn.Module
-    weights: dict[str, Weights]  # 'least_train_loss', 'last', and 'validation' or 'test_oracle' where asked for
-    best_epoch: dict[str, int]  # the epoch, from 1 on, that each of these weights ended
+    weights: dict[str, Weights]  # 'least_train_loss', 'last', and 'validation' or 'test_oracle' if requested
+    best_epoch: dict[str, int]  # for each of these, the epoch (from 1) after which the network had these weights
     curve: Curve
     cells: int
     train_cross_entropy: float  # of the weights with the least training loss, in inference mode, over the fitted cases
@@ -47,31 +47,31 @@ class Fit:
 
 
 class Training(Protocol):
-    """One or more networks in training, as the loop over epochs sees them."""
+    """One or more networks in training, as the epoch loop uses them."""
 
     @property
     def n_epochs(self) -> int:
-        """Epochs in all."""
+        """The number of epochs in all."""
 
     @property
-    def done(self) -> int:
-        """Epochs that have ended."""
+    def epochs_done(self) -> int:
+        """The number of epochs that have ended."""
 
     def advance(self) -> float:
-        """Train one or more further epochs and return the training loss of the last. Raises Diverged."""
+        """Train one or more epochs and return the training loss of the last one. Raises Diverged."""
 
     def state(self) -> State:
-        """Return what the rest of the training follows from."""
+        """Return the state from which the training can be resumed with the same bits."""
 
 
-def train_epochs(training: Training, progress: Progress | None, ended: Ended | None) -> None:
-    """Train all epochs that are left: the one loop over epochs, whatever the engine."""
-    while training.done < training.n_epochs:
+def train_epochs(training: Training, progress: Progress | None, on_epoch_end: OnEpochEnd | None) -> None:
+    """Train all remaining epochs. All engines use this loop."""
+    while training.epochs_done < training.n_epochs:
         loss = training.advance()
         if progress is not None:
-            progress(training.done, training.n_epochs, loss)
-        if ended is not None and training.done < training.n_epochs:
-            ended(training.state)
+            progress(training.epochs_done, training.n_epochs, loss)
+        if on_epoch_end is not None and training.epochs_done < training.n_epochs:
+            on_epoch_end(training.state)
 
 
 def check_finite(loss: float, epoch: int) -> None:

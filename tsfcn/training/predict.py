@@ -1,4 +1,4 @@
-"""Log probabilities of cases, and what is measured on them."""
+"""Log-probabilities of the classes, and the metrics that are computed from them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PREDICT_TIMEPOINTS = 2**13  # a batch of inference: 8 MiB for each activation of 256 filters in float32
+PREDICT_TIMEPOINTS = 2**13  # of a batch in inference: 8 MiB for each activation of 256 filters in float32
 PREDICT_TIMEPOINTS_GPU = 2**17  # the same on a GPU: 128 MiB
 
 
 @torch.no_grad()
 def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return log-probabilities, float64 (n_cases, n_classes) on the CPU, of x (n_cases, n_channels, n_timepoints).
+    """Return the log-probabilities of the classes, float64 (n_cases, n_classes) on the CPU.
 
-    x: on the device of the network. lengths: int64 (n_cases,) on the CPU, how many timepoints of each case the network
-    sees; None: all. Cases of one length are seen together and bare, so a prediction never depends on another case.
-    Inference mode: running batch-norm statistics, no dropout. Leaves the network in evaluation mode.
+    The network is in inference mode: running statistics in batch norm, no dropout. It stays in evaluation mode. Cases
+    of equal length are predicted together and without padding, so a prediction never depends on another case.
+
+    Args:
+        network: The network.
+        x: (n_cases, n_channels, n_timepoints), on the device of the network.
+        lengths: int64 (n_cases,) on the CPU, the number of timepoints of each case that the network gets; None: all.
     """
     network.eval()
     if lengths is not None and bool((lengths < x.shape[-1]).any()):
@@ -25,14 +29,14 @@ def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Ten
         grouped = torch.cat([predict(network, x[g.to(x.device), :, : int(lengths[g[0]])], lengths[g]) for g in groups])
         return grouped[torch.cat(groups).argsort()]
     size = max(1, (PREDICT_TIMEPOINTS if x.device.type == "cpu" else PREDICT_TIMEPOINTS_GPU) // x.shape[-1])
-    logits: Tensor | None = None  # of all cases, in one place: results kept apart would keep the heap from shrinking
+    logits: Tensor | None = None  # one tensor for all cases: many small results would keep the heap from shrinking
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        found = network(x[part], None if lengths is None else lengths[part])
-        logits = found.new_empty(len(x), found.shape[1]) if logits is None else logits
-        logits[part] = found
+        part_logits = network(x[part], None if lengths is None else lengths[part])
+        logits = part_logits.new_empty(len(x), part_logits.shape[1]) if logits is None else logits
+        logits[part] = part_logits
     assert logits is not None
-    return torch.log_softmax(logits.cpu().double(), dim=1)  # a GPU is waited for here, once
+    return torch.log_softmax(logits.cpu().double(), dim=1)  # the only point that waits for a GPU
 
 
 def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
@@ -41,5 +45,8 @@ def cross_entropy(log_probabilities: Tensor, y: Tensor) -> float:
 
 
 def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the share of cases whose most probable class (the first of equals) is the true one. y: on any device."""
+    """Return the fraction of cases whose most probable class is the true one. y: int64 (n_cases,) on any device.
+
+    Of several classes with the same probability the first one counts.
+    """
     return (log_probabilities.argmax(dim=1) == y.to(log_probabilities.device)).double().mean().item()

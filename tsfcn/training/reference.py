@@ -1,10 +1,8 @@
-"""The reference loop: it defines what a protocol means. Every faster way to train must agree with it.
+"""The reference loop, which defines what a protocol means. Every faster engine must agree with it.
 
-    fit      one network, one seed -> the weights that each rule of selection keeps, and the learning curve
-    search   fit for each LSTM size of the protocol -> the fit with the least training cross-entropy
-    predict  log-probabilities of the classes in inference mode
+    fit      one network, one seed -> the weights of each selection, and the learning curve
 
-The test set is not seen here, except under `select=test_oracle`, whose results every table marks.
+The test set is not used here, except with `select=test_oracle`, whose results are marked in every table.
 """
 
 from __future__ import annotations
@@ -26,9 +24,11 @@ from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
 from tsfcn.models import initialisers, registry
 from tsfcn.training.checkpoint import State
-from tsfcn.training.loop import Curve, Diverged, Ended, Fit, Progress, Weights, check_finite, train_epochs
+from tsfcn.training.loop import Curve, Diverged, Fit, OnEpochEnd, Progress, Weights, check_finite, train_epochs
 from tsfcn.training.lr_scheduler import Plateau
 from tsfcn.training.predict import accuracy, cross_entropy, predict
+
+Cases = tuple[Tensor, Tensor, Tensor | None]  # x, y and lengths
 
 
 def snapshot(network: nn.Module) -> Weights:
@@ -36,7 +36,7 @@ def snapshot(network: nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def on_device(weights: Weights, device: torch.device) -> Weights:
+def to_device(weights: Weights, device: torch.device) -> Weights:
     """Return the weights as tensors on the device."""
     return {name: value.to(device) for name, value in weights.items()}
 
@@ -57,8 +57,8 @@ def class_weights(y: Tensor, n_classes: int, rule: str) -> Tensor | None:
 
 
 @contextlib.contextmanager
-def subnormals_flushed() -> Iterator[None]:
-    """Let the processor take subnormal numbers as zero: Adam's moments of a converged network are, and are slow."""
+def flush_subnormals() -> Iterator[None]:
+    """Make the processor treat subnormal numbers as zero: Adam's moments become subnormal, and are slow then."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -66,8 +66,31 @@ def subnormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def hold_out(cases: Cases, fraction: float, seed: int) -> tuple[Cases, Cases]:
+    """Return the cases to train on and the held-out cases, whose y is on the CPU.
+
+    cases: on any device; fraction: of each class that is held out; seed: of the draw.
+
+    Raises:
+        UserError: No case can be held out, since every class has one case only.
+    """
+    x, y, lengths = cases
+    fit_index, held_out_index = stratified_holdout(y.cpu().numpy(), fraction, seed)
+    if len(held_out_index) == 0:
+        raise UserError(
+            f"protocol.validation={fraction:g} holds out none of {len(y)} training cases "
+            "(every class has one case only): use protocol.validation=0"
+        )
+    fitted, held_out = (torch.from_numpy(index) for index in (fit_index, held_out_index))
+    on_device, held_out_on_device = fitted.to(x.device), held_out.to(x.device)
+    return (
+        (x[on_device], y[on_device], None if lengths is None else lengths[fitted]),
+        (x[held_out_on_device], y[held_out_on_device].cpu(), None if lengths is None else lengths[held_out]),
+    )
+
+
 class ReferenceTraining:
-    """One network in training by autograd, the definition of what a protocol means. Arguments as for `fit`."""
+    """One network in training by autograd, which defines what a protocol means. The arguments are those of `fit`."""
 
     def __init__(
         self,
@@ -82,23 +105,13 @@ class ReferenceTraining:
         lengths: Tensor | None = None,
         cells: int = 0,
         oracle: tuple[Tensor, Tensor, Tensor] | None = None,
-        begin: State | None = None,
+        resume_from: State | None = None,
     ) -> None:
         seeds = np.random.SeedSequence(seed).generate_state(4)
         init, self.order, self.masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-        self.held: tuple[Tensor, Tensor, Tensor | None] | None = None
+        self.held_out: Cases | None = None
         if settings.validation > 0:
-            fit_index, held_index = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
-            if len(held_index) == 0:
-                raise UserError(
-                    f"protocol.validation={settings.validation:g} holds out none of {len(y)} training cases "
-                    "(every class has one case only): use protocol.validation=0"
-                )
-            kept_in, left_out = (torch.from_numpy(index) for index in (fit_index, held_index))
-            held_lengths = None if lengths is None else lengths[left_out]
-            self.held = x[left_out.to(x.device)], y[left_out.to(x.device)].cpu(), held_lengths
-            x, y = x[kept_in.to(x.device)], y[kept_in.to(x.device)]
-            lengths = None if lengths is None else lengths[kept_in]
+            (x, y, lengths), self.held_out = hold_out((x, y, lengths), settings.validation, int(seeds[3]))
         self.oracle = None if oracle is None else (oracle[0], oracle[1].cpu(), oracle[2])
         self.settings, self.cells = settings, cells
         self.x, self.y, self.lengths = x, y, lengths
@@ -110,64 +123,64 @@ class ReferenceTraining:
         weights = class_weights(y.cpu(), n_classes, settings.class_weights)
         self.case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
         self.optimizer = make_optimizer(self.network, settings)
-        self.plateau = Plateau.of(settings)
-        self.kept: dict[str, Weights] = {}
+        self.plateau = Plateau.from_settings(settings)
+        self.best_weights: dict[str, Weights] = {}
         self.best_epoch: dict[str, int] = {}
-        self.least = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
+        self.best_score = dict.fromkeys(("least_train_loss", "validation", "test_oracle"), math.inf)
         self.curve = Curve([], [])
-        if begin is not None:
-            self.load(begin)
+        if resume_from is not None:
+            self.load(resume_from)
 
     @property
     def n_epochs(self) -> int:
-        """Epochs in all."""
+        """The number of epochs in all."""
         return self.settings.epochs
 
     @property
-    def done(self) -> int:
-        """Epochs that have ended."""
+    def epochs_done(self) -> int:
+        """The number of epochs that have ended."""
         return len(self.curve.loss)
 
     def state(self) -> State:
-        """Return what the rest of the training follows from."""
+        """Return the state from which the training can be resumed with the same bits."""
         return {
-            "epoch": self.done,
+            "epoch": self.epochs_done,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "order": self.order.get_state(),
             "masks": self.masks.get_state(),
-            "plateau": (self.plateau.lr, self.plateau.best, self.plateau.waited),
-            "kept": self.kept,
+            "plateau": (self.plateau.lr, self.plateau.best, self.plateau.num_bad_epochs),
+            "kept": self.best_weights,
             "best_epoch": self.best_epoch,
-            "least": self.least,
+            "least": self.best_score,
             "curve": asdict(self.curve),
         }
 
     def load(self, state: State) -> None:
-        """Take up such a state."""
+        """Resume from a state that `state` has returned."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.order.set_state(state["order"])
         self.masks.set_state(state["masks"])
-        self.plateau.lr, self.plateau.best, self.plateau.waited = state["plateau"]
-        self.kept = {selection: on_device(weights, self.x.device) for selection, weights in state["kept"].items()}
-        self.best_epoch, self.least = dict(state["best_epoch"]), dict(state["least"])
+        self.plateau.lr, self.plateau.best, self.plateau.num_bad_epochs = state["plateau"]
+        self.best_weights = {selection: to_device(each, self.x.device) for selection, each in state["kept"].items()}
+        self.best_epoch, self.best_score = dict(state["best_epoch"]), dict(state["least"])
         self.curve = Curve(**state["curve"])
 
-    def keep(self, selection: str, score: float) -> None:
-        """Keep the weights as they are now where the score of this selection is its least so far."""
-        if score < self.least[selection]:
-            self.least[selection], self.best_epoch[selection] = score, self.done
-            self.kept[selection] = snapshot(self.network)
+    def update_best(self, selection: str, score: float) -> None:
+        """Keep the present weights for this selection if `score` is strictly less than all scores before."""
+        if score < self.best_score[selection]:
+            self.best_score[selection], self.best_epoch[selection] = score, self.epochs_done
+            self.best_weights[selection] = snapshot(self.network)
 
     def train_epoch(self) -> float:
-        """Train one epoch and return its loss; a GPU is waited for once."""
+        """Train one epoch and return its loss. It waits for a GPU once, at the end."""
         x, y, lengths, batch = self.x, self.y, self.lengths, self.settings.batch(len(self.x))
         loss_dtype = torch.float32 if x.device.type == "mps" else torch.float64  # MPS has no float64
         total = torch.zeros((), dtype=loss_dtype, device=x.device)
         self.network.train()
         permutation = torch.randperm(len(x), generator=self.order)
-        uploaded = upload(permutation, x.device)  # the whole epoch's order in one copy
+        uploaded = upload(permutation, x.device)  # the order of the whole epoch in one copy
         for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
             logits = self.network(x[index], None if lengths is None else lengths[index_cpu])
             losses = F.cross_entropy(logits, y[index], reduction="none")
@@ -180,32 +193,32 @@ class ReferenceTraining:
         return total.item() / len(x)
 
     def advance(self) -> float:
-        """Train one epoch, keep the weights that are to be kept, set the next learning rate. Returns its loss."""
+        """Train one epoch, update the best weights, set the next learning rate, and return the loss of the epoch."""
         loss = self.train_epoch()
-        check_finite(loss, self.done + 1)
+        check_finite(loss, self.epochs_done + 1)
         self.curve.loss.append(loss)
         self.curve.lr.append(self.plateau.lr)
-        self.keep("least_train_loss", loss)
-        if self.held is not None:
-            x, y, lengths = self.held
-            self.keep("validation", cross_entropy(predict(self.network, x, lengths), y))
+        self.update_best("least_train_loss", loss)
+        if self.held_out is not None:
+            x, y, lengths = self.held_out
+            self.update_best("validation", cross_entropy(predict(self.network, x, lengths), y))
         if self.oracle is not None:
             x, y, lengths = self.oracle
-            self.keep("test_oracle", -accuracy(predict(self.network, x, lengths), y))
+            self.update_best("test_oracle", -accuracy(predict(self.network, x, lengths), y))
         self.optimizer.param_groups[0]["lr"] = self.plateau.step(loss)
         return loss
 
     def fit(self) -> Fit:
-        """Return the fit, when all epochs have ended. Raises Diverged where predictions are not finite."""
-        kept = {**self.kept, "last": snapshot(self.network)}
+        """Return the fit after the last epoch. Raises Diverged if predictions are not finite."""
+        weights = {**self.best_weights, "last": snapshot(self.network)}
         best_epoch = {**self.best_epoch, "last": self.n_epochs}
-        if self.held is not None and "validation" not in kept:
+        if self.held_out is not None and "validation" not in weights:
             raise Diverged(f"predictions are not finite after {self.n_epochs} epochs: try a smaller protocol.lr")
-        fit = Fit(self.network, kept, best_epoch, self.curve, self.cells, math.nan)
-        return finished(fit, self.x, self.y, self.lengths)
+        fit = Fit(self.network, weights, best_epoch, self.curve, self.cells, math.nan)
+        return with_train_cross_entropy(fit, self.x, self.y, self.lengths)
 
 
-@subnormals_flushed()
+@flush_subnormals()
 def fit(
     model: str,
     config: ModelConfig,
@@ -219,46 +232,62 @@ def fit(
     cells: int = 0,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
-    begin: State | None = None,
-    ended: Ended | None = None,
+    resume_from: State | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
 ) -> Fit:
-    """Train one network from one seed and return the weights that each rule of selection keeps.
+    """Train one network from one seed and return the weights of each selection.
 
-    An epoch is one pass in a fresh random order; the last, smaller batch is kept. The loss of an epoch is the mean
-    over its cases of the cross-entropy in training mode, as it was when each batch was trained (Keras' running mean):
-    it drives the learning rate, and the weights after the epoch with the strictly least one are kept.
-    Initial weights, orders, dropout masks and the held-out cases depend on `seed` alone, each from a stream of its own;
-    they are drawn on the CPU and are the same on every device.
+    An epoch is one pass in a new random order; the last, smaller batch is used too. The loss of an epoch is the mean
+    over its cases of the cross-entropy in training mode, as it was when each batch was trained (the running mean of
+    Keras). It drives the learning rate, and the weights after the epoch with the strictly least loss are kept.
+    Initial weights, orders, dropout masks and the held-out cases depend on `seed` only, each from a random stream of
+    its own. They are drawn on the CPU and are the same on every device.
 
     Args:
         model: The name of a registered model.
         config: The model's settings.
         settings: The protocol, resolved for this model.
-        x: float (n_cases, n_channels, n_timepoints); its dtype and device are the training's.
+        x: float (n_cases, n_channels, n_timepoints); the training has its dtype and device.
         y: int64 (n_cases,), on the same device.
         n_classes: The number of classes.
         seed: All random numbers follow from it.
         lengths: int64 (n_cases,) on the CPU, the timepoints of each case that count (length=mask); None: all.
-        cells: The LSTM's size, for networks that have one.
+        cells: The hidden size of the LSTM, for networks that have one.
         oracle: x, y and lengths of the TEST set, for select=test_oracle only.
-        progress: Called after every epoch with the epochs done, those in all and the loss.
-        begin: A state that `ended` was given, after any epoch but the last: training goes on with the same bits.
-        ended: Called after every epoch but the last with a function that returns the state.
+        progress: Called after every epoch with the epochs done, the epochs in all and the loss.
+        resume_from: A state that `on_epoch_end` got after any epoch but the last; the training resumes with the same
+            bits.
+        on_epoch_end: Called after every epoch but the last with a function that returns the state.
 
     Raises:
-        Diverged: The loss, or what the kept weights predict, is not finite.
+        Diverged: The loss, or what the selected weights predict, is not finite.
+        UserError: No case can be held out, or a layer does not follow the seed.
     """
     training = ReferenceTraining(
-        *(model, config, settings, x, y, n_classes, seed), lengths=lengths, cells=cells, oracle=oracle, begin=begin
+        *(model, config, settings, x, y, n_classes, seed),
+        lengths=lengths,
+        cells=cells,
+        oracle=oracle,
+        resume_from=resume_from,
     )
-    train_epochs(training, progress, ended)
+    train_epochs(training, progress, on_epoch_end)
     return training.fit()
 
 
-def finished(done: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:
-    """Return a fit with the cross-entropy of its weights of least training loss. Raises Diverged if not finite."""
-    final = cross_entropy(predict(done.load("least_train_loss"), x, lengths), y)
-    if not math.isfinite(final):
-        epochs = len(done.curve.loss)
+def with_train_cross_entropy(fit: Fit, x: Tensor, y: Tensor, lengths: Tensor | None) -> Fit:
+    """Return the fit with the training cross-entropy of its weights of least training loss.
+
+    Args:
+        fit: A fit whose `train_cross_entropy` is not yet known.
+        x: float (n_cases, n_channels, n_timepoints), the fitted cases.
+        y: int64 (n_cases,).
+        lengths: int64 (n_cases,) on the CPU, or None.
+
+    Raises:
+        Diverged: The cross-entropy is not finite.
+    """
+    value = cross_entropy(predict(fit.load("least_train_loss"), x, lengths), y)
+    if not math.isfinite(value):
+        epochs = len(fit.curve.loss)
         raise Diverged(f"predictions are not finite after {epochs} epochs: try a smaller protocol.lr")
-    return replace(done, train_cross_entropy=final)
+    return replace(fit, train_cross_entropy=value)

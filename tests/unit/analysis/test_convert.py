@@ -31,12 +31,9 @@ def results(tmp_path: Path) -> Path:
         probabilities = rng.dirichlet(np.ones(3), size=20)
         y_pred = probabilities.argmax(axis=1)
         other: dict[str, Any] = {"n_classes": 3, "n_test": 20, "balanced_accuracy": 0.5}
-        made.append(
-            record("Coffee", seed=seed, resample=resample, accuracy=float(np.mean(y_pred == y_true)), **other)
-            | {"key": f"k{seed}{resample}"}
-        )
+        made.append(record("Coffee", seed=seed, resample=resample, accuracy=float(np.mean(y_pred == y_true)), **other))
         if resample == 0:
-            artifacts.write_predictions(tmp_path / "r", made[-1]["key"], probabilities, y_true, y_pred, classes)
+            artifacts.write_predictions(tmp_path / "r", made[-1].key, probabilities, y_true, y_pred, classes)
     made.append(record("FordA", group="old", passport=PASSPORT | {"split": "ucr2015"}))
     made.append(record("Chinatown", passport=PASSPORT | {"revision": "early"}))
     made.append(record("Beef", model="lstm_fcn", protocol="karim2019[epochs=3]", accuracy=0.7, off_paper=True))
@@ -113,7 +110,7 @@ def test_dl_4_tsc_form_has_a_row_a_run(results: Path, tmp_path: Path) -> None:
         ("fcn_fawaz2019", "Coffee", "1.0"),
         ("lstm_fcn_karim2019-epochs-3", "Beef", "0.0"),
     ]
-    with np.load(artifacts.predictions_path(results, "k00")) as stored:
+    with np.load(artifacts.predictions_path(results, record("Coffee").key)) as stored:
         expected = precision_score(stored["y_true"], stored["y_pred"], average="macro", zero_division=0)
     assert float(rows[0]["precision"]) == pytest.approx(expected) and rows[2]["precision"] == ""
     assert accuracies(out)["fcn_fawaz2019"] == pytest.approx(
@@ -127,7 +124,7 @@ def test_sktime_reads_its_form(results: Path, tmp_path: Path) -> None:
     out = convert(results, tmp_path / "out.csv", "sktime")
     frame = BenchmarkingResults(str(out)).to_df()
     fcn = frame[(frame["model_id"] == "fcn_fawaz2019") & (frame["validation_id"] == "Coffee")].iloc[0]
-    ours = [r["accuracy"] for r in store.read(results) if r["dataset"] == "Coffee" and r["resample"] == 0]
+    ours = [r.accuracy for r in store.read(results) if r.dataset == "Coffee" and r.resample == 0]
     assert [fcn["accuracy_score_fold_0_test"], fcn["accuracy_score_fold_1_test"]] == pytest.approx(ours)
     assert fcn["accuracy_score_mean"] == pytest.approx(np.mean(ours))
 
@@ -168,10 +165,10 @@ def test_what_is_left_out_is_counted(results: Path, tmp_path: Path, capsys: pyte
 def test_two_datasets_do_not_become_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     p, y = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([0, 1])
     for names, count in (("é ü", 2), ("a,b a;b", 0)):
-        made = [record(name, key=f"k{name}", accuracy=1.0, n_test=2) for name in names.split()]
+        made = [record(name, accuracy=1.0, n_test=2) for name in names.split()]
         results = save(tmp_path / names, *made)
         for each in made:
-            artifacts.write_predictions(results, each["key"], p, y, y, np.array(["a", "b"]))
+            artifacts.write_predictions(results, each.key, p, y, y, np.array(["a", "b"]))
         out = tmp_path / f"out {names}"
         assert main([str(results), str(out), "--to", "tsml"]) == (0 if count else 2)
         assert len(list(out.rglob("*.csv"))) == count
@@ -199,10 +196,10 @@ def test_mistakes_are_one_line(
 
 
 def test_names_of_records_lead_out_of_no_folder(tmp_path: Path) -> None:
-    evil = record("../../Coffee", model="../../up", accuracy=0.5, n_test=2) | {"key": "k"}
+    evil = record("../../Coffee", model="../../up", accuracy=0.5, n_test=2)
     p = np.array([[0.9, 0.1], [0.9, 0.1]])
     results = save(tmp_path / "in" / "r", evil)
-    artifacts.write_predictions(results, "k", p, np.array([0, 1]), np.array([0, 0]), np.array(["a", "b"]))
+    artifacts.write_predictions(results, evil.key, p, np.array([0, 1]), np.array([0, 0]), np.array(["a", "b"]))
     for form in ("tsml", "aeon"):
         convert(results, tmp_path / "in" / form, form)
     written = set(tmp_path.rglob("*.csv"))

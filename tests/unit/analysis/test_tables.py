@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tsfcn import table
 from tsfcn.analysis import tables, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
-from tsfcn.jobs import artifacts, store
+from tsfcn.jobs import artifacts
+from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 
 
@@ -69,8 +71,8 @@ def test_training_time_is_processor_time_on_a_cpu_where_recorded_and_else_wall_t
     assert [only_row(tables.accuracy([each]))["train_seconds"] for each in records] == [10.0, 2.0, 10.0, 10.0]
     assert only_row(tables.accuracy(records))["train_seconds"] == pytest.approx(32.0)
     assert only_row(tables.summary(records))["total_seconds"] == pytest.approx(32.0 + 0.5 + 0.25 + 0.25 + 0.5)
-    seconds = [store.seconds(each, "train") for each in records]
-    as_wall = [record(seed=each["seed"], train_seconds=taken) for each, taken in zip(records, seconds, strict=True)]
+    seconds = [each.seconds("train") for each in records]
+    as_wall = [record(seed=each.seed, train_seconds=taken) for each, taken in zip(records, seconds, strict=True)]
     pd.testing.assert_frame_equal(tables.accuracy(records), tables.accuracy(as_wall))
 
 
@@ -189,12 +191,16 @@ def test_marks() -> None:
         assert row["marks"] == text
 
 
-@pytest.mark.parametrize("value", [None, "0.9", math.nan, True])
-def test_an_ok_record_without_an_accuracy_is_named(value: object) -> None:
+def test_an_ok_record_without_an_accuracy_is_named() -> None:
     with pytest.raises(
-        UserError, match=r"record 'k1' of 'GunPoint x fcn x fawaz2019' \(official\) is ok with accuracy="
+        UserError, match=r"record 'k1' of 'GunPoint x fcn x fawaz2019' \(official\) is ok without accuracy: remove it"
     ):
-        tables.accuracy([record(key="k1", accuracy=value)])  # type: ignore[arg-type]
+        tables.accuracy([record(key="k1", accuracy=math.nan)])
+
+
+def test_a_record_without_the_balanced_accuracy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"record 'k1' of .* is ok without balanced_accuracy: remove it"):
+        tables.metric([record(key="k1")], tmp_path, "balanced_accuracy")
 
 
 # --- one name, one experiment
@@ -277,7 +283,7 @@ def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note
         {"dataset": "FordA", "passport": PASSPORT | {"split": "ucr2015"}},  # the paper had the split of UCR 2018
         {"passport": PASSPORT | {"revision": "early"}},
         {"passport": PASSPORT | {"revision": "unknown"}},
-        {"passport": None},
+        {"passport": {}},
         {"model": "alstm_fcn"},  # the paper did not train it
         {"dataset": "PLAID"},  # unequal length: which file the paper read is not stated
         {"dataset": "Strawberry", "protocol": "wang2017"},  # the split is swapped in the archive of 2015
@@ -488,10 +494,10 @@ def test_auroc_of_one_class_is_not_a_number() -> None:
     assert math.isnan(tables.score("auroc", p, np.array([0, 0]), np.array([0, 0])))
 
 
-def predicted(results: Path, seed: int, n_classes: int = 3, **other: Any) -> Any:
+def predicted(results: Path, seed: int, n_classes: int = 3, **other: Any) -> Record:
     """Return a record whose predictions lie in results."""
     p, y, y_pred = predictions(30, n_classes, seed)
-    key = f"key{seed}"
+    key = f"{seed:016x}"
     artifacts.write_predictions(results, key, p, y, y_pred, np.array([str(c) for c in range(n_classes)]))
     share = float(np.mean(y == y_pred))
     return record(seed=seed, key=key, accuracy=share, n_test=30, n_classes=n_classes, **other)
@@ -545,21 +551,21 @@ def test_somebodys_own_page_is_not_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "text", "no labels"])
 def test_damaged_predictions_are_named(tmp_path: Path, damage: str) -> None:
     made = predicted(tmp_path, 0)
-    path = artifacts.predictions_path(tmp_path, made["key"])
+    path = artifacts.predictions_path(tmp_path, made.key)
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-40])
     elif damage == "text":
         path.write_text("probabilities")
     else:
         np.savez(path, probabilities=np.ones((30, 3)))
-    with pytest.raises(UserError, match=r"key key0, is unreadable .*: delete .*key0\.npz and repeat"):
+    with pytest.raises(UserError, match=r"key 0{16}, is unreadable .*: delete .*0{16}\.npz and repeat"):
         tables.metric([made], tmp_path, "f1")
 
 
 @pytest.mark.parametrize("change", [{"n_test": 29}, {"n_classes": 4}, {"accuracy": 0.0}])
 def test_predictions_that_are_not_the_records_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="is not what its record says"):
-        tables.metric([predicted(tmp_path, 0) | change], tmp_path, "f1")
+        tables.metric([replace(predicted(tmp_path, 0), **change)], tmp_path, "f1")
 
 
 # --- files

@@ -13,13 +13,6 @@ from tsfcn.cli import data
 from tsfcn.data import archive
 
 
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's archive and cache out of these tests."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return an archive of GunPoint, official but in other files, of 5 digits as ItalyPowerDemand, and of one's own."""

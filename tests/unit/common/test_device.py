@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.records import require
 from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
@@ -24,6 +25,7 @@ from tsfcn.jobs import lease, plan, run_job, store
 from tsfcn.jobs.executors import threads
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Queue
+from tsfcn.jobs.record import Record
 from tsfcn.training import select_engine
 from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build
@@ -34,12 +36,6 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA device")
 
 
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
 def planned(*words: str) -> list[Job]:
     """Return the jobs of a small network on a bundled dataset under the smoke protocol."""
     run, unchanged = compose(["protocol=smoke", *words])
@@ -47,7 +43,7 @@ def planned(*words: str) -> list[Job]:
     return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, [0], [0], run.engine.precision)
 
 
-def run(made: Job, results: Path, **terms: Any) -> store.Record:
+def run(made: Job, results: Path, **terms: Any) -> Record:
     return run_job.run_job(made, results, store.Writer(results), **terms)
 
 
@@ -170,7 +166,7 @@ def test_what_a_gpu_has_no_memory_for_is_told_with_the_settings_that_help() -> N
 
 def test_a_record_of_the_cpu_has_no_field_of_a_gpu(tmp_path: Path) -> None:
     record = run(planned("model.fcn.filters=[3]", "model.fcn.kernels=[3]")[0], tmp_path)
-    assert record["device"] == "cpu" and not {"gpu", "driver", "cuda", "cudnn", "deterministic"} & set(record)
+    assert record.device == "cpu" and not {"gpu", "driver", "cuda", "cudnn", "deterministic"} & record.to_json().keys()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -268,12 +264,12 @@ def test_the_reference_loop_on_a_gpu_is_that_of_the_cpu_up_to_rounding(model: st
     made = reference(model)
     here = run(made, tmp_path / "cpu", engine="reference")
     there = run(made, tmp_path / "gpu", engine="reference", device=device.resolve("cuda"))
-    assert (here["status"], there["status"], there["device"]) == ("ok", "ok", "cuda:0"), there["reason"]
-    assert there["gpu"] and there["hardware"].startswith(f"{there['gpu']} + ") and there["deterministic"] is True
+    assert (here.status, there.status, there.device) == ("ok", "ok", "cuda:0"), there.reason
+    assert there.gpu and there.hardware.startswith(f"{there.gpu} + ") and there.deterministic is True
     for name in ("least_train_loss", "train_cross_entropy", "cross_entropy", "accuracy"):
-        assert there[name] == pytest.approx(here[name], rel=1e-9), name
+        assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-9), name
     again = run(made, tmp_path / "again", engine="reference", device="cuda:0")
-    assert again["train_cross_entropy"] == there["train_cross_entropy"]
+    assert again.train_cross_entropy == there.train_cross_entropy
 
 
 @gpu
@@ -307,9 +303,9 @@ def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path:
         with lease.Runner(results) as runner:
             queue = Queue(made, results, runner)
             ends = threads.run(queue, plan.Terms(engine="reference", device="cuda:0"), n_at_a_time)
-            records = {event.job.seed: event.record for event in ends if event.kind == "end"}
-        assert {record["status"] for record in records.values()} == {"ok"}
-        found.append({seed: record["train_cross_entropy"] for seed, record in records.items()})
+            records = {event.job.seed: require(event.record) for event in ends if event.kind == "end"}
+        assert {record.status for record in records.values()} == {"ok"}
+        found.append({seed: record.train_cross_entropy for seed, record in records.items()})
     assert found[0] == found[1]
 
 
@@ -324,8 +320,8 @@ def test_a_training_on_a_gpu_goes_on_from_its_checkpoint_and_not_from_one_of_the
         with pytest.raises(Stopped):
             run(made, results, engine="reference", device=name, stop=lambda asked=asked: next(asked, True))
         record = run(made, results, engine="reference", device="cuda:0")
-        assert record["resumed_epochs"] == ([2] if name == "cuda:0" else [])
-        assert record["train_cross_entropy"] == whole["train_cross_entropy"]
+        assert record.resumed_epochs == ([2] if name == "cuda:0" else [])
+        assert record.train_cross_entropy == whole.train_cross_entropy
 
 
 @gpu

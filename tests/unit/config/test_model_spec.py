@@ -1,24 +1,18 @@
-"""The register of models: what it refuses, and what entry points that cannot be loaded do."""
+"""The specs of models: what is refused, and what entry points that cannot be loaded do."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, nn
 
-from tests.protocols import small
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, models
 from tsfcn.config.compose import compose
 from tsfcn.config.model_spec import Layer, ModelConfig, ModelSpec, register
-from tsfcn.models import initialisers, registry
-from tsfcn.models.layers import Dropout
 
 
 @dataclass
@@ -54,15 +48,6 @@ class Uncounted(ModelConfig):
     """No layers."""
 
 
-@pytest.fixture
-def tidy() -> Iterator[None]:
-    """Forget what a test registers."""
-    before = model_spec.names()
-    yield
-    for name in set(model_spec.names()) - set(before):
-        model_spec.unregister(name)
-
-
 def test_layers_are_counted() -> None:
     layer = Layer(3, 4, kernel=5, n_timepoints=7)
     assert (layer.n_weights, layer.n_multiplications, layer.n_activations) == (60, 420, 28)
@@ -83,12 +68,12 @@ def test_layers_are_counted() -> None:
         (ModelSpec("mine", models.LSTMFCNConfig, "a:B"), "settings of model 'mine' and lstm=False do not fit"),
     ],
 )
-def test_a_model_that_cannot_be_registered(spec: ModelSpec, message: str, tidy: None) -> None:
+def test_a_model_that_cannot_be_registered(spec: ModelSpec, message: str, forgotten_models: None) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         register(spec)
 
 
-def test_the_same_model_may_be_registered_twice(tidy: None) -> None:
+def test_the_same_model_may_be_registered_twice(forgotten_models: None) -> None:
     mine = ModelSpec("mine", Settings, "a:B")
     assert register(mine) is mine and register(ModelSpec("mine", Settings, "a:B")) == mine
     assert model_spec.names() == (*models.MODELS, "mine")
@@ -96,19 +81,7 @@ def test_the_same_model_may_be_registered_twice(tidy: None) -> None:
         register(ModelSpec("mine", Settings, "a:C"))
 
 
-@pytest.mark.parametrize("network", ["nowhere:Net", "tsfcn.models.fcn:Net", "tsfcn.models.fcn"])
-def test_a_network_that_cannot_be_imported(network: str, tidy: None) -> None:
-    register(ModelSpec("mine", Settings, network))
-    with pytest.raises(UserError, match=f"^network '{network}' of model 'mine' cannot be imported, "):
-        registry.build("mine", Settings(), 1, 10, 2, 0)
-
-
-def test_a_model_that_nobody_registered() -> None:
-    with pytest.raises(UserError, match=r"^model 'nothing' is not registered here: install the package that declares"):
-        registry.build("nothing", Settings(), 1, 10, 2, 0)
-
-
-def test_our_settings_under_another_name_do_not_bring_the_fast_engine(tidy: None) -> None:
+def test_our_settings_under_another_name_do_not_bring_the_fast_engine(forgotten_models: None) -> None:
     register(ModelSpec("mine", models.FCNConfig, "tsfcn.models.fcn:FCN"))
     from tsfcn.config.protocol import fast_trains, settings
 
@@ -140,43 +113,3 @@ def test_an_entry_point_that_cannot_be_loaded_is_told_when_it_is_asked_for(
             compose(["model=other"])
     finally:
         model_spec.entry_points.cache_clear()
-
-
-class Scale(nn.Module):
-    """A layer with a parameter of its own kind, which it draws."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(3))
-
-    def initialise(self, initialiser: str, generator: torch.Generator) -> None:
-        nn.init.uniform_(self.weight, generator=generator)
-
-
-def test_weights_of_every_layer_follow_the_seed() -> None:
-    def drawn(seed: int) -> Tensor:
-        layer = Scale()
-        initialisers.initialise(nn.Sequential(layer), "he_uniform", torch.Generator().manual_seed(seed))
-        return layer.weight.detach()
-
-    assert torch.equal(drawn(0), drawn(0)) and not torch.equal(drawn(0), drawn(1))
-    with pytest.raises(UserError, match=r"^layer GRU has parameters that the initialisers do not know: "):
-        initialisers.initialise(nn.Sequential(nn.GRU(2, 3)), "he_uniform", torch.Generator())
-
-
-def test_dropout_must_follow_the_seed() -> None:
-    with pytest.raises(UserError, match=r"^layer Dropout draws from torch's global generator"):
-        initialisers.seed_dropout(nn.Sequential(nn.Dropout(0.5)), torch.Generator())
-    initialisers.seed_dropout(nn.Sequential(Dropout(0.5)), torch.Generator())
-
-
-@pytest.mark.parametrize("model", models.MODELS)
-def test_declared_layers_are_those_of_the_network(model: str) -> None:
-    config = small(model)
-    network = registry.build(model, config, 2, 10, 3, cells=4)
-    kernels = [module.weight.numel() for module in network.modules() if isinstance(module, (nn.Conv1d, nn.Linear))]
-    assert sorted([*(layer.n_weights for layer in config.layers(2, 10)), kernels[-1]]) == sorted(kernels)
-    lstm = config.lstm(2, 10)
-    assert (lstm is not None) == models.spec(model).lstm
-    if lstm is not None:
-        assert network.get_parameter("lstm.kernel").shape == (lstm.n_features, 16)

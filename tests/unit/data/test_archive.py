@@ -35,15 +35,6 @@ BUNDLED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("TSFCN_CACHE", str(cache))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    return cache
-
-
 def write_tsv(root: Path, name: str, train: Sequence[Row], test: Sequence[Row], folder: bool = True) -> Path:
     """Write a dataset in the 2018 layout, last changed an hour ago; return the archive's root."""
     stem = root / name / name if folder else root / name

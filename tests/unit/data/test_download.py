@@ -17,27 +17,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import until
 from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
 from tsfcn.common.errors import UserError
 from tsfcn.data import archive, download
 from tsfcn.data.importer import size
 
 ROOT = Path(__file__).parents[3]
-HASTY = download.Patience(tries=2, pause=0.01, silence=0.3, window=0.3, total=20)
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep proxies, the user's archive and the user's cache out of it."""
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY", "TSFCN_ARCHIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as running:
-        yield running
+PATIENT = download.Patience(tries=2, pause=0.01, silence=60, window=60, total=120)
+# For servers that are silent or slow on purpose; on a busy machine a good one may be so, too.
+HASTY = replace(PATIENT, silence=0.3)
+SLOW = replace(PATIENT, window=0.3)
 
 
 @pytest.fixture
@@ -45,6 +35,14 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[Server]:
+    """Yield a server that downloads to `root` are from."""
+    with serving() as running:
+        running.part = root / ".incoming" / ITALY / "part"
+        yield running
 
 
 def left(root: Path) -> list[str]:
@@ -85,9 +83,7 @@ def silent_half_way(request: Request) -> None:
 def reset(request: Request) -> None:
     request.head(Content_Length=len(italy()))
     request.wfile.write(italy()[: len(italy()) // 2])
-    request.wfile.flush()
-    time.sleep(0.05)  # lets the half arrive
-    request.reset()
+    request.reset_when_arrived(len(italy()) // 2)
 
 
 def longer_than_it_is(request: Request) -> None:
@@ -135,9 +131,7 @@ def reset_then_well(request: Request) -> None:
     if len(request.server.requests) == 1:
         request.head(Content_Length=len(italy()), ETag=TAG)
         request.wfile.write(italy()[: len(italy()) // 2])
-        request.wfile.flush()
-        time.sleep(0.05)
-        request.reset()
+        request.reset_when_arrived(len(italy()) // 2)
     else:
         request.ranged(italy())
 
@@ -363,7 +357,7 @@ def said(message: str, url: str, patience: download.Patience, n_bytes: int) -> s
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_misbehaving_server(case: Case, server: Server, root: Path) -> None:
     server.behave = case.behave
-    patience = HASTY if "silence" in case.message else replace(HASTY, silence=10)  # making a zip takes a while
+    patience = HASTY if "{silence" in case.message else SLOW if "{window}" in case.message else PATIENT
     url = f"{server.url}/{ITALY}.zip"
     (root / "Mine").mkdir()
     (root / "Mine" / "notes.txt").write_text("stays")
@@ -404,7 +398,7 @@ def test_connection_refused(root: Path) -> None:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(UserError) as caught:
-        download.fetch(ITALY, root, url, HASTY)
+        download.fetch(ITALY, root, url, PATIENT)
     expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {download.ELSEWHERE}"
     assert str(caught.value) == expected
     assert left(root) == []
@@ -412,7 +406,7 @@ def test_connection_refused(root: Path) -> None:
 
 def test_unknown_host(root: Path) -> None:
     with pytest.raises(UserError, match=r"is not reachable \(.+\), tried 2 times: try later"):
-        download.fetch(ITALY, root, "http://nowhere.invalid", HASTY)
+        download.fetch(ITALY, root, "http://nowhere.invalid", PATIENT)
     assert left(root) == []
 
 
@@ -420,7 +414,7 @@ def test_a_proxy_is_used_and_named_without_its_password(root: Path, monkeypatch:
     monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(UserError) as caught:
-        download.fetch(ITALY, root, "http://archive.invalid", HASTY)
+        download.fetch(ITALY, root, "http://archive.invalid", PATIENT)
     assert "is not reachable (Connection refused) through the proxy '127.0.0.1:9', tried 2 times" in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -474,7 +468,7 @@ def interrupt(server: Server, root: Path, behave: Behaviour = halves) -> int:
     """Leave half a download behind and return its bytes."""
     server.behave = behave
     with pytest.raises(KeyboardInterrupt):
-        download.fetch(ITALY, root, server.url, HASTY, Stop())
+        download.fetch(ITALY, root, server.url, PATIENT, Stop())
     assert left(root) == [".incoming", f".incoming/{ITALY}", f".incoming/{ITALY}/part", f".incoming/{ITALY}/part.json"]
     server.requests.clear()
     return (root / ".incoming" / ITALY / "part").stat().st_size
@@ -484,7 +478,7 @@ def test_an_interrupted_download_goes_on(server: Server, root: Path) -> None:
     n_bytes = interrupt(server, root)
     server.behave = lambda request: request.ranged(italy())
     arrived: list[int] = []
-    assert download.fetch(ITALY, root, server.url, HASTY, lambda now, total: arrived.append(now))
+    assert download.fetch(ITALY, root, server.url, PATIENT, lambda now, total: arrived.append(now))
     ((_, headers),) = server.requests
     assert (headers["Range"], headers["If-Range"]) == (f"bytes={n_bytes}-", TAG)
     assert arrived[0] > n_bytes and arrived[-1] == len(italy())
@@ -532,7 +526,7 @@ def test_an_interrupted_download_goes_on(server: Server, root: Path) -> None:
 def test_a_download_starts_anew_where_it_cannot_go_on(behave: Behaviour, server: Server, root: Path) -> None:
     interrupt(server, root)
     server.behave = behave
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert left(root) == DATASET
 
 
@@ -545,7 +539,7 @@ def test_a_part_of_unknown_origin_is_not_gone_on_with(server: Server, root: Path
 
     interrupt(server, root, untold)
     server.behave = lambda request: request.ranged(italy())
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert all("Range" not in headers for _, headers in server.requests)
 
 
@@ -560,14 +554,14 @@ def test_a_weak_tag_does_not_count_but_the_date_does(server: Server, root: Path)
 
     interrupt(server, root, dated)
     server.behave = lambda request: request.ranged(italy())
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert server.requests[0][1]["If-Range"] == date
 
 
 def test_a_part_of_another_mirror_is_not_gone_on_with(server: Server, root: Path) -> None:
     interrupt(server, root)
     with serving() as other:
-        assert download.fetch(ITALY, root, other.url, HASTY)
+        assert download.fetch(ITALY, root, other.url, PATIENT)
         assert all("Range" not in headers for _, headers in other.requests)
     assert left(root) == DATASET
 
@@ -580,7 +574,7 @@ def test_two_files_in_one_are_downloaded_again(server: Server, root: Path) -> No
 
     interrupt(server, root)
     server.behave = other_half
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert len(server.requests) == 2 and left(root) == DATASET
 
 
@@ -590,7 +584,7 @@ def test_what_a_kill_left_is_replaced(server: Server, root: Path) -> None:
     (place / "unpacked" / ITALY / f"{ITALY}_TRAIN.ts").write_text("torn")
     (place / "part").write_bytes(b"torn")
     (place / "part.json").write_text("{")
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert left(root) == DATASET
 
 
@@ -600,7 +594,7 @@ def test_a_complete_part_needs_no_server(root: Path) -> None:
     (place / "part").write_bytes(italy())
     url = download.address(ITALY, "http://127.0.0.1:9")
     (place / "part.json").write_text(json.dumps({"url": url, "same": "", "total": len(italy())}))
-    assert download.fetch(ITALY, root, "http://127.0.0.1:9", HASTY)
+    assert download.fetch(ITALY, root, "http://127.0.0.1:9", PATIENT)
     assert left(root) == DATASET
 
 
@@ -609,14 +603,14 @@ def test_a_complete_part_needs_no_server(root: Path) -> None:
 
 
 def test_a_dataset_that_is_there_is_not_asked_for(server: Server, root: Path) -> None:
-    assert download.fetch(ITALY, root, server.url, HASTY)
-    assert not download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
+    assert not download.fetch(ITALY, root, server.url, PATIENT)
     assert len(server.requests) == 1
 
 
 def test_an_empty_folder_is_no_hindrance(server: Server, root: Path) -> None:
     (root / ITALY).mkdir()
-    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert download.fetch(ITALY, root, server.url, PATIENT)
     assert left(root) == DATASET
 
 
@@ -627,7 +621,7 @@ def test_what_is_there_is_never_touched(name: str, server: Server, root: Path) -
     with pytest.raises(
         UserError, match=rf"^(dataset|folder) '.*{ITALY}' is there but .*move '.*' away and start again"
     ):
-        download.fetch(ITALY, root, server.url, HASTY)
+        download.fetch(ITALY, root, server.url, PATIENT)
     assert left(root) == [ITALY, f"{ITALY}/{name}"] and (root / ITALY / name).read_text() == "mine"
     assert server.requests == []
 
@@ -636,13 +630,13 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
     news: list[bool] = []
     told: list[str] = []
 
-    def slowly(request: Request) -> None:
-        time.sleep(0.2)
+    def when_all_wait(request: Request) -> None:
+        until(lambda: len(told) == 4)
         request.ranged(italy())
 
-    server.behave = slowly
+    server.behave = when_all_wait
     threads = [
-        threading.Thread(target=lambda: news.append(download.fetch(ITALY, root, server.url, HASTY, tell=told.append)))
+        threading.Thread(target=lambda: news.append(download.fetch(ITALY, root, server.url, PATIENT, tell=told.append)))
         for _ in range(5)
     ]
     for thread in threads:
@@ -661,16 +655,16 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
 def test_a_site_that_is_down_is_not_asked_for_each(server: Server, root: Path) -> None:
     server.behave = answer(503)
     names = ["Coffee", "Beef", "Adiac", "BME", "Chinatown"]
-    told = list(download.several(names, root, server.url, HASTY))
+    told = list(download.several(names, root, server.url, PATIENT))
     assert [name for name, reason, _ in told if reason] == names
-    assert len(server.requests) == 3 * HASTY.tries
+    assert len(server.requests) == 3 * PATIENT.tries
     assert told[3][2] == "failed: BME: not asked for, the site failed three times before"
     assert left(root) == []
 
 
 def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
     server.behave = lambda request: request.ranged(italy()) if ITALY in request.path else request.body(b"", 404)
-    told = list(download.several(["Coffee", ITALY, "Beef"], root, server.url, HASTY))
+    told = list(download.several(["Coffee", ITALY, "Beef"], root, server.url, PATIENT))
     assert [reason is None for _, reason, _ in told] == [False, True, False]
     assert left(root) == DATASET
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import formats
@@ -261,19 +261,22 @@ VALUES = st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def made(draw: st.DrawFn, *, channels: int, unequal: bool) -> Made:
-    """Draw a dataset: of unequal length, or of equal length with missing values that are not all at the ends."""
-    labels = draw(LABELS)
-    longest = draw(st.integers(2, 6))
+    """Draw a dataset: of unequal length, or of equal length with missing values that are not all at the ends.
+
+    Few draws, so that a busy machine draws quickly, too: of labels, of values, and of a seed for all the rest.
+    """
+    labels, values = draw(LABELS), draw(st.lists(VALUES, min_size=12, max_size=12))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    longest = random.integers(2, 7)
     splits: list[tuple[list[Float64], list[str]]] = []
     for _ in range(2):
-        n = draw(st.integers(2, 4))
+        n = random.integers(2, 5)
         cases = []
         for i in range(n):
-            length = draw(st.integers(1, longest)) if unequal and i else longest
-            values = st.lists(VALUES, min_size=length, max_size=length)
-            case = np.array([draw(values) for _ in range(channels)], dtype=np.float64)
-            if not unequal and draw(st.booleans()):
-                case[:, draw(st.integers(0, length - 2))] = np.nan  # the last one stays
+            length = random.integers(1, longest + 1) if unequal and i else longest
+            case = random.choice(values, (channels, length))
+            if not unequal and random.random() < 0.5:
+                case[:, random.integers(length - 1)] = np.nan  # the last one stays
             cases.append(case)
         splits.append((cases, [labels[i % 2] for i in range(n)]))
     return *splits[0], *splits[1]
@@ -292,13 +295,12 @@ def hashes(root: Path, made: Made, forms: list[str], name: str) -> dict[str, obj
 @pytest.mark.parametrize("unequal", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_format_gives_the_same_passport(
-    channels: int, unequal: bool, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    channels: int, unequal: bool, tmp_path_factory: pytest.TempPathFactory, own_cache: Path
 ) -> None:
-    cache = tmp_path_factory.mktemp("none") / "file"
-    cache.write_text("no cache", encoding="utf-8")
-    monkeypatch.setenv("TSFCN_CACHE", str(cache))
+    own_cache.write_text("a file: nothing is kept", encoding="utf-8")
     forms = list(formats.WRITERS) if channels == 1 else list(formats.SEVERAL_CHANNELS)
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # both time the machine
     @given(made(channels=channels, unequal=unequal))
     def holds(dataset: Made) -> None:
         root = tmp_path_factory.mktemp("written")

@@ -21,12 +21,6 @@ from tsfcn.data import archive, importer, locate
 PASSWORD = b"some one"
 
 
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"

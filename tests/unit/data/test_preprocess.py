@@ -15,13 +15,6 @@ from tsfcn.data.dataset import Dataset
 NAN = np.nan
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep parsed files out of the user's cache, and the user's archive out of the tests that do not ask for it."""
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
 def cases(*series: list[float]) -> preprocess.Floats:
     """Return float64 (n_cases, 1, n_timepoints)."""
     return np.array(series, dtype=np.float64)[:, None, :]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.protocols import COFFEE, make
+from tests.factories import COFFEE, coffee_job
+from tests.records import record_of, require
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
@@ -19,6 +20,7 @@ from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.jobs import cost, store
 from tsfcn.jobs.cost import Model, duration, fitting, makespan, memory, work
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 from tsfcn.training import predict
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -35,7 +37,7 @@ def seconds(job: Job) -> float:
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_cost_grows_with_the_work(model: str) -> None:
-    job = make(model)
+    job = coffee_job(model)
     least = seconds(job)
     assert 0 < least < 3600
     larger = [
@@ -57,28 +59,28 @@ def test_cost_grows_with_the_work(model: str) -> None:
 
 def test_cost_counts_the_multiplications() -> None:
     # FCN, one channel: 1 * 128 * 8 + 128 * 256 * 5 + 256 * 128 * 3 for each timepoint.
-    assert cost.macs(make("fcn"), 1, 100) == 100 * (1024 + 163_840 + 98_304)
+    assert cost.macs(coffee_job("fcn"), 1, 100) == 100 * (1024 + 163_840 + 98_304)
     # MLP: 100 * 500 + 500 * 500 + 500 * 500.
-    assert cost.macs(make("mlp"), 1, 100) == 550_000
+    assert cost.macs(coffee_job("mlp"), 1, 100) == 550_000
     # ResNet: kernels 8, 5, 3 in every block, and a 1 x 1 convolution where the width changes: 1 -> 64 -> 128 -> 128.
     blocks = (8 * 64 + 8 * 64 * 64 + 64) + (64 * 128 * 8 + 8 * 128 * 128 + 64 * 128) + (16 * 128 * 128)
-    assert cost.macs(make("resnet"), 1, 100) == 100 * blocks
+    assert cost.macs(coffee_job("resnet"), 1, 100) == 100 * blocks
 
 
 def test_the_work_of_a_job_counted_by_hand() -> None:
     # 28 cases in batches of two: 14 steps an epoch. A multiplication is two operations, forward and twice backward.
-    flop, predicted, traffic, steps, lstm_steps, epochs, n_jobs = work(make())
+    flop, predicted, traffic, steps, lstm_steps, epochs, n_jobs = work(coffee_job())
     assert flop == 6 * 286 * (1024 + 163_840 + 98_304) * 28 * 100
     assert predicted == 2 * 286 * (1024 + 163_840 + 98_304) * (28 + 28)  # the training and the test set, once
     assert traffic == 286 * (128 + 256 + 128) * 28 * 100 + (1024 + 163_840 + 98_304) * 1400
     assert (steps, lstm_steps, epochs, n_jobs) == (1400, 0, 100, 1)
     # Two LSTM sizes are two trainings, of one LSTM step each with the dimension shuffle, of 286 without.
-    assert work(make("lstm_fcn"))[3:].tolist() == [2800, 2800, 200, 1]
-    assert work(make("lstm_fcn", LSTMFCNConfig(shuffle=False)))[4] == 2800 * 286
+    assert work(coffee_job("lstm_fcn"))[3:].tolist() == [2800, 2800, 200, 1]
+    assert work(coffee_job("lstm_fcn", LSTMFCNConfig(shuffle=False)))[4] == 2800 * 286
 
 
 def test_cost_of_a_dataset_that_is_not_here_is_that_of_the_catalogue() -> None:
-    there = make()
+    there = coffee_job()
     assert seconds(replace(there, passport={})) == seconds(there)  # Coffee's sizes stand in the catalogue
     unknown = replace(there, dataset="Mine", passport={})
     assert seconds(unknown) == seconds(replace(there, dataset="GunPoint", passport={}))
@@ -95,15 +97,15 @@ def variants() -> list[Job]:
         for n_train in (20, 100, 400):
             for length in (24, 150, 700):
                 for batch_size in (1, 16):
-                    job = make(model, settings, batch_size=batch_size)
+                    job = coffee_job(model, settings, batch_size=batch_size)
                     made.append(replace(job, passport={**COFFEE, "n_train": n_train, "length": length}))
     return made
 
 
-def record(job: Job, taken: float, **other: Any) -> store.Record:
+def record(job: Job, taken: float, **other: Any) -> Record:
     """Return the record of a job that took so many seconds."""
-    fields = {"status": "ok", "engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken}
-    return {**job.to_json(), "key": job.key, **fields, **other}
+    fields = {"engine": "reference", "hardware": "A, 2 cores, AVX2", "train_seconds": taken, "test_seconds": None}
+    return record_of(job, **{**fields, **other})
 
 
 def test_rates_are_found_again_from_noisy_times_and_foretell_shapes_not_seen() -> None:
@@ -120,14 +122,14 @@ def test_rates_are_found_again_from_noisy_times_and_foretell_shapes_not_seen() -
 
 
 def test_one_record_scales_everything_on_its_hardware() -> None:
-    job, other = make(), make("resnet")
+    job, other = coffee_job(), coffee_job("resnet")
     model = Model([record(job, 3 * seconds(job))], "A")
     assert model.seconds(job) == pytest.approx(3 * seconds(job), rel=0.1)
     assert model.seconds(other) == pytest.approx(3 * seconds(other), rel=0.25)
 
 
 def test_other_hardware_teaches_less_than_this_one_and_failures_and_engines_nothing() -> None:
-    job = make()
+    job = coffee_job()
     slow = [record(job, 5 * seconds(job), hardware="B, 8 cores, AVX2")]
     assert seconds(job) < Model(slow, "A").seconds(job)  # better than nothing
     assert Model([*slow, record(job, seconds(job))], "A").seconds(job) == pytest.approx(seconds(job), rel=0.2)
@@ -136,7 +138,7 @@ def test_other_hardware_teaches_less_than_this_one_and_failures_and_engines_noth
 
 
 def test_processor_time_teaches_on_a_cpu_and_wall_time_where_there_is_none() -> None:
-    job = make()
+    job = coffee_job()
     alone = Model([record(job, 40.0, test_seconds=2.0)], "A").seconds(job)
     shared = {"train_processor_seconds": 40.0, "test_processor_seconds": 2.0, "test_seconds": 9.0}
     assert Model([record(job, 400.0, **shared)], "A").seconds(job) == alone
@@ -149,7 +151,7 @@ def test_processor_time_teaches_on_a_cpu_and_wall_time_where_there_is_none() -> 
 
 
 def test_each_engine_and_precision_learns_from_its_own_records() -> None:
-    job = make()
+    job = coffee_job()
     half = replace(job, precision="bfloat16")
     records = [record(job, 40.0), record(job, 20.0, engine="fast"), record(half, 5.0, engine="fast")]
     assert Model(records, "A", "reference").seconds(job) == pytest.approx(40, rel=0.05)
@@ -161,25 +163,28 @@ def test_each_engine_and_precision_learns_from_its_own_records() -> None:
 
 
 def test_a_gpu_has_rates_of_its_own_and_learns_from_records_of_gpus_alone() -> None:
-    job = make()
+    job = coffee_job()
     half = replace(job, precision="bfloat16")
     alone = Model([], "A GPU", "auto", "cuda:0")
-    assert alone.way(half) == ("fast_cuda", "bfloat16") and alone.way(make("resnet")) == ("reference", "float32")
+    assert alone.setup(half) == ("fast_cuda", "bfloat16") and alone.setup(coffee_job("resnet")) == (
+        "reference",
+        "float32",
+    )
     assert alone.seconds(half) < alone.seconds(job) < Model([], "A GPU", "reference", "cuda:0").seconds(job)
     there = {"engine": "fast_cuda", "device": "cuda:1", "hardware": "A GPU + A, 2 cores"}
     records = [
         record(job, 40.0),
         record(job, 7.0, **there),
-        record(make("resnet"), 90.0, **{**there, "engine": "reference"}),
+        record(coffee_job("resnet"), 90.0, **{**there, "engine": "reference"}),
     ]
     assert Model(records, "A GPU", "auto", "cuda:0").seconds(job) == pytest.approx(7, rel=0.05)
-    assert Model(records, "A GPU", "auto", "cuda:0").seconds(make("resnet")) == pytest.approx(90, rel=0.05)
+    assert Model(records, "A GPU", "auto", "cuda:0").seconds(coffee_job("resnet")) == pytest.approx(90, rel=0.05)
     for name in ("reference", "auto"):
         assert Model(records, "A", name).seconds(job) == Model(records[:1], "A", name).seconds(job)
 
 
 def test_a_way_without_records_is_as_far_off_as_others_are_on_this_hardware() -> None:
-    job = make()
+    job = coffee_job()
     half, slow = replace(job, precision="bfloat16"), [record(job, 3 * seconds(job))]
     for engine, of in (("auto", job), ("auto", half)):
         before = Model(engine=engine).seconds(of)
@@ -192,7 +197,7 @@ def test_a_way_without_records_is_as_far_off_as_others_are_on_this_hardware() ->
 def test_an_outlier_does_not_bend_the_rates() -> None:
     made = variants()
     records = [record(job, seconds(job)) for job in made]
-    records[3]["train_seconds"] *= 20
+    records[3] = record(made[3], 20 * seconds(made[3]))
     model = Model(records, "A")
     for job in made:
         assert model.seconds(job) == pytest.approx(seconds(job), rel=0.1)
@@ -205,24 +210,23 @@ UNDISTURBED = (("2026-11-25T05:15", "2026-11-25T06:30"), ("2026-11-25T11:20", "2
 GROWN = ("2026-11-25T11:00", "2026-11-25T12:14")
 
 
-def undisturbed(record: store.Record) -> bool:
-    return any(begin < record["finished"] < end for begin, end in UNDISTURBED)
+def undisturbed(record: Record) -> bool:
+    return any(begin < record.finished < end for begin, end in UNDISTURBED)
 
 
 def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None:
-    records = [r for r in store.read(RESULTS) if r["status"] == "ok" and store.seconds(r, "train") > 5]
+    records = [r for r in store.read(RESULTS) if r.is_ok and require(r.seconds("train")) > 5]
     assert len(records) > 20
-    ways = {(r["architecture"], r["engine"], r["precision"]) for r in records}
+    ways = {(r.architecture, r.engine, r.precision) for r in records}
     assert len(ways) >= 3
     for way in ways:
         off, alone = [], []
-        for each in [r for r in records if (r["architecture"], r["engine"], r["precision"]) == way]:
-            others = [r for r in records if r["dataset"] != each["dataset"]]
-            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
+        for each in [r for r in records if (r.architecture, r.engine, r.precision) == way]:
+            others = [r for r in records if r.dataset != each.dataset]
 
-            def apart(teachers: list[store.Record], each: store.Record = each, job: Job = job) -> float:
-                model = Model(teachers, each["hardware"], each["engine"])
-                return abs(math.log(model.seconds(job) / store.seconds(each, "train")))
+            def apart(teachers: list[Record], each: Record = each) -> float:
+                model = Model(teachers, each.hardware, each.engine)
+                return abs(math.log(model.seconds(each.job) / require(each.seconds("train"))))
 
             off.append(apart(others))
             if undisturbed(each):
@@ -270,7 +274,7 @@ def test_what_is_no_time(text: str) -> None:
 def test_no_time_at_all() -> None:
     with pytest.raises(UserError) as told:
         duration("budget", "0m")
-    assert str(told.value) == "budget=0m is no time at all: give more, such as 30m"
+    assert str(told.value) == "budget=0m is zero: give more, such as 30m"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -280,15 +284,14 @@ def test_no_time_at_all() -> None:
 def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 2**16)  # as it was when they were made
     for each in store.read(RESULTS):
-        if each["status"] == "ok":
-            job = Job(**{name: each[name] for name in Job.__dataclass_fields__})
-            share = memory(job) / each["peak_memory_bytes"]
-            assert share < 1.7 and (share > 0.6 or GROWN[0] < each["finished"] < GROWN[1]), each["dataset"]
+        if each.is_ok:
+            share = memory(each.job) / require(each.peak_memory_bytes)
+            assert share < 1.7 and (share > 0.6 or GROWN[0] < each.finished < GROWN[1]), each.dataset
 
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_memory_grows_with_what_is_kept(model: str) -> None:
-    job = make(model, batch_size=10_000, batch_divisor=0)
+    job = coffee_job(model, batch_size=10_000, batch_divisor=0)
     size = cost.sizes(job)
     least = memory(job, size)
     assert cost.BASE_BYTES < least < 2**32
@@ -298,19 +301,19 @@ def test_memory_grows_with_what_is_kept(model: str) -> None:
 
 
 def test_attention_over_every_timepoint_is_what_it_keeps() -> None:
-    job = make("alstm_fcn", LSTMFCNConfig(shuffle=False), batch_size=4, batch_divisor=0)
+    job = coffee_job("alstm_fcn", LSTMFCNConfig(shuffle=False), batch_size=4, batch_divisor=0)
     size = cost.sizes(job)
     assert cost.attention(job, size) == 4 * 4 * 286 * 286 * (
         64 + 3
     )  # float32: a tanh of each cell, softmax and its like
-    assert cost.attention(make("alstm_fcn"), size) == cost.attention(make("lstm_fcn"), size) == 0
+    assert cost.attention(coffee_job("alstm_fcn"), size) == cost.attention(coffee_job("lstm_fcn"), size) == 0
     longer = replace(size, length=28_600)
     assert memory(job, longer) > cost.attention(job, longer) == 10_000 * cost.attention(job, size)
 
 
 def test_evaluation_is_batched_and_does_not_decide_the_memory() -> None:
-    size = cost.sizes(make("resnet"))
-    many, few = (memory(make("resnet"), replace(size, n_test=n, length=1024)) for n in (8236, 100))
+    size = cost.sizes(coffee_job("resnet"))
+    many, few = (memory(coffee_job("resnet"), replace(size, n_test=n, length=1024)) for n in (8236, 100))
     assert many - few < 8236 * 1024 * 4 * 12 + 2**28  # the cases themselves, and one batch of them
 
 

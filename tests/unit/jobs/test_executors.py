@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.protocols import TRAINING
+from tests.factories import protocol
+from tests.processes import children, linux, until
+from tests.records import ONE_RUN, record_of, require, written
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, MLPConfig
-from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, cost, executors, lease, store
 from tsfcn.jobs import queue as job_queue
@@ -31,27 +32,15 @@ from tsfcn.jobs.executors import local as local_executor
 from tsfcn.jobs.executors import threads
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
+from tsfcn.jobs.record import Record
 
 ROOT = Path(__file__).resolve().parents[3]
 
 # A bundled dataset and a network so small that starting a worker takes longer than the training.
-PROTOCOL = ProtocolConfig(
-    name="tiny",
-    normalisation="series",
-    # All cases in a batch: an epoch is one step.
-    common=replace(TRAINING, epochs=2, batch_size=128, batch_divisor=0, cells=[8]),
-)
+# All cases are in a batch: an epoch is one step.
+PROTOCOL = protocol(epochs=2, batch_size=128, batch_divisor=0, cells=[8])
 
 TERMS = Terms(checkpoint_seconds=1e9)
-
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
-
-
-@pytest.fixture(autouse=True)
-def bundled_data_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for workers, where the package is not installed
 
 
 def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
@@ -61,27 +50,17 @@ def plan(seeds: list[int], epochs: int = 2) -> list[Job]:
     return jobs(passports, {"fcn": FCNConfig(filters=[3], kernels=[3])}, changed, PROTOCOL, seeds, [0])
 
 
-def children(parent: int) -> list[int]:
+def workers(parent: int) -> list[int]:
     """Return the workers that a process has started and that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, ppid = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-            if int(ppid) == parent and state != "Z" and b"tsfcn.jobs.worker" in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
+    return children(parent, b"tsfcn.jobs.worker")
 
 
 def young(n_workers: int) -> list[int]:
     """Return the workers of this process, which may be so young that their command line is not there yet."""
-    for _ in range(500):
-        if len(found := children(os.getpid())) >= n_workers:
-            break
-        time.sleep(0.01)
-    assert len(found) == n_workers
-    return found
+    until(lambda: len(workers(os.getpid())) >= n_workers)
+    pids = workers(os.getpid())
+    assert len(pids) == n_workers
+    return pids
 
 
 def kill_worker() -> None:
@@ -92,12 +71,12 @@ def kill_worker() -> None:
 def wait_for_new_checkpoint(folder: Path) -> None:
     """Wait until a state has been written that was begun after the call: the second that appears from now on."""
     seen: set[int] = set()
-    for _ in range(5000):
+
+    def new() -> bool:
         seen.update(path.stat().st_mtime_ns for path in folder.glob("*.pt"))
-        if len(seen) >= 3:  # the one that was there, and two
-            return
-        time.sleep(0.001)
-    raise AssertionError("no checkpoint was written")
+        return len(seen) >= 3  # the one that was there, and two
+
+    until(new)
 
 
 @contextlib.contextmanager
@@ -119,19 +98,9 @@ def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
         return list(inline_executor.run(queue, TERMS))
 
 
-def lines(results: Path) -> list[store.Record]:
-    """Return every record that was written, counting or not."""
-    return store.by_time(store.Reader(results).news())
-
-
-# What differs from run to run, or when somebody edits the package meanwhile.
-ONE_RUN = {"train_processor_seconds", "test_processor_seconds"}
-ONE_RUN |= {"finished", "train_seconds", "test_seconds", "job_seconds", "peak_memory_bytes", "commit", "resumed_epochs"}
-
-
-def lasting(record: store.Record) -> dict[str, Any]:
+def lasting(record: Record) -> dict[str, Any]:
     """Return a record without what differs from run to run. Equality of floats is equality of their bits."""
-    return {name: value for name, value in record.items() if name not in ONE_RUN}
+    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN | {"resumed_epochs"}}
 
 
 # A worker first says where it is after one epoch; a second or so of training is left then, and it is killed in that.
@@ -155,19 +124,17 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
         (1, "start"),
         (1, "end"),
     ]
-    assert children(os.getpid()) == []
-    assert [record["seed"] for record in lines(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
+    assert workers(os.getpid()) == []
+    assert [record.seed for record in written(tmp_path / "local")] == [0, 1]  # who kills a worker fails no job
 
     # The same jobs in this process: the same records to the last bit, and the same predictions.
     events = inline(planned, tmp_path / "inline")
     assert [(event.kind, event.job.seed) for event in events] == [("start", 0), ("end", 0), ("start", 1), ("end", 1)]
-    here, there = store.read(tmp_path / "inline"), store.read(tmp_path / "local")
-    assert [record["status"] for record in here] == ["ok", "ok"]
+    here, there = (store.read(tmp_path / name, curves=True) for name in ("inline", "local"))
+    assert [record.status for record in here] == ["ok", "ok"]
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
-    assert [lasting(event.record) for event in events if event.kind == "end"] == [
-        {name: value for name, value in lasting(record).items() if name != "schema"} for record in here
-    ]
-    assert here[0]["train_cross_entropy"] != here[1]["train_cross_entropy"]  # seeds do something
+    assert [require(event.record) for event in events if event.kind == "end"] == here
+    assert here[0].train_cross_entropy != here[1].train_cross_entropy  # seeds do something
     for job in planned:
         with (
             np.load(artifacts.predictions_path(tmp_path / "inline", job.key)) as one,
@@ -188,17 +155,19 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
             wait_for_new_checkpoint(tmp_path / "local" / "checkpoints")
             kill_worker()
             kills += 1
-    (record,) = store.read(tmp_path / "local")
-    assert len(record["resumed_epochs"]) == 2 and 1 <= record["resumed_epochs"][0] < record["resumed_epochs"][1] < 400
+    (record,) = store.read(tmp_path / "local", curves=True)
+    first, second = require(record.resumed_epochs)
+    assert 1 <= first < second < 400
     inline(planned, tmp_path / "inline")
-    (other,) = store.read(tmp_path / "inline")
-    assert other["resumed_epochs"] == [] and lasting(record) == lasting(other)
-    path = artifacts.predictions_path(tmp_path / "local", record["key"])
-    assert path.read_bytes() == artifacts.predictions_path(tmp_path / "inline", record["key"]).read_bytes()
-    assert not (tmp_path / "local" / "checkpoints").exists()  # it goes when the job is done
+    (other,) = store.read(tmp_path / "inline", curves=True)
+    assert other.resumed_epochs == [] and lasting(record) == lasting(other)
+    path = artifacts.predictions_path(tmp_path / "local", record.key)
+    assert path.read_bytes() == artifacts.predictions_path(tmp_path / "inline", record.key).read_bytes()
+    assert list((tmp_path / "local" / "checkpoints").iterdir()) == []  # the state goes when the job is done
 
 
 @linux
+@pytest.mark.slow
 def test_a_worker_does_not_grow_with_its_jobs(tmp_path: Path, archive_root: Path) -> None:
     names = ["Coffee", "Symbols", "FreezerSmallTrain", "CBF", "TwoLeadECG", "Coffee"]
     changed = replace(PROTOCOL, epochs=1)
@@ -209,10 +178,12 @@ def test_a_worker_does_not_grow_with_its_jobs(tmp_path: Path, archive_root: Path
         for seed, name in enumerate(names)
     ]
     terms = Terms(root=str(archive_root), checkpoint_seconds=1e9)
-    ends = [event.record for event in local(planned, tmp_path, 1, terms) if event.kind == "end"]
-    assert [record["dataset"] for record in ends] == names
+    ends = [require(event.record) for event in local(planned, tmp_path, 1, terms) if event.kind == "end"]
+    assert [record.dataset for record in ends] == names
     largest = max(cost.memory(job) for job in planned)
-    assert max(record["peak_memory_bytes"] for record in ends) < 1.3 * largest  # 1.8, where the allocator has its way
+    assert (
+        max(require(record.peak_memory_bytes) for record in ends) < 1.3 * largest
+    )  # 1.8, where the allocator has its way
 
 
 @linux
@@ -221,12 +192,12 @@ def test_sigterm_lets_a_worker_finish_its_epoch_and_keep_its_state(tmp_path: Pat
     for event in local(plan([0], epochs=400), tmp_path, 1):
         if event.kind == "progress" and not asked:
             asked = True
-            os.kill(children(os.getpid())[0], signal.SIGTERM)
+            os.kill(workers(os.getpid())[0], signal.SIGTERM)
         if event.kind == "back":
             assert event.reason == "its worker was killed (SIGTERM)" or event.reason == "it was stopped"
             assert len(list((tmp_path / "checkpoints").glob("*.pt"))) == 1
     (record,) = store.read(tmp_path)
-    assert len(record["resumed_epochs"]) == 1
+    assert len(require(record.resumed_epochs)) == 1
 
 
 def test_inline_leaves_the_arithmetic_of_this_process_as_it_was(tmp_path: Path) -> None:
@@ -254,7 +225,7 @@ def test_inline_ends_after_the_epoch_when_it_is_asked_to_and_goes_on_later(how: 
     assert store.read(tmp_path) == [] and lease.highest(tmp_path) == {}
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
     inline(planned, tmp_path)
-    assert [(r["seed"], r["resumed_epochs"]) for r in store.read(tmp_path)] == [(0, [1]), (1, [])]
+    assert [(r.seed, r.resumed_epochs) for r in store.read(tmp_path)] == [(0, [1]), (1, [])]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -280,9 +251,10 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     assert {event.worker for event in events} == {0, 1, 2}
     inline(planned, tmp_path / "inline")
     here, there = (
-        sorted(store.read(tmp_path / name), key=lambda record: int(record["seed"])) for name in ("inline", "threads")
+        sorted(store.read(tmp_path / name, curves=True), key=lambda record: record.seed)
+        for name in ("inline", "threads")
     )
-    assert [record["status"] for record in there] == ["ok"] * 5
+    assert [record.status for record in there] == ["ok"] * 5
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
     for job in planned:
         path = artifacts.predictions_path(tmp_path / "threads", job.key)
@@ -292,9 +264,9 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
 def test_threads_count_the_processor_time_of_their_own_job_alone(tmp_path: Path) -> None:
     with queued(plan([0, 1, 2], epochs=100), tmp_path) as queue:
         before = time.process_time()
-        records = [event.record for event in threads.run(queue, TERMS, 3) if event.kind == "end"]
+        records = [require(event.record) for event in threads.run(queue, TERMS, 3) if event.kind == "end"]
         of_all = time.process_time() - before
-    each = [record["train_processor_seconds"] + record["test_processor_seconds"] for record in records]
+    each = [require(r.train_processor_seconds) + require(r.test_processor_seconds) for r in records]
     assert len(each) == 3 and min(each) > 0 and sum(each) < of_all
 
 
@@ -302,9 +274,9 @@ def test_a_job_that_fails_in_a_thread_stops_no_other(tmp_path: Path) -> None:
     good, bad = plan([0, 1], epochs=5), plan([2], epochs=5)
     bad = [replace(job, passport={**job.passport, "content": "another"}) for job in bad]
     with queued([good[0], *bad, good[1]], tmp_path) as queue:
-        ends = {e.job.seed: e.record for e in threads.run(queue, TERMS, 2) if e.kind == "end"}
-    assert {seed: record["status"] for seed, record in ends.items()} == {0: "ok", 1: "ok", 2: "failed"}
-    assert "has changed since the run was planned" in ends[2]["reason"]
+        ends = {e.job.seed: require(e.record) for e in threads.run(queue, TERMS, 2) if e.kind == "end"}
+    assert {seed: record.status for seed, record in ends.items()} == {0: "ok", 1: "ok", 2: "failed"}
+    assert "has changed since the run was planned" in ends[2].reason
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -330,7 +302,7 @@ def test_threads_end_after_their_epochs_when_they_are_asked_to_and_go_on_later(
     with queued(planned[:1], tmp_path) as queue:
         list(threads.run(queue, TERMS, 2))
     (record,) = store.read(tmp_path)
-    assert record["status"] == "ok" and len(record["resumed_epochs"]) == 1
+    assert record.is_ok and len(require(record.resumed_epochs)) == 1
 
 
 def test_the_second_signal_ends_threads_at_once(tmp_path: Path) -> None:
@@ -389,17 +361,30 @@ def test_closing_threads_keeps_their_states(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "checkpoints").iterdir()} == {job.key for job in planned}
 
 
+def until_budget_is_spent(queue: Queue, events: Iterator[Event], n_jobs: int) -> list[str]:
+    """Return the kinds of the events but for progress, of a run whose budget ends once `n_jobs` have shown progress."""
+    kinds, running = [], set()
+    for event in events:
+        if event.kind == "progress":
+            running.add(event.job.key)
+        else:
+            kinds.append(event.kind)
+        if len(running) == n_jobs:
+            queue.deadline = time.monotonic()
+    return kinds
+
+
 def test_at_the_end_of_the_budget_threads_stop_and_keep_their_states(tmp_path: Path) -> None:
     planned = plan([0, 1], epochs=10**6)
-    with queued(planned, tmp_path, budget_seconds=3) as queue:
-        kinds = [event.kind for event in threads.run(queue, TERMS, 2) if event.kind != "progress"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, threads.run(queue, TERMS, 2), 2)
     assert kinds == ["start", "start", "back", "back"]
     assert store.read(tmp_path) == [] and len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_a_thread_that_lost_its_lease_leaves_the_job_to_its_new_holder(tmp_path: Path) -> None:
     (job,) = plan([0], epochs=10**6)
-    with queued([job], tmp_path, budget_seconds=60) as queue:
+    with queued([job], tmp_path) as queue:
         run = threads.run(queue, TERMS, 1)
         for event in run:
             if event.kind == "progress":
@@ -428,13 +413,13 @@ def test_a_job_whose_worker_is_killed_again_and_again_fails_and_the_rest_is_done
         if event.kind == "start" and event.job.seed == 0:
             kill_worker()
         if event.kind == "end":
-            records[event.job.seed] = event.record
-    assert (records[0]["status"], records[1]["status"]) == ("failed", "ok")
-    assert records[0]["reason"] == (
+            records[event.job.seed] = require(event.record)
+    assert (records[0].status, records[1].status) == ("failed", "ok")
+    assert records[0].reason == (
         "its worker was killed 2 times, lastly by SIGKILL: use fewer executor.workers if it is memory"
     )
-    assert {r["seed"]: r["status"] for r in store.read(tmp_path)} == {0: "failed", 1: "ok"}
-    assert [r["key"] for r in store.read(tmp_path) if r["seed"] == 0] == [plan([0])[0].key]
+    assert {r.seed: r.status for r in store.read(tmp_path)} == {0: "failed", 1: "ok"}
+    assert [r.key for r in store.read(tmp_path) if r.seed == 0] == [plan([0])[0].key]
 
 
 @linux
@@ -443,12 +428,12 @@ def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tm
     for event in local(plan([0], epochs=400), tmp_path, 1, max_attempts=2):
         events.append(event)
         if event.kind == "progress":
-            os.kill(children(os.getpid())[0], signal.SIGSEGV)
+            os.kill(workers(os.getpid())[0], signal.SIGSEGV)
     assert [event.kind for event in events if event.kind != "progress"] == ["start", "back", "start", "end"]
-    assert [(r["status"], r["reason"]) for r in lines(tmp_path)] == [
+    assert [(r.status, r.reason) for r in written(tmp_path)] == [
         ("failed", "its worker died by SIGSEGV: see above")
     ] * 2
-    assert store.attempts(lines(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
+    assert store.attempts(written(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
 
 
 def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:
@@ -456,8 +441,9 @@ def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:
     with queued([job], tmp_path, max_attempts=1) as queue:
         assert queue.take() == job
         event = queue.died(job, -signal.SIGKILL, out_of_memory=True)
-        assert (event.kind, event.record["status"]) == ("end", "failed")
-        assert event.record["reason"] == "its worker died by SIGKILL: too little memory: use fewer executor.workers"
+        record = require(event.record)
+        assert (event.kind, record.status) == ("end", "failed")
+        assert record.reason == "its worker died by SIGKILL: too little memory: use fewer executor.workers"
         assert queue.runner.held == {} and not queue.is_open()
 
 
@@ -465,10 +451,10 @@ def test_a_worker_that_dies_when_its_record_is_written_has_done_its_job(tmp_path
     (job,) = plan([0])
     with queued([job], tmp_path, max_attempts=1) as queue:
         assert queue.take() == job
-        store.Writer(tmp_path).write({"key": job.key, "status": "ok", "accuracy": 0.5})
+        store.Writer(tmp_path).write(record_of(job, accuracy=0.5))
         event = queue.died(job, -signal.SIGKILL, out_of_memory=False)
-        assert (event.kind, event.record["accuracy"]) == ("end", 0.5)
-    assert len(lines(tmp_path)) == 1
+        assert (event.kind, require(event.record).accuracy) == ("end", 0.5)
+    assert len(written(tmp_path)) == 1
 
 
 @linux
@@ -478,13 +464,14 @@ def test_a_job_that_is_estimated_to_need_more_memory_than_a_worker_has_is_not_st
     (job,) = jobs(passports, {"mlp": MLPConfig(units=[9000, 9000, 3], dropout=[0] * 4)}, big, PROTOCOL, [0], [0])
     (small,) = plan([0])
     terms = Terms(memory=0.9 * 2**30, checkpoint_seconds=1e9)
-    records = {e.job.architecture: e.record for e in local([job, small], tmp_path, 1, terms) if e.kind == "end"}
-    assert records["fcn"]["status"] == "ok"
-    assert records["mlp"]["status"] == "skipped"
+    ends = [event for event in local([job, small], tmp_path, 1, terms) if event.kind == "end"]
+    records = {event.job.architecture: require(event.record) for event in ends}
+    assert records["fcn"].status == "ok"
+    assert records["mlp"].status == "skipped"
     assert re.fullmatch(
         r"mlp on 24 timepoints needs about \d\.\d GiB for a batch of 67, 0\.9 GiB are free for it: "
         r"use a smaller protocol\.batch_size, fewer executor\.workers, or more executor\.memory",
-        records["mlp"]["reason"],
+        records["mlp"].reason,
     )
 
 
@@ -535,19 +522,19 @@ def test_a_job_that_another_runner_has_is_left_to_it_and_ends_with_its_record(tm
         assert other.claim(planned[0].key)
         assert queue.take() == planned[1]
         assert queue.take() is None and queue.is_open()
-        store.Writer(tmp_path).write({"key": planned[0].key, "status": "ok"})
+        store.Writer(tmp_path).write(record_of(planned[0]))
         other.release(planned[0].key)
         queue.next_look = 0
         assert queue.take() is None and not queue.is_open()
-        ((job, record, elsewhere),) = [(e.job, e.record, e.elsewhere) for e in queue.news()]
-        assert (job, record["status"], elsewhere) == (planned[0], "ok", True)
+        ((job, record, elsewhere),) = [(e.job, require(e.record), e.elsewhere) for e in queue.ended_elsewhere()]
+        assert (job, record.status, elsewhere) == (planned[0], "ok", True)
         assert list(queue.runner.held) == [planned[1].key]
 
 
 def test_a_record_without_the_files_that_are_asked_for_ends_no_job(tmp_path: Path) -> None:
     (job,) = plan([0])
     with queued([job], tmp_path, done=lambda record: store.done(record, tmp_path, True, False)) as queue:
-        store.Writer(tmp_path).write({"key": job.key, "status": "ok"})
+        store.Writer(tmp_path).write(record_of(job))
         assert queue.take() == job
 
 
@@ -564,8 +551,9 @@ def test_a_budget_leaves_out_what_would_end_later(tmp_path: Path) -> None:
 @linux
 def test_at_the_end_of_the_budget_what_runs_is_stopped_and_kept(tmp_path: Path) -> None:
     planned = plan([0], epochs=10**6)
-    events = list(local(planned, tmp_path, 1, budget_seconds=8))
-    assert [event.kind for event in events if event.kind != "progress"] == ["start", "back"]
+    with queued(planned, tmp_path, budget_seconds=1000) as queue:
+        kinds = until_budget_is_spent(queue, local_executor.run(queue, TERMS, 1), 1)
+    assert kinds == ["start", "back"]
     assert store.read(tmp_path) == []
     assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [planned[0].key]
 
@@ -588,9 +576,9 @@ def test_two_runs_at_once_share_the_jobs_and_train_none_twice(tmp_path: Path) ->
         run.stdin.flush()
     outs = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
-    records = lines(tmp_path)
-    assert sorted(record["seed"] for record in records) == list(range(12))
-    assert {record["status"] for record in records} == {"ok"}
+    records = written(tmp_path)
+    assert sorted(record.seed for record in records) == list(range(12))
+    assert {record.status for record in records} == {"ok"}
     started = [out.count("start") for out in outs]
     assert sum(started) == 12 and min(started) > 0
     assert [out.count("end") for out in outs] == [12, 12]  # each learns of all
@@ -604,6 +592,7 @@ from tsfcn.jobs.executors import local
 from tsfcn.jobs.queue import Queue
 from tsfcn.jobs import lease
 from tsfcn.jobs.plan import Job, Terms
+from tsfcn.jobs.record import Record
 
 line = sys.stdin.readline()
 job = Job(**json.loads(line))
@@ -627,18 +616,12 @@ def test_no_worker_outlives_its_run_and_its_lease_holds_nothing(tmp_path: Path) 
             parent.stdin.flush()
             assert parent.stdout.readline().startswith("start")
             assert parent.stdout.readline().startswith("progress")
-            (worker,) = children(parent.pid)
+            (worker,) = workers(parent.pid)
             with queued([job], tmp_path) as queue:
                 assert queue.take() is None and queue.is_open()
         finally:
             parent.kill()
-    for _ in range(100):
-        if not Path(f"/proc/{worker}").exists():
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(worker, signal.SIGKILL)
-        pytest.fail("the worker went on for ten seconds")
+    until(lambda: not Path(f"/proc/{worker}").exists())
     assert store.read(tmp_path) == []
     with queued([job], tmp_path) as queue:
         assert queue.take() == job  # at once
@@ -651,7 +634,7 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
         assert [next(run).kind, next(run).kind] == ["start", "start"]
         young(2)
         run.close()
-        assert children(os.getpid()) == []
+        assert workers(os.getpid()) == []
 
 
 def test_executors_are_found_by_name_each_with_its_yaml() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import until
 from tsfcn.jobs import lease
 from tsfcn.jobs.lease import Runner, Watch, highest, lease_path
 
@@ -73,14 +74,12 @@ with Runner(Path(sys.argv[1]), expiry_seconds=float(sys.argv[3])) as runner:
 
 def claimers(results: Path, n_keys: int, n: int = 4) -> list[set[str]]:
     """Let processes claim the same keys in the same moment; return what each got."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", CLAIMER, results, str(n_keys), "1000"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
         )
         for _ in range(n)
     ]
@@ -126,7 +125,6 @@ def test_a_dead_runner_of_this_machine_holds_nothing(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as other:
         assert other.stdin is not None and other.stdout is not None
         assert other.stdout.readline() == "ready\n"
@@ -180,11 +178,7 @@ def test_a_runner_notices_by_itself_that_it_was_taken_for_dead(tmp_path: Path) -
         far.claim("a")
         far.claim("b")
         leftover(tmp_path, "a", 1, "{}")
-        for _ in range(100):
-            if far.gone:
-                break
-            time.sleep(0.02)
-        assert far.gone == {"a"}
+        until(lambda: far.gone == {"a"})
         far.release("a")
         assert far.gone == set() and sorted(far.held) == ["b"]
     assert highest(tmp_path) == {"a": 1}

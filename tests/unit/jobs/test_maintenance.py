@@ -40,10 +40,15 @@ def attempt(seed: int, status: str, day: int, **other: Any) -> Any:
     return record(seed=seed, finished=finished, status=status, reason=reason, architecture="fcn", **other)
 
 
+def key_of(seed: int, group: str = "GunPoint/fcn/fawaz2019/0") -> str:
+    """Return the key of an attempt."""
+    return record(seed=seed, group=group).key
+
+
 def kept(results: Path) -> list[tuple[str, str, str]]:
     """Return every record that is there: key, status, time."""
-    history = store.by_time(store.Reader(results).news())
-    return [(each["key"], each["status"], store.finished(each)) for each in history]
+    history = store.by_time(store.Reader(results).new())
+    return [(each.key, each.status, each.finished) for each in history]
 
 
 def touch(path: Path, age: float = 0.0) -> Path:
@@ -62,8 +67,8 @@ def plan_of(results: Path, *seeds: int) -> None:
     """Leave the plan of an unfinished run of GunPoint."""
     job = record(architecture="fcn")
     fields = ("dataset", "passport", "architecture", "model", "model_settings", "protocol", "settings", "off_paper")
-    group = {name: job[name] for name in (*fields, "resample", "precision")}
-    group["keys"] = {str(seed): f"{job['group']}/{seed}" for seed in seeds}
+    group: dict[str, Any] = {name: getattr(job, name) for name in (*fields, "resample", "precision")}
+    group["keys"] = {str(seed): key_of(seed) for seed in seeds}
     path = results / "plans" / "a.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"command": "python -m tsfcn.run", "groups": [group]}))
@@ -71,7 +76,8 @@ def plan_of(results: Path, *seeds: int) -> None:
 
 def test_status_counts_every_job_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, attempt(0, "failed", 1), attempt(0, "ok", 2), attempt(1, "failed", 1), attempt(1, "failed", 2))
-    save(tmp_path, record("Beef", model="mlp", status="skipped", reason="dataset 'Beef' is not here"))
+    beef = record("Beef", model="mlp", status="skipped", reason="dataset 'Beef' is not here")
+    save(tmp_path, beef)
     plan_of(tmp_path, 0, 1, 2, 3)
     touch(tmp_path / "checkpoints" / "x.pt")
     said = told(capsys, "status", tmp_path)
@@ -82,20 +88,22 @@ def test_status_counts_every_job_once(tmp_path: Path, capsys: pytest.CaptureFixt
         "fcn    fawaz2019   1       1        0        2",
         "mlp    fawaz2019   0       0        1        0",
         "",
-        "skipped Beef/mlp/fawaz2019/0/0 Beef mlp fawaz2019 seed 0: dataset 'Beef' is not here",
-        "failed GunPoint/fcn/fawaz2019/0/1 GunPoint fcn fawaz2019 seed 1 (2 attempts): reason 2",
+        f"skipped {beef.key} Beef mlp fawaz2019 seed 0: dataset 'Beef' is not here",
+        f"failed {key_of(1)} GunPoint fcn fawaz2019 seed 1 (2 attempts): reason 2",
         "",
         "1 trainings in progress have a checkpoint (0.0 MiB)",
     ]
     listed = told(capsys, "status", tmp_path, "--jobs").splitlines()[-5:]
-    assert [line.split()[0] for line in listed] == ["skipped", "ok", "failed", "pending", "pending"]
+    expected = {key_of(seed): state for seed, state in enumerate(["ok", "failed", "pending", "pending"])}
+    expected[beef.key] = "skipped"
+    assert [tuple(line.split()[:2]) for line in listed] == [(state, key) for key, state in sorted(expected.items())]
 
 
 def test_status_shows_who_is_at_work(tmp_path: Path) -> None:
     save(tmp_path, attempt(0, "ok", 1))
     with lease.Runner(tmp_path) as runner:
         row = {"dataset": "GunPoint", "model": "fcn", "protocol": "fawaz2019", "seed": 1, "resample": 0, "worker": 0}
-        row |= {"key": "GunPoint/fcn/fawaz2019/0/1", "epoch": 3, "epochs": 9, "loss": 0.5, "rate": 2.0}
+        row |= {"key": key_of(1), "epoch": 3, "epochs": 9, "loss": 0.5, "rate": 2.0}
         done = {"ok": 1, "failed": 0, "skipped": 0}
         counts = {"total": 2, "done": done, "elsewhere": 0, "left_seconds": 9.0, "per_minute": None}
         runner.state = {**counts, "running": [row], "told": [0, []]}
@@ -109,10 +117,12 @@ def test_status_shows_who_is_at_work(tmp_path: Path) -> None:
 
 def test_status_of_an_empty_folder_and_of_a_broken_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "status", tmp_path) == f"{tmp_path}: 0 jobs: none\n"
-    for content in ("", "{", "[]", '{"groups": 3}', '{"groups": [3]}', '{"groups": [{}]}'):
-        touch(tmp_path / "plans" / "a.json").write_text(content)
+    for number, content in enumerate(("", "{", "[]", '{"groups": 3}', '{"groups": [3]}', '{"groups": [{}]}')):
+        path = touch(tmp_path / "plans" / f"{number}.json")
+        path.write_text(content)
         assert main(["status", str(tmp_path)]) == 0
-        assert capsys.readouterr().err == f"{tmp_path / 'plans' / 'a.json'} is no plan and is left out\n"
+        assert capsys.readouterr().err == f"{path} is not a plan and is left out: it has no groups of jobs\n"
+        path.unlink()
 
 
 def test_why_tells_the_history_and_the_nearest_finished_job(tmp_path: Path) -> None:
@@ -124,13 +134,14 @@ def test_why_tells_the_history_and_the_nearest_finished_job(tmp_path: Path) -> N
         attempt(5, "failed", 2, group="abc", **changed),
         attempt(5, "failed", 3, group="abc", **changed),
     )
-    touch(artifacts.checkpoint_path(tmp_path, "abc/5"))
-    assert why(tmp_path, "abc").splitlines() == [
-        "abc/5 GunPoint fcn fawaz2019 seed 5: failed",
+    key = key_of(5, "abc")
+    touch(artifacts.checkpoint_path(tmp_path, key))
+    assert why(tmp_path, key[:3]).splitlines() == [
+        f"{key} GunPoint fcn fawaz2019 seed 5: failed",
         "  1. failed 2026-01-02T00:00:00Z: reason 2",
         "  2. failed 2026-01-03T00:00:00Z: reason 3",
         "  a checkpoint is kept: the next attempt goes on from it",
-        "nearest finished job: GunPoint/fcn/fawaz2019/0/0 GunPoint fcn fawaz2019 seed 0",
+        f"nearest finished job: {key_of(0)} GunPoint fcn fawaz2019 seed 0",
         "  protocol.epochs: 100, there 2000",
         "  protocol.betas: [0.9, 0.5], there [0.9, 0.999]",
         "  seed: 5, there 0",
@@ -140,18 +151,18 @@ def test_why_tells_the_history_and_the_nearest_finished_job(tmp_path: Path) -> N
 def test_why_of_a_job_that_is_only_planned(tmp_path: Path) -> None:
     save(tmp_path, attempt(0, "ok", 1, meaning=0))
     plan_of(tmp_path, 0, 7)
-    assert why(tmp_path, "GunPoint/fcn/fawaz2019/0/7").splitlines() == [
-        "GunPoint/fcn/fawaz2019/0/7 GunPoint fcn fawaz2019 seed 7: pending",
-        "nearest finished job: GunPoint/fcn/fawaz2019/0/0 GunPoint fcn fawaz2019 seed 0",
+    assert why(tmp_path, key_of(7)).splitlines() == [
+        f"{key_of(7)} GunPoint fcn fawaz2019 seed 7: pending",
+        f"nearest finished job: {key_of(0)} GunPoint fcn fawaz2019 seed 0",
         "  meaning: 1, there 0",
         "  seed: 7, there 0",
     ]
 
 
 def test_why_of_the_only_job_and_of_an_unknown_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save(tmp_path, attempt(0, "ok", 1, group="a1"))
+    save(tmp_path, attempt(0, "ok", 1, key="a1" * 8))
     assert why(tmp_path, "a1").endswith("\nno other job is finished here")
-    save(tmp_path, attempt(1, "ok", 1, group="a2"))
+    save(tmp_path, attempt(1, "ok", 1, key="a2" * 8))
     assert refused(capsys, "why", "a", tmp_path) == "error: key 'a' is the beginning of 2 keys: give more of it"
     assert refused(capsys, "why", "x", tmp_path) == (
         f"error: key 'x' is not of a job that is known here: see tsfcn results status {tmp_path} --jobs"
@@ -171,10 +182,10 @@ def test_compact_keeps_what_counts_and_every_failure(tmp_path: Path, capsys: pyt
     said = told(capsys, "compact", tmp_path)
     assert said == f"{tmp_path}: 15 lines in 2 files became 4 records in one\n"
     assert kept(tmp_path) == [
-        ("GunPoint/fcn/fawaz2019/0/0", "failed", "2026-01-01T00:00:00Z"),
-        ("GunPoint/fcn/fawaz2019/0/0", "ok", "2026-01-04T00:00:00Z"),
-        ("GunPoint/fcn/fawaz2019/0/1", "failed", "2026-01-05T00:00:00Z"),
-        ("GunPoint/fcn/fawaz2019/0/1", "skipped", "2026-01-06T00:00:00Z"),
+        (key_of(0), "failed", "2026-01-01T00:00:00Z"),
+        (key_of(0), "ok", "2026-01-04T00:00:00Z"),
+        (key_of(1), "failed", "2026-01-05T00:00:00Z"),
+        (key_of(1), "skipped", "2026-01-06T00:00:00Z"),
     ]
     assert store.read(tmp_path) == before
     (path,) = (tmp_path / "records").iterdir()
@@ -208,10 +219,10 @@ def test_a_compaction_that_is_cut_short_loses_nothing(tmp_path: Path, monkeypatc
 def test_a_reader_that_follows_sees_no_record_vanish(tmp_path: Path) -> None:
     save(tmp_path, attempt(0, "ok", 1))
     reader = store.Reader(tmp_path)
-    assert len(reader.news()) == 1 and reader.news() == []
+    assert len(reader.new()) == 1 and reader.new() == []
     store.Writer(tmp_path).write(attempt(1, "ok", 2))
     compact(tmp_path)
-    assert "GunPoint/fcn/fawaz2019/0/1" in {each["key"] for each in reader.news()}
+    assert key_of(1) in {each.key for each in reader.new()}
 
 
 @pytest.mark.parametrize("verb", ["compact", "gc"])
@@ -237,9 +248,10 @@ def test_merge_brings_records_and_their_files(tmp_path: Path, capsys: pytest.Cap
     save(one, attempt(0, "ok", 1, group="a"), attempt(1, "failed", 2, group="a"), attempt(1, "ok", 3, group="a"))
     save(one, record("Beef", status="skipped", reason="not here"))
     save(two, attempt(0, "ok", 4, group="a"))
-    for key in ("a/0", "a/1"):
+    first, second = (key_of(seed, "a") for seed in (0, 1))
+    for key in (first, second):
         touch(artifacts.predictions_path(one, key))
-    touch(artifacts.weights_path(one, "a/1"))
+    touch(artifacts.weights_path(one, second))
     (one / "commands.txt").write_text("python -m tsfcn.run seeds=2\n")
     (two / "commands.txt").write_text("python -m tsfcn.run\n")
     said = told(capsys, "merge", one, two)
@@ -247,15 +259,14 @@ def test_merge_brings_records_and_their_files(tmp_path: Path, capsys: pytest.Cap
         f"{two}: 1 ok, 1 failed, 1 skipped records and 2 files came from {one}; make the tables: tsfcn table {two}\n"
     )
     assert [(key, state) for key, state, _ in kept(two)] == [
-        ("Beef/fcn/fawaz2019/0/0", "skipped"),
-        ("a/1", "failed"),
-        ("a/1", "ok"),
-        ("a/0", "ok"),
+        (record("Beef").key, "skipped"),
+        (second, "failed"),
+        (second, "ok"),
+        (first, "ok"),
     ]
-    assert (
-        artifacts.predictions_path(two, "a/1").read_bytes() == artifacts.weights_path(two, "a/1").read_bytes() == b"x"
-    )
-    assert not artifacts.predictions_path(two, "a/0").exists()  # its record there is another's
+    assert artifacts.predictions_path(two, second).read_bytes() == b"x"
+    assert artifacts.weights_path(two, second).read_bytes() == b"x"
+    assert not artifacts.predictions_path(two, first).exists()  # its record there is another's
     assert (two / "commands.txt").read_text() == "python -m tsfcn.run\npython -m tsfcn.run seeds=2\n"
     before = kept(two)
     assert "no new records and 0 files" in told(capsys, "merge", one, two)
@@ -293,29 +304,29 @@ def test_merge_into_an_empty_folder_is_the_whole(tmp_path: Path) -> None:
 
 
 def test_gc_removes_what_no_record_needs_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save(tmp_path, attempt(0, "ok", 1, group="a"), attempt(1, "failed", 2, group="a"))
+    save(tmp_path, attempt(0, "ok", 1), attempt(1, "failed", 2))
+    ok, failed = key_of(0), key_of(1)
     stays = [
-        touch(tmp_path / "predictions" / "a0.npz"),
+        touch(tmp_path / "predictions" / f"{ok}.npz"),
         touch(tmp_path / "checkpoints" / "b.pt"),  # of a job that is not done
         touch(tmp_path / "tables" / "accuracy.csv"),
         touch(tmp_path / "predictions" / ".young.npz.abc"),
         touch(tmp_path / "notes.txt", 1e6),
         tmp_path / "records" / "one.jsonl",
     ]
-    text = (tmp_path / "records" / "one.jsonl").read_text().replace('"a/0"', '"a0"').replace('"a/1"', '"a1"')
-    (tmp_path / "records" / "one.jsonl").write_text(text)
-    plan_of(tmp_path, 0)
+    text = (tmp_path / "records" / "one.jsonl").read_text()
+    plan_of(tmp_path, 2)
     goes = [
-        touch(tmp_path / "predictions" / "a1.npz"),
+        touch(tmp_path / "predictions" / f"{failed}.npz"),
         touch(tmp_path / "weights" / "zz.safetensors"),
-        touch(tmp_path / "checkpoints" / "a0.pt"),
-        touch(tmp_path / "predictions" / ".a0.npz.abc", 1e4),
+        touch(tmp_path / "checkpoints" / f"{ok}.pt"),
+        touch(tmp_path / "predictions" / f".{ok}.npz.abc", 1e4),
         touch(tmp_path / ".README.md.abc", 1e4),
         touch(tmp_path / "plans" / "broken.json"),
     ]
     if lease.machine():
         dead = json.dumps({"id": "dead", "machine": lease.machine(), "pid": 1, "born": "0"})
-        goes += [touch(tmp_path / "leases" / name) for name in ("a1.0", "a1.1")] + [
+        goes += [touch(tmp_path / "leases" / name) for name in (f"{failed}.0", f"{failed}.1")] + [
             touch(tmp_path / "runners" / "dead.json")
         ]
         for path in goes[-3:]:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.records import record_of, require
 from tests.terminal import screens
 from tsfcn.jobs import lease
 from tsfcn.jobs.cost import Model
-from tsfcn.jobs.monitor import LINE_SECONDS, Monitor, Screen, clock, fitting_row
+from tsfcn.jobs.monitor import LINE_SECONDS, Monitor, Screen
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.progress import RunningJob, clock, read_state
 from tsfcn.jobs.queue import Event
+from tsfcn.jobs.record import Record
 
 SETTINGS: dict[str, Any] = {
     "normalisation": "series",
@@ -50,7 +53,9 @@ def job(seed: int = 0, **values: Any) -> Job:
     return Job(**(named | rest | values), model_settings=FCN, settings=SETTINGS, seed=seed)
 
 
-OK = {"status": "ok", "accuracy": 0.98765, "train_seconds": 61.0}
+def ok(job: Job, **other: Any) -> Record:
+    """Return the record of a job that went well."""
+    return record_of(job, **{"accuracy": 0.98765, "train_seconds": 61.0, **other})
 
 
 class Terminal(io.StringIO):
@@ -114,12 +119,14 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
         monitor.see(Event("progress", 0, jobs[0], epoch, 2000, 0.1))
     assert out.getvalue() == ""  # nothing for each epoch
     monitor.screen.shown_at -= LINE_SECONDS
-    monitor.see(Event("end", 0, jobs[0], record=OK))
+    monitor.see(Event("end", 0, jobs[0], record=ok(jobs[0])))
     monitor.see(Event("start", 0, jobs[2]))
     monitor.see(Event("back", 0, jobs[2], reason="its worker was killed (SIGKILL)"))
     monitor.screen.shown_at -= LINE_SECONDS
-    monitor.see(Event("end", 1, jobs[1], record={"status": "failed", "reason": "training loss is nan in epoch 3"}))
-    monitor.see(Event("end", 0, jobs[2], record={"status": "skipped", "reason": "too large"}))
+    failed = record_of(jobs[1], status="failed", reason="training loss is nan in epoch 3")
+    monitor.see(Event("end", 1, jobs[1], record=failed))
+    skipped = record_of(jobs[2], status="skipped", reason="too large")
+    monitor.see(Event("end", 0, jobs[2], record=skipped))
     first, state, back, second, state2, third = out.getvalue().splitlines()
     assert first == "GunPoint fcn fawaz2019 seed 0: accuracy 0.9877 in 1 min 01 s (published 1.0000)"
     assert re.match(r"1 of 3 jobs done, 1 running, about \d+ .* left", state)
@@ -159,7 +166,7 @@ def test_no_published_figure_beside_what_no_paper_ran(values: dict[str, Any]) ->
     out = io.StringIO()
     one = job(**values)
     monitor = Monitor([one], 1, out)
-    monitor.see(Event("end", 0, one, record=OK))
+    monitor.see(Event("end", 0, one, record=ok(one)))
     assert out.getvalue().endswith(": accuracy 0.9877 in 1 min 01 s\n")
     assert ("resample 3" in out.getvalue()) == ("resample" in values)
 
@@ -193,7 +200,7 @@ def test_estimate_learns_from_finished_jobs_and_sinks_to_nothing() -> None:
     left = []
     for one in jobs:
         monitor.see(Event("start", 0, one))
-        monitor.see(Event("end", 0, one, record={**OK, "train_seconds": 3 * cost}))
+        monitor.see(Event("end", 0, one, record=ok(one, train_seconds=3 * cost)))
         left.append(monitor.left())
     assert left == pytest.approx([6 * cost, 3 * cost, 0], rel=0.01)
 
@@ -222,16 +229,9 @@ def test_estimate_learns_what_the_machine_is_from_records() -> None:
     before = monitor.left()
     for one in jobs[:5]:
         monitor.learned -= 100
-        taken = 4 * seconds(one)
-        record = {
-            **one.to_json(),
-            **OK,
-            "key": one.key,
-            "engine": "reference",
-            "hardware": "A, 2 cores",
-            "test_seconds": 0,
-        }
-        monitor.see(Event("end", 0, one, record={**record, "train_seconds": taken}))
+        there = {"engine": "reference", "hardware": "A, 2 cores"}
+        record = ok(one, train_seconds=4 * seconds(one), test_seconds=0.0, **there)
+        monitor.see(Event("end", 0, one, record=record))
     assert before == pytest.approx(9 * seconds(jobs[0]))
     assert monitor.left() == pytest.approx(4 * 4 * seconds(jobs[0]), rel=0.1)
 
@@ -269,12 +269,12 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     monitor.screen.shown_at -= 1
     monitor.see(Event("progress", 1, other, 9, 2000, 0.25))
     assert len(out.screen()) == 4
-    monitor.see(Event("end", 0, one, record=OK))
+    monitor.see(Event("end", 0, one, record=ok(one)))
     finished, running, bar, summary = out.screen()
     assert finished.startswith("GunPoint fcn fawaz2019 seed 0: accuracy 0.9877")
     assert running == "  GunPoint fcn seed 1: epoch 9 of 2000, loss 0.25"
     assert BAR.fullmatch(bar) and summary.startswith("1 of 2 jobs done, 1 running, ")
-    monitor.see(Event("end", 1, other, record=OK))
+    monitor.see(Event("end", 1, other, record=ok(other)))
     assert [line.partition(":")[0] for line in out.screen()] == [
         "GunPoint fcn fawaz2019 seed 0",
         "GunPoint fcn fawaz2019 seed 1",
@@ -282,12 +282,11 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
 
 
 def test_a_line_that_does_not_fit_loses_what_matters_least() -> None:
-    running = {"dataset": "GunPoint", "model": "fcn", "seed": 0, "resample": 0, "epoch": 5, "epochs": 9}
-    running |= {"loss": 0.25, "rate": 50.0}
-    assert fitting_row(running, 80) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25, 50 epochs/s"
-    assert fitting_row(running, 50) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25"
-    assert fitting_row(running, 40) == "GunPoint fcn seed 0: epoch 5 of 9"
-    assert fitting_row(running, 10) == "GunPoint fcn seed 0: epoch 5 of 9"  # it folds
+    running = RunningJob(0, "k", "GunPoint", "fcn", "fawaz2019", 0, 0, epoch=5, epochs=9, loss=0.25, rate=50.0)
+    assert running.line() == running.line(80) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25, 50 epochs/s"
+    assert running.line(50) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25"
+    assert running.line(40) == "GunPoint fcn seed 0: epoch 5 of 9"
+    assert running.line(10) == "GunPoint fcn seed 0: epoch 5 of 9"  # it folds
 
 
 def test_a_display_is_never_higher_or_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +328,7 @@ def test_the_state_goes_with_the_heartbeat_and_shows_the_same_elsewhere(tmp_path
         monitor.see(Event("progress", 0, one, 4, 2000, 0.25))
         runner.beat()
         (said,) = lease.runners(tmp_path)
-        Screen(there).draw(said["state"])
+        Screen(there).draw(require(read_state(said["state"])))
         assert there.screen() == here.screen() and "loss 0.25" in there.screen()[0]
 
 
@@ -338,7 +337,7 @@ def test_a_job_of_another_runner_is_told_as_such() -> None:
     one, other = job(0), job(1)
     monitor = Monitor([one, other], 1, out)
     monitor.screen.shown_at -= LINE_SECONDS
-    monitor.see(Event("end", -1, one, record=OK, elsewhere=True))
+    monitor.see(Event("end", -1, one, record=ok(one), elsewhere=True))
     line, state = out.getvalue().splitlines()
     assert line.endswith("(published 1.0000), by another runner")
     assert state.startswith("1 of 2 jobs done, 1 by other runners, 0 running, about ")

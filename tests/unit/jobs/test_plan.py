@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.protocols import COFFEE, PROTOCOL, make
+from tests.factories import COFFEE, PROTOCOL, coffee_job
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
@@ -25,7 +25,7 @@ def test_golden_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     # Written down once. Where these move, every record ever written counts as not done: raise MEANING if that is so
     # because the numbers changed, think again if it is not.
     monkeypatch.setattr(plan, "MEANING", 1)
-    fcn, lstm_fcn = make("fcn"), replace(make("lstm_fcn"), seed=7, resample=2)
+    fcn, lstm_fcn = coffee_job("fcn"), replace(coffee_job("lstm_fcn"), seed=7, resample=2)
     assert (fcn.key, fcn.group) == ("d1773868d9a535cd", "1c3fd4cda543f4ca")
     assert (lstm_fcn.key, lstm_fcn.group) == ("45de62e69c05e3ca", "e48afe9723640a69")
 
@@ -50,7 +50,7 @@ LABELS: dict[str, Any] = {"model": "fcn[x=1]", "protocol": "paper[x=1]", "off_pa
 
 @pytest.mark.parametrize("field", [f.name for f in fields(Job)])
 def test_key_follows_the_content_and_nothing_else(field: str) -> None:
-    job = make()
+    job = coffee_job()
     if field in CONTENT:
         other = replace(job, **{field: CONTENT[field]})
         assert other.key != job.key
@@ -64,7 +64,7 @@ def test_key_follows_the_content_and_nothing_else(field: str) -> None:
 
 @pytest.mark.parametrize("field", [f.name for f in fields(protocol.Settings)])
 def test_key_follows_every_setting(field: str) -> None:
-    job = make("lstm_fcn")
+    job = coffee_job("lstm_fcn")
     for settings in (
         {**job.settings, field: 0.123},
         {name: value for name, value in job.settings.items() if name != field},
@@ -75,14 +75,14 @@ def test_key_follows_every_setting(field: str) -> None:
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_key_follows_every_setting_of_the_model(model: str) -> None:
-    job = make(model)
+    job = coffee_job(model)
     assert set(job.model_settings) == {f.name for f in fields(models.spec(model).settings)} - {"cells"}
     keys = {replace(job, model_settings={**job.model_settings, name: 0.123}).key for name in job.model_settings}
     assert len(keys | {job.key}) == len(job.model_settings) + 1
 
 
 def test_key_follows_the_content_of_the_data_and_not_where_it_was_read() -> None:
-    job = make()
+    job = coffee_job()
     for name in ("archive", "split", "content"):
         assert replace(job, passport={**COFFEE, name: "other"}).key != job.key
     for name in ("source", "n_train", "length"):
@@ -91,30 +91,30 @@ def test_key_follows_the_content_of_the_data_and_not_where_it_was_read() -> None
 
 
 def test_key_follows_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = make()
+    job = coffee_job()
     before = job.key, job.group
     monkeypatch.setattr(plan, "MEANING", plan.MEANING + 1)
-    now = make()
+    now = coffee_job()
     assert now.key != before[0] and now.group != before[1]
 
 
 def test_key_is_short_hexadecimal() -> None:
-    job = make()
+    job = coffee_job()
     for text in (job.key, job.group):
         assert len(text) == 16 and set(text) <= set(string.hexdigits.lower())
 
 
 def test_a_size_asked_of_the_model_or_of_the_protocol_is_the_same_job() -> None:
-    one = make("lstm_fcn", LSTMFCNConfig(cells=8))
-    other = make("lstm_fcn", cells=[8])
+    one = coffee_job("lstm_fcn", LSTMFCNConfig(cells=8))
+    other = coffee_job("lstm_fcn", cells=[8])
     assert one == other and one.protocol == "paper[cells=[8]]"
-    assert one.key != make("lstm_fcn").key
-    assert make("fcn", cells=[8]).key == make("fcn").key  # has no LSTM
+    assert one.key != coffee_job("lstm_fcn").key
+    assert coffee_job("fcn", cells=[8]).key == coffee_job("fcn").key  # has no LSTM
 
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_json_gives_the_job_back(model: str) -> None:
-    job = make(model, betas=[0.5, 0.999])
+    job = coffee_job(model, betas=[0.5, 0.999])
     back = Job(**json.loads(json.dumps(job.to_json(), allow_nan=False)))
     assert back == job and back.key == job.key
     assert back.resolved() == protocol.settings(
@@ -131,7 +131,7 @@ def test_settings_of_the_model_come_back() -> None:
         ("resnet", ResNetConfig(input_norm=True)),
     ]
     for model, settings in asked:
-        assert Job(**json.loads(json.dumps(make(model, settings).to_json()))).model_config() == settings
+        assert Job(**json.loads(json.dumps(coffee_job(model, settings).to_json()))).model_config() == settings
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -154,43 +154,44 @@ def test_plain(value: object, text: str) -> None:
 
 
 def test_unchanged_settings_have_the_plain_names() -> None:
-    job = make()
+    job = coffee_job()
     assert (job.model, job.protocol, job.off_paper) == ("fcn", "paper", False)
     # Written out, but as the file has it.
-    assert make("fcn", FCNConfig(filters=[128, 256, 128]), epochs=100, betas=[0.9, 0.999]) == job
+    assert coffee_job("fcn", FCNConfig(filters=[128, 256, 128]), epochs=100, betas=[0.9, 0.999]) == job
 
 
 def test_changed_settings_are_named_and_off_paper() -> None:
-    job = make("fcn", epochs=3, lr=0.01)
+    job = coffee_job("fcn", epochs=3, lr=0.01)
     assert (job.model, job.protocol, job.off_paper) == ("fcn", "paper[epochs=3, lr=0.01]", True)
-    job = make("lstm_fcn", LSTMFCNConfig(dropout=0.5, shuffle=False))
+    job = coffee_job("lstm_fcn", LSTMFCNConfig(dropout=0.5, shuffle=False))
     assert (job.model, job.protocol, job.off_paper) == ("lstm_fcn[dropout=0.5, shuffle=false]", "paper", True)
     assert job.architecture == "lstm_fcn"
     # What this model does not use is no change of it.
-    assert make("fcn", cells=[4]).protocol == "paper"
-    assert make("fcn", rho=0.5).key == make("fcn").key
-    assert make("fcn", optimiser="adadelta", betas=[0.5, 0.5]).protocol == "paper[optimiser=adadelta]"
-    assert make("mlp", initialiser="he_uniform").protocol == "paper"
+    assert coffee_job("fcn", cells=[4]).protocol == "paper"
+    assert coffee_job("fcn", rho=0.5).key == coffee_job("fcn").key
+    assert coffee_job("fcn", optimiser="adadelta", betas=[0.5, 0.5]).protocol == "paper[optimiser=adadelta]"
+    assert coffee_job("mlp", initialiser="he_uniform").protocol == "paper"
     # A change of another model's block is none of this one.
     changed: dict[str, Any] = {"fcn": TrainingConfig(epochs=3)}
     blocks = replace(PROTOCOL.models, **changed)
-    assert make("lstm_fcn", models=blocks).protocol == "paper"
-    assert make("fcn", models=blocks).protocol == "paper[epochs=3]"
+    assert coffee_job("lstm_fcn", models=blocks).protocol == "paper"
+    assert coffee_job("fcn", models=blocks).protocol == "paper[epochs=3]"
 
 
 def test_a_pair_that_the_paper_did_not_run_is_off_paper() -> None:
-    job = make("mlp")
+    job = coffee_job("mlp")
     assert (job.model, job.protocol, job.off_paper) == ("mlp", "paper", True)
 
 
 def test_same_names_mean_the_same_settings() -> None:
-    made = [make("lstm_fcn", LSTMFCNConfig(dropout=p), **changed) for p in (0.8, 0.5, 0.25) for changed in CHANGES]
+    dropouts = (0.8, 0.5, 0.25)
+    made = [coffee_job("lstm_fcn", LSTMFCNConfig(dropout=p), **changed) for p in dropouts for changed in CHANGES]
     assert len({job.row for job in made}) == len({job.group for job in made}) == len(made)
 
 
 def test_numbers_that_are_almost_the_same_have_names_of_their_own() -> None:
-    assert make(lr=0.0010000001).protocol != "paper[lr=0.001]"
-    assert make(lr=0.12345678).row != make(lr=0.12345679).row
+    assert coffee_job(lr=0.0010000001).protocol != "paper[lr=0.001]"
+    assert coffee_job(lr=0.12345678).row != coffee_job(lr=0.12345679).row
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -243,9 +244,9 @@ def test_precision_is_that_of_the_reference_loop_where_the_fast_engine_does_not_
 
 def test_a_setting_out_of_range_is_refused_before_any_job() -> None:
     with pytest.raises(UserError, match=r"^protocol\.epochs=-1 is out of range"):
-        make(epochs=-1)
+        coffee_job(epochs=-1)
 
 
 def test_asdict_is_plain_json() -> None:
     for model in models.MODELS:
-        assert json.loads(json.dumps(asdict(make(model)))) == make(model).to_json()
+        assert json.loads(json.dumps(asdict(coffee_job(model)))) == coffee_job(model).to_json()

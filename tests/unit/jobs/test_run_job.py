@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -10,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,68 +21,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import tsfcn
-from tests.protocols import small
+from tests.factories import ITALY, small_config, smoke_protocol, train, trainable_job
+from tests.records import require
 from tsfcn.config import models
-from tsfcn.config.protocol import ProtocolConfig, TrainingConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, plan, run_job, store
 from tsfcn.models import registry
 from tsfcn.training import loop, predict, reference
-from tsfcn.training.checkpoint import Stopped
-
-DATASET = "ItalyPowerDemand"  # bundled: 67 training and 1029 test cases of 24 timepoints, two classes
-
-
-@pytest.fixture(autouse=True)
-def _no_cache_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-
-
-def protocol(**changes: Any) -> ProtocolConfig:
-    """Return a protocol of two epochs in batches of 32; `changes` to its fields or to the training values."""
-    training: dict[str, Any] = {
-        "epochs": 2,
-        "batch_size": 32,
-        "batch_divisor": 0,
-        "optimiser": "adam",
-        "lr": 0.001,
-        "betas": [0.9, 0.999],
-        "rho": 0.95,
-        "eps": 1e-7,
-        "plateau_factor": 0.5,
-        "plateau_patience": 50,
-        "plateau_min_lr": 1e-4,
-        "plateau_min_delta": 1e-4,
-        "initialiser": "he_uniform",
-        "class_weights": "none",
-        "cells": [3, 5],
-    }
-    own: dict[str, Any] = {"name": "smoke", "normalisation": "series"}
-    named = ("normalisation", "missing", "length", "validation", "select")
-    own |= {name: changes.pop(name) for name in named if name in changes}
-    return ProtocolConfig(**own, common=TrainingConfig(**(training | changes)))
-
-
-def planned(
-    model: str = "fcn",
-    *,
-    dataset: str = DATASET,
-    root: Path | None = None,
-    seed: int = 0,
-    resample: int = 0,
-    model_changes: dict[str, Any] | None = None,
-    **changes: Any,
-) -> plan.Job:
-    """Return the job that a run would plan."""
-    passports = {dataset: dict(archive.passport(dataset, root))}
-    chosen, how = {model: small(model, **(model_changes or {}))}, protocol(**changes)
-    (made,) = plan.jobs(passports, chosen, how, how, [seed], [resample])
-    return made
-
-
-def run(made: plan.Job, results: Path, **options: Any) -> store.Record:
-    return run_job.run_job(made, results, store.Writer(results), **options)
+from tsfcn.training.checkpoint import State, Stopped, write_state
 
 
 def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,98 +42,101 @@ def arrays_of(made: plan.Job, root: Path | None = None) -> tuple[torch.Tensor, t
 
 @pytest.mark.parametrize("model", models.MODELS)
 def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
-    made = planned(model, seed=4)
+    made = trainable_job(model, seed=4)
     said: list[tuple[int, int, float]] = []
-    record = run(made, tmp_path, save_weights=True, progress=lambda *now: said.append(now))
+    record = train(made, tmp_path, save_weights=True, progress=lambda *now: said.append(now))
     n_fits = 2 if "lstm" in model else 1
     assert [epoch for epoch, _, _ in said] == list(range(1, 2 * n_fits + 1))
 
-    assert (record["status"], record["reason"]) == ("ok", "")
-    assert (record["key"], record["group"]) == (made.key, made.group)
-    assert (record["dataset"], record["architecture"], record["seed"], record["resample"]) == (DATASET, model, 4, 0)
-    assert record["passport"] == made.passport and record["settings"] == made.settings
-    assert (record["n_train"], record["n_test"], record["n_classes"], record["n_timepoints"]) == (67, 1029, 2, 24)
-    assert (record["n_filled"], record["n_padded"], record["n_cut"], record["batch"]) == (0, 0, 0, 32)
+    assert (record.status, record.reason) == ("ok", "")
+    assert (record.key, record.group) == (made.key, made.group)
+    assert (record.dataset, record.architecture, record.seed, record.resample) == (ITALY, model, 4, 0)
+    assert record.passport == made.passport and record.settings == made.settings
+    assert (record.n_train, record.n_test, record.n_classes, record.n_timepoints) == (67, 1029, 2, 24)
+    assert (record.n_filled, record.n_padded, record.n_cut, record.batch) == (0, 0, 0, 32)
     engine = "reference" if model in ("mlp", "resnet") else "fast"
-    assert (record["device"], record["engine"], record["precision"]) == ("cpu", engine, "float32")
-    assert record["meaning"] == plan.MEANING and record["off_paper"] and not record["test_selected"]
-    assert record["versions"].keys() == {"tsfcn", "python", "torch", "numpy"}
-    assert record["versions"]["tsfcn"] == tsfcn.__version__ and record["versions"]["torch"] == torch.__version__
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record["finished"])
-    assert record["hardware"] and re.fullmatch(r"([0-9a-f]{40}(\+changes)?)?", record["commit"])
-    assert 0 < record["train_seconds"] < record["job_seconds"] and 0 < record["test_seconds"] < record["job_seconds"]
-    assert record["train_processor_seconds"] > 0 and record["test_processor_seconds"] > 0
-    assert 2**24 < record["peak_memory_bytes"] < 2**37
-    assert (record["accuracy_selected"], record["accuracy_test_oracle"]) == (None, None)
-    assert record["accuracy"] == record["accuracy_least_train_loss"]
-    assert record["curve"]["epoch"] == [1, 2] and record["curve"]["lr"] == [0.001, 0.001]
-    assert record["least_train_loss"] == pytest.approx(min(record["curve"]["loss"]), rel=1e-5)
-    assert record["best_epoch"] == 1 + record["curve"]["loss"].index(min(record["curve"]["loss"]))
+    assert (record.device, record.engine, record.precision) == ("cpu", engine, "float32")
+    assert record.meaning == plan.MEANING and record.off_paper and not record.test_selected
+    assert record.versions.keys() == {"tsfcn", "python", "torch", "numpy"}
+    assert record.versions["tsfcn"] == tsfcn.__version__ and record.versions["torch"] == torch.__version__
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", record.finished)
+    assert record.hardware and re.fullmatch(r"([0-9a-f]{40}(\+changes)?)?", record.commit)
+    assert 0 < require(record.train_seconds) < require(record.job_seconds)
+    assert 0 < require(record.test_seconds) < require(record.job_seconds)
+    assert require(record.train_processor_seconds) > 0 and require(record.test_processor_seconds) > 0
+    assert 2**24 < require(record.peak_memory_bytes) < 2**37
+    assert (record.accuracy_selected, record.accuracy_test_oracle) == (None, None)
+    assert record.accuracy == record.accuracy_least_train_loss
+    curve = require(record.curve)
+    assert curve["epoch"] == [1, 2] and curve["lr"] == [0.001, 0.001]
+    assert record.least_train_loss == pytest.approx(min(curve["loss"]), rel=1e-5)
+    assert record.best_epoch == 1 + curve["loss"].index(min(curve["loss"]))
     if "lstm" in model:
-        assert [tried["cells"] for tried in record["cells"]] == [3, 5]
-        best = min(record["cells"], key=lambda tried: tried["train_cross_entropy"])
-        assert record["chosen_cells"] == best["cells"]
-        assert record["train_cross_entropy"] == best["train_cross_entropy"]
+        cells = require(record.cells)
+        assert [tried["cells"] for tried in cells] == [3, 5]
+        best = min(cells, key=lambda tried: float(tried["train_cross_entropy"]))
+        assert record.chosen_cells == best["cells"]
+        assert record.train_cross_entropy == best["train_cross_entropy"]
     else:
-        assert (record["cells"], record["chosen_cells"]) == ([], None)
+        assert (record.cells, record.chosen_cells) == ([], None)
 
     # On disk stands the same record, and the predictions give its numbers again.
-    (written,) = store.read(tmp_path)
-    assert written == json.loads(json.dumps({"schema": store.SCHEMA, **record}))
+    (written,) = store.read(tmp_path, curves=True)
+    assert written == record
     with np.load(artifacts.predictions_path(tmp_path, made.key), allow_pickle=False) as kept:
         assert set(kept.files) == {"probabilities", "y_true", "y_pred", "classes"}
         probabilities, y_true, y_pred = kept["probabilities"], kept["y_true"], kept["y_pred"]
         assert kept["classes"].tolist() == ["1", "2"]
     assert probabilities.dtype == np.float16 and probabilities.shape == (1029, 2)
     np.testing.assert_allclose(probabilities.astype(float).sum(axis=1), 1, atol=2e-3)
-    assert record["accuracy"] == pytest.approx((y_true == y_pred).mean(), abs=1e-12)
+    assert record.accuracy == pytest.approx((y_true == y_pred).mean(), abs=1e-12)
     recalls = [(y_pred[y_true == label] == label).mean() for label in (0, 1)]
-    assert record["balanced_accuracy"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    assert record.balanced_accuracy == pytest.approx(np.mean(recalls), abs=1e-12)
     picked = probabilities.astype(float)[np.arange(1029), y_true]
-    assert record["cross_entropy"] == pytest.approx(-np.log(np.maximum(picked, 1e-4)).mean(), rel=0.01)
+    assert record.cross_entropy == pytest.approx(-np.log(np.maximum(picked, 1e-4)).mean(), rel=0.01)
 
     # The weights reproduce the predictions, in a network that is built from what the files themselves say.
     path = artifacts.weights_path(tmp_path, made.key)
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
     assert about["tsfcn"] == tsfcn.__version__ and about["classes"].split("\n") == ["1", "2"]
-    assert (about["key"], about["dataset"], about["seed"], about["resample"]) == (made.key, DATASET, "4", "0")
+    assert (about["key"], about["dataset"], about["seed"], about["resample"]) == (made.key, ITALY, "4", "0")
     assert (about["model"], about["protocol"]) == (made.model, made.protocol)
-    assert int(about["cells"]) == (record["chosen_cells"] or 0)
+    assert int(about["cells"]) == (record.chosen_cells or 0)
     network, told = tsfcn.load_network(path)
     assert told["settings"] == made.settings and told["classes"] == ["1", "2"] and not network.training
-    assert registry.n_parameters(network) == record["n_parameters"]
+    assert registry.n_parameters(network) == record.n_parameters
     x_test, y_test = arrays_of(made)
     again = predict.predict(network, x_test)
     assert y_test.tolist() == y_true.tolist()
     assert again.argmax(dim=1).tolist() == y_pred.tolist()
     np.testing.assert_array_equal(again.exp().numpy().astype(np.float16), probabilities)
-    assert predict.cross_entropy(again, y_test) == pytest.approx(record["cross_entropy"], abs=1e-12)
+    assert predict.cross_entropy(again, y_test) == pytest.approx(record.cross_entropy, abs=1e-12)
 
 
 def test_the_same_job_gives_the_same_numbers_and_leaves_the_threads_as_they_were(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        records = [run(planned("lstm_fcn"), tmp_path / name) for name in ("one", "two")]
+        records = [train(trainable_job("lstm_fcn"), tmp_path / name) for name in ("one", "two")]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
     numbers = [
-        {name: value for name, value in record.items() if name in ("curve", "cells", "n_parameters", "best_epoch")}
-        | {name: value for name, value in record.items() if "accuracy" in name or "cross_entropy" in name}
-        for record in records
+        {name: value for name, value in fields.items() if name in ("curve", "cells", "n_parameters", "best_epoch")}
+        | {name: value for name, value in fields.items() if "accuracy" in name or "cross_entropy" in name}
+        for fields in map(asdict, records)
     ]
     assert numbers[0] == numbers[1] and len(numbers[0]) > 10
 
 
 def test_a_resample_and_another_seed_are_other_jobs_with_other_numbers(tmp_path: Path) -> None:
-    jobs = [planned(), planned(resample=1), planned(seed=1)]
-    records = [run(made, tmp_path) for made in jobs]
+    jobs = [trainable_job(), trainable_job(resample=1), trainable_job(seed=1)]
+    records = [train(made, tmp_path) for made in jobs]
     assert len({made.key for made in jobs}) == 3
     assert len({made.group for made in jobs}) == 2 and jobs[0].group == jobs[2].group
-    assert len({record["least_train_loss"] for record in records}) == 3
-    assert [record["key"] for record in store.read(tmp_path)] == [made.key for made in jobs]  # one file, three lines
+    assert len({record.least_train_loss for record in records}) == 3
+    assert [record.key for record in store.read(tmp_path)] == [made.key for made in jobs]  # one file, three lines
 
 
 @pytest.mark.parametrize(
@@ -201,25 +151,25 @@ def test_a_resample_and_another_seed_are_other_jobs_with_other_numbers(tmp_path:
 def test_the_accuracy_is_that_of_the_selected_weights(
     select: str, validation: float, field: str, tmp_path: Path
 ) -> None:
-    made = planned(select=select, validation=validation, epochs=6, lr=0.02)
-    record = run(made, tmp_path, save_weights=True)
-    assert record["accuracy"] == record[field]
-    assert record["test_selected"] == (select == "test_oracle")
-    assert (record["accuracy_test_oracle"] is not None) == (select == "test_oracle")
-    assert (record["accuracy_selected"] is not None) == (validation > 0)
-    assert record["n_train"] == 67
+    made = trainable_job(select=select, validation=validation, epochs=6, lr=0.02)
+    record = train(made, tmp_path, save_weights=True)
+    assert record.accuracy == getattr(record, field)
+    assert record.test_selected == (select == "test_oracle")
+    assert (record.accuracy_test_oracle is not None) == (select == "test_oracle")
+    assert (record.accuracy_selected is not None) == (validation > 0)
+    assert record.n_train == 67
     if select == "last":
-        assert record["best_epoch"] == 6
+        assert record.best_epoch == 6
     network = registry.build("fcn", made.model_config(), 1, 24, 2, 0)
     network.load_state_dict(load_file(artifacts.weights_path(tmp_path, made.key)))
     x_test, y_test = arrays_of(made)
-    assert predict.accuracy(predict.predict(network, x_test), y_test) == record["accuracy"]
+    assert predict.accuracy(predict.predict(network, x_test), y_test) == record.accuracy
 
 
 def test_the_batch_of_a_job_with_held_out_cases_counts_the_fitted_ones(tmp_path: Path) -> None:
     # Of 34 and 33 cases 7 and 7 are held out: 53 are fitted, a tenth of them is 5.
-    assert run(planned(validation=0.2, batch_divisor=10), tmp_path)["batch"] == 5
-    assert run(planned(batch_divisor=10), tmp_path)["batch"] == 6
+    assert train(trainable_job(validation=0.2, batch_divisor=10), tmp_path).batch == 5
+    assert train(trainable_job(batch_divisor=10), tmp_path).batch == 6
 
 
 def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_best() -> None:
@@ -237,9 +187,11 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
     rows = [row for row in text.split("## predictions")[0].splitlines() if row.startswith("| `")]
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    run(planned(), tmp_path)
+    train(trainable_job(), tmp_path)
+    (path,) = (tmp_path / "records").iterdir()
     on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
-    assert store.read(tmp_path)[0].keys() | on_a_gpu == documented
+    of_others = {"accuracy_selected", "accuracy_test_oracle", "chosen_cells"}
+    assert json.loads(path.read_bytes()).keys() | on_a_gpu | of_others == documented
 
 
 # ---------------------------------------------------------------- processor time
@@ -248,20 +200,20 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="pins the job and its neighbour to one core")
 def test_a_busy_process_on_the_same_core_doubles_the_wall_time_and_not_the_processor_time(tmp_path: Path) -> None:
     cores = os.sched_getaffinity(0)
-    made = planned(epochs=150)
-    run(planned(), tmp_path / "warm")  # what is loaded and compiled at first is not compared
-    quiet = run(made, tmp_path / "quiet")
+    made = trainable_job(epochs=150)
+    train(trainable_job(), tmp_path / "warm")  # what is loaded and compiled at first is not compared
+    quiet = train(made, tmp_path / "quiet")
     try:
         os.sched_setaffinity(0, {min(cores)})  # of this thread, and of the process that it starts
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as neighbour:
             try:
-                beside = run(made, tmp_path / "beside")
+                beside = train(made, tmp_path / "beside")
             finally:
                 neighbour.kill()
     finally:
         os.sched_setaffinity(0, cores)
-    assert beside["train_seconds"] > 1.5 * beside["train_processor_seconds"]
-    assert beside["train_processor_seconds"] < 1.6 * quiet["train_processor_seconds"]
+    assert require(beside.train_seconds) > 1.5 * require(beside.train_processor_seconds)
+    assert require(beside.train_processor_seconds) < 1.6 * require(quiet.train_processor_seconds)
 
 
 def test_a_busy_thread_of_the_same_process_does_not_count_under_the_clock_of_the_thread(tmp_path: Path) -> None:
@@ -275,20 +227,21 @@ def test_a_busy_thread_of_the_same_process_does_not_count_under_the_clock_of_the
     before = time.process_time()
     neighbour.start()
     try:
-        record = run(planned(epochs=100), tmp_path, clock=time.thread_time)
+        record = train(trainable_job(epochs=100), tmp_path, clock=time.thread_time)
     finally:
         ended.set()
         neighbour.join()
     of_both = time.process_time() - before
-    assert 0 < record["train_processor_seconds"] + record["test_processor_seconds"] < 0.75 * of_both
+    taken = require(record.train_processor_seconds) + require(record.test_processor_seconds)
+    assert 0 < taken < 0.75 * of_both
 
 
 def stopped_job(results: Path, after: int) -> tuple[plan.Job, Path]:
     """Train a job of six epochs until `after` of them are done; return it and the path of its checkpoint."""
-    made = planned(epochs=6)
+    made = trainable_job(epochs=6)
     epochs: list[int] = []
     with pytest.raises(Stopped):
-        run(
+        train(
             *(made, results),
             progress=lambda epoch, n_epochs, loss: epochs.append(epoch),
             stop=lambda: len(epochs) >= after,
@@ -296,29 +249,41 @@ def stopped_job(results: Path, after: int) -> tuple[plan.Job, Path]:
     return made, artifacts.checkpoint_path(results, made.key)
 
 
+def read_state(path: Path) -> State:
+    """Return the state of a checkpoint, without a check of its digest."""
+    state: State = torch.load(io.BytesIO(path.read_bytes().partition(b"\n")[2]), weights_only=True)
+    return state
+
+
+def rewrite_state(path: Path, state: State) -> None:
+    """Put another state into a checkpoint, with its digest."""
+    with path.open("wb") as file:
+        write_state(state, file)
+
+
 def test_a_resumed_job_adds_the_processor_time_of_earlier_processes(tmp_path: Path) -> None:
     made, path = stopped_job(tmp_path, 3)
-    state = torch.load(path, weights_only=True)
+    state = read_state(path)
     assert 0 < state["processor_seconds"] < 60
-    torch.save(state | {"processor_seconds": state["processor_seconds"] + 1000}, path)
-    record = run(made, tmp_path)
-    assert record["resumed_epochs"] == [3]
-    assert 1000 + state["processor_seconds"] < record["train_processor_seconds"] < 1060
-    assert 0 < record["train_seconds"] < 60
+    rewrite_state(path, state | {"processor_seconds": state["processor_seconds"] + 1000})
+    record = train(made, tmp_path)
+    assert record.resumed_epochs == [3]
+    assert 1000 + state["processor_seconds"] < require(record.train_processor_seconds) < 1060
+    assert 0 < require(record.train_seconds) < 60
 
 
 def test_a_checkpoint_without_processor_time_is_resumed_and_the_job_counts_with_its_wall_time(tmp_path: Path) -> None:
     made, path = stopped_job(tmp_path, 3)
-    state = torch.load(path, weights_only=True)
+    state = read_state(path)
     del state["processor_seconds"]
-    torch.save(state, path)
+    rewrite_state(path, state)
     with pytest.raises(Stopped):  # another state that does not know it
-        run(made, tmp_path, stop=lambda: True)
-    record = run(made, tmp_path)
-    assert record["resumed_epochs"] == [3, 4]
-    assert record["train_processor_seconds"] is None and record["test_processor_seconds"] > 0
-    assert store.seconds(record, "train") == record["train_seconds"]
-    assert store.seconds(record, "test") == record["test_processor_seconds"]
+        train(made, tmp_path, stop=lambda: True)
+    record = train(made, tmp_path)
+    assert record.resumed_epochs == [3, 4]
+    assert record.train_processor_seconds is None and require(record.test_processor_seconds) > 0
+    assert record.seconds("train") == record.train_seconds
+    assert record.seconds("test") == record.test_processor_seconds
 
 
 # ---------------------------------------------------------------- data of the user's own
@@ -339,11 +304,11 @@ WAVES = [[label, *(math.sin(label * t + phase) for t in range(12))] for phase in
 def test_a_network_of_fixed_length_cuts_longer_test_cases_and_the_record_counts_them(tmp_path: Path) -> None:
     longer = [[1.0, *range(15)], [2.0, *range(12), *[math.nan] * 3], [1.0, *range(9), *[math.nan] * 6]]
     write(tmp_path, "Mine", [[*row, *[math.nan] * 3] for row in WAVES], longer)
-    cut = run(planned("mlp", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
-    assert (cut["status"], cut["reason"]) == ("ok", "")
-    assert (cut["n_timepoints"], cut["n_cut"], cut["n_padded"], cut["n_filled"]) == (12, 1, 1, 0)
-    whole = run(planned("fcn", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
-    assert (whole["n_timepoints"], whole["n_cut"], whole["n_padded"], whole["n_filled"]) == (12, 0, 1, 0)
+    cut = train(trainable_job("mlp", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert (cut.status, cut.reason) == ("ok", "")
+    assert (cut.n_timepoints, cut.n_cut, cut.n_padded, cut.n_filled) == (12, 1, 1, 0)
+    whole = train(trainable_job("fcn", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert (whole.n_timepoints, whole.n_cut, whole.n_padded, whole.n_filled) == (12, 0, 1, 0)
 
 
 # The longest training case has 12 timepoints, the shortest 2; one misses a value. A test case has 14, another one 1.
@@ -384,14 +349,14 @@ def test_the_record_names_the_policies_and_counts_what_they_touched(
     length: str, model: str, n_timepoints: int, counts: tuple[int, int, int], missing: str, tmp_path: Path
 ) -> None:
     write_ts(tmp_path, "Mine")
-    made = planned(model, dataset="Mine", root=tmp_path, length=length, missing=missing, batch_size=4)
-    record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
-    assert (record["status"], record["reason"]) == ("ok", "")
-    assert (record["settings"]["length"], record["settings"]["missing"]) == (length, missing)
+    made = trainable_job(model, dataset="Mine", root=tmp_path, length=length, missing=missing, batch_size=4)
+    record = train(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
+    assert (record.status, record.reason) == ("ok", "")
+    assert (record.settings["length"], record.settings["missing"]) == (length, missing)
     n_filled = 0 if length == "cut" else 1  # the missing value is the fourth
-    assert (record["n_timepoints"], record["n_filled"]) == (n_timepoints, n_filled)
-    assert (record["n_padded"], record["n_cut"], record["n_masked"]) == counts
-    plain = planned(model, dataset="Mine", root=tmp_path, batch_size=4)
+    assert (record.n_timepoints, record.n_filled) == (n_timepoints, n_filled)
+    assert (record.n_padded, record.n_cut, record.n_masked) == counts
+    plain = trainable_job(model, dataset="Mine", root=tmp_path, batch_size=4)
     assert (made.key == plain.key) == ((length, missing) == ("pad", "zero"))
 
 
@@ -399,23 +364,24 @@ def test_a_masked_job_trains_each_case_at_its_own_length(tmp_path: Path) -> None
     write_ts(tmp_path, "Mine")
     losses = []
     for length in ("mask", "pad"):
-        made = planned(dataset="Mine", root=tmp_path, length=length, batch_size=4)
+        made = trainable_job(dataset="Mine", root=tmp_path, length=length, batch_size=4)
         data = run_job.prepare(archive.load("Mine", tmp_path), made)
         x, y = torch.from_numpy(data.x_train), torch.from_numpy(data.y_train)
         ends = torch.tensor([12, 2, 7, 12, 9, 5]) if length == "mask" else None
         fit = reference.fit("fcn", made.model_config(), made.resolved(), x, y, 2, 0, lengths=ends)
-        record = run(made, tmp_path / "r", root=str(tmp_path))
-        assert record["curve"]["loss"] == pytest.approx(fit.curve.loss, rel=1e-5)
-        losses.append(record["least_train_loss"])
+        record = train(made, tmp_path / "r", root=str(tmp_path))
+        assert require(record.curve)["loss"] == pytest.approx(fit.curve.loss, rel=1e-5)
+        losses.append(record.least_train_loss)
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
 def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path: Path) -> None:
     write_ts(tmp_path, "Mine")
-    made = planned(model, dataset="Mine", root=tmp_path, length="mask", select="last", epochs=20)
-    record = run(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
-    network = registry.build(model, made.model_config(), 1, record["n_timepoints"], 2, record["chosen_cells"] or 0)
+    made = trainable_job(model, dataset="Mine", root=tmp_path, length="mask", select="last", epochs=20)
+    record = train(made, tmp_path / "r", root=str(tmp_path), save_weights=True)
+    n_timepoints = require(record.n_timepoints)
+    network = registry.build(model, made.model_config(), 1, n_timepoints, 2, record.chosen_cells or 0)
     network.load_state_dict(load_file(artifacts.weights_path(tmp_path / "r", made.key)))
     data = run_job.prepare(archive.load("Mine", tmp_path), made)
     x = torch.from_numpy(data.x_test)
@@ -427,8 +393,8 @@ def test_a_masked_job_can_be_predicted_again_from_its_files(model: str, tmp_path
 def test_a_policy_stands_in_the_label_where_it_is_not_the_protocols_own(tmp_path: Path) -> None:
     write_ts(tmp_path, "Mine")
     passports = {"Mine": dict(archive.passport("Mine", tmp_path))}
-    changed = protocol(length="mask", missing="interpolate")
-    (made,) = plan.jobs(passports, {"fcn": small("fcn")}, changed, protocol(), [0], [0])
+    changed = smoke_protocol(length="mask", missing="interpolate")
+    (made,) = plan.jobs(passports, {"fcn": small_config("fcn")}, changed, smoke_protocol(), [0], [0])
     assert made.protocol == "smoke[length=mask, missing=interpolate]" and made.off_paper
 
 
@@ -456,11 +422,11 @@ def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Pa
     rows = [[[*row, *[NAN] * (width - len(row))] for row in part] for part in (train_rows, test_rows)]
     write(tmp_path, "Mine", *rows)
     for model in ("fcn", "lstm_fcn", "resnet", *(["mlp"] if length != "mask" else [])):
-        made = planned(model, dataset="Mine", root=tmp_path, length=length, batch_size=4)
-        record = run(made, tmp_path / "r", root=str(tmp_path))
-        assert (record["status"], record["reason"]) == ("ok", ""), model
-        assert 0 <= record["accuracy"] <= 1 and math.isfinite(record["cross_entropy"])
-        assert record["n_classes"] == (3 if "class" in name else 2)
+        made = trainable_job(model, dataset="Mine", root=tmp_path, length=length, batch_size=4)
+        record = train(made, tmp_path / "r", root=str(tmp_path))
+        assert (record.status, record.reason) == ("ok", ""), model
+        assert 0 <= record.accuracy <= 1 and math.isfinite(require(record.cross_entropy))
+        assert record.n_classes == (3 if "class" in name else 2)
 
 
 @pytest.mark.parametrize(("batch_size", "n_timepoints"), [(1, 1), (1, 2), (4, 1)])
@@ -468,34 +434,34 @@ def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Pa
 def test_batches_of_a_single_value_train(model: str, batch_size: int, n_timepoints: int, tmp_path: Path) -> None:
     rows = [row[: 1 + n_timepoints] for row in WAVES[:5]]
     write(tmp_path, "Mine", rows, rows)
-    made = planned(model, dataset="Mine", root=tmp_path, batch_size=batch_size, normalisation="none")
-    record = run(made, tmp_path / "r", root=str(tmp_path))
-    assert (record["status"], record["reason"]) == ("ok", "")
+    made = trainable_job(model, dataset="Mine", root=tmp_path, batch_size=batch_size, normalisation="none")
+    record = train(made, tmp_path / "r", root=str(tmp_path))
+    assert (record.status, record.reason) == ("ok", "")
 
 
 def test_a_training_set_of_one_class_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "Mine", WAVES[::2], WAVES)
-    record = run(planned(dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
-    assert record["status"] == "failed"
-    assert record["reason"] == "the training set is of one class, '1': a classifier needs two or more"
+    record = train(trainable_job(dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert record.status == "failed"
+    assert record.reason == "the training set is of one class, '1': a classifier needs two or more"
 
 
 def test_a_training_set_without_any_value_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "Mine", [[row[0], *[NAN] * 12] for row in WAVES], WAVES)
     for length in ("pad", "cut", "mask"):
-        record = run(planned(dataset="Mine", root=tmp_path, length=length), tmp_path / "r", root=str(tmp_path))
-        assert record["status"] == "failed"
-        assert record["reason"] == "the training set is without any value: there is nothing to learn from"
+        record = train(trainable_job(dataset="Mine", root=tmp_path, length=length), tmp_path / "r", root=str(tmp_path))
+        assert record.status == "failed"
+        assert record.reason == "the training set is without any value: there is nothing to learn from"
 
 
 def test_a_dataset_that_changed_since_the_plan_is_not_trained_on(tmp_path: Path) -> None:
     write(tmp_path, "Mine", WAVES, WAVES)
-    made = planned(dataset="Mine", root=tmp_path)
-    assert run(made, tmp_path / "before", root=str(tmp_path))["status"] == "ok"
+    made = trainable_job(dataset="Mine", root=tmp_path)
+    assert train(made, tmp_path / "before", root=str(tmp_path)).status == "ok"
     write(tmp_path, "Mine", WAVES, [*WAVES[:-1], [2.0, *range(12)]])  # one test case
-    record = run(made, tmp_path / "after", root=str(tmp_path))
-    assert record["status"] == "failed"
-    assert record["reason"] == "dataset 'Mine' has changed since the run was planned: start the run again"
+    record = train(made, tmp_path / "after", root=str(tmp_path))
+    assert record.status == "failed"
+    assert record.reason == "dataset 'Mine' has changed since the run was planned: start the run again"
     assert not list((tmp_path / "after").glob("predictions/*"))
 
 
@@ -503,56 +469,56 @@ def test_a_dataset_that_changed_since_the_plan_is_not_trained_on(tmp_path: Path)
 
 
 def test_a_dataset_that_is_gone_fails_with_the_way_to_get_it(tmp_path: Path) -> None:
-    made = planned()
+    made = trainable_job()
     gone = plan.Job(**{**made.to_json(), "dataset": "Coffee"})
-    record = run(gone, tmp_path)
-    assert record["status"] == "failed" and "Coffee" in record["reason"] and "TSFCN_ARCHIVE" in record["reason"]
+    record = train(gone, tmp_path)
+    assert record.status == "failed" and "Coffee" in record.reason and "TSFCN_ARCHIVE" in record.reason
 
 
 def test_attention_that_cannot_fit_is_skipped_with_the_figure(tmp_path: Path) -> None:
     write(tmp_path, "Mine", [[label, *range(20_000)] for label in (1.0, 2.0)], [[1.0, *range(20_000)]])
-    made = planned("alstm_fcn", dataset="Mine", root=tmp_path, model_changes={"shuffle": False, "cells": 10**4})
-    record = run(made, tmp_path, root=str(tmp_path))
-    assert record["status"] == "skipped" and "accuracy" not in record
+    made = trainable_job("alstm_fcn", dataset="Mine", root=tmp_path, model_changes={"shuffle": False, "cells": 10**4})
+    record = train(made, tmp_path, root=str(tmp_path))
+    assert record.status == "skipped" and "accuracy" not in record.to_json()
     found = re.match(
         r"attention over 20000 timepoints needs about ([\d.]+) GiB for a batch of 2, ([\d.]+) GiB are free for it: "
         r"use a smaller protocol\.batch_size, fewer executor\.workers, or the dimension shuffle$",
-        record["reason"],
+        record.reason,
     )
-    assert found, record["reason"]
+    assert found, record.reason
     # A tanh of 10^4 values and a softmax for each pair of 20,000 timepoints and each of two cases, float32.
     assert float(found[1]) == pytest.approx(2 * 20_000 * 20_000 * 1e4 * 4 / 2**30, rel=0.01)
     assert 0 < float(found[2]) < float(found[1])
-    assert store.read(tmp_path)[0]["status"] == "skipped"
+    assert store.read(tmp_path)[0].status == "skipped"
 
 
 def test_attention_that_fits_is_trained(tmp_path: Path) -> None:
-    record = run(planned("alstm_fcn", model_changes={"shuffle": False}), tmp_path)
-    assert (record["status"], record["reason"]) == ("ok", "")
+    record = train(trainable_job("alstm_fcn", model_changes={"shuffle": False}), tmp_path)
+    assert (record.status, record.reason) == ("ok", "")
 
 
 def test_a_diverged_job_fails_with_its_reason(tmp_path: Path) -> None:
-    record = run(planned("mlp", lr=1e30, epochs=9), tmp_path)
-    assert record["status"] == "failed"
-    assert re.match(r"training loss is (nan|inf) in epoch \d: try a smaller protocol\.lr", record["reason"])
+    record = train(trainable_job("mlp", lr=1e30, epochs=9), tmp_path)
+    assert record.status == "failed"
+    assert re.match(r"training loss is (nan|inf) in epoch \d: try a smaller protocol\.lr", record.reason)
     assert not list(tmp_path.glob("predictions/*"))
 
 
 def test_a_job_whose_last_step_ruined_the_weights_fails_with_its_reason(tmp_path: Path) -> None:
     """One step an epoch: the loss of the only epoch was finite, what its weights predict is not."""
-    record = run(planned("mlp", lr=1e30, epochs=1, batch_size=128), tmp_path)
-    assert record["status"] == "failed" and "protocol.lr" in record["reason"]
-    assert store.read(tmp_path)[0]["status"] == "failed"
+    record = train(trainable_job("mlp", lr=1e30, epochs=1, batch_size=128), tmp_path)
+    assert record.status == "failed" and "protocol.lr" in record.reason
+    assert store.read(tmp_path)[0].status == "failed"
 
 
 def test_an_error_of_any_kind_becomes_a_failed_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(epoch: int, epochs: int, loss: float) -> None:
         raise ZeroDivisionError("first line\nsecond line")
 
-    record = run(planned(), tmp_path, progress=broken)
-    assert (record["status"], record["reason"]) == ("failed", "ZeroDivisionError: first line")
+    record = train(trainable_job(), tmp_path, progress=broken)
+    assert (record.status, record.reason) == ("failed", "ZeroDivisionError: first line")
     assert "Traceback" in capsys.readouterr().err
-    assert store.read(tmp_path)[0]["reason"] == record["reason"]
+    assert store.read(tmp_path)[0].reason == record.reason
     assert not list(tmp_path.glob("predictions/*"))
 
 
@@ -561,9 +527,9 @@ def test_running_out_of_memory_is_named_as_such(error: Exception, tmp_path: Path
     def full(epoch: int, epochs: int, loss: float) -> None:
         raise error
 
-    record = run(planned(), tmp_path, progress=full)
-    assert record["status"] == "failed"
-    assert record["reason"] == f"out of memory: {error}; use fewer executor.workers"
+    record = train(trainable_job(), tmp_path, progress=full)
+    assert record.status == "failed"
+    assert record.reason == f"out of memory: {error}; use fewer executor.workers"
 
 
 def test_ctrl_c_is_no_failure_and_leaves_no_record(tmp_path: Path) -> None:
@@ -572,7 +538,7 @@ def test_ctrl_c_is_no_failure_and_leaves_no_record(tmp_path: Path) -> None:
 
     before = torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
-        run(planned(), tmp_path, progress=stop)
+        train(trainable_job(), tmp_path, progress=stop)
     assert torch.get_num_threads() == before
     assert store.read(tmp_path) == []
 
@@ -580,4 +546,4 @@ def test_ctrl_c_is_no_failure_and_leaves_no_record(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_not_taken_for_the_jobs_failure(tmp_path: Path) -> None:
     (tmp_path / "records").write_text("a file where the folder belongs")
     with pytest.raises(OSError, match="records"):
-        run(planned(), tmp_path)
+        train(trainable_job(), tmp_path)

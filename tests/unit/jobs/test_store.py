@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
+from tests import records
+from tests.records import record_of
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import Record
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def record(key: str, **values: Any) -> dict[str, Any]:
-    """Return a record; its key also names its dataset, so that two keys are two rows."""
-    return {"key": key, "status": "ok", "dataset": key, "finished": "2026-01-01T00:00:00.000Z", **values}
+def long(key: str) -> str:
+    """Return the 16 digits that a short key stands for."""
+    return key.rjust(16, "0")
+
+
+def record(key: str, **values: Any) -> Record:
+    """Return a record; its short key also names its dataset, so that two keys are two rows."""
+    short: dict[str, Any] = {"passport": {}, "model_settings": {}, "settings": {}, "versions": {}, "group": ""}
+    names = {"key": long(key), "dataset": key, "finished": "2026-01-01T00:00:00.000Z"}
+    return records.record(**{**short, **names, **values})
 
 
 def line(key: str, **values: Any) -> bytes:
     """Return a record as it stands in a file."""
-    return json.dumps({"schema": 1, **record(key, **values)}).encode() + b"\n"
+    return record(key, **values).line()
 
 
 def lay(results: Path, data: bytes, name: str = "a.jsonl") -> Path:
@@ -39,8 +49,8 @@ def lay(results: Path, data: bytes, name: str = "a.jsonl") -> Path:
 
 
 def keys(results: Path) -> list[str]:
-    """Return the keys of the records that count."""
-    return [found["key"] for found in store.read(results)]
+    """Return the short keys of the current records."""
+    return [found.key.lstrip("0") for found in store.read(results)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -52,11 +62,13 @@ def test_records_come_back(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # reading makes nothing
     writer = store.Writer(tmp_path)
     assert list(tmp_path.iterdir()) == []  # nor does a writer without a record
-    first, second = record("a", accuracy=0.1 + 0.2, reason="a\nb, \x85 and ü"), record("b", curve={"loss": [1e-30]})
+    first = record("a", accuracy=0.1 + 0.2, reason="a\nb, \x85 and ü")
+    second = record("b", curve={"epoch": [1], "loss": [1e-30], "lr": [0.001]})
     writer.write(first)
-    assert store.read(tmp_path) == [{"schema": store.SCHEMA, **first}]  # at once, not when the writer ends
+    assert store.read(tmp_path) == [first]  # at once, not when the writer ends
     writer.write(second)
-    assert store.read(tmp_path) == [{"schema": store.SCHEMA, **first}, {"schema": store.SCHEMA, **second}]
+    assert store.read(tmp_path, curves=True) == [first, second]
+    assert store.read(tmp_path) == [first, replace(second, curve=None)]
     (path,) = (tmp_path / "records").iterdir()
     assert path.read_bytes().count(b"\n") == 2 and path.suffix == ".jsonl"
 
@@ -72,8 +84,9 @@ def test_writers_do_not_share_a_file(tmp_path: Path) -> None:
 def test_a_number_that_json_has_not_is_refused_and_leaves_no_line(tmp_path: Path) -> None:
     writer = store.Writer(tmp_path)
     writer.write(record("a"))
-    with pytest.raises(ValueError, match="JSON"):
-        writer.write(record("b", accuracy=float("nan")))
+    for field in ("accuracy", "accuracy_last", "train_seconds"):
+        with pytest.raises(ValueError, match="JSON"):
+            writer.write(record("b", **{field: float("nan")}))
     writer.write(record("c"))
     assert keys(tmp_path) == ["a", "c"]
 
@@ -84,21 +97,26 @@ import resource, signal, sys
 from pathlib import Path
 from tsfcn.jobs import artifacts
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
+
+def record(key):
+    names = {"dataset": "GunPoint", "model": "fcn", "protocol": "smoke", "group": "", "seed": 0}
+    return Record(key=key.rjust(16, "0"), status="ok", accuracy=0.5, **names)
 
 results, what = Path(sys.argv[1]), sys.argv[2]
 writer = store.Writer(results)
-writer.write({"key": "a", "status": "ok"})
+writer.write(record("a"))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (writer.file.tell() + 100, resource.RLIM_INFINITY))
 try:
     if what == "record":
-        writer.write({"key": "b", "status": "ok", "reason": "x" * 200})
+        writer.write(record("b"))
     else:
-        artifacts.write_weights(results, "b", bytes(200))
+        artifacts.write_weights(results, "b", bytes(10_000))
 except OSError:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     if sys.argv[3:]:
-        writer.write({"key": "c", "status": "ok"})
+        writer.write(record("c"))
     sys.exit(7)
 """
 
@@ -106,10 +124,8 @@ except OSError:
 def on_full_disk(results: Path, *words: str) -> None:
     """Write a record, then fail to write what `words` name; with a third word, write another record after that."""
     pytest.importorskip("resource", reason="no limits on the size of files here")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, results, *words],
-        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -152,25 +168,34 @@ def test_torn_at_every_byte_of_the_last_record(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    ("garbage", "reason"),
     [
-        line("x")[:-9] + b"\n",
-        b"\0" * 40 + line("x"),
-        b"\xff\xfe\n",
-        b"[1,2]\n",
-        b"null\n",
-        b"{}\n",
-        b'{"key":"x"}\n',
-        b'{"status":"ok"}\n',
-        b"<<<<<<< HEAD\n",
+        (line("e")[:-9] + b"\n", "it is not JSON"),
+        (b"\0" * 40 + line("e"), "its digest does not match: it was changed after it was written"),
+        (b"\xff\xfe\n", "it is not JSON"),
+        (b"[1,2]\n", "it is not a JSON object"),
+        (b"null\n", "it is not a JSON object"),
+        (b"{}\n", "it has no key"),
+        (b'{"key":"000000000000000e"}\n', "it has no group"),
+        (b'{"status":"ok"}\n', "it has no key"),
+        (b"<<<<<<< HEAD\n", "it is not JSON"),
     ],
 )
 def test_garbage_in_the_middle_is_left_out_and_named(
-    garbage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    garbage: bytes, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = lay(tmp_path, line("a") + garbage + line("b"))
     assert keys(tmp_path) == ["a", "b"]
-    assert capsys.readouterr().err == f"{path}: line 2 is no record and is left out\n"
+    assert capsys.readouterr().err == f"{path}: 1 line is not a record and is left out: line 2: {reason}\n"
+
+
+def test_of_many_bad_lines_the_first_ones_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lay(tmp_path, b"[]\n" + line("a") + b"{}\n" * 4)
+    assert keys(tmp_path) == ["a"]
+    assert capsys.readouterr().err == (
+        f"{path}: 5 lines are not records and are left out: line 1: it is not a JSON object; line 3: it has no key; "
+        "line 4: it has no key; and 2 more\n"
+    )
 
 
 def test_empty_files_and_lines_and_foreign_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,12 +207,13 @@ def test_empty_files_and_lines_and_foreign_files(tmp_path: Path, capsys: pytest.
 
 
 def test_a_newer_schema_is_refused_and_an_older_one_read(tmp_path: Path) -> None:
-    lay(tmp_path, json.dumps(record("a")).encode() + b"\n")  # before there was a schema
-    assert keys(tmp_path) == ["a"]
-    path = lay(tmp_path, line("a") + line("b").replace(b'"schema": 1', b'"schema": 2'))
+    old = record_of(planned(0)[0])
+    lay(tmp_path, json.dumps(old.to_json()).encode() + b"\n")  # before there was a schema
+    assert store.read(tmp_path) == [old]
+    path = lay(tmp_path, line("a") + json.dumps({"schema": 2, **record("b").to_json()}).encode() + b"\n")
     with pytest.raises(UserError) as told:
         store.read(tmp_path)
-    assert str(told.value) == f"{path} is of schema 2: this tsfcn reads up to 1, install a newer"
+    assert str(told.value) == f"{path}: it is of schema 2: this tsfcn reads up to 1, install a newer one"
 
 
 def test_a_reader_that_follows_a_file_as_it_grows_byte_by_byte_sees_each_record_once(
@@ -198,11 +224,12 @@ def test_a_reader_that_follows_a_file_as_it_grows_byte_by_byte_sees_each_record_
     reader, seen = store.Reader(tmp_path), []
     for size in range(len(data) + 1):
         path.write_bytes(data[:size])
-        seen += [found["key"] for found in reader.news()]
+        seen += [found.key.lstrip("0") for found in reader.new()]
     assert seen == ["a", "b", "c"]
-    assert capsys.readouterr().err == f"{path}: line 4 is no record and is left out\n"
+    reason = "line 4: it is not a JSON object"
+    assert capsys.readouterr().err == f"{path}: 1 line is not a record and is left out: {reason}\n"
     lay(tmp_path, line("d"), "b.jsonl")
-    assert [found["key"] for found in reader.news()] == ["d"] and reader.news() == []
+    assert [found.key for found in reader.new()] == [long("d")] and reader.new() == []
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -213,28 +240,28 @@ def test_attempts_are_the_failures_of_a_key_however_often_copied(tmp_path: Path)
     failed = [line("a", status="failed", finished=day) for day in ("1", "2")]
     lay(tmp_path, failed[0] + failed[1] + line("a", finished="3") + line("b", status="skipped"))
     lay(tmp_path, failed[0] + failed[1], "copy.jsonl")
-    assert store.attempts(store.Reader(tmp_path).news()) == {"a": 2}
+    assert store.attempts(store.Reader(tmp_path).new()) == {long("a"): 2}
 
 
 def test_the_last_ok_record_of_a_key_counts(tmp_path: Path) -> None:
-    lay(tmp_path, line("a", finished="2", n=2) + line("a", finished="1", n=1))
-    lay(tmp_path, line("a", finished="3", n=3), "0.jsonl")  # by time, not by the order of files or lines
-    assert [(r["key"], r["n"]) for r in store.read(tmp_path)] == [("a", 3)]
+    lay(tmp_path, line("a", finished="2", other={"n": 2}) + line("a", finished="1", other={"n": 1}))
+    lay(tmp_path, line("a", finished="3", other={"n": 3}), "0.jsonl")  # by time, not by the order of files or lines
+    assert [(r.key, r.other["n"]) for r in store.read(tmp_path)] == [(long("a"), 3)]
 
 
 @pytest.mark.parametrize("status", ["failed", "skipped"])
 def test_ok_beats_what_came_before_and_after(status: str, tmp_path: Path) -> None:
     other = {"status": status, "reason": "why"}
     lay(tmp_path, line("a", finished="1", **other) + line("a", finished="2") + line("a", finished="3", **other))
-    assert [(r["status"], r["finished"]) for r in store.read(tmp_path)] == [("ok", "2")]
+    assert [(r.status, r.finished) for r in store.read(tmp_path)] == [("ok", "2")]
 
 
 def test_without_ok_the_last_record_counts(tmp_path: Path) -> None:
-    lay(tmp_path, line("a", finished="2", status="failed", n=2) + line("a", finished="1", status="failed", n=1))
+    lay(tmp_path, line("a", finished="2", status="failed") + line("a", finished="1", status="failed"))
     lay(tmp_path, line("b", finished="1", status="failed") + line("b", finished="2", status="skipped"), "b.jsonl")
-    assert {r["key"]: (r["status"], r["finished"]) for r in store.read(tmp_path)} == {
-        "a": ("failed", "2"),
-        "b": ("skipped", "2"),
+    assert {r.key: (r.status, r.finished) for r in store.read(tmp_path)} == {
+        long("a"): ("failed", "2"),
+        long("b"): ("skipped", "2"),
     }
 
 
@@ -290,8 +317,8 @@ def test_a_plan_comes_back_and_goes(tmp_path: Path) -> None:
     assert store.write_plan(tmp_path, "another command", list(reversed(jobs))) == path  # the same jobs
     other = store.write_plan(tmp_path, "a command", more)
     found = store.planned(tmp_path)
-    assert found == {job.key: job.to_json() for job in [*jobs, *more]}
-    assert {Job(**fields).key for fields in found.values()} == set(found)
+    assert found == {job.key: job for job in [*jobs, *more]}
+    assert {job.key for job in found.values()} == set(found)
     store.remove_plan(path)
     assert set(store.planned(tmp_path)) == {job.key for job in more}
     store.remove_plan(other)
@@ -311,8 +338,10 @@ def test_a_checkpoint_goes_with_what_a_kill_left_of_it(tmp_path: Path) -> None:
     (path.parent / f".{path.name}.abc").write_bytes(b"half")
     files.replace(artifacts.checkpoint_path(tmp_path, "b"), lambda file: file.write(b"state"))
     artifacts.remove_checkpoint(tmp_path, "a")
+    artifacts.remove_empty_folder(tmp_path)  # it is not
     assert [left.name for left in path.parent.iterdir()] == ["b.pt"]
     artifacts.remove_checkpoint(tmp_path, "b")
+    artifacts.remove_empty_folder(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -361,9 +390,9 @@ def test_done_asks_for_the_files_that_are_asked_for(tmp_path: Path) -> None:
     assert not store.done(failed, tmp_path, weights=False, predictions=False)
     assert not store.done(ok, tmp_path, weights=True, predictions=False)
     assert not store.done(ok, tmp_path, weights=False, predictions=True)
-    artifacts.write_weights(tmp_path, "a", b"weights")
+    artifacts.write_weights(tmp_path, ok.key, b"weights")
     assert store.done(ok, tmp_path, weights=True, predictions=False)
     assert not store.done(ok, tmp_path, weights=True, predictions=True)
-    artifacts.write_predictions(tmp_path, "a", np.ones((1, 1)), np.zeros(1), np.zeros(1), np.array(["1"]))
+    artifacts.write_predictions(tmp_path, ok.key, np.ones((1, 1)), np.zeros(1), np.zeros(1), np.array(["1"]))
     assert store.done(ok, tmp_path, weights=True, predictions=True)
-    assert artifacts.weights_path(tmp_path, "a").read_bytes() == b"weights"
+    assert artifacts.weights_path(tmp_path, ok.key).read_bytes() == b"weights"

@@ -1,4 +1,4 @@
-"""Pieces of HTML: escaped, sortable, and nothing that loads."""
+"""HTML: escaped, sortable, and without anything that loads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import jinja2
 import pytest
 
 from tsfcn.report import html
-from tsfcn.report.html import FIRST_LINE, TEMPLATES, Cells, Chart, Section, csv_text, document, environment
+from tsfcn.report.html import FIRST_LINE, TEMPLATES, Chart, Section, TableColumn, csv_text, document, environment
 
 HOSTILE = '</script><script>alert(1)</script><!--<b onload="x">\'&amp;'
 
 
 def rendered(source: str, **values: object) -> str:
-    """Return a template of a test's own, which has the macros of pieces.html."""
+    """Return a rendered template that can use the macros of pieces.html."""
     return environment().from_string(f'{{% import "pieces.html" as pieces %}}{source}').render(**values)
 
 
-def grid(ident: str, caption: str, columns: list[Cells]) -> str:
+def grid(ident: str, caption: str, columns: list[TableColumn]) -> str:
     return rendered("{{ pieces.grid(i, c, columns, filtered=true) }}", i=ident, c=caption, columns=columns)
 
 
@@ -43,7 +43,7 @@ def test_embedded_json_cannot_end_its_element() -> None:
 def test_pieces_escape() -> None:
     chart = Chart("<svg/>", csv_text([HOSTILE], [[HOSTILE]]))
     pages = {
-        "grid": grid("t", HOSTILE, [Cells(HOSTILE, [HOSTILE], second_title=HOSTILE, second_texts=[HOSTILE])]),
+        "grid": grid("t", HOSTILE, [TableColumn(HOSTILE, [HOSTILE], second_title=HOSTILE, second_texts=[HOSTILE])]),
         "figure": figure(chart, HOSTILE),
         "items": rendered("{{ pieces.items(texts) }}", texts=[HOSTILE]),
         "document": document(HOSTILE, [Section("failures", HOSTILE, {"rows": []})], HOSTILE),
@@ -74,10 +74,10 @@ def test_name_that_a_template_does_not_have_is_an_error() -> None:
 
 def test_table_leaves_out_what_is_empty_and_sorts_by_the_number_behind_a_text() -> None:
     cells = [
-        Cells("dataset", ["A", "B"]),
-        Cells("nothing", ["", ""]),
-        Cells("time", ["2.0 min", "90.0 s"], True, values=[120, 90]),
-        Cells("accuracy", ["0.9", "0.8"], True, second_title="over seeds", second_texts=["± 0.1", ""]),
+        TableColumn("dataset", ["A", "B"]),
+        TableColumn("nothing", ["", ""]),
+        TableColumn("time", ["2.0 min", "90.0 s"], is_numeric=True, values=[120, 90]),
+        TableColumn("accuracy", ["0.9", "0.8"], is_numeric=True, second_title="over seeds", second_texts=["± 0.1", ""]),
     ]
     table = grid("t", "Caption", cells)
     assert "nothing" not in table and table.count("<small>") == 1
@@ -123,7 +123,7 @@ def test_text_contrasts_with_what_it_stands_on() -> None:
         low, high = sorted((luminance(first), luminance(second)))
         return (high + 0.05) / (low + 0.05)
 
-    def tinted(colour: str, ground: str) -> str:  # as strong as a cell of the matrix gets
+    def tinted(colour: str, ground: str) -> str:  # as strong as the tint of a cell of the matrix can be
         mixed = (round(0.3 * int(colour[i : i + 2], 16) + 0.7 * int(ground[i : i + 2], 16)) for i in (1, 3, 5))
         return "#" + "".join(f"{value:02x}" for value in mixed)
 

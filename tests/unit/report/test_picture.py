@@ -1,4 +1,4 @@
-"""Pictures of series: what a line of dots and an SVG hold."""
+"""Pictures of series: the dots of a line, and the elements of an SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAN = float("nan")
 
 
 def dots(lines: list[str]) -> list[str]:
-    """Return the dots as '#' and '.', a text a row of dots."""
+    """Return the dots as '#' and '.', one text for each row of dots."""
     rows = []
     for line in lines:
         for r in range(4):
@@ -40,7 +40,7 @@ def test_a_constant_series_and_none_are_drawn() -> None:
     assert picture.span([np.array([NAN])]) == (0.0, 0.0)
 
 
-def test_svg_holds_a_panel_a_class_and_a_line_a_series() -> None:
+def test_svg_has_a_panel_per_class_and_a_line_per_series() -> None:
     panels = [("class <a>", [np.arange(3.0), np.array([1.0, NAN, 2.0])]), ("class b", [np.zeros(2)])]
     root = ET.fromstring(picture.svg("A & B", panels, 3))
     tag = "{http://www.w3.org/2000/svg}"

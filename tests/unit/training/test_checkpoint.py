@@ -1,4 +1,4 @@
-"""Checkpoints: a training that was interrupted ends with the bits of one that was not."""
+"""Checkpoints: an interrupted and resumed training ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -9,43 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from tests.protocols import small
+from tests.factories import settings, small_config
 from tsfcn.common import files
-from tsfcn.config import protocol
 from tsfcn.config.models import MODELS
 from tsfcn.models import registry
 from tsfcn.training import loop, predict
 from tsfcn.training import search as size_search
-from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped
+from tsfcn.training.checkpoint import LAYOUT, Checkpoint, Stopped, write_state
 
 ABOUT: dict[str, str | int] = {"key": "0123456789abcdef", "meaning": 1, "torch": torch.__version__}
-SETTINGS = protocol.Settings(
-    normalisation="none",
-    missing="zero",
-    length="pad",
-    validation=0.0,
-    select="least_train_loss",
-    epochs=7,
-    batch_size=5,
-    batch_divisor=0,
-    optimiser="adam",
-    lr=0.01,
-    betas=(0.9, 0.999),
-    rho=0.95,
-    eps=1e-7,
-    plateau_factor=0.5,
-    plateau_patience=2,
-    plateau_min_lr=1e-4,
-    plateau_min_delta=1e-4,
-    initialiser="he_uniform",
-    class_weights="balanced",
-    cells=(),
-)
+SETTINGS = settings(epochs=7, batch_size=5, plateau_patience=2, initialiser="he_uniform", class_weights="balanced")
 X = torch.randn(24, 1, 20, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 3
 ORACLE = (X.flip(0), Y.flip(0), torch.full((24,), 20))
 CHANGES: dict[str, dict[str, Any]] = {"lstm_fcn": {"dropout": 0.5}, "alstm_fcn": {"shuffle": False}}
-CONFIGS = {model: small(model, **CHANGES.get(model, {})) for model in MODELS}
+CONFIGS = {model: small_config(model, **CHANGES.get(model, {})) for model in MODELS}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fcn": ("fcn", {}),
     "fcn-adadelta": ("fcn", {"optimiser": "adadelta", "lr": 1.0}),
@@ -68,7 +46,7 @@ def search(case: str, kept: Checkpoint | None) -> tuple[loop.Fit, list[loop.Fit]
 
 
 class Stopping:
-    """Tells a training to stop after so many epochs, and from then on never again."""
+    """Stops a training once, after the given number of epochs."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -97,7 +75,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
     n_epochs = SETTINGS.epochs * len(fits)
     path = tmp_path / "checkpoints" / "0123456789abcdef.pt"
     stops = 0
-    for after in (1, 2, 3):  # each attempt does one epoch more than the one before
+    for after in (1, 2, 3):  # each attempt trains one epoch more than the attempt before
         for _ in range(n_epochs):
             kept = Checkpoint(path, ABOUT, 1e9, stop=Stopping(after))
             try:
@@ -107,7 +85,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
                 stops += 1
                 assert path.is_file()
         else:
-            pytest.fail("it came to no end")
+            pytest.fail("the training did not end")
         assert len(kept.resumed) >= n_epochs // (after + 1) - len(fits)
         assert kept.resumed == sorted(set(kept.resumed)) and kept.resumed[0] >= 1 and kept.resumed[-1] < n_epochs
         same(resumed, chosen)
@@ -119,7 +97,7 @@ def test_resumed_anywhere_and_several_times_it_ends_with_the_same_bits(case: str
     assert stops > 5
 
 
-def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
+def test_the_state_is_written_when_it_is_due_and_not_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.pt"
@@ -136,28 +114,30 @@ def test_the_state_is_written_when_it_is_time_and_not_at_the_end(
     search("lstm_fcn-cells", Checkpoint(path, ABOUT, 0.0))
     assert len(written) == 3 * (SETTINGS.epochs - 1)  # after every epoch but the last of each size
     again = Checkpoint(path, ABOUT, 0.0)
-    assert again.begin is not None and again.resumed == [3 * SETTINGS.epochs - 1]
+    assert again.resume_state is not None and again.resumed == [3 * SETTINGS.epochs - 1]
     assert again.seconds_before > 0
     assert again.processor_seconds_before is not None and again.processor_seconds_before > 0
 
 
 @pytest.mark.parametrize("changed", [{"key": "f" * 16}, {"meaning": 2}, {"torch": "1.0"}])
-def test_the_state_of_another_job_or_version_is_ignored_with_a_word(
+def test_the_state_of_another_job_or_version_is_ignored_with_a_message(
     changed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.pt"
     with pytest.raises(Stopped):
         search("fcn", Checkpoint(path, ABOUT, 1e9, stop=Stopping(3)))
-    assert Checkpoint(path, ABOUT, 1e9).begin is not None
+    assert Checkpoint(path, ABOUT, 1e9).resume_state is not None
     assert capsys.readouterr().err == ""
     other = Checkpoint(path, ABOUT | changed, 1e9)
-    assert other.begin is None and other.resumed == []
+    assert other.resume_state is None and other.resumed == []
     assert other.seconds_before == other.processor_seconds_before == 0
-    assert capsys.readouterr().err == f"{path}: not of this job ({next(iter(changed))}): training starts anew\n"
+    assert capsys.readouterr().err == (
+        f"checkpoint '{path}' is not used, it is of another {next(iter(changed))}: training starts from the beginning\n"
+    )
     same(search("fcn", other)[0], search("fcn", None)[0])
 
 
-def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
+def test_a_state_that_is_cut_at_any_byte_is_ignored_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "a.pt"
@@ -166,8 +146,22 @@ def test_a_broken_state_at_whatever_byte_is_ignored_with_a_word(
     whole = path.read_bytes()
     for size in [0, 1, 3, 100, *range(1000, len(whole), 1777), len(whole) - 1]:
         path.write_bytes(whole[:size])
-        assert Checkpoint(path, ABOUT, 1e9).begin is None
-        assert capsys.readouterr().err == f"{path}: not of this job (cannot be read): training starts anew\n"
+        assert Checkpoint(path, ABOUT, 1e9).resume_state is None
+        assert capsys.readouterr().err == (
+            f"checkpoint '{path}' is not used, it cannot be read: training starts from the beginning\n"
+        )
+
+
+def test_a_state_with_one_bit_changed_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.pt"
+    with pytest.raises(Stopped):
+        search("fcn", Checkpoint(path, ABOUT, 1e9, stop=Stopping(3)))
+    whole = path.read_bytes()
+    assert Checkpoint(path, ABOUT, 1e9).resume_state is not None
+    for place in range(0, len(whole), 997):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        assert Checkpoint(path, ABOUT, 1e9).resume_state is None
+        assert "training starts from the beginning" in capsys.readouterr().err
 
 
 def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,21 +171,19 @@ def test_a_state_runs_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (touched,)
 
-    torch.save(
-        {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}, path
-    )
-    assert Checkpoint(path, ABOUT, 1e9).begin is None
+    state = {"about": {"layout": str(LAYOUT), **ABOUT}, "seconds": 0.0, "resumed": [], "epoch": 1, "fit": Evil()}
+    with path.open("wb") as file:
+        write_state(state, file)
+    assert Checkpoint(path, ABOUT, 1e9).resume_state is None
     assert not touched.exists()
-    assert "training starts anew" in capsys.readouterr().err
+    assert "training starts from the beginning" in capsys.readouterr().err
 
 
-def test_a_disk_that_is_full_costs_the_state_and_not_the_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_loses_the_state_and_not_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder belongs")
     done, _ = search("fcn", Checkpoint(tmp_path / "checkpoints" / "a.pt", ABOUT, 0.0))
     same(done, search("fcn", None)[0])
-    assert "no checkpoint was written" in capsys.readouterr().err
+    assert "was not written: " in capsys.readouterr().err
 
 
 def test_the_hardware_of_earlier_attempts_is_remembered(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The promises of the training loop besides its numbers: determinism, no side effects, inference in any chunks."""
+"""Properties of the training loop besides its numbers: determinism, no side effects, inference in any chunks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.protocols import small
+from tests import factories
+from tests.factories import small_config
 from tsfcn.config.models import MODELS, FCNConfig, spec
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
 from tsfcn.models import initialisers, registry
 from tsfcn.training import loop, predict, reference, search
 
-CONFIGS = {model: small(model) for model in MODELS}
+CONFIGS = {model: small_config(model) for model in MODELS}
 
 X = torch.randn(11, 1, 12, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
@@ -24,26 +25,10 @@ Y = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])
 
 def settings(model: str, validation: float = 0.0) -> Settings:
     """Return settings of three epochs in batches of 4."""
-    return Settings(
-        normalisation="none",
-        missing="zero",
-        length="pad",
+    return factories.settings(
         validation=validation,
-        select="least_train_loss",
-        epochs=3,
-        batch_size=4,
-        batch_divisor=0,
         optimiser="adadelta" if model == "mlp" else "adam",
-        lr=0.01,
-        betas=(0.9, 0.999),
-        rho=0.95,
-        eps=1e-7,
-        plateau_factor=0.5,
-        plateau_patience=1,
-        plateau_min_lr=1e-4,
-        plateau_min_delta=1e-4,
         initialiser="he_uniform",
-        class_weights="none",
         cells=(3, 5) if "lstm" in model else (),
     )
 
@@ -80,7 +65,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_ran_before(model: str) -> No
 
 
 @pytest.mark.parametrize("model", sorted(CONFIGS))
-def test_every_seed_trains_otherwise(model: str) -> None:
+def test_every_seed_trains_differently(model: str) -> None:
     losses = [tuple(trained(model, seed).curve.loss) for seed in (0, 1, 2, 2**31, 2**40)]
     assert len(set(losses)) == 5
 
@@ -106,19 +91,19 @@ def test_training_takes_the_type_of_the_data() -> None:
 
 @pytest.mark.parametrize(("n_cases", "n_timepoints"), [(5, 2**15), (2, 2**16 + 1)])
 def test_inference_does_not_depend_on_how_the_cases_are_split(n_cases: int, n_timepoints: int) -> None:
-    """The first has batches of 2, 2 and 1, the second series that are each longer than a batch may be."""
+    """The first case has batches of 2, 2 and 1; in the second, each series is longer than a batch may be."""
     assert n_cases * n_timepoints > predict.PREDICT_TIMEPOINTS
     network = registry.build("fcn", FCNConfig(filters=[2], kernels=[3]), 1, n_timepoints, 3, cells=0)
     initialisers.initialise(network, "he_uniform", torch.Generator().manual_seed(0))
     x = torch.randn(n_cases, 1, n_timepoints, generator=torch.Generator().manual_seed(1))
-    network.train()(100 * x)  # moves the running statistics, so that they are not those of a batch
-    ours = predict.predict(network, x)
-    assert not network.training and not ours.requires_grad
-    assert ours.dtype == torch.float64 and ours.shape == (n_cases, 3)
-    np.testing.assert_allclose(ours.exp().sum(dim=1).numpy(), 1.0, rtol=1e-12)
+    network.train()(100 * x)  # changes the running statistics, so that they are not those of a batch
+    actual = predict.predict(network, x)
+    assert not network.training and not actual.requires_grad
+    assert actual.dtype == torch.float64 and actual.shape == (n_cases, 3)
+    np.testing.assert_allclose(actual.exp().sum(dim=1).numpy(), 1.0, rtol=1e-12)
     for order in ([[case] for case in range(n_cases)], [list(range(n_cases))]):
         whole = torch.cat([torch.log_softmax(network(x[part]).detach().double(), dim=1) for part in order])
-        np.testing.assert_allclose(ours.numpy(), whole.numpy(), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(actual.numpy(), whole.numpy(), rtol=0, atol=1e-6)
 
 
 def test_cross_entropy_and_accuracy_worked_by_hand() -> None:
@@ -167,7 +152,7 @@ MASKABLE = [model for model in MODELS if spec(model).masks]
 
 
 def masked(model: str, x: torch.Tensor, lengths: torch.Tensor | None, validation: float = 0.0) -> loop.Fit:
-    """Return a network trained on x, zeros behind the end of each case."""
+    """Return a network trained on x, with zeros after the end of each case."""
     if lengths is not None:
         x = torch.where(torch.arange(x.shape[2]) < lengths[:, None, None], x, 0.0)
     return search.search(model, CONFIGS[model], settings(model, validation), x, Y, 3, 0, lengths=lengths)[0]
@@ -210,13 +195,13 @@ def test_masked_cases_select_and_are_scored_at_their_own_length(model: str) -> N
 
 @pytest.mark.parametrize("model", MASKABLE)
 def test_a_batch_of_one_case_of_one_timepoint_trains(model: str) -> None:
-    """Five batches of one case, of which PyTorch's batch norm would refuse those of one timepoint."""
+    """Five batches of one case; PyTorch's batch norm would refuse those of one timepoint."""
     lengths = torch.tensor([1, 2, 1, 12, 3])
     x = torch.where(torch.arange(12) < lengths[:, None, None], X[:5], 0.0)
-    how = dataclasses.replace(settings(model), batch_size=1)
-    done = search.search(model, CONFIGS[model], how, x, Y[:5], 3, 0, lengths=lengths)[0]
+    single = dataclasses.replace(settings(model), batch_size=1)
+    done = search.search(model, CONFIGS[model], single, x, Y[:5], 3, 0, lengths=lengths)[0]
     assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
-    done = search.search(model, CONFIGS[model], how, X[:5, :, :1], Y[:5], 3, 0)[0]  # nor is a mask needed for that
+    done = search.search(model, CONFIGS[model], single, X[:5, :, :1], Y[:5], 3, 0)[0]  # the same without a mask
     assert all(np.isfinite(done.curve.loss)) and np.isfinite(done.train_cross_entropy)
 
 

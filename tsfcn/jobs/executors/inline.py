@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 
+from tsfcn.common.signals import stop_signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOPPING, Event, Queue
@@ -20,16 +21,16 @@ def run(
 ) -> Generator[Event]:
     """Run the jobs in the calling thread (see Executor), always one at a time: a debugger can follow.
 
-    The first Ctrl-C or SIGTERM lets the epoch end and the job's state be written, the second ends at once.
+    The first Ctrl-C, SIGTERM or the like lets the epoch end and the job's state be written, the second ends at once.
     """
     from tsfcn.jobs.run_job import run_job
     from tsfcn.training.checkpoint import Stopped
 
     writer = store.Writer(queue.results)
-    with signals_held() as asked:
-        while not asked():
+    with signals_held() as stop_requested:
+        while not stop_requested():
             job = queue.take()
-            yield from queue.news()
+            yield from queue.ended_elsewhere()
             if job is None:
                 if not queue.is_open():
                     return
@@ -45,15 +46,17 @@ def run(
                     on_progress(Event("progress", 0, job, epoch, epochs, loss))
 
             def stop(key: str = job.key) -> bool:
-                return asked() or key in queue.runner.gone or time.monotonic() > queue.deadline
+                return stop_requested() or key in queue.runner.gone or time.monotonic() > queue.deadline
 
             number = queue.runner.held[job.key]
 
-            def ours(key: str = job.key, number: int = number) -> bool:
+            def is_held(key: str = job.key, number: int = number) -> bool:
                 return lease.holds(queue.results, key, number, queue.runner.about["id"])
 
             try:
-                record = run_job(job, queue.results, writer, **asdict(terms), progress=progress, stop=stop, ours=ours)
+                record = run_job(
+                    job, queue.results, writer, **asdict(terms), progress=progress, stop=stop, is_held=is_held
+                )
             except Stopped:
                 yield queue.returned(job, "it was stopped")
                 continue
@@ -64,7 +67,7 @@ def run(
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[Callable[[], bool]]:
-    """Let the first SIGINT or SIGTERM only be noted, which the yielded function tells; the second interrupts."""
+    """Only note the first signal that asks to stop, which the yielded function returns; the second interrupts."""
     noted: list[int] = []
 
     def note(signum: int, frame: object) -> None:
@@ -75,7 +78,7 @@ def signals_held() -> Iterator[Callable[[], bool]]:
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+        before = {each: signal.signal(each, note) for each in stop_signals()}
     try:
         yield lambda: bool(noted)
     finally:

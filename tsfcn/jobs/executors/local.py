@@ -19,6 +19,7 @@ from tsfcn.config import models
 from tsfcn.config.model_spec import ENTRY_POINTS
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
+from tsfcn.jobs.record import from_json
 
 STILLBORN = 3  # workers in a row that end before they are ready
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -86,11 +87,11 @@ class Worker:
 
 def oom_kills() -> int:
     """Return how many processes the kernel has killed for want of memory, as far as this machine tells."""
-    found = 0
+    n_kills = 0
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with contextlib.suppress(OSError), open(path) as file:
-            found += sum(int(line.split()[1]) for line in file if line.split()[0] == "oom_kill")
-    return found
+            n_kills += sum(int(line.split()[1]) for line in file if line.split()[0] == "oom_kill")
+    return n_kills
 
 
 def check_models(jobs: Iterable[Job]) -> None:
@@ -131,8 +132,8 @@ def run(
     def idle() -> Worker | None:
         return next((worker for worker in workers.values() if worker.job is None and not worker.stopping), None)
 
-    def heard(worker: Worker) -> Iterator[Event]:
-        """Take what a worker says."""
+    def receive(worker: Worker) -> Iterator[Event]:
+        """Yield the events that the messages of a worker stand for."""
         nonlocal stillborn
         job, answers = worker.job, worker.answers()
         if answers is None:
@@ -143,7 +144,7 @@ def run(
                 stillborn += 1
                 if stillborn >= STILLBORN:
                     raise UserError(f"executor=local starts no worker, {STILLBORN} ended with {code}: see above why")
-                queue.back(job)
+                queue.put_back(job)
             elif worker.stopping:
                 yield queue.returned(job, "it was stopped")
             else:
@@ -160,7 +161,7 @@ def run(
                 assert job is not None
                 worker.job = None
                 queue.end(job)
-                yield Event("end", worker.number, job, record=answer["record"])
+                yield Event("end", worker.number, job, record=from_json(answer["record"]))
             else:
                 assert job is not None
                 yield Event("progress", worker.number, job, **answer)
@@ -174,13 +175,13 @@ def run(
                 worker = worker or hire()
                 worker.give(job, terms, queue.runner.held[job.key], queue.runner.about["id"])
                 yield Event("start", worker.number, job)
-            yield from queue.news()
+            yield from queue.ended_elsewhere()
             while not queue.waiting and (worker := idle()):
                 dismiss(worker)
             if not any(worker.job for worker in workers.values()) and not queue.is_open():
                 return
             for key, _ in selector.select(LOOK_SECONDS / 2):
-                yield from heard(key.data)
+                yield from receive(key.data)
             for worker in list(workers.values()):
                 if worker.job is not None and not worker.stopping:
                     if worker.job.key in queue.runner.gone:  # we were taken for dead
@@ -206,12 +207,12 @@ def retire(workers: dict[int, Worker]) -> None:
     busy = [worker for worker in workers.values() if worker.job is not None]
     for worker in busy:
         worker.stop()
-    started, told = time.monotonic(), False
+    started, announced = time.monotonic(), False
     while any(worker.process.poll() is None for worker in busy):
         waited = time.monotonic() - started
         if waited > STOP_SECONDS:
             return
-        if waited > 0.5 and not told:
-            told = True
+        if waited > 0.5 and not announced:
+            announced = True
             print(STOPPING, file=sys.stderr, flush=True)
         time.sleep(0.02)

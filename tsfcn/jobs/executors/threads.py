@@ -20,10 +20,11 @@ from tsfcn.jobs import lease, store
 from tsfcn.jobs.executors.inline import signals_held
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOP_SECONDS, Event, Queue
+from tsfcn.jobs.record import Record
 
 
 class Thread:
-    """A thread and the job that it has in hand. It answers on `news` and does not touch the queue of jobs."""
+    """A thread and the job that it has in hand. It answers on `answers` and does not touch the queue of jobs."""
 
     def __init__(
         self,
@@ -31,14 +32,14 @@ class Thread:
         results: Path,
         writer: store.Writer,
         terms: Terms,
-        news: SimpleQueue[Answer],
+        answers: SimpleQueue[Answer],
         clock: Callable[[], float],
     ) -> None:
         self.number = number
         self.clock = clock  # the processor time of its jobs
-        self.results, self.writer, self.terms, self.news = results, writer, terms, news
+        self.results, self.writer, self.terms, self.answers = results, writer, terms, answers
         self.job: Job | None = None
-        self.inbox: SimpleQueue[Callable[[], store.Record] | None] = SimpleQueue()
+        self.inbox: SimpleQueue[Callable[[], Record] | None] = SimpleQueue()
         # A daemon: the second Ctrl-C does not wait for it.
         self.thread = threading.Thread(target=self.live, name=f"job {number}", daemon=True)
         self.thread.start()
@@ -48,12 +49,12 @@ class Thread:
         try:
             with device.stream(self.terms.device):
                 while (run := self.inbox.get()) is not None:
-                    self.news.put((self, outcome(run)))
+                    self.answers.put((self, outcome(run)))
         except Exception as error:  # the device is gone
-            self.news.put((self, error))
+            self.answers.put((self, error))
 
     def give(self, job: Job, number: int, runner: str, stop: Callable[[], bool]) -> None:
-        """Hand the thread its next job. number, runner: of the job's lease; stop: asked after each epoch."""
+        """Hand the thread its next job. number, runner: of the job's lease; stop: stop_requested after each epoch."""
         from tsfcn.jobs.run_job import run_job
 
         self.job = job
@@ -63,18 +64,18 @@ class Thread:
             nonlocal reported
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
-                self.news.put((self, Event("progress", self.number, job, epoch, epochs, loss)))
+                self.answers.put((self, Event("progress", self.number, job, epoch, epochs, loss)))
 
-        def ours() -> bool:
+        def is_held() -> bool:
             return lease.holds(self.results, job.key, number, runner)
 
-        def run() -> store.Record:
+        def run() -> Record:
             return run_job(
                 *(job, self.results, self.writer),
                 **asdict(self.terms),
                 progress=progress,
                 stop=stop,
-                ours=ours,
+                is_held=is_held,
                 clock=self.clock,
             )
 
@@ -86,10 +87,10 @@ class Thread:
 
 
 LOST = r"^\w+: CUDA error"  # of a reason: after this nothing works on the GPU in this process
-Answer = tuple[Thread, Event | store.Record | Exception]
+Answer = tuple[Thread, Event | Record | Exception]
 
 
-def outcome(run: Callable[[], store.Record]) -> store.Record | Exception:
+def outcome(run: Callable[[], Record]) -> Record | Exception:
     """Return the record of a job, or what it raised."""
     try:
         return run()
@@ -109,7 +110,7 @@ def run(
     from tsfcn.training.checkpoint import Stopped
 
     writer = store.Writer(queue.results)
-    news: SimpleQueue[Answer] = SimpleQueue()
+    answers: SimpleQueue[Answer] = SimpleQueue()
     # Torch trains on a GPU in threads of its own too: they count where they are of one job alone.
     clock = time.process_time if n_at_a_time == 1 else time.thread_time
     pool: list[Thread] = []
@@ -121,7 +122,7 @@ def run(
     def idle() -> Thread | None:
         return next((thread for thread in pool if thread.job is None), None)
 
-    def settled(thread: Thread, answer: store.Record | Exception) -> Event:
+    def settled(thread: Thread, answer: Record | Exception) -> Event:
         """Return what became of the job that a thread had in hand."""
         job, thread.job = thread.job, None
         assert job is not None
@@ -132,44 +133,45 @@ def run(
         queue.end(job)
         return Event("end", thread.number, job, record=answer)
 
-    with signals_held() as asked, one_core_each():
+    with signals_held() as stop_requested, one_core_each():
         try:
             while True:
-                while not asked() and (idle() or len(pool) < n_at_a_time) and (job := queue.take()):
+                while not stop_requested() and (idle() or len(pool) < n_at_a_time) and (job := queue.take()):
                     if (thread := idle()) is None:
-                        pool.append(thread := Thread(len(pool), queue.results, writer, terms, news, clock))
+                        pool.append(thread := Thread(len(pool), queue.results, writer, terms, answers, clock))
 
                     def stop(key: str = job.key) -> bool:
                         late = time.monotonic() > queue.deadline
-                        return late or closing.is_set() or asked() or key in queue.runner.gone
+                        return late or closing.is_set() or stop_requested() or key in queue.runner.gone
 
                     thread.give(job, queue.runner.held[job.key], queue.runner.about["id"], stop)
                     yield Event("start", thread.number, job)
-                yield from queue.news()
-                if not busy() and (asked() or not queue.is_open()):
+                yield from queue.ended_elsewhere()
+                if not busy() and (stop_requested() or not queue.is_open()):
                     break
                 with contextlib.suppress(Empty):
-                    thread, answer = news.get(timeout=LOOK_SECONDS / 4)
+                    thread, answer = answers.get(timeout=LOOK_SECONDS / 4)
                     if isinstance(answer, Event):
                         yield answer
                         continue
                     event = settled(thread, answer)
                     yield event
-                    if event.record.get("status") == "failed" and re.search(LOST, event.record["reason"]):
+                    record = event.record
+                    if record is not None and record.status == "failed" and re.search(LOST, record.reason):
                         raise UserError(
                             f"device={terms.device} fails, and with it whatever this process starts "
-                            f"({event.record['reason']}): start the same command again"
+                            f"({record.reason}): start the same command again"
                         )
         finally:
             closing.set()
             for thread in pool:
                 thread.end()
             if busy():
-                atexit.register(exit_at_once, pool, 130 if asked() else 1)
-            deadline = time.monotonic() + (0 if asked() else STOP_SECONDS)
+                atexit.register(exit_at_once, pool, 130 if stop_requested() else 1)
+            deadline = time.monotonic() + (0 if stop_requested() else STOP_SECONDS)
             for thread in busy():
                 thread.thread.join(max(0.0, deadline - time.monotonic()))
-    if asked():
+    if stop_requested():
         raise KeyboardInterrupt
 
 

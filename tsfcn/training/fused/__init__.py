@@ -1,1 +1,1 @@
-"""The fused engine: several trainings as one, steps as a few large operations, a file a backend."""
+"""The fused engine: several trainings as one program, each step as a few large operations, one file per backend."""

@@ -1,7 +1,7 @@
-"""What an epoch of the fused engine consists of, and what a backend must do of it.
+"""The operations of an epoch of the fused engine, as a protocol that every backend implements.
 
-`TorchBackend` does it by torch's operations on any device, `CBackend` in C on one core of a processor, `CudaBackend`
-in Triton on a GPU. All agree up to rounding (tests/parity); none inherits from another.
+`TorchBackend` consists of PyTorch operations and runs on any device, `CBackend` runs in C on one processor core, and
+`CudaBackend` runs Triton kernels on a GPU. All agree up to rounding (tests/parity); none inherits from another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 Operation = Callable[[], None]
-DTYPES = {  # of activations and of the operands of products, by precision
+DTYPES = {  # of activations and of the operands of matrix products, by precision
     "float32": torch.float32,
     "float64": torch.float64,
     "bfloat16": torch.bfloat16,
@@ -22,21 +22,21 @@ DTYPES = {  # of activations and of the operands of products, by precision
 
 
 class Block(NamedTuple):
-    """A block of n trainings: convolution without bias, batch norm, ReLU; and what it leaves of a batch.
+    """A block of n trainings: convolution without bias, batch norm, ReLU; its parameters, gradients and buffers.
 
-    Each case has length + kernel - 1 rows: in the input, which is padded, in y and in their gradients. What batch norm
-    and ReLU make of y is not kept.
+    Each case has length + kernel - 1 rows in the padded input, in y and in their gradients. The output of batch norm
+    and ReLU is not stored.
     """
 
     length: int  # timepoints
     kernel: int
-    left: int  # rows of padding before a case's own
-    padded: Tensor | None  # (n, n_cases, rows, c_in): the input, zero outside a case; None: made of the block before
+    left: int  # rows of padding before those of a case
+    padded: Tensor | None  # (n, n_cases, rows, c_in): the input, zero outside a case; None: output of the block before
     weights: Tensor  # (n, c_out, kernel * c_in)
-    grad_weight: Tensor  # gradient
-    y: Tensor  # of the convolution, (n, n_cases, rows, c_out); the first `length` rows count
-    grad_input: Tensor | None  # gradient of the input, (n, n_cases, rows, c_in), likewise; None: of no use
-    gamma: Tensor  # of batch norm, (n, c_out), as all that follows
+    grad_weight: Tensor
+    y: Tensor  # output of the convolution, (n, n_cases, rows, c_out); the first `length` rows of a case are used
+    grad_input: Tensor | None  # (n, n_cases, rows, c_in), the first `length` rows are used; None: not needed
+    gamma: Tensor  # of batch norm, (n, c_out), like all tensors that follow
     beta: Tensor
     grad_gamma: Tensor
     grad_beta: Tensor
@@ -44,7 +44,7 @@ class Block(NamedTuple):
     running_var: Tensor
     mean: Tensor  # of the batch
     invstd: Tensor  # 1 / sqrt(variance + eps)
-    momentum: float  # the share of the batch that running statistics take
+    momentum: float  # the fraction of the batch statistics that the running ones take, as in PyTorch
     eps: float
 
     @property
@@ -55,36 +55,36 @@ class Block(NamedTuple):
 
     @property
     def norm(self) -> tuple[Tensor, ...]:
-        """What makes batch norm of y."""
+        """The tensors that batch norm needs besides y: gamma, beta, mean, invstd."""
         return self.gamma, self.beta, self.mean, self.invstd
 
 
 class Head(NamedTuple):
-    """The last layer of n trainings, and the memory that a batch needs there."""
+    """The last layer of n trainings, and the buffers that a batch needs there."""
 
     features: Tensor  # (n, n_cases, width)
-    grad_features: Tensor  # gradient
+    grad_features: Tensor
     weights: Tensor  # (n, width, n_classes)
     grad_weight: Tensor
     bias: Tensor  # (n, n_classes)
     grad_bias: Tensor
     total: Tensor  # float64, (n,): losses are added to it
-    y: Tensor  # int64, of all cases
-    case_weights: Tensor | None  # that their losses are multiplied by
-    numbers: Tensor  # of the batch's cases, int64 (n, n_cases)
+    y: Tensor  # int64, the labels of all cases
+    case_weights: Tensor | None  # of all cases: their losses are multiplied by them
+    numbers: Tensor  # int64 (n, n_cases): which cases are in the batch
 
 
-class Rule(NamedTuple):
-    """Adam, with all that changes from step to step in tensors."""
+class AdamOptions(NamedTuple):
+    """The options of Adam; what changes from step to step is a tensor."""
 
     lr: Tensor  # float64 (n,): the learning rate of each training
-    steps: Tensor  # int64 (1,): the number of this step, from 1 on
+    steps: Tensor  # int64 (1,): the number of this step, from 1
     betas: tuple[float, float]
     eps: float
 
 
 class Schedule(NamedTuple):
-    """What the end of an epoch reads and writes, for n trainings; see `Plateau` for the learning rate's rule."""
+    """What the end of an epoch reads and writes, for n trainings; see `Plateau` for the rule of the learning rate."""
 
     n_cases: int
     factor: float
@@ -92,85 +92,99 @@ class Schedule(NamedTuple):
     min_lr: float
     min_delta: float
     epoch: Tensor  # int64 (1,): epochs that have ended
-    total: Tensor  # float64 (n,): the sum of the cases' losses in this epoch
+    total: Tensor  # float64 (n,): the sum of the losses of the cases in this epoch
     lr: Tensor  # float64 (n,)
-    plateau_best: Tensor  # float64 (n,): the loss that the next has to undercut, by min_delta
-    waited: Tensor  # int64 (n,): epochs since then
-    least: Tensor  # float64 (n,): the least loss
-    best_epoch: Tensor  # int64 (n,): the epoch that had it, from 1 on
-    better: Tensor  # int64 (n,): 1 where this epoch is that one
-    losses: Tensor  # float64 (n_epochs, n): of each epoch
+    plateau_best: Tensor  # float64 (n,): the best loss of the plateau rule
+    waited: Tensor  # int64 (n,): epochs without improvement
+    least: Tensor  # float64 (n,): the least loss of an epoch
+    best_epoch: Tensor  # int64 (n,): the epoch with this loss, from 1
+    better: Tensor  # int64 (n,): 1 where this epoch has the least loss
+    losses: Tensor  # float64 (n_epochs, n): the loss of each epoch
     rates: Tensor  # float64 (n_epochs, n): the learning rate of each epoch
-    kept: Sequence[tuple[Tensor, Tensor]]  # (values, copy of them at best_epoch), both (n, ...)
+    snapshots: Sequence[tuple[Tensor, Tensor]]  # (values, their copy after best_epoch), both (n, ...)
 
-    def changing(self) -> dict[str, Tensor]:
-        """Return the tensors but for `kept`, by name."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name, without the snapshots."""
         return {name: each for name, each in self._asdict().items() if isinstance(each, Tensor)}
 
 
 class Backend(Protocol):
-    """The operations of an epoch. All but the first two return an operation, to be done step after step.
+    """The operations of an epoch. All methods except the first two return an operation that is called at every step.
 
-    Operations work on memory that stays where it is. Those of TorchBackend and CudaBackend read no tensor on the host,
-    so that an epoch can be recorded once and replayed (a CUDA graph).
+    Operations work on memory that stays in place. The operations of TorchBackend and CudaBackend read no tensor on the
+    host, so that an epoch can be captured in a CUDA graph and replayed.
     """
 
     def refresh(self) -> None:
-        """Take note that weights were changed by other means than `adam`."""
+        """Update copies of the weights, after the weights were changed by something else than `adam`."""
 
     def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
-        """Copy a batch into place and count the step.
+        """Copy a batch to its place and count the step.
 
         Args:
-            order: Numbers of the cases, int64 (n, n_cases), any strides.
+            order: The numbers of the cases, int64 (n, n_cases), with any strides.
             cases: All cases, padded, (n_all, values).
-            index: Filled with order.
+            index: Filled with `order`.
             series: Filled with the cases, (n, n_cases, rows, c_in).
-            steps: int64 (1,), raised by one.
+            steps: int64 (1,), increased by one.
         """
 
     def forward(self, block: Block, before: Block | None) -> Operation:
-        """Return what fills y, mean and invstd, and moves the running statistics.
+        """Return the operation that fills y, mean and invstd, and updates the running statistics.
 
         Args:
-            block: The block; y of a first block may stay as it is where it is cheaper to compute again.
-            before: The block before, of whose output batch norm and ReLU make the input; None: block.padded is it.
+            block: The block; a backend may leave y of the first block unchanged where recomputing it is cheaper.
+            before: The block before; the input is its output after batch norm and ReLU. None: `block.padded` is.
         """
 
     def pool(self, block: Block, pooled: Tensor) -> Operation:
-        """Return what fills pooled (n, n_cases, c_out): the mean over time of what batch norm and ReLU make of y."""
+        """Return the operation that fills pooled (n, n_cases, c_out) with the mean over time of relu(batch_norm(y))."""
 
-    def score(self, head: Head) -> Operation:
-        """Return what adds the cross-entropies of a batch to head.total and fills the gradients of their mean."""
+    def loss(self, head: Head) -> Operation:
+        """Return the operation that adds the cross-entropies of a batch to head.total and fills the gradients.
+
+        The gradients (grad_features, grad_weight, grad_bias) are those of the mean over the batch.
+        """
 
     def backward(
-        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+        self,
+        block: Block,
+        before: Block | None,
+        after: Block | None,
+        grad_pooled: Tensor | None,
     ) -> Operation:
-        """Return what fills grad_gamma, grad_beta, grad_weight and grad_input of a block.
+        """Return the operation that fills grad_gamma, grad_beta, grad_weight and grad_input of a block.
 
         Args:
             block: The block.
             before: The block before, None for the first.
-            after: The block behind, whose grad_input it begins at; None for the last.
-            grad_pooled: For the last block, the gradient that it begins at, (n, n_cases, c_out).
+            after: The block after, whose grad_input is the gradient of the output; None for the last.
+            grad_pooled: For the last block, the gradient of the pooled output, (n, n_cases, c_out).
         """
 
-    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
-        """Return what takes a step of Adam (Kingma and Ba 2015, algorithm 1).
+    def adam(
+        self,
+        weights: Tensor,
+        exp_avg: Tensor,
+        exp_avg_sq: Tensor,
+        gradient: Tensor,
+        options: AdamOptions,
+    ) -> Operation:
+        """Return the operation that takes a step of Adam (Kingma and Ba 2015, algorithm 1).
 
         Args:
-            weights: (n, count), a row a training, as all that follows.
+            weights: (n, count), one row per training, like all tensors that follow.
             exp_avg: The first moment.
             exp_avg_sq: The second moment.
             gradient: The gradient.
-            rule: Rates and constants.
+            options: Learning rates and constants.
         """
 
     def end_epoch(self, schedule: Schedule) -> Operation:
-        """Return what ends an epoch: notes its losses and rates, keeps the best values, sets the next rates."""
+        """Return the operation that ends an epoch: it stores losses, rates and best values, and sets the next rates."""
 
 
 def windows(rows: Tensor, length: int, kernel: int) -> Tensor:
-    """Return the `kernel` rows that are seen from each of `length` timepoints, (n_cases * length, kernel * c)."""
+    """Return the windows of a kernel at `length` timepoints of (n_cases, rows, c), (n_cases * length, kernel * c)."""
     n_cases, _, c = rows.shape
     return rows.as_strided((n_cases, length, kernel * c), (rows.stride(0), c, 1)).reshape(-1, kernel * c)

@@ -1,4 +1,4 @@
-"""The steps of the fused engine in C, on the CPU."""
+"""The operations of the fused engine in C, on the CPU."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsfcn.training.fused.backend import Block, Head, Operation, Rule, Schedule
+from tsfcn.training.fused.backend import AdamOptions, Block, Head, Operation, Schedule
 from tsfcn.training.fused.torch_backend import take_batch
 
 
 def fields(integers: str, reals: str, pointers: str) -> list[tuple[str, type[Any]]]:
-    """Return the fields of a ctypes.Structure from their names: integers, then reals, then pointers."""
-    kinds = ((integers, ctypes.c_int64), (reals, ctypes.c_double), (pointers, ctypes.c_void_p))
-    return [(name, kind) for names, kind in kinds for name in names.split()]
+    """Return the fields of a ctypes.Structure from their names, separated by blanks: integers, reals, pointers."""
+    groups = ((integers, ctypes.c_int64), (reals, ctypes.c_double), (pointers, ctypes.c_void_p))
+    return [(name, ctype) for names, ctype in groups for name in names.split()]
 
 
 class ConvBlockArgs(ctypes.Structure):
-    """struct conv_block_args of args.h, where each field is explained; likewise those that follow."""
+    """struct conv_block_args of args.h, which explains each field."""
 
     _fields_ = fields(
         "n n_cases length c_in c_out kernel left before_rows after_rows weight_stride",
@@ -32,13 +32,13 @@ class ConvBlockArgs(ctypes.Structure):
 
 
 class PoolArgs(ctypes.Structure):
-    """struct pool_args."""
+    """struct pool_args of args.h."""
 
     _fields_ = fields("n n_cases length channels rows weight_stride", "", "y gamma beta mean invstd pooled")
 
 
 class LossArgs(ctypes.Structure):
-    """struct loss_args."""
+    """struct loss_args of args.h."""
 
     _fields_ = fields(
         "n n_cases width n_classes weight_stride",
@@ -48,7 +48,7 @@ class LossArgs(ctypes.Structure):
 
 
 class AdamArgs(ctypes.Structure):
-    """struct adam_args."""
+    """struct adam_args of args.h."""
 
     _fields_ = fields("n count", "beta1 beta2 root eps", "weights exp_avg exp_avg_sq gradient rates")
 
@@ -57,38 +57,43 @@ ARGUMENTS = {"conv_block": ConvBlockArgs, "pool": PoolArgs, "loss": LossArgs, "a
 
 
 class CBackend:
-    """By the functions of kernels.c, in this process's memory, on one core.
+    """The backend that calls the functions of kernels.c, in the memory of this process, on one core.
 
-    Raises RuntimeError where the library's structs are not of the size of ours.
+    Raises:
+        RuntimeError: A struct has another size in the library than here.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
-        for name, kind in ARGUMENTS.items():
-            size = ctypes.c_int64.in_dll(library, f"{name}_args_size").value
-            if size != ctypes.sizeof(kind):
-                raise RuntimeError(f"{name}_args has {size} bytes in args.h and {ctypes.sizeof(kind)} in c_backend.py")
+        for name, structure in ARGUMENTS.items():
+            size, size_here = ctypes.c_int64.in_dll(library, f"{name}_args_size").value, ctypes.sizeof(structure)
+            if size != size_here:
+                raise RuntimeError(f"{name}_args has {size} bytes in args.h and {size_here} in c_backend.py")
 
     def call(
-        self, name: str, kinds: Sequence[Tensor], args: ctypes.Structure, **values: float | Tensor | None
+        self,
+        name: str,
+        typed: Sequence[Tensor],
+        args: ctypes.Structure,
+        **values: float | Tensor | None,
     ) -> Operation:
-        """Return the call of a function, and set fields of its arguments.
+        """Return an operation that calls a C function, and set fields of its arguments.
+
+        The operation raises MemoryError if the function cannot allocate its memory.
 
         Args:
-            name: of the function, without types.
-            kinds: tensors of the types that its name ends with.
-            args: the arguments. They and the tensors in `values` live as long as the call that is returned.
-            values: fields of `args` by name: numbers; tensors for pointers to their memory, None for NULL.
-
-        The call raises MemoryError where the function has too little memory.
+            name: The name of the function, without types.
+            typed: Tensors whose dtypes are the types at the end of the function's name.
+            args: The arguments. They and the tensors in `values` stay alive as long as the operation.
+            values: Fields of `args` by name: numbers; tensors for pointers to their memory, None for NULL.
         """
-        types = [str(each.dtype).removeprefix("torch.") for each in kinds]
+        types = [str(each.dtype).removeprefix("torch.") for each in typed]
         function = getattr(self.library, "_".join([name, *types]))
         for field, value in values.items():
             setattr(args, field, value.data_ptr() if isinstance(value, Tensor) else value)
         reference = ctypes.byref(args)
 
-        def run(_held: Any = (args, values)) -> None:
+        def run(_keep_alive: Any = (args, values)) -> None:
             if function(reference):
                 raise MemoryError
 
@@ -96,7 +101,7 @@ class CBackend:
 
     @staticmethod
     def block_values(block: Block, before: Block | None) -> dict[str, float | Tensor | None]:
-        """Return the fields of ConvBlockArgs that forward and backward pass have in common."""
+        """Return the fields of ConvBlockArgs that the forward and the backward pass share."""
         names = ("n", "n_cases", "length", "c_in", "c_out", "kernel", "left")
         gamma, beta, mean, invstd = block.norm
         values: dict[str, float | Tensor | None] = {
@@ -119,10 +124,10 @@ class CBackend:
         return values
 
     def refresh(self) -> None:
-        """See Backend: there is nothing to do."""
+        """See Backend.refresh. This backend keeps no copies."""
 
     def take_batch(self, order: Tensor, cases: Tensor, index: Tensor, series: Tensor, steps: Tensor) -> None:
-        """See Backend."""
+        """See Backend.take_batch."""
         take_batch(order, cases, index, series, steps)
 
     def forward(self, block: Block, before: Block | None) -> Operation:
@@ -146,26 +151,30 @@ class CBackend:
         )
 
     def backward(
-        self, block: Block, before: Block | None, after: Block | None, grad_pooled: Tensor | None
+        self,
+        block: Block,
+        before: Block | None,
+        after: Block | None,
+        grad_pooled: Tensor | None,
     ) -> Operation:
         """Call conv_block_backward: see Backend.backward."""
-        back = None if after is None else after.grad_input
+        grad_output = None if after is None else after.grad_input
         return self.call(
             "conv_block_backward",
-            [block.y, block.y if before is None else before.y, block.y if back is None else back],
+            [block.y, block.y if before is None else before.y, block.y if grad_output is None else grad_output],
             ConvBlockArgs(),
             **self.block_values(block, before),
-            after_rows=0 if back is None else back.shape[2],
+            after_rows=0 if grad_output is None else grad_output.shape[2],
             grad_gamma=block.grad_gamma,
             grad_beta=block.grad_beta,
             grad_weight=block.grad_weight,
             grad_input=block.grad_input,
-            grad_output=back,
+            grad_output=grad_output,
             grad_pooled=grad_pooled,
         )
 
-    def score(self, head: Head) -> Operation:
-        """Call loss: see Backend.score."""
+    def loss(self, head: Head) -> Operation:
+        """Call loss: see Backend.loss."""
         n, n_cases, width = head.features.shape
         return self.call(
             "loss",
@@ -183,10 +192,17 @@ class CBackend:
             total=head.total,
         )
 
-    def adam(self, weights: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, gradient: Tensor, rule: Rule) -> Operation:
+    def adam(
+        self,
+        weights: Tensor,
+        exp_avg: Tensor,
+        exp_avg_sq: Tensor,
+        gradient: Tensor,
+        options: AdamOptions,
+    ) -> Operation:
         """Call adam: see Backend.adam."""
         rates = torch.zeros(len(weights), dtype=torch.float64)
-        args = AdamArgs(*weights.shape, *rule.betas, eps=rule.eps)
+        args = AdamArgs(*weights.shape, *options.betas, eps=options.eps)
         step = self.call(
             *("adam", [weights], args),
             weights=weights,
@@ -195,21 +211,21 @@ class CBackend:
             gradient=gradient,
             rates=rates,
         )
-        lr, steps, corrected = rule.lr.numpy(), rule.steps.numpy(), rates.numpy()
+        lr, steps, step_sizes = options.lr.numpy(), options.steps.numpy(), rates.numpy()
 
         def run() -> None:
-            correction, correction2 = (1 - beta ** int(steps[0]) for beta in rule.betas)
-            corrected[:] = lr / correction
+            correction1, correction2 = (1 - beta ** int(steps[0]) for beta in options.betas)
+            step_sizes[:] = lr / correction1
             args.root = math.sqrt(correction2)
             step()
 
         return run
 
     def end_epoch(self, schedule: Schedule) -> Operation:
-        """See Backend; on the host, weights are copied only where they are to be kept."""
+        """See Backend.end_epoch. On the host, weights are copied only where the loss is the least so far."""
         s = schedule
         epoch, total, lr, plateau_best, waited, least, best_epoch, better, losses, rates = (
-            each.numpy() for each in schedule.changing().values()
+            each.numpy() for each in schedule.tensors().values()
         )
 
         def run() -> None:
@@ -219,8 +235,8 @@ class CBackend:
                 better[i] = loss < least[i]
                 if better[i]:
                     least[i], best_epoch[i] = loss, epoch[0]
-                    for values, kept in s.kept:
-                        kept[i].copy_(values[i])
+                    for values, snapshot in s.snapshots:
+                        snapshot[i].copy_(values[i])
                 waited[i] += 1
                 if loss < plateau_best[i] - s.min_delta:
                     plateau_best[i], waited[i] = loss, 0

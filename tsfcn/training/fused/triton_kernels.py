@@ -1,23 +1,42 @@
-"""The operations of cuda_backend.py as Triton kernels: what a step of the stacked FCN does on an NVIDIA GPU.
+"""Triton kernels of the operations of cuda_backend.py: a step of the stacked FCN on an NVIDIA GPU.
 
 Layouts, all contiguous, channels last; m is the training in the stack, r counts rows:
 
     series   (n, n_cases, length + kernel - 1, c_in)   input of the first block, zero outside a case; float32
     inputs   (n, rows + slack, c_in)                   of a later block, likewise; rows: n_cases * (length + kernel - 1)
     y        (n, n_cases, length + kernel - 1, c_out)  output of a convolution; the first `length` rows of a case count
-    slopes   (n, rows + slack, c_out)                  gradient of y, padded for the convolution back to the input
-    partials (n, n_parts, 2, c)                        mean and summed squares (or two sums) of each part of the rows
+    grad_y   (n, rows + slack, c_out)                  gradient of y, padded for the gradient of the input
+    partials (n, n_parts, 2, c)                        mean and sum of squares (or two sums) of each part of the rows
 
-With cases padded, the timepoints that a kernel sees lie side by side: row r of the convolution's input matrix is
-`kernel * c_in` values from row r of `inputs` on, so a convolution is a matrix product whose left operand has
-overlapping rows (implicit im2col). Rows between two cases are computed and never read. `slack` rows of zeros end each
-training's part, so that the last tile needs no mask.
+Since the cases are padded, the timepoints that a kernel sees lie side by side: row r of the convolution's input matrix
+consists of the `kernel * c_in` values from row r of `inputs` on. So a convolution is a matrix product whose left
+operand has overlapping rows (implicit im2col). Rows between two cases are computed and never read. The part of each
+training ends with `slack` rows of zeros, so that the last tile needs no mask.
 
-Sums over rows are made in parts of fixed order, without atomics: the same input gives the same bits.
+Parameters that kernels share, besides these arrays:
 
-Nothing here depends on a GPU but its speed: under TRITON_INTERPRET=1 the kernels run on the CPU, which is how
-tests/parity/test_triton.py holds them to torch. Sizes of datasets are run-time arguments, so that one compilation
-serves the whole archive; sizes of networks are constants.
+    gamma, beta, mean, invstd  (n, c), batch norm of y; gamma and beta lie `stride` values apart per training
+    weights                    the filters, (c_out, kernel, c_in) of each training
+    grad_output                gradient of the next block's input, or of the pooled features if POOLED
+    counts                     (n, n_parts), the rows of each part
+    terms                      (n, 2, c), the two means that the backward pass of batch norm subtracts
+    n_cases, length            cases of the batch, timepoints of a case
+    rows_per_case              rows of a case in y or series; next_rows_per_case, grad_rows_per_case: in the next array
+    n_rows                     rows that are read or written; without padding unless stated
+    n_parts, tiles_per_part    how the rows are divided; a part has tiles_per_part tiles of BM rows
+    rows_per_training          rows of one training in inputs or grad_y
+    stride                     values between the weights of two trainings
+    sixteens                   the same for rounded weights, divided by 16 so that the compiler knows their alignment
+    C, C_IN, C_OUT             channels; TAPS: kernel * C_IN of the first block; KK: kernel * C_IN of the others
+    BM, BN, BK                 rows, columns and depth of a tile; BC, BP, BT, BLOCK: other sizes of tiles
+    LEFT, BEFORE               rows of padding before a case in inputs and in grad_y
+    EXACT                      whether products of float32 keep all bits, instead of those of TF32
+
+Sums over rows are computed in parts of fixed order, without atomics, so the same input gives the same bits.
+
+Apart from the speed nothing here depends on a GPU: with TRITON_INTERPRET=1 the kernels run on the CPU, and
+tests/parity/test_triton.py compares them with PyTorch operations in this way. The sizes of datasets are run-time
+arguments, so that one compilation serves the whole archive; the sizes of networks are constants.
 """
 
 from __future__ import annotations
@@ -29,17 +48,20 @@ import triton.language as tl
 
 
 def kernel(*sizes: str) -> Any:
-    """Return a decorator that compiles a function; `sizes` names run-time integers that must not be specialised on."""
+    """Return a decorator that compiles a function. sizes: names of integers for which it is not specialised."""
     return triton.jit(do_not_specialize=list(sizes), do_not_specialize_on_alignment=list(sizes))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A batch and the first block, whose convolution is cheaper to compute again than to keep
+# The batch, and the first block, whose convolution is cheaper to recompute than to store
 
 
 @kernel("order_stride", "n_cases", "n_values")
 def take_batch(order, cases, index, series, steps, order_stride, n_cases, n_values, BLOCK: tl.constexpr):
-    """Copy the padded cases that `order` names to `series`, their numbers to `index`, and count the step."""
+    """Copy the padded cases with the numbers in `order` to `series`, the numbers to `index`, and count the step.
+
+    cases: (n_all, n_values); order_stride: between the orders of two trainings.
+    """
     b, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     case = tl.load(order + m * order_stride + b)
     row = m * n_cases + b
@@ -67,7 +89,7 @@ def first_convolution(
     TAPS: tl.constexpr,
     C: tl.constexpr,
 ):
-    """Return the first convolution at `rows` (of n_cases * length), float32 (rows, C). TAPS: kernel * C_IN values."""
+    """Return the first convolution at `rows` (of n_cases * length), float32 (rows, C). valid: which rows exist."""
     case, t = rows // length, rows % length
     start = ((m * n_cases + case) * rows_per_case + t) * C_IN
     channels = tl.arange(0, C)
@@ -80,16 +102,19 @@ def first_convolution(
 
 
 @triton.jit
-def norm_terms(scale, shift, mean, inverse, m, stride, channels, C: tl.constexpr):
-    """Return batch norm as (factor, offset): what it makes of y is y * factor + offset."""
-    inv = tl.load(inverse + m * C + channels)
-    factor = tl.load(scale + m * stride + channels) * inv
-    return factor, tl.load(shift + m * stride + channels) - tl.load(mean + m * C + channels) * factor
+def bn_factors(gamma, beta, mean, invstd, m, stride, channels, C: tl.constexpr):
+    """Return batch norm as (factor, offset): batch_norm(y) = y * factor + offset."""
+    inv = tl.load(invstd + m * C + channels)
+    factor = tl.load(gamma + m * stride + channels) * inv
+    return factor, tl.load(beta + m * stride + channels) - tl.load(mean + m * C + channels) * factor
 
 
 @triton.jit
-def joined(count, mean, m2, n, some):
-    """Return count, mean and summed squares of two sets of rows; `some`: (values, valid as 0 or 1) of the second."""
+def merge_statistics(count, mean, m2, n, some):
+    """Return count, mean and sum of squares around the mean of two sets of rows (Chan, Golub and LeVeque 1983).
+
+    count, mean, m2: of the first set; n: rows of the second; some: (values, valid as 0 or 1) of the second.
+    """
     values, valid = some
     part = tl.sum(values * valid, axis=0) / tl.maximum(n, 1.0)
     centred = (values - part[None, :]) * valid
@@ -117,7 +142,7 @@ def first_statistics(
     C: tl.constexpr,
     BM: tl.constexpr,
 ):
-    """Fill partials with mean and summed squares of the first convolution, counts with the rows of each part."""
+    """Fill partials with mean and sum of squares of the first convolution, and counts with the rows of each part."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     count = 0.0
     mean, m2 = tl.zeros((C,), tl.float32), tl.zeros((C,), tl.float32)
@@ -126,21 +151,21 @@ def first_statistics(
         valid = rows < n_rows
         y = first_convolution(series, weights, m, rows, valid, n_cases, length, rows_per_case, stride, C_IN, TAPS, C)
         ones = valid.to(tl.float32)
-        count, mean, m2 = joined(count, mean, m2, tl.sum(ones, axis=0), (y, ones[:, None]))
+        count, mean, m2 = merge_statistics(count, mean, m2, tl.sum(ones, axis=0), (y, ones[:, None]))
     at = partials + (m * n_parts + part) * 2 * C + tl.arange(0, C)
     tl.store(at, mean)
     tl.store(at + C, m2)
     tl.store(counts + m * n_parts + part, count)
 
 
-@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
-def first_activate(
+@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "rows_per_training")
+def first_bn_relu(
     series,
     weights,
-    scale,
-    shift,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     inputs,
     n_cases,
     length,
@@ -148,23 +173,23 @@ def first_activate(
     n_rows,
     next_rows_per_case,
     stride,
-    member_rows,
+    rows_per_training,
     LEFT: tl.constexpr,
     C_IN: tl.constexpr,
     TAPS: tl.constexpr,
     C: tl.constexpr,
     BM: tl.constexpr,
 ):
-    """Fill the second block's inputs with what batch norm and ReLU make of the first convolution."""
+    """Fill the inputs of the second block with relu(batch_norm(first convolution))."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     rows = tile * BM + tl.arange(0, BM)
     valid = rows < n_rows
     channels = tl.arange(0, C)
     y = first_convolution(series, weights, m, rows, valid, n_cases, length, rows_per_case, stride, C_IN, TAPS, C)
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
     value = tl.maximum(y * factor[None, :] + offset[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
     target = (rows // length) * next_rows_per_case + rows % length + LEFT
-    at = inputs + (m * member_rows + target[:, None]) * C + channels[None, :]
+    at = inputs + (m * rows_per_training + target[:, None]) * C + channels[None, :]
     tl.store(at, value.to(inputs.dtype.element_ty), mask=valid[:, None])
 
 
@@ -177,7 +202,7 @@ def finish_statistics(
     partials,
     counts,
     mean,
-    inverse,
+    invstd,
     running_mean,
     running_var,
     n_parts,
@@ -188,7 +213,7 @@ def finish_statistics(
     BC: tl.constexpr,
     BP: tl.constexpr,
 ):
-    """Fill mean and inverse from partials, and move the running statistics by `momentum`."""
+    """Fill mean and invstd from partials, and update the running statistics with `momentum`."""
     channels, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1).to(tl.int64)
     base = partials + m * n_parts * 2 * C + channels
     total = n_rows.to(tl.float32)
@@ -212,20 +237,20 @@ def finish_statistics(
     variance = squares / total
     at = m * C + channels
     tl.store(mean + at, centre)
-    tl.store(inverse + at, 1.0 / tl.sqrt(variance + eps))
+    tl.store(invstd + at, 1.0 / tl.sqrt(variance + eps))
     before = tl.load(running_mean + at)
     tl.store(running_mean + at, before + momentum * (centre - before))
     before = tl.load(running_var + at)
     tl.store(running_var + at, before + momentum * (variance * (total / (total - 1.0)) - before))
 
 
-@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "member_rows")
-def activate(
+@kernel("n_cases", "length", "rows_per_case", "n_rows", "next_rows_per_case", "stride", "rows_per_training")
+def bn_relu(
     y,
-    scale,
-    shift,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     inputs,
     n_cases,
     length,
@@ -233,27 +258,27 @@ def activate(
     n_rows,
     next_rows_per_case,
     stride,
-    member_rows,
+    rows_per_training,
     LEFT: tl.constexpr,
     C: tl.constexpr,
     BM: tl.constexpr,
 ):
-    """Fill the next block's inputs with what batch norm and ReLU make of y."""
+    """Fill the inputs of the next block with relu(batch_norm(y))."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     rows = tile * BM + tl.arange(0, BM)
     valid = rows < n_rows
     channels = tl.arange(0, C)
     case, t = rows // length, rows % length
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
     source = y + m * n_cases * rows_per_case * C + (case * rows_per_case + t)[:, None] * C + channels[None, :]
     value = tl.load(source, mask=valid[:, None], other=0.0).to(tl.float32)
     value = tl.maximum(value * factor[None, :] + offset[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
-    target = inputs + (m * member_rows + (case * next_rows_per_case + t + LEFT)[:, None]) * C + channels[None, :]
+    target = inputs + (m * rows_per_training + (case * next_rows_per_case + t + LEFT)[:, None]) * C + channels[None, :]
     tl.store(target, value.to(inputs.dtype.element_ty), mask=valid[:, None])
 
 
-@kernel("length", "rows_per_case", "n_rows", "n_parts", "sixteens", "member_rows")
-def convolve(
+@kernel("length", "rows_per_case", "n_rows", "n_parts", "sixteens", "rows_per_training")
+def conv_forward(
     inputs,
     weights,
     y,
@@ -264,7 +289,7 @@ def convolve(
     n_rows,
     n_parts,
     sixteens,
-    member_rows,
+    rows_per_training,
     C_IN: tl.constexpr,
     KK: tl.constexpr,
     C_OUT: tl.constexpr,
@@ -273,10 +298,9 @@ def convolve(
     BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
-    """Fill y with the convolution of inputs by weights (C_OUT, KK), and partials with each tile's statistics.
+    """Fill y with the convolution of inputs by weights (C_OUT, KK), and partials with the statistics of each tile.
 
-    KK: kernel * C_IN. n_rows: of one training, padding included; one part is BM rows. EXACT: for float32 operands.
-    sixteens: values between the weights of two trainings, divided by 16, so that the compiler knows their alignment.
+    n_rows: rows of one training, with padding; a part has BM rows.
     """
     pid, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     tiles: tl.constexpr = C_OUT // BN
@@ -284,7 +308,7 @@ def convolve(
     rows = part * BM + tl.arange(0, BM)
     channels = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = inputs + (m * member_rows + rows[:, None]) * C_IN + k[None, :]
+    left = inputs + (m * rows_per_training + rows[:, None]) * C_IN + k[None, :]
     right = weights + m * sixteens * 16 + channels[:, None] * KK + k[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, KK, BK):
@@ -310,10 +334,10 @@ def convolve(
 @kernel("n_cases", "length", "rows_per_case", "stride")
 def pool(
     y,
-    scale,
-    shift,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     pooled,
     n_cases,
     length,
@@ -323,9 +347,9 @@ def pool(
     BC: tl.constexpr,
     BT: tl.constexpr,
 ):
-    """Fill pooled (n, n_cases, C) with the mean over time of what batch norm and ReLU make of y."""
+    """Fill pooled (n, n_cases, C) with the mean over time of relu(batch_norm(y))."""
     channels, case, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
     source = y + (m * n_cases + case) * rows_per_case * C + channels
     total = tl.zeros((BT, BC), tl.float32)
     for start in range(0, length, BT):
@@ -357,7 +381,10 @@ def loss(
     BB: tl.constexpr,
     WEIGHTED: tl.constexpr,
 ):
-    """Add the cross-entropies of a batch to total, and fill the gradients of their mean by head and features."""
+    """Add the cross-entropies of a batch to total, and fill the gradients of their mean: see Backend.loss.
+
+    The parameters are the fields of backend.Head; WEIGHTED: whether there are case_weights.
+    """
     m = tl.program_id(0).to(tl.int64)
     wide, classes = tl.arange(0, BW), tl.arange(0, BL)
     inner = (wide < WIDTH)[:, None] & (classes < N_CLASSES)[None, :]
@@ -379,16 +406,16 @@ def loss(
         case = tl.load(index + m * n_cases + b, mask=here, other=0)
         target = classes[None, :] == tl.load(labels + case, mask=here, other=0)[:, None]
         losses = tl.log(norm) - tl.sum(tl.where(target, shifted, 0.0), axis=1)
-        slope = exponentials / norm[:, None] - target.to(tl.float32)
+        grad_logits = exponentials / norm[:, None] - target.to(tl.float32)
         if WEIGHTED:
             weight = tl.load(case_weights + case, mask=here, other=0.0)
-            losses, slope = losses * weight, slope * weight[:, None]
-        slope = tl.where(here[:, None], slope / n_cases, 0.0)
+            losses, grad_logits = losses * weight, grad_logits * weight[:, None]
+        grad_logits = tl.where(here[:, None], grad_logits / n_cases, 0.0)
         added += tl.sum(tl.where(here, losses, 0.0), axis=0)
-        grad_w += tl.dot(tl.trans(x), slope, input_precision="ieee")
-        grad_b += tl.sum(slope, axis=0)
-        back = tl.dot(slope, tl.trans(w), input_precision="ieee")
-        tl.store(grad_features + place, back, mask=here[:, None] & (wide < WIDTH)[None, :])
+        grad_w += tl.dot(tl.trans(x), grad_logits, input_precision="ieee")
+        grad_b += tl.sum(grad_logits, axis=0)
+        grad_x = tl.dot(grad_logits, tl.trans(w), input_precision="ieee")
+        tl.store(grad_features + place, grad_x, mask=here[:, None] & (wide < WIDTH)[None, :])
     tl.store(grad_weights + m * stride + at, grad_w, mask=inner)
     tl.store(grad_bias + m * stride + classes, grad_b, mask=classes < N_CLASSES)
     tl.store(total + m, tl.load(total + m) + added.to(tl.float64))
@@ -399,9 +426,9 @@ def loss(
 
 
 @triton.jit
-def rectified_gradient(
+def relu_backward(
     y,
-    grad,
+    grad_output,
     factor,
     offset,
     m,
@@ -415,22 +442,23 @@ def rectified_gradient(
     C: tl.constexpr,
     POOLED: tl.constexpr,
 ):
-    """Return the gradient by what batch norm made of y, float32 (rows, C), 0 for rows that are not valid.
-
-    grad: gradient of the next block's input, or with POOLED that of the pooled features.
-    """
+    """Return the gradient of batch norm's output, float32 (rows, C), 0 for rows that are not valid."""
     if POOLED:
-        at = grad + (m * n_cases + case)[:, None] * C + channels[None, :]
+        at = grad_output + (m * n_cases + case)[:, None] * C + channels[None, :]
         value = tl.load(at, mask=valid[:, None], other=0.0) / length
     else:
-        at = grad + (m * n_cases * grad_rows_per_case + case * grad_rows_per_case + t)[:, None] * C + channels[None, :]
+        at = (
+            grad_output
+            + (m * n_cases * grad_rows_per_case + case * grad_rows_per_case + t)[:, None] * C
+            + channels[None, :]
+        )
         value = tl.load(at, mask=valid[:, None], other=0.0).to(tl.float32)
     active = (y * factor[None, :] + offset[None, :] > 0.0) & valid[:, None]
     return tl.where(active, value, 0.0)
 
 
 @triton.jit
-def output_of(
+def conv_output(
     y,
     weights,
     m,
@@ -446,7 +474,7 @@ def output_of(
     C: tl.constexpr,
     FIRST: tl.constexpr,
 ):
-    """Return the convolution's output at `rows`, float32 (rows, C): kept in y, or computed from the series there."""
+    """Return the convolution's output at `rows`, float32 (rows, C): loaded from y, or if FIRST computed."""
     if FIRST:
         return first_convolution(y, weights, m, rows, valid, n_cases, length, rows_per_case, stride, C_IN, TAPS, C)
     else:
@@ -456,14 +484,14 @@ def output_of(
 
 
 @kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride")
-def norm_sums(
+def bn_backward_sums(
     y,
     weights,
-    grad,
-    scale,
-    shift,
+    grad_output,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     partials,
     n_cases,
     length,
@@ -480,21 +508,21 @@ def norm_sums(
     FIRST: tl.constexpr,
     POOLED: tl.constexpr,
 ):
-    """Fill partials with the sums over rows of the gradient, and of the gradient times centred y."""
+    """Fill partials with the sums over rows of dy and of dy * (y - mean), dy the gradient of batch norm's output."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channels = tl.arange(0, C)
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
     centre = tl.load(mean + m * C + channels)
     plain, product = tl.zeros((C,), tl.float32), tl.zeros((C,), tl.float32)
     for tile in range(tiles_per_part):
         rows = (part * tiles_per_part + tile) * BM + tl.arange(0, BM)
         valid = rows < n_rows
-        out = output_of(
+        out = conv_output(
             y, weights, m, rows, valid, n_cases, length, rows_per_case, stride, channels, C_IN, TAPS, C, FIRST
         )
-        slope = rectified_gradient(
+        dy = relu_backward(
             out,
-            grad,
+            grad_output,
             factor,
             offset,
             m,
@@ -508,19 +536,19 @@ def norm_sums(
             C,
             POOLED,
         )
-        plain += tl.sum(slope, axis=0)
-        product += tl.sum(slope * (out - centre[None, :]), axis=0)
+        plain += tl.sum(dy, axis=0)
+        product += tl.sum(dy * (out - centre[None, :]), axis=0)
     at = partials + (m * n_parts + part) * 2 * C + channels
     tl.store(at, plain)
     tl.store(at + C, product)
 
 
 @kernel("n_parts", "n_rows", "stride")
-def finish_norm_sums(
+def finish_bn_backward_sums(
     partials,
-    inverse,
-    grad_scale,
-    grad_shift,
+    invstd,
+    grad_gamma,
+    grad_beta,
     terms,
     n_parts,
     n_rows,
@@ -529,7 +557,7 @@ def finish_norm_sums(
     BC: tl.constexpr,
     BP: tl.constexpr,
 ):
-    """Fill the gradients of scale and shift, and terms (n, 2, C) by which batch norm's backward pass corrects."""
+    """Fill the gradients of gamma and beta, and terms (n, 2, C), which the backward pass of batch norm subtracts."""
     channels, m = tl.program_id(0) * BC + tl.arange(0, BC), tl.program_id(1).to(tl.int64)
     base = partials + m * n_parts * 2 * C + channels
     plain, product = tl.zeros((BC,), tl.float32), tl.zeros((BC,), tl.float32)
@@ -538,70 +566,70 @@ def finish_norm_sums(
         inside = (part < n_parts)[:, None]
         plain += tl.sum(tl.load(base[None, :] + part[:, None] * 2 * C, mask=inside, other=0.0), axis=0)
         product += tl.sum(tl.load(base[None, :] + part[:, None] * 2 * C + C, mask=inside, other=0.0), axis=0)
-    inv = tl.load(inverse + m * C + channels)
-    tl.store(grad_scale + m * stride + channels, product * inv)
-    tl.store(grad_shift + m * stride + channels, plain)
+    inv = tl.load(invstd + m * C + channels)
+    tl.store(grad_gamma + m * stride + channels, product * inv)
+    tl.store(grad_beta + m * stride + channels, plain)
     at = terms + m * 2 * C + channels
     tl.store(at, plain / n_rows)
     tl.store(at + C, product / n_rows * inv * inv)
 
 
 @triton.jit
-def output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels, C: tl.constexpr):
-    """Return the gradient by the convolution's output from that by batch norm's, (rows, C)."""
-    factor = tl.load(scale + m * stride + channels) * tl.load(inverse + m * C + channels)
+def bn_backward(out, dy, gamma, invstd, mean, terms, m, stride, channels, C: tl.constexpr):
+    """Return the gradient of the convolution's output, (rows, C), from `dy`, the gradient of batch norm's output."""
+    factor = tl.load(gamma + m * stride + channels) * tl.load(invstd + m * C + channels)
     centre = tl.load(mean + m * C + channels)
     average = tl.load(terms + m * 2 * C + channels)
     along = tl.load(terms + m * 2 * C + C + channels)
-    return factor[None, :] * (slope - average[None, :] - (out - centre[None, :]) * along[None, :])
+    return factor[None, :] * (dy - average[None, :] - (out - centre[None, :]) * along[None, :])
 
 
-@kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "stride", "member_rows")
-def output_slopes(
+@kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "stride", "rows_per_training")
+def bn_relu_backward(
     y,
-    grad,
-    scale,
-    shift,
+    grad_output,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     terms,
-    slopes,
+    grad_y,
     n_cases,
     length,
     rows_per_case,
     grad_rows_per_case,
     n_rows,
     stride,
-    member_rows,
+    rows_per_training,
     BEFORE: tl.constexpr,
     C: tl.constexpr,
     BM: tl.constexpr,
     POOLED: tl.constexpr,
 ):
-    """Fill slopes with the gradient of y, BEFORE rows of zeros before each case."""
+    """Fill grad_y with the gradient of y; the BEFORE rows before each case stay zero."""
     tile, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     rows = tile * BM + tl.arange(0, BM)
     valid = rows < n_rows
     channels = tl.arange(0, C)
     case, t = rows // length, rows % length
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
-    out = output_of(y, y, m, rows, valid, n_cases, length, rows_per_case, stride, channels, 1, 1, C, False)
-    slope = rectified_gradient(
-        out, grad, factor, offset, m, case, t, valid, n_cases, length, grad_rows_per_case, channels, C, POOLED
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
+    out = conv_output(y, y, m, rows, valid, n_cases, length, rows_per_case, stride, channels, 1, 1, C, False)
+    dy = relu_backward(
+        out, grad_output, factor, offset, m, case, t, valid, n_cases, length, grad_rows_per_case, channels, C, POOLED
     )
-    slope = output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels, C)
-    target = slopes + (m * member_rows + (case * rows_per_case + t + BEFORE)[:, None]) * C + channels[None, :]
-    tl.store(target, slope.to(slopes.dtype.element_ty), mask=valid[:, None])
+    gradient = bn_backward(out, dy, gamma, invstd, mean, terms, m, stride, channels, C)
+    target = grad_y + (m * rows_per_training + (case * rows_per_case + t + BEFORE)[:, None]) * C + channels[None, :]
+    tl.store(target, gradient.to(grad_y.dtype.element_ty), mask=valid[:, None])
 
 
-@kernel("n_rows", "sixteens", "member_rows")
-def convolve_back(
-    slopes,
+@kernel("n_rows", "sixteens", "rows_per_training")
+def conv_grad_input(
+    grad_y,
     weights,
     grad_input,
     n_rows,
     sixteens,
-    member_rows,
+    rows_per_training,
     KERNEL: tl.constexpr,
     C_IN: tl.constexpr,
     C_OUT: tl.constexpr,
@@ -610,13 +638,13 @@ def convolve_back(
     BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
-    """Fill grad_input with the convolution of slopes by the weights turned round, (C_OUT, KERNEL, C_IN)."""
+    """Fill grad_input with the convolution of grad_y by the flipped filters, (C_OUT, KERNEL, C_IN)."""
     pid, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     tiles: tl.constexpr = C_IN // BN
     rows = (pid // tiles) * BM + tl.arange(0, BM)
     channels = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = slopes + (m * member_rows + rows[:, None]) * C_OUT + k[None, :]
+    left = grad_y + (m * rows_per_training + rows[:, None]) * C_OUT + k[None, :]
     right = weights + m * sixteens * 16 + k[:, None] * (KERNEL * C_IN) + channels[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, KERNEL * C_OUT, BK):
@@ -631,14 +659,14 @@ def convolve_back(
     tl.store(at, total.to(grad_input.dtype.element_ty), mask=(rows < n_rows)[:, None])
 
 
-@kernel("chunk", "n_chunks", "member_rows")
-def weight_gradient(
-    slopes,
+@kernel("chunk", "n_chunks", "rows_per_training")
+def conv_grad_weight(
+    grad_y,
     inputs,
     partials,
     chunk,
     n_chunks,
-    member_rows,
+    rows_per_training,
     BEFORE: tl.constexpr,
     C_IN: tl.constexpr,
     KK: tl.constexpr,
@@ -648,14 +676,14 @@ def weight_gradient(
     BK: tl.constexpr,
     EXACT: tl.constexpr,
 ):
-    """Fill partials (n, n_chunks, C_OUT, KK) with slopes turned times inputs, over `chunk` rows each."""
+    """Fill partials (n, n_chunks, C_OUT, KK) with grad_y transposed times inputs, over `chunk` rows each."""
     pid, part, m = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     tiles: tl.constexpr = KK // BN
     out = (pid // tiles) * BM + tl.arange(0, BM)
-    seen = (pid % tiles) * BN + tl.arange(0, BN)
+    columns = (pid % tiles) * BN + tl.arange(0, BN)
     k = tl.arange(0, BK)
-    left = slopes + (m * member_rows + (part * chunk + BEFORE + k)[:, None]) * C_OUT + out[None, :]
-    right = inputs + (m * member_rows + (part * chunk + k)[:, None]) * C_IN + seen[None, :]
+    left = grad_y + (m * rows_per_training + (part * chunk + BEFORE + k)[:, None]) * C_OUT + out[None, :]
+    right = inputs + (m * rows_per_training + (part * chunk + k)[:, None]) * C_IN + columns[None, :]
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, chunk, BK):
         a = tl.load(left + start * C_OUT)
@@ -664,18 +692,18 @@ def weight_gradient(
             total = tl.dot(tl.trans(a), b, total, input_precision="ieee")
         else:
             total = tl.dot(tl.trans(a), b, total)
-    tl.store(partials + ((m * n_chunks + part) * C_OUT + out[:, None]) * KK + seen[None, :], total)
+    tl.store(partials + ((m * n_chunks + part) * C_OUT + out[:, None]) * KK + columns[None, :], total)
 
 
 @kernel("n_cases", "length", "rows_per_case", "grad_rows_per_case", "n_rows", "n_parts", "tiles_per_part", "stride")
-def first_weight_gradient(
+def first_grad_weight(
     series,
     weights,
-    grad,
-    scale,
-    shift,
+    grad_output,
+    gamma,
+    beta,
     mean,
-    inverse,
+    invstd,
     terms,
     partials,
     n_cases,
@@ -693,26 +721,39 @@ def first_weight_gradient(
     BM: tl.constexpr,
     POOLED: tl.constexpr,
 ):
-    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first block's weights. BT: TAPS or more, 2**i."""
+    """Fill partials (n, n_parts, C, TAPS) with the gradient of the first weights. BT: power of two, TAPS or more."""
     part, m = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channels, taps = tl.arange(0, C), tl.arange(0, BT)
-    factor, offset = norm_terms(scale, shift, mean, inverse, m, stride, channels, C)
+    factor, offset = bn_factors(gamma, beta, mean, invstd, m, stride, channels, C)
     total = tl.zeros((BM, BT, C), tl.float32)
     for tile in range(tiles_per_part):
         rows = (part * tiles_per_part + tile) * BM + tl.arange(0, BM)
         valid = rows < n_rows
         case, t = rows // length, rows % length
         out = first_convolution(series, weights, m, rows, valid, n_cases, length, rows_per_case, stride, C_IN, TAPS, C)
-        slope = rectified_gradient(
-            out, grad, factor, offset, m, case, t, valid, n_cases, length, grad_rows_per_case, channels, C, POOLED
+        dy = relu_backward(
+            out,
+            grad_output,
+            factor,
+            offset,
+            m,
+            case,
+            t,
+            valid,
+            n_cases,
+            length,
+            grad_rows_per_case,
+            channels,
+            C,
+            POOLED,
         )
-        slope = output_gradient(out, slope, scale, inverse, mean, terms, m, stride, channels, C)
-        slope = tl.where(valid[:, None], slope, 0.0)
+        gradient = bn_backward(out, dy, gamma, invstd, mean, terms, m, stride, channels, C)
+        gradient = tl.where(valid[:, None], gradient, 0.0)
         start = ((m * n_cases + case) * rows_per_case + t) * C_IN
         window = tl.load(
             series + start[:, None] + taps[None, :], mask=valid[:, None] & (taps < TAPS)[None, :], other=0.0
         )
-        total += window[:, :, None] * slope[:, None, :]
+        total += window[:, :, None] * gradient[:, None, :]
     at = partials + (m * n_parts + part) * C * TAPS + channels[None, :] * TAPS + taps[:, None]
     tl.store(at, tl.sum(total, axis=0), mask=(taps < TAPS)[:, None])
 
@@ -729,14 +770,14 @@ def add_parts(partials, gradient, n_parts, count, stride, BLOCK: tl.constexpr):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Optimiser, learning rate, and the weights to keep
+# Optimiser, learning rate, and copies of the best weights
 
 
 @kernel("count", "sixteens")
 def adam(
     weights,
-    first,
-    second,
+    exp_avg,
+    exp_avg_sq,
     gradient,
     rounded,
     lr,
@@ -751,7 +792,10 @@ def adam(
     eps,
     BLOCK: tl.constexpr,
 ):
-    """Take the `steps`-th step of Adam, and round the new weights to the type of `rounded`. shares: 1 - beta."""
+    """Take a step of Adam, the one with the number `steps`, and round the new weights to the type of `rounded`.
+
+    share1, share2: 1 - beta1, 1 - beta2; log_beta1, log_beta2: the logarithms of the betas, as tensors.
+    """
     at, m = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1).to(tl.int64)
     inside = at < count
     n = tl.load(steps).to(tl.float64)
@@ -760,12 +804,12 @@ def adam(
     rate = (tl.load(lr + m) / correction1).to(tl.float32)
     place = m * count + at
     g = tl.load(gradient + place, mask=inside, other=0.0)
-    m1 = tl.load(first + place, mask=inside, other=0.0)
+    m1 = tl.load(exp_avg + place, mask=inside, other=0.0)
     m1 += share1 * (g - m1)
-    m2 = tl.load(second + place, mask=inside, other=0.0) * beta2 + share2 * g * g
+    m2 = tl.load(exp_avg_sq + place, mask=inside, other=0.0) * beta2 + share2 * g * g
     w = tl.load(weights + place, mask=inside, other=0.0) - rate * m1 / (tl.sqrt(m2) / correction2 + eps)
-    tl.store(first + place, m1, mask=inside)
-    tl.store(second + place, m2, mask=inside)
+    tl.store(exp_avg + place, m1, mask=inside)
+    tl.store(exp_avg_sq + place, m2, mask=inside)
     tl.store(weights + place, w, mask=inside)
     tl.store(rounded + m * sixteens * 16 + at, w.to(rounded.dtype.element_ty), mask=inside)
 
@@ -788,7 +832,10 @@ def end_epoch(
     patience,
     BLOCK: tl.constexpr,
 ):
-    """End an epoch as backend.Schedule says, but for the values to keep. constants: factor, min_lr, min_delta."""
+    """End an epoch, except for the snapshots. The tensors are those of backend.Schedule.
+
+    constants: factor, min_lr, min_delta.
+    """
     i = tl.arange(0, BLOCK)
     inside = i < n
     factor, min_lr, min_delta = tl.load(constants), tl.load(constants + 1), tl.load(constants + 2)
@@ -802,22 +849,22 @@ def end_epoch(
     tl.store(least + i, loss, mask=inside & (loss < smallest))
     tl.store(best_epoch + i, tl.zeros((BLOCK,), tl.int64) + number + 1, mask=inside & (loss < smallest))
     before = tl.load(plateau_best + i, mask=inside, other=0.0)
-    fell = loss < before - min_delta
-    tl.store(plateau_best + i, loss, mask=inside & fell)
-    count = tl.where(fell, 0, tl.load(waited + i, mask=inside, other=0) + 1)
+    improved = loss < before - min_delta
+    tl.store(plateau_best + i, loss, mask=inside & improved)
+    count = tl.where(improved, 0, tl.load(waited + i, mask=inside, other=0) + 1)
     due = count >= patience
-    lower = tl.maximum(rate * factor, min_lr)
-    tl.store(lr + i, lower, mask=inside & due & (rate > min_lr))
+    reduced = tl.maximum(rate * factor, min_lr)
+    tl.store(lr + i, reduced, mask=inside & due & (rate > min_lr))
     tl.store(waited + i, tl.where(due, 0, count), mask=inside)
     tl.store(total + i, tl.zeros((BLOCK,), tl.float64), mask=inside)
     tl.store(epoch, number + 1)
 
 
 @kernel("count")
-def keep_better(values, kept, better, count, BLOCK: tl.constexpr):
-    """Copy values (n, count) to kept for the trainings that are `better`."""
+def copy_better(values, snapshot, better, count, BLOCK: tl.constexpr):
+    """Copy values (n, count) to snapshot for the trainings where `better` is not 0."""
     m = tl.program_id(1).to(tl.int64)
     if tl.load(better + m) != 0:
         at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         inside = at < count
-        tl.store(kept + m * count + at, tl.load(values + m * count + at, mask=inside, other=0.0), mask=inside)
+        tl.store(snapshot + m * count + at, tl.load(values + m * count + at, mask=inside, other=0.0), mask=inside)

@@ -1,4 +1,4 @@
-/* Matrix tiles of processors with AMX, which multiply bfloat16. */
+/* The matrix tiles of processors with AMX, which multiply bfloat16. */
 
 #ifndef TSFCN_AMX_H
 #define TSFCN_AMX_H
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Whether the system lets us use the tiles. */
+/* Return whether the system permits the use of the tiles. */
 static int may_use_amx(void)
 {
     static int allowed = -1;

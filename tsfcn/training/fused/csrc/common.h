@@ -1,4 +1,4 @@
-/* What all templates share: names by type, scalar types, vector and tile sizes, memory. */
+/* Definitions that all templates share: names by type, scalar types, sizes of vectors and tiles, memory. */
 
 #ifndef TSFCN_COMMON_H
 #define TSFCN_COMMON_H
@@ -23,15 +23,15 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 /* Names. A template (*.inc.h) is included with TYPE defined as float32, float64 or bfloat16; the template of a block
-   also with BEFORE and AFTER. FN(gemm) is then gemm_float32, and so on. */
+   also with BEFORE and AFTER. FN(gemm) is then gemm_float32, for example. */
 #define CAT_(a, b) a##_##b
 #define CAT(a, b) CAT_(a, b)
 #define FN(name) CAT(name, TYPE)
 #define BLOCK_FN(name) CAT(name, CAT(TYPE, CAT(BEFORE, AFTER)))
 
-/* Scalars. operand_t is what products multiply, and what activations and their gradients are stored as; acc_t is what
-   products add up to, and the type of weights, statistics and everything else. PAIR is how many operands one
-   instruction multiplies and adds to one sum: two of bfloat16, which therefore lie side by side in packed matrices.
+/* Scalars. operand_t is the type of the operands of products, and of stored activations and their gradients. acc_t is
+   the type of the sums of products, of weights, statistics and everything else. PAIR is the number of operands that one
+   instruction multiplies and adds to one sum: two for bfloat16, so two operands lie side by side in packed matrices.
    unit_t holds the bits of PAIR operands. */
 typedef struct {
     uint16_t bits;
@@ -80,8 +80,8 @@ ALWAYS_INLINE bfloat16 store_bfloat16(float value)
     return result;
 }
 
-/* Sizes of vectors and microtiles. An MR x NR microtile of sums stays in registers: of vectors VECTOR_MR rows (of 32
-   registers 28 in AVX-512, of 16 twelve otherwise), in AMX 32 rows of four tiles. */
+/* Sizes of vectors and microtiles. An MR x NR microtile of sums stays in registers: VECTOR_MR rows of vectors (28 of
+   the 32 registers with AVX-512, 12 of 16 otherwise), or 32 rows of four AMX tiles. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define VECTOR_MR 14
@@ -104,17 +104,17 @@ ALWAYS_INLINE bfloat16 store_bfloat16(float value)
 #define LANES ((int64_t)(VECTOR_BYTES / sizeof(acc_t)))
 #define NR (2 * LANES)
 #define MR (PAIR == 2 ? AMX_MR : VECTOR_MR)
-#define K_MULTIPLE (PAIR == 2 ? AMX_K : 1) /* micropanels are filled up with zeros to a multiple of it */
+#define K_MULTIPLE (PAIR == 2 ? AMX_K : 1) /* the depth of micropanels is padded with zeros to a multiple */
 #define PADDED_K(k) ROUND_UP((int64_t)(k), K_MULTIPLE)
 
 /* The cache budget, in rows (see docs/kernels.md). */
-#define MC (1024 / (int64_t)sizeof(operand_t)) /* of a block's input and gradients at a time: the second cache */
-#define KC (512 / (int64_t)sizeof(operand_t))  /* of gradients that one product adds up: the first cache */
-#define STATS_ROWS 128 /* that are added up before they go to the total, so that rounding errors stay small */
-#define ROUND_CHANNELS 64 /* channels that are rounded at once */
+#define MC (1024 / (int64_t)sizeof(operand_t)) /* rows of a block's input and gradients at a time: the L2 cache */
+#define KC (512 / (int64_t)sizeof(operand_t))  /* rows of gradients that one product sums over: the L1 cache */
+#define STATS_ROWS 128 /* rows that are summed before they are added to the total, so that rounding errors stay small */
+#define ROUND_CHANNELS 64 /* channels that are rounded at a time */
 
-/* Memory of this thread for `count` bytes, or NULL where there is too little. It stays for the next call, and after the
-   thread ends: it is meant for few threads that live long. */
+/* Return memory of this thread for `count` bytes, or NULL if there is too little. It is reused by the next call and
+   never freed, not even when the thread ends: it is meant for a few long-lived threads. */
 static void *scratch(size_t count)
 {
     static _Thread_local void *memory;
@@ -131,17 +131,17 @@ static void *scratch(size_t count)
     return memory;
 }
 
-/* Buffers that share one piece of memory. As long as base is NULL, `take` only counts. */
+/* Buffers that share one piece of memory. While base is NULL, `arena_alloc` only adds up the sizes. */
 struct arena {
     char *base;
     size_t used;
 };
 
-static void *take(struct arena *arena, size_t bytes)
+static void *arena_alloc(struct arena *arena, size_t bytes)
 {
     char *start = arena->base ? arena->base + arena->used : NULL;
     arena->used += ROUND_UP(bytes, 64);
-#ifdef __SANITIZE_ADDRESS__ /* a gap behind each buffer that must not be touched */
+#ifdef __SANITIZE_ADDRESS__ /* a gap after each buffer, which must not be accessed */
     arena->used += 64;
     if (start)
         ASAN_POISON_MEMORY_REGION(start + bytes, arena->base + arena->used - (start + bytes));

@@ -1,18 +1,18 @@
 /* A block, forward and backward: convolution without bias, batch norm, ReLU. See struct conv_block_args.
 
-     x = relu(batch_norm(before_y))        the input: made of the block before, padded, and forgotten again
-     y = conv(x, weight)                   kept for the backward pass
+     x = relu(batch_norm(before_y))        the padded input, which is not stored
+     y = conv(x, weight)                   stored for the backward pass
      mean, invstd = statistics of y
 
-   A batch is one long series, of which a chunk of rows is taken at a time, so that x and grad_y stay in the cache.
-   The rows in which a kernel sees two cases are computed too, and never looked at.
+   A batch is one long series. It is processed in chunks of rows, so that x and grad_y stay in the cache. Rows in which
+   a kernel sees two cases are computed too, and never read.
 
-   Besides TYPE, of this block's operands, y and gradients, there are
+   TYPE is the type of this block's operands, y and gradients. Besides there are
 
      BEFORE   the type of the output of the block before, before_t
-     AFTER    the type of the gradient that comes from the block that follows, after_t
+     AFTER    the type of the gradient from the next block, after_t
 
-   Loops over channels are innermost and independent, so that compilers make vector instructions of them. */
+   Loops over channels are innermost and independent, so that compilers vectorise them. */
 
 #define before_t CAT(operand, BEFORE)
 #define after_t CAT(operand, AFTER)
@@ -26,10 +26,10 @@
 typedef struct {
     int64_t n_cases, length, c_in, c_out, kernel, left, before_rows, after_rows;
     int64_t rows;       /* of a case */
-    int64_t n_rows;     /* of all cases, without those that the last kernel reaches */
-    int winograd;       /* whether by F(m, r) */
-    int64_t chunk;      /* rows to take at a time */
-    size_t value_bytes; /* of x and of grad_y: they are acc_t by F(m, r), operand_t by plain products */
+    int64_t n_rows;     /* of all cases, without the last kernel - 1 */
+    int winograd;       /* whether F(m, r) is used */
+    int64_t chunk;      /* rows at a time */
+    size_t value_bytes; /* of x and of grad_y: acc_t for F(m, r), operand_t for plain products */
     const operand_t *padded;
     const before_t *before_y;
     const acc_t *before_gamma, *before_beta, *before_mean, *before_invstd, *weight, *gamma, *beta;
@@ -39,7 +39,7 @@ typedef struct {
     const acc_t *grad_pooled;
 } block_t;
 
-/* Training i of a block. */
+/* Return training i of a block. */
 static block_t BLOCK_FN(select_training)(const struct conv_block_args *args, int backward, int64_t i)
 {
     int64_t rows = args->length + args->kernel - 1, n_rows = args->n_cases * rows - args->kernel + 1;
@@ -86,7 +86,7 @@ static block_t BLOCK_FN(select_training)(const struct conv_block_args *args, int
 #undef AT
 }
 
-/* Values of zeros behind `channels` channels of a chunk, which whole microtiles and tiles may read. */
+/* The number of zeros after a chunk with `channels` channels, which whole microtiles and tiles may read. */
 static int64_t BLOCK_FN(tail)(int64_t channels)
 {
     return (MR > ALPHA ? MR : ALPHA) * channels + K_MULTIPLE;
@@ -95,24 +95,24 @@ static int64_t BLOCK_FN(tail)(int64_t channels)
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* The input of a block */
 
-/* A row of relu(batch_norm(before_y)): operand_t, or acc_t where it is `wide`. */
+/* Compute a row of relu(batch_norm(before_y)), as acc_t or rounded to operand_t. */
 static void BLOCK_FN(bn_relu_row)(int64_t channels, const before_t *restrict from, const acc_t *restrict factor,
-                                  const acc_t *restrict offset, int wide, void *restrict to)
+                                  const acc_t *restrict offset, int as_acc, void *restrict to)
 {
     for (int64_t start = 0; start < channels; start += ROUND_CHANNELS) {
-        int64_t some = MIN(channels - start, ROUND_CHANNELS);
-        acc_t not_rounded[ROUND_CHANNELS], *restrict values = wide ? (acc_t *)to + start : not_rounded;
-        for (int64_t j = 0, c = start; j < some; j++, c++) {
+        int64_t width = MIN(channels - start, ROUND_CHANNELS);
+        acc_t unrounded[ROUND_CHANNELS], *restrict values = as_acc ? (acc_t *)to + start : unrounded;
+        for (int64_t j = 0, c = start; j < width; j++, c++) {
             acc_t value = LOAD_BEFORE(from[c]) * factor[c] + offset[c];
             values[j] = value < 0 ? 0 : value;
         }
-        if (!wide)
-            FN(round_row)(values, some, (operand_t *)to + start);
+        if (!as_acc)
+            FN(round_row)(values, width, (operand_t *)to + start);
     }
 }
 
-/* The padded input, rows `start` to `end` of all cases; factor and offset: of the block before. */
-static void BLOCK_FN(make_input)(const block_t *b, int64_t start, int64_t end, const acc_t *factor,
+/* Fill `to` with rows `start` to `end` of the padded input; factor and offset are those of the block before. */
+static void BLOCK_FN(fill_input)(const block_t *b, int64_t start, int64_t end, const acc_t *factor,
                                  const acc_t *offset, char *to)
 {
     int64_t n = start / b->rows, t = start % b->rows - b->left, row_bytes = b->c_in * b->value_bytes;
@@ -134,8 +134,8 @@ static void BLOCK_FN(make_input)(const block_t *b, int64_t start, int64_t end, c
 
 typedef struct {
     operand_t *filters; /* packed, or transformed */
-    void *memory;       /* of packing, or of winograd_conv */
-    operand_t *edge;    /* of gemm */
+    void *memory;       /* for packing, or for winograd_conv */
+    operand_t *edge;    /* for gemm */
     char *input;        /* a chunk of x and a tail of zeros */
     acc_t *before_factor, *before_offset;
     FN(stats) stats;
@@ -145,26 +145,27 @@ static void BLOCK_FN(plan_forward_buffers)(const block_t *b, struct arena *arena
 {
     int64_t c_in = b->c_in, c_out = b->c_out, k = b->kernel * c_in;
     int64_t n_filters = b->winograd ? POINTS * c_in * c_out : FN(packed_filters_size)(k, c_out);
-    u->filters = take(arena, n_filters * sizeof(operand_t));
-    u->memory = take(arena, b->winograd ? FN(winograd_memory)(c_in, c_out) : c_out * k * sizeof(operand_t));
-    u->edge = take(arena, (MR * c_in + PADDED_K(k)) * sizeof(operand_t));
-    u->input = take(arena, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value_bytes);
-    u->before_factor = take(arena, c_in * sizeof(acc_t));
-    u->before_offset = take(arena, c_in * sizeof(acc_t));
-    u->stats.some_mean = take(arena, c_out * sizeof(acc_t));
-    u->stats.some_square = take(arena, c_out * sizeof(acc_t));
-    u->stats.mean = take(arena, c_out * sizeof(double));
-    u->stats.square = take(arena, c_out * sizeof(double));
+    u->filters = arena_alloc(arena, n_filters * sizeof(operand_t));
+    u->memory = arena_alloc(arena, b->winograd ? FN(winograd_memory)(c_in, c_out) : c_out * k * sizeof(operand_t));
+    u->edge = arena_alloc(arena, (MR * c_in + PADDED_K(k)) * sizeof(operand_t));
+    u->input =
+        arena_alloc(arena, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value_bytes);
+    u->before_factor = arena_alloc(arena, c_in * sizeof(acc_t));
+    u->before_offset = arena_alloc(arena, c_in * sizeof(acc_t));
+    u->stats.part_mean = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->stats.part_square = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->stats.mean = arena_alloc(arena, c_out * sizeof(double));
+    u->stats.square = arena_alloc(arena, c_out * sizeof(double));
 }
 
-/* y of rows `start` to `end` by F(m, r). */
+/* Compute rows `start` to `end` of y by F(m, r). */
 static void BLOCK_FN(conv_forward_winograd)(const block_t *b, int64_t start, int64_t end, const forward_buffers_t *u)
 {
     FN(winograd_conv)(end - start, b->kernel, b->c_in, b->c_out, (const acc_t *)u->input, u->filters, u->memory,
                       b->y + start * b->c_out);
 }
 
-/* y of rows `start` to `end`: windows of the input times the filters. */
+/* Compute rows `start` to `end` of y: windows of the input times the filters. */
 static void BLOCK_FN(conv_forward_gemm)(const block_t *b, int64_t start, int64_t end, const forward_buffers_t *u)
 {
     int64_t c_in = b->c_in, k = b->kernel * c_in, n_input = (end - start + b->kernel - 1) * c_in;
@@ -190,7 +191,7 @@ static void BLOCK_FN(forward_training)(const block_t *b, forward_buffers_t *u, d
     for (int64_t start = 0; start < b->n_rows; start += b->chunk) {
         int64_t end = MIN(start + b->chunk, b->n_rows), n_input = end - start + b->kernel - 1;
         if (!b->padded) {
-            BLOCK_FN(make_input)(b, start, start + n_input, u->before_factor, u->before_offset, u->input);
+            BLOCK_FN(fill_input)(b, start, start + n_input, u->before_factor, u->before_offset, u->input);
             memset(u->input + n_input * b->c_in * b->value_bytes, 0, BLOCK_FN(tail)(b->c_in) * b->value_bytes);
         }
         if (b->winograd)
@@ -202,7 +203,7 @@ static void BLOCK_FN(forward_training)(const block_t *b, forward_buffers_t *u, d
     FN(bn_finish_stats)(b->c_out, &u->stats, momentum, eps, b->mean, b->invstd, b->running_mean, b->running_var);
 }
 
-/* Fill y, mean and invstd, and move the running statistics. Returns 0, or 1 where memory is short. */
+/* Fill y, mean and invstd, and update the running statistics. Returns 0, or 1 if memory cannot be allocated. */
 int BLOCK_FN(conv_block_forward)(const struct conv_block_args *args)
 {
     block_t block = BLOCK_FN(select_training)(args, 0, 0);
@@ -224,13 +225,13 @@ int BLOCK_FN(conv_block_forward)(const struct conv_block_args *args)
 
 typedef struct {
     operand_t *filters; /* flipped, and packed or transformed */
-    void *memory;       /* of packing, or of transforms */
-    void *grad_filters; /* of grad_weight_gemm, or the gradient of the transformed filters */
+    void *memory;       /* for packing, or for transforms */
+    void *grad_filters; /* for grad_weight_gemm, or the gradient of the transformed filters */
     char *input;        /* a chunk of x */
-    char *grad_y;       /* a chunk of it and a tail of zeros */
+    char *grad_y;       /* a chunk of grad_y and a tail of zeros */
     acc_t *before_factor, *before_offset, *factor, *offset;
-    double *sum_dy, *sum_dy_xmu;  /* of all rows: dy, the gradient of batch norm's outcome, and dy * (y - mean) */
-    acc_t *some_dy, *some_dy_xmu; /* of some rows, the second right behind the first */
+    double *sum_dy, *sum_dy_xmu;  /* of all rows: dy, the gradient of batch norm's output, and dy * (y - mean) */
+    acc_t *part_dy, *part_dy_xmu; /* of some rows, the second right after the first */
     acc_t *mean_dy, *mean_dy_xmu; /* the means over all rows, the second times invstd^2 */
     acc_t *grad_row;              /* (n_cases, c_out): the gradient of each row of a case, from grad_pooled */
 } backward_buffers_t;
@@ -240,31 +241,32 @@ static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *aren
     int64_t c_in = b->c_in, c_out = b->c_out, kernel = b->kernel, n_transformed = POINTS * c_in * c_out;
     int64_t n_filters = b->winograd ? n_transformed : FN(packed_filters_size)(kernel * c_out, c_in);
     int64_t n_memory = FN(flipped_filters_memory)(kernel, c_in, c_out);
-    u->filters = take(arena, b->grad_input ? n_filters * sizeof(operand_t) : 0);
-    u->memory = take(arena, b->winograd     ? FN(winograd_memory)(c_in, c_out)
+    u->filters = arena_alloc(arena, b->grad_input ? n_filters * sizeof(operand_t) : 0);
+    u->memory = arena_alloc(arena, b->winograd     ? FN(winograd_memory)(c_in, c_out)
                             : b->grad_input ? n_memory * sizeof(operand_t)
                                             : 0);
-    u->grad_filters = take(arena, b->winograd ? n_transformed * sizeof(acc_t)
+    u->grad_filters = arena_alloc(arena, b->winograd ? n_transformed * sizeof(acc_t)
                                               : FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t));
-    u->input = take(arena, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value_bytes);
-    u->grad_y = take(arena, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value_bytes);
-    u->before_factor = take(arena, c_in * sizeof(acc_t));
-    u->before_offset = take(arena, c_in * sizeof(acc_t));
-    u->factor = take(arena, c_out * sizeof(acc_t));
-    u->offset = take(arena, c_out * sizeof(acc_t));
-    u->some_dy = take(arena, 2 * c_out * sizeof(acc_t));
-    u->some_dy_xmu = u->some_dy ? u->some_dy + c_out : NULL;
-    u->mean_dy = take(arena, c_out * sizeof(acc_t));
-    u->mean_dy_xmu = take(arena, c_out * sizeof(acc_t));
-    u->sum_dy = take(arena, c_out * sizeof(double));
-    u->sum_dy_xmu = take(arena, c_out * sizeof(double));
-    u->grad_row = take(arena, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
+    u->input = arena_alloc(arena, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value_bytes);
+    u->grad_y = arena_alloc(arena, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value_bytes);
+    u->before_factor = arena_alloc(arena, c_in * sizeof(acc_t));
+    u->before_offset = arena_alloc(arena, c_in * sizeof(acc_t));
+    u->factor = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->offset = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->part_dy = arena_alloc(arena, 2 * c_out * sizeof(acc_t));
+    u->part_dy_xmu = u->part_dy ? u->part_dy + c_out : NULL;
+    u->mean_dy = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->mean_dy_xmu = arena_alloc(arena, c_out * sizeof(acc_t));
+    u->sum_dy = arena_alloc(arena, c_out * sizeof(double));
+    u->sum_dy_xmu = arena_alloc(arena, c_out * sizeof(double));
+    u->grad_row = arena_alloc(arena, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
 }
 
-/* dy, the gradient of batch norm's outcome where y is v in channel c: ReLU's gradient where the outcome is positive. */
+/* dy, the gradient of batch norm's output, if y is v in channel c: `gradient` where the output is positive, else 0. */
 #define RELU_GRAD(v, gradient) ((v) * factor[c] + offset[c] > 0 ? (gradient) : 0)
 
-/* Add dy and dy * (y - mean) of some rows to their sums. A row's gradient is grad_row where grad_output is NULL. */
+/* Add dy and dy * (y - mean) of some rows to their sums. If grad_output is NULL, grad_row is the gradient of each row.
+   */
 static void BLOCK_FN(reduce_rows)(int64_t rows, int64_t channels, const operand_t *restrict y,
                                   const after_t *restrict grad_output, const acc_t *restrict grad_row,
                                   const acc_t *restrict factor, const acc_t *restrict offset,
@@ -285,26 +287,26 @@ static void BLOCK_FN(reduce_rows)(int64_t rows, int64_t channels, const operand_
             }
 }
 
-/* grad_beta and grad_gamma, and the means that grad_y needs. */
+/* Compute grad_beta and grad_gamma, and the means that grad_y needs. */
 static void BLOCK_FN(bn_relu_backward_reduce)(const block_t *b, backward_buffers_t *u)
 {
     int64_t c_out = b->c_out, length = b->length;
     double *restrict sum_dy = u->sum_dy, *restrict sum_dy_xmu = u->sum_dy_xmu;
-    const acc_t *restrict some_dy = u->some_dy, *restrict some_dy_xmu = u->some_dy_xmu;
+    const acc_t *restrict part_dy = u->part_dy, *restrict part_dy_xmu = u->part_dy_xmu;
     for (int64_t c = 0; c < c_out; c++)
         sum_dy[c] = sum_dy_xmu[c] = 0;
     for (int64_t n = 0; n < b->n_cases; n++) {
         for (int64_t c = 0; c < c_out && !b->grad_output; c++)
             u->grad_row[n * c_out + c] = b->grad_pooled[n * c_out + c] / length;
         for (int64_t start = 0; start < length; start += STATS_ROWS) {
-            memset(u->some_dy, 0, 2 * c_out * sizeof(acc_t));
+            memset(u->part_dy, 0, 2 * c_out * sizeof(acc_t));
             BLOCK_FN(reduce_rows)(MIN(length - start, STATS_ROWS), c_out, b->y + (n * b->rows + start) * c_out,
                                   b->grad_output ? b->grad_output + (n * b->after_rows + start) * c_out : NULL,
                                   b->grad_output ? NULL : u->grad_row + n * c_out, u->factor, u->offset, b->mean,
-                                  u->some_dy, u->some_dy_xmu);
+                                  u->part_dy, u->part_dy_xmu);
             for (int64_t c = 0; c < c_out; c++) {
-                sum_dy[c] += some_dy[c];
-                sum_dy_xmu[c] += some_dy_xmu[c];
+                sum_dy[c] += part_dy[c];
+                sum_dy_xmu[c] += part_dy_xmu[c];
             }
         }
     }
@@ -317,35 +319,36 @@ static void BLOCK_FN(bn_relu_backward_reduce)(const block_t *b, backward_buffers
     }
 }
 
-/* A row of grad_y = gamma * invstd * (dy - mean(dy) - (y - mean) * mean(dy * (y - mean)) * invstd^2): operand_t, or
-   acc_t where it is `wide`. */
+/* Compute a row of grad_y = gamma * invstd * (dy - mean(dy) - (y - mean) * mean(dy * (y - mean)) * invstd^2), as acc_t
+   or rounded to operand_t. */
 static void BLOCK_FN(bn_relu_backward_elemt)(int64_t channels, const operand_t *restrict y,
                                              const after_t *restrict grad_output, const acc_t *restrict grad_row,
                                              const acc_t *restrict factor, const acc_t *restrict offset,
                                              const acc_t *restrict mean, const acc_t *restrict mean_dy,
-                                             const acc_t *restrict mean_dy_xmu, int wide, void *restrict grad_y)
+                                             const acc_t *restrict mean_dy_xmu, int as_acc, void *restrict grad_y)
 {
     for (int64_t start = 0; start < channels; start += ROUND_CHANNELS) {
-        int64_t some = MIN(channels - start, ROUND_CHANNELS);
-        acc_t not_rounded[ROUND_CHANNELS], *restrict values = wide ? (acc_t *)grad_y + start : not_rounded;
+        int64_t width = MIN(channels - start, ROUND_CHANNELS);
+        acc_t unrounded[ROUND_CHANNELS], *restrict values = as_acc ? (acc_t *)grad_y + start : unrounded;
         if (grad_output)
-            for (int64_t j = 0, c = start; j < some; j++, c++) {
+            for (int64_t j = 0, c = start; j < width; j++, c++) {
                 acc_t v = LOAD(y[c]), dy = RELU_GRAD(v, LOAD_AFTER(grad_output[c]));
                 values[j] = factor[c] * (dy - mean_dy[c] - (v - mean[c]) * mean_dy_xmu[c]);
             }
         else
-            for (int64_t j = 0, c = start; j < some; j++, c++) {
+            for (int64_t j = 0, c = start; j < width; j++, c++) {
                 acc_t v = LOAD(y[c]), dy = RELU_GRAD(v, grad_row[c]);
                 values[j] = factor[c] * (dy - mean_dy[c] - (v - mean[c]) * mean_dy_xmu[c]);
             }
-        if (!wide)
-            FN(round_row)(values, some, (operand_t *)grad_y + start);
+        if (!as_acc)
+            FN(round_row)(values, width, (operand_t *)grad_y + start);
     }
 }
 #undef RELU_GRAD
 
-/* Rows `start` to `end` of grad_y, which is padded by kernel - 1 - left rows before a case, with a tail of zeros. */
-static void BLOCK_FN(make_grad_y)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
+/* Fill u->grad_y with rows `start` to `end` of grad_y and a tail of zeros. Before a case there are kernel - 1 - left
+   rows of padding. */
+static void BLOCK_FN(fill_grad_y)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
     int64_t c_out = b->c_out, lead = b->kernel - 1 - b->left, row_bytes = c_out * b->value_bytes;
     int64_t n = start / b->rows, t = start % b->rows - lead;
@@ -366,19 +369,20 @@ static void BLOCK_FN(make_grad_y)(const block_t *b, int64_t start, int64_t end, 
     memset(to, 0, BLOCK_FN(tail)(c_out) * b->value_bytes);
 }
 
-/* grad_input of rows `start` to `end`, and what these add to the gradient of the transformed filters. */
+/* Compute rows `start` to `end` of grad_input, and add the part of these rows to the gradient of the transformed
+   filters. */
 static void BLOCK_FN(conv_backward_winograd)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, n_rows = end - start + b->kernel - 1, lead = b->kernel - 1 - b->left;
     const acc_t *grad_y = (const acc_t *)u->grad_y, *input = (const acc_t *)u->input;
     FN(winograd_conv)(end - start, b->kernel, c_out, c_in, grad_y, u->filters, u->memory, b->grad_input + start * c_in);
-    BLOCK_FN(make_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
+    BLOCK_FN(fill_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
     memset(u->input + n_rows * c_in * b->value_bytes, 0, ALPHA * c_in * b->value_bytes);
     FN(winograd_grad_filters)(start > 0, u->grad_filters, end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
                               input, u->memory);
 }
 
-/* grad_input of rows `start` to `end`, where it is of use, and what these add to grad_weight. */
+/* Compute rows `start` to `end` of grad_input, if it is needed, and add the part of these rows to grad_weight. */
 static void BLOCK_FN(conv_backward_gemm)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, k = b->kernel * c_out;
@@ -390,7 +394,7 @@ static void BLOCK_FN(conv_backward_gemm)(const block_t *b, int64_t start, int64_
                  (FN(result)){b->grad_input + start * c_in, NULL, 0, c_in});
     }
     if (!b->padded)
-        BLOCK_FN(make_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
+        BLOCK_FN(fill_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
     FN(grad_weight_gemm)(start > 0, b->grad_weight, end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
                          b->padded ? b->padded + start * c_in : (const operand_t *)u->input, u->grad_filters);
 }
@@ -408,7 +412,7 @@ static void BLOCK_FN(backward_training)(const block_t *b, backward_buffers_t *u)
         FN(pack_flipped_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters, u->memory);
     for (int64_t start = 0; start < b->n_rows; start += b->chunk) {
         int64_t end = MIN(start + b->chunk, b->n_rows);
-        BLOCK_FN(make_grad_y)(b, start, end + b->kernel - 1, u);
+        BLOCK_FN(fill_grad_y)(b, start, end + b->kernel - 1, u);
         if (b->winograd)
             BLOCK_FN(conv_backward_winograd)(b, start, end, u);
         else
@@ -418,7 +422,7 @@ static void BLOCK_FN(backward_training)(const block_t *b, backward_buffers_t *u)
         FN(winograd_grad_weight)(u->grad_filters, b->kernel, b->c_in, b->c_out, b->grad_weight);
 }
 
-/* Fill grad_gamma, grad_beta, grad_weight and grad_input. Returns 0, or 1 where memory is short. */
+/* Fill grad_gamma, grad_beta, grad_weight and grad_input. Returns 0, or 1 if memory cannot be allocated. */
 int BLOCK_FN(conv_block_backward)(const struct conv_block_args *args)
 {
     block_t block = BLOCK_FN(select_training)(args, 1, 0);

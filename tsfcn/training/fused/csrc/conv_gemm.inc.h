@@ -4,7 +4,7 @@
      grad_input  = windows of the padded grad_y (rows, kernel * c_out)  times  flipped filters (kernel * c_out, c_in)
      grad_weight = grad_y transposed (c_out, rows)  times  windows of the padded input (rows, kernel * c_in) */
 
-/* Weights as operands: themselves, or rounded to `memory`, which holds as many. */
+/* Return the weights as operands: the weights themselves, or rounded in `memory`, which has room for `count` values. */
 static const operand_t *FN(as_operands)(const acc_t *weight, int64_t count, operand_t *memory)
 {
 #if PAIR == 1
@@ -16,7 +16,7 @@ static const operand_t *FN(as_operands)(const acc_t *weight, int64_t count, oper
 #endif
 }
 
-/* Values of the packed filters of a convolution from `k` = kernel * channels to n channels. */
+/* The number of values of the packed filters of a convolution from `k` = kernel * channels to n channels. */
 static int64_t FN(packed_filters_size)(int64_t k, int64_t n)
 {
     return ROUND_UP(n, NR) / NR * PADDED_K(k) * NR;
@@ -44,7 +44,7 @@ static void FN(pack_filters)(const acc_t *weight, int64_t kernel, int64_t c_in, 
     FN(pack_zeros)(k, c_out, panels, panel_stride);
 }
 
-/* Values of memory that pack_flipped_filters needs. */
+/* The number of values of memory that pack_flipped_filters needs. */
 static int64_t FN(flipped_filters_memory)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
     return 2 * kernel * c_in * c_out + 2;
@@ -61,7 +61,7 @@ static void FN(pack_flipped_filters)(const acc_t *weight, int64_t kernel, int64_
         const operand_t *from = operands + (kernel - 1 - tap) * c_in;
         if (c_out % PAIR == 0)
             FN(pack)(from, kernel * c_in, c_out, c_in, panels, panel_stride, tap * c_out);
-        else /* pairs reach from one timepoint to the next */
+        else /* pairs extend from one timepoint to the next */
             for (int64_t o = 0; o < c_out; o++)
                 memcpy(gathered + (tap * c_out + o) * c_in, from + o * kernel * c_in, c_in * sizeof(operand_t));
     }
@@ -70,12 +70,13 @@ static void FN(pack_flipped_filters)(const acc_t *weight, int64_t kernel, int64_
     FN(pack_zeros)(k, c_in, panels, panel_stride);
 }
 
-/* Rows of grad_y, or of the input, that one product of grad_weight adds up are KC. KC_STRIDE, for the transposed
-   ones, is an odd number of cache lines; a micropanel of the others holds the kernel's reach too. */
+/* One product of grad_weight sums over KC rows of grad_y and of the input. KC_STRIDE, the stride of the transposed
+   rows, is an odd number of cache lines. A micropanel of the other operand also holds the rows that the kernel extends
+   to. */
 #define KC_STRIDE (KC + 64 / (int64_t)sizeof(operand_t))
 #define KC_PANEL(kernel) ((ROUND_UP(KC + kernel, PAIR) + PAIR) * NR)
 
-/* Values of memory that grad_weight_gemm needs. */
+/* The number of values of memory that grad_weight_gemm needs. */
 static int64_t FN(grad_weight_memory)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
     int64_t panels_in = ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel);
@@ -85,7 +86,8 @@ static int64_t FN(grad_weight_memory)(int64_t kernel, int64_t c_in, int64_t c_ou
     return ROUND_UP(c_out, MR) * KC_STRIDE + PAIR * panels_in + KC * c_out;
 }
 
-/* The same for one channel: windows of the input, transposed, are rows that overlap, (kernel, rows), times grad_y. */
+/* grad_weight_gemm for one channel: the transposed windows of the input, (kernel, rows), are overlapping rows, which
+   are multiplied by grad_y. */
 static void FN(grad_weight_gemm_1)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_out,
                                    const operand_t *grad_y, const operand_t *input, operand_t *memory)
 {
@@ -105,8 +107,8 @@ static void FN(grad_weight_gemm_1)(int accumulate, acc_t *grad_weight, int64_t r
             grad_weight[o * kernel + tap] = (accumulate ? grad_weight[o * kernel + tap] : 0) + sums[tap * c_out + o];
 }
 
-/* grad_weight (c_out, kernel, c_in), or what is added to it, from some rows of grad_y, (rows, c_out), and of the
-   padded input, (rows + kernel - 1, c_in). */
+/* grad_weight (c_out, kernel, c_in) of some rows of grad_y, (rows, c_out), and of the padded input,
+   (rows + kernel - 1, c_in). It is stored, or added if `accumulate`. */
 static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
                                  int64_t c_out, const operand_t *grad_y, const operand_t *input, operand_t *memory)
 {
@@ -114,8 +116,8 @@ static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t row
         FN(grad_weight_gemm_1)(accumulate, grad_weight, rows, kernel, c_out, grad_y, input, memory);
         return;
     }
-    /* The input is packed once for all timepoints of the kernel: each is the same micropanel from another row on.
-       Where rows are packed in pairs, it is packed twice, with pairs that begin at even and at odd rows. */
+    /* The input is packed once for all timepoints of the kernel: each uses the same micropanel from another row on. If
+       rows are packed in pairs, it is packed twice, with pairs that begin at even and at odd rows. */
     int64_t stride = KC_STRIDE, panel_stride = KC_PANEL(kernel);
     int64_t n_panels = ROUND_UP(c_in, NR) / NR * panel_stride, n_transposed = ROUND_UP(c_out, MR) * stride;
     operand_t *transposed = memory, *panels = transposed + n_transposed, *pairs = panels + PAIR * n_panels;
@@ -123,9 +125,9 @@ static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t row
         int64_t k = MIN(rows - start, KC);
         FN(transpose)(grad_y + start * c_out, k, c_out, transposed, stride, (unit_t *)pairs);
         for (int64_t first = 0; first < (kernel > 1 ? PAIR : 1); first++) {
-            int64_t some = k + kernel - 1 - first;
-            FN(pack)(input + (start + first) * c_in, c_in, some, c_in, panels + first * n_panels, panel_stride, 0);
-            FN(pack_zeros)(some, c_in, panels + first * n_panels, panel_stride);
+            int64_t n_input = k + kernel - 1 - first;
+            FN(pack)(input + (start + first) * c_in, c_in, n_input, c_in, panels + first * n_panels, panel_stride, 0);
+            FN(pack_zeros)(n_input, c_in, panels + first * n_panels, panel_stride);
         }
         FN(left) a = {transposed, stride, n_transposed};
         for (int64_t tap = 0; tap < kernel; tap++) {

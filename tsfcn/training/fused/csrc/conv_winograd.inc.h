@@ -1,8 +1,8 @@
-/* A convolution and its gradients by F(m, r): transforms (winograd.inc.h) and a product of matrices for each point.
+/* A convolution and its gradients by F(m, r): transforms (winograd.inc.h) and a matrix product for each point.
 
-   Channels are multiples of NR. What is between the transforms is rounded to operand_t, products are acc_t. */
+   The numbers of channels are multiples of NR. Transformed values are rounded to operand_t, products are acc_t. */
 
-/* Whether a convolution is faster this way than by plain products. */
+/* Return whether a convolution is faster by F(m, r) than by plain products. */
 static int FN(use_winograd)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out)
 {
 #if PAIR == 2 && defined(AMX)
@@ -12,21 +12,21 @@ static int FN(use_winograd)(int64_t rows, int64_t kernel, int64_t c_in, int64_t 
     return kernel >= MIN_R && kernel <= MAX_R && c_in % NR == 0 && c_out % NR == 0 && rows >= MIN_ROWS;
 }
 
-/* How many of its rows to take at once: whole tiles, at most MAX_TILES, in parts of about the same size. */
+/* The number of rows of a chunk: whole tiles, at most MAX_TILES, so that all chunks have about the same size. */
 static int64_t FN(winograd_chunk)(int64_t rows, int64_t kernel)
 {
     int64_t m = ALPHA + 1 - kernel, tiles = (rows + m - 1) / m, parts = (tiles + MAX_TILES - 1) / MAX_TILES;
     return (tiles + parts - 1) / parts * m;
 }
 
-/* Bytes of memory that the functions below need. */
+/* The bytes of memory that the functions below need. */
 static size_t FN(winograd_memory)(int64_t c_in, int64_t c_out)
 {
     return POINTS * (MAX_TILES + NR + PAIR) * (c_in + c_out) * sizeof(operand_t) +
            POINTS * (MAX_TILES + 1) * NR * sizeof(acc_t);
 }
 
-/* B^T of a tile of ALPHA timepoints, or G of `count` timepoints of a filter or of grad_y. */
+/* Transform a tile of ALPHA timepoints by B^T, or `count` timepoints of a filter or of grad_y by G. */
 ALWAYS_INLINE void FN(transform)(const int count, const acc_t *from, int64_t stride, vec_t *to)
 {
     if (count == ALPHA)
@@ -96,7 +96,7 @@ static void FN(transform_right)(int64_t count, int64_t rows, int64_t channels, c
 #undef CALL
 }
 
-/* Transform weight (c_out, kernel, c_in) to micropanels (c_in, NR), POINTS of them for each NR of c_out. */
+/* Transform weight (c_out, kernel, c_in) to micropanels (c_in, NR), POINTS for each NR of c_out. */
 static void FN(winograd_filters)(const acc_t *weight, int64_t kernel, int64_t c_in, int64_t c_out, operand_t *panels,
                                  operand_t *memory)
 {
@@ -108,7 +108,7 @@ static void FN(winograd_filters)(const acc_t *weight, int64_t kernel, int64_t c_
     }
 }
 
-/* The same for grad_input, last timepoint first: micropanels (c_out, NR), POINTS of them for each NR of c_in. */
+/* The same for grad_input, with the last timepoint first: micropanels (c_out, NR), POINTS for each NR of c_in. */
 static void FN(winograd_flipped_filters)(const acc_t *weight, int64_t kernel, int64_t c_in, int64_t c_out,
                                          operand_t *panels)
 {
@@ -116,7 +116,7 @@ static void FN(winograd_flipped_filters)(const acc_t *weight, int64_t kernel, in
                         POINTS * c_out * NR);
 }
 
-/* The outputs of NR channels from `products`, (POINTS, tiles, NR); those of rows beyond `rows` are left out. */
+/* Compute the outputs of NR channels from `products`, (POINTS, tiles, NR); rows from `rows` on are not stored. */
 ALWAYS_INLINE void FN(winograd_outputs_of)(const int m, int64_t rows, int64_t tiles, const acc_t *products,
                                            operand_t *y, int64_t c_out)
 {
@@ -131,12 +131,13 @@ ALWAYS_INLINE void FN(winograd_outputs_of)(const int m, int64_t rows, int64_t ti
         }
 }
 
-/* y (rows, c_out) from the input (rows + kernel - 1, c_in), which has m - 1 rows more, and transformed filters. */
+/* Compute y (rows, c_out) from the transformed filters and the input (rows + kernel - 1, c_in), which is followed by
+   m - 1 more rows. */
 static void FN(winograd_conv)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const acc_t *input,
                               const operand_t *panels, void *memory, operand_t *y)
 {
     int64_t m = ALPHA + 1 - kernel, tiles = (rows + m - 1) / m, parts = (tiles + VECTOR_MR - 1) / VECTOR_MR;
-    int64_t part = ROUND_UP((tiles + parts - 1) / parts, 2); /* tiles that a microtile takes */
+    int64_t part = ROUND_UP((tiles + parts - 1) / parts, 2); /* tiles in a microtile */
     acc_t *products = memory;
     operand_t *data = (operand_t *)(products + POINTS * (MAX_TILES + 1) * NR);
     FN(transform_left)(ALPHA, tiles, c_in, input, m * c_in, data);
@@ -151,7 +152,8 @@ static void FN(winograd_conv)(int64_t rows, int64_t kernel, int64_t c_in, int64_
     }
 }
 
-/* sums (GRAD_MR, NR), or what is added to it: GRAD_MR columns of micropanel a, transposed, times micropanel b. */
+/* Multiply GRAD_MR columns of micropanel a, transposed, by micropanel b: (GRAD_MR, NR), stored or added if
+   `accumulate`. */
 static void FN(grad_microtile)(int accumulate, int64_t k, const operand_t *a, const operand_t *b, acc_t *to)
 {
     vec_t sums[GRAD_MR][2];
@@ -175,8 +177,8 @@ static void FN(grad_microtile)(int accumulate, int64_t k, const operand_t *a, co
     }
 }
 
-/* The gradient of the transformed filters, or what is added to it: sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR,
-   NR), from grad_y (rows, c_out), zeros behind it, and the input as for winograd_conv. */
+/* The gradient of the transformed filters, sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR, NR), from grad_y
+   (rows, c_out), which is followed by zeros, and the input as for winograd_conv. Stored, or added if `accumulate`. */
 static void FN(winograd_grad_filters)(int accumulate, acc_t *sums, int64_t rows, int64_t kernel, int64_t c_in,
                                       int64_t c_out, const acc_t *grad_y, const acc_t *input, void *memory)
 {
@@ -191,7 +193,7 @@ static void FN(winograd_grad_filters)(int accumulate, acc_t *sums, int64_t rows,
                                    data + c / NR * panel_stride, sums);
 }
 
-/* grad_weight (c_out, kernel, c_in) from that. */
+/* Compute grad_weight (c_out, kernel, c_in) from the gradient of the transformed filters. */
 ALWAYS_INLINE void FN(winograd_grad_weight_of)(const int kernel, const acc_t *sums, int64_t c_in, int64_t c_out,
                                                acc_t *grad_weight)
 {

@@ -1,22 +1,20 @@
-/* Matrix products C = A B for one processor core, in the manner of BLIS, whose words are used here.
+/* Matrix products C = A B for one processor core, in the manner and with the terms of BLIS.
 
-   A, the left operand, is not packed. Its rows may overlap: row r begins at value r * stride, so that the timepoints
-   which a kernel sees at each position are rows of A as they lie in memory, channels last (docs/kernels.md has a
-   picture).
+   A, the left operand, is not packed. Its rows may overlap: row r begins at value r * stride. So the timepoints that a
+   kernel sees at each position are rows of A as they lie in memory, channels last (docs/kernels.md has a picture).
 
    B, the right operand, is packed into micropanels of NR columns. A micropanel holds PAIR rows of B at a time, column
    by column: value (q, j) lies at (q / PAIR * NR + j) * PAIR + q % PAIR. Columns beyond the matrix and rows up to
    PADDED_K(k) are zero.
 
-   C is made in microtiles of MR rows by NR columns, which stay in registers over the whole depth k. */
+   C is computed in microtiles of MR rows by NR columns, which stay in registers over the whole depth k. */
 
 typedef acc_t FN(vec) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(acc_t)), may_alias));
-
 
 typedef struct {
     const operand_t *values;
     int64_t stride; /* values between the beginnings of rows */
-    int64_t size;   /* how many values may be read; those behind them count as zeros */
+    int64_t size;   /* how many values may be read; later ones count as zeros */
 } FN(left);
 
 typedef struct {
@@ -25,13 +23,13 @@ typedef struct {
 } FN(right);
 
 typedef struct {
-    operand_t *rounded; /* where the product goes, rounded; or NULL: */
-    acc_t *sums;        /* where it goes as it is */
-    int accumulate;     /* whether it is added to `sums` */
+    operand_t *rounded; /* where the rounded product is stored; or NULL: */
+    acc_t *sums;        /* where the product is stored without rounding */
+    int accumulate;     /* whether the product is added to `sums` */
     int64_t stride;     /* values between rows */
 } FN(result);
 
-/* packed_vec: PAIR times LANES values of a micropanel. multiply_add: the sum with PAIR values of A times these. */
+/* packed_vec: PAIR times LANES values of a micropanel. multiply_add: adds PAIR values of A times these to a sum. */
 #if PAIR == 1
 typedef vec_t FN(packed_vec);
 
@@ -88,12 +86,12 @@ ALWAYS_INLINE void FN(round_row)(const acc_t *from, int64_t count, operand_t *to
         to[j] = STORE(from[j]);
 }
 
-/* The first `rows` rows of a vector microtile; `rows` is known when this is compiled. */
+/* The first `rows` rows of a vector microtile; `rows` is a compile-time constant. */
 ALWAYS_INLINE void FN(microkernel_rows)(const int rows, const operand_t *a, int64_t a_stride, const operand_t *b,
                                         int64_t k, acc_t *c)
 {
     vec_t sums[VECTOR_MR][2];
-    const operand_t *base[(VECTOR_MR + 2) / 3]; /* every third row: what processors can address from few registers */
+    const operand_t *base[(VECTOR_MR + 2) / 3]; /* every third row: the others are addressed from it */
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++)
         sums[i][0] = sums[i][1] = (vec_t){0};
@@ -140,7 +138,7 @@ static void FN(microkernel)(int64_t rows, const operand_t *a, int64_t a_stride, 
 #undef CASE
 }
 
-/* The same for at most MR rows, by AMX where there is any. */
+/* The same for at most MR rows, with AMX if it is available. */
 ALWAYS_INLINE void FN(microtile)(int64_t rows, const operand_t *a, int64_t a_stride, const operand_t *b, int64_t k,
                                  acc_t *c)
 {
@@ -154,7 +152,7 @@ ALWAYS_INLINE void FN(microtile)(int64_t rows, const operand_t *a, int64_t a_str
         FN(microkernel)(MIN(rows - r, VECTOR_MR), a + r * a_stride, a_stride, b, k, c + r * NR);
 }
 
-/* A row of a microtile goes to its place in C. */
+/* Store a row of a microtile at its place in C. */
 ALWAYS_INLINE void FN(store_row)(const acc_t *restrict row, int64_t width, FN(result) c, int64_t at)
 {
     if (c.rounded) {
@@ -171,8 +169,8 @@ ALWAYS_INLINE void FN(store_row)(const acc_t *restrict row, int64_t width, FN(re
 
 /* C (m, n) = A (m, k) B (k, n).
 
-   edge: memory for MR * a.stride + PADDED_K(k) values, to which the last rows of A are copied where whole microtiles
-   would reach beyond a.size; it may be NULL where they do not. */
+   edge: memory for MR * a.stride + PADDED_K(k) values, to which the last rows of A are copied if whole microtiles would
+   reach beyond a.size; it may be NULL if they do not. */
 static void FN(gemm)(int64_t m, int64_t n, int64_t k, FN(left) a, FN(right) b, operand_t *edge, FN(result) c)
 {
     acc_t tile[MR * NR] __attribute__((aligned(64)));
@@ -204,7 +202,7 @@ static void FN(gemm)(int64_t m, int64_t n, int64_t k, FN(left) a, FN(right) b, o
 }
 
 #if PAIR == 2
-/* Interleave two rows, value by value; zeros stand for a second row that is NULL. */
+/* Interleave two rows, value by value; a second row that is NULL counts as zeros. */
 static void FN(interleave)(int64_t count, const operand_t *restrict first, const operand_t *restrict second,
                            unit_t *restrict to)
 {
@@ -239,7 +237,7 @@ static void FN(pack)(const operand_t *from, int64_t stride, int64_t k, int64_t n
     }
 }
 
-/* Write zeros into the rows of micropanels from k on. */
+/* Fill the rows of micropanels from k on with zeros. */
 static void FN(pack_zeros)(int64_t k, int64_t n, operand_t *panels, int64_t panel_stride)
 {
     int64_t start = ROUND_UP(k, PAIR) * NR;
@@ -247,9 +245,9 @@ static void FN(pack_zeros)(int64_t k, int64_t n, operand_t *panels, int64_t pane
         memset(panels + start, 0, (panel_stride - start) * sizeof(operand_t));
 }
 
-/* to (columns, stride) = the transpose of `from` (rows, columns), with zeros behind each row.
+/* to (columns, stride) = the transpose of `from` (rows, columns), with zeros after each row.
 
-   pairs: where PAIR is 2, memory for as many values as `from` has, and a row more where `rows` is odd. */
+   pairs: if PAIR is 2, memory for as many values as `from` has, and for one row more if `rows` is odd. */
 static void FN(transpose)(const operand_t *restrict from, int64_t rows, int64_t columns, operand_t *restrict to,
                           int64_t stride, unit_t *restrict pairs)
 {

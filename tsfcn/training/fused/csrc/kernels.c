@@ -1,21 +1,21 @@
-/* What a training step does, for one processor core: see c_backend.py, and docs/kernels.md for how it works.
+/* The operations of a training step, for one processor core: see c_backend.py, and docs/kernels.md for how they work.
 
-   Compiled for the processor at hand (build.py), from templates that are included once for each type.
+   build.py compiles this file for the processor of the machine. The templates are included once for each type.
 
      args.h               arguments of the exported functions
      common.h             names by type, scalars, sizes of vectors, tiles and chunks, memory
      transpose.h          transposes
      amx.h                the matrix tiles of AMX
      gemm.inc.h           packing, microkernel, matrix product over overlapping rows
-     conv_gemm.inc.h      a convolution and its gradients by it
-     winograd.h           constants of
+     conv_gemm.inc.h      a convolution and its gradients as such products
+     winograd.h           the constants of the fast convolutions F(m, r)
      winograd.inc.h       the transforms of F(m, r)
-     conv_winograd.inc.h  a convolution and its gradients by these
-     batch_norm.inc.h     statistics, and the pooled outcome
+     conv_winograd.inc.h  a convolution and its gradients by F(m, r)
+     batch_norm.inc.h     statistics, and the pooled output
      conv_block.inc.h     a block, forward and backward
      loss.inc.h           the last layer, softmax, cross-entropy
      adam.inc.h           a step of the optimiser
-     testing.inc.h        what tests see of the inside, under -DTSFCN_TESTING */
+     testing.inc.h        internal functions for tests, with -DTSFCN_TESTING */
 
 #include "args.h"
 #include "common.h"
@@ -36,7 +36,7 @@ const int64_t adam_args_size = sizeof(struct adam_args);
 #define AFTER float32
 #include "conv_block.inc.h"
 #undef AFTER
-#define AFTER bfloat16 /* the first block, where the others are bfloat16 */
+#define AFTER bfloat16 /* the first block of a bfloat16 network */
 #include "conv_block.inc.h"
 #undef BEFORE
 #undef AFTER
@@ -59,7 +59,7 @@ const int64_t adam_args_size = sizeof(struct adam_args);
 #define AFTER bfloat16
 #include "conv_block.inc.h"
 #undef BEFORE
-#define BEFORE float32 /* the second block */
+#define BEFORE float32 /* the second block of a bfloat16 network */
 #include "conv_block.inc.h"
 #undef BEFORE
 #undef AFTER

@@ -1,4 +1,4 @@
-/* The templates that a block needs, once for each type. */
+/* The templates that a block needs; this file is included once for each type. */
 
 #include "gemm.inc.h"
 #include "conv_gemm.inc.h"

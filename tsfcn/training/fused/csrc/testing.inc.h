@@ -1,4 +1,4 @@
-/* What tests/parity/test_c_internals.py sees of the inside of the templates, for each type, under -DTSFCN_TESTING. */
+/* Internal functions of the templates for tests/parity/test_c_internals.py, for each type, with -DTSFCN_TESTING. */
 
 const int64_t FN(test_sizes)[] = {PAIR, VECTOR_MR, MR, NR, K_MULTIPLE, KC, ALPHA, POINTS, MIN_R, MAX_R, MAX_TILES};
 
@@ -53,7 +53,7 @@ void FN(test_grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows,
     free(memory);
 }
 
-/* The three transforms of LANES channels each; they are not rounded. */
+/* The three transforms of LANES channels each, without rounding. */
 void FN(test_filter_transform)(int64_t count, const acc_t *g, acc_t *to)
 {
     vec_t values[POINTS];
@@ -94,7 +94,7 @@ void FN(test_winograd_conv)(int64_t rows, int64_t kernel, int64_t c_in, int64_t 
     free(panels);
 }
 
-/* grad_y: (rows + m - 1, c_out), zeros behind `rows`. */
+/* grad_y: (rows + m - 1, c_out), zeros after `rows`. */
 void FN(test_winograd_grad_weight)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const acc_t *grad_y,
                                    const acc_t *input, acc_t *grad_weight)
 {

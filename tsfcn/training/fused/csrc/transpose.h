@@ -1,4 +1,4 @@
-/* Transposes of values of any type, moved by their bits. */
+/* Transposes of matrices of any type, as bits. */
 
 #ifndef TSFCN_TRANSPOSE_H
 #define TSFCN_TRANSPOSE_H
@@ -11,7 +11,7 @@
 #define transpose_units_bfloat16 transpose_32
 
 #ifdef __AVX512F__
-/* 16 rows of 16 columns: rows change places in pairs, pairs of pairs, and so on. */
+/* 16 rows of 16 columns: elements are exchanged between pairs of rows, then between pairs of pairs, and so on. */
 static void transpose_16x16(const unit_32 *from, int64_t from_stride, unit_32 *to, int64_t to_stride)
 {
     __m512i a[16], b[16];
@@ -38,7 +38,7 @@ static void transpose_16x16(const unit_32 *from, int64_t from_stride, unit_32 *t
 }
 #endif
 
-/* to[c][r] = from[r][c], in blocks of 16 by 16; the strides are the values between rows. */
+/* to[c][r] = from[r][c], in blocks of 16 by 16; the strides are the numbers of values between rows. */
 static void transpose_32(const unit_32 *restrict from, int64_t from_stride, int64_t rows, int64_t columns,
                          unit_32 *restrict to, int64_t to_stride)
 {

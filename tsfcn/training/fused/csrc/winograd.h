@@ -1,4 +1,4 @@
-/* Constants of the fast convolutions: see winograd.inc.h, and docs/kernels.md for where they come from. */
+/* Constants of the fast convolutions: see winograd.inc.h, and docs/kernels.md for their derivation. */
 
 #ifndef TSFCN_WINOGRAD_H
 #define TSFCN_WINOGRAD_H
@@ -7,8 +7,8 @@
 #define POINTS (PAIR == 1 ? 8 : 13) /* products of a tile */
 #define MIN_R 3
 #define MAX_R (PAIR == 1 ? 6 : 8)
-#define MIN_ROWS (PAIR == 1 ? 70 : 200)             /* below, transforms of weights and gradients outweigh the gain */
-#define MAX_TILES (70 / VECTOR_MR * VECTOR_MR)      /* tiles that are taken at once, to stay in the cache */
+#define MIN_ROWS (PAIR == 1 ? 70 : 200)             /* with fewer rows the transforms cost more than is gained */
+#define MAX_TILES (70 / VECTOR_MR * VECTOR_MR)      /* tiles at a time, so that they stay in the cache */
 #define GRAD_MR (VECTOR_MR > 8 ? 8 : 4)             /* rows of a microtile of grad_weight */
 
 /* The points are 0, infinity and three pairs of a number and its negative, i = 0, 1, 2. */
@@ -20,7 +20,7 @@
 
 #define HALF_ROOT 0.70710678118654752440 /* sqrt(1/2): cosine and sine of the first eighth root of unity */
 
-/* CALL with a count that is known when this is compiled. */
+/* CALL with a count that is a compile-time constant. */
 #define SWITCH_COUNT(count, CALL)                                                                                      \
     switch (count) {                                                                                                   \
     case 3:                                                                                                            \

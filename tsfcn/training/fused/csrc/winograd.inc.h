@@ -1,28 +1,28 @@
 /* Transforms of the fast convolutions F(m, r), after Toom, Cook and Winograd (Winograd 1980; Lavin and Gray 2016).
 
-   F(m, r) makes m outputs of a convolution with r timepoints from a tile of ALPHA = m + r - 1 inputs by
+   F(m, r) computes m outputs of a convolution with r timepoints from a tile of ALPHA = m + r - 1 inputs by
 
      y = A^T [(G g) * (B^T d)]
 
-   with g the filter, d the data and * value by value: POINTS products instead of m * r. Here a product is one of
-   matrices, channels in times channels out. ALPHA and the points are the same for every r, so that B^T is always the
-   same; G is as wide as the filter is long, and A^T as high as there are outputs.
+   with g the filter, d the data and * the elementwise product: POINTS products instead of m * r. Each of these products
+   is a matrix product over the channels. ALPHA and the points are the same for every r, so B^T is always the same. G
+   has as many columns as the filter has timepoints, and A^T has as many rows as there are outputs.
 
      filter_transform    G g: the values of a polynomial with coefficients g at the points, with the factors that
-                         interpolation takes
+                         interpolation needs
      data_transform      B^T d: the transpose of interpolation
      inverse_transform   A^T times the products: the transpose of evaluation
 
-   The gradient of the input is a convolution of grad_y by the flipped filters, F(m, r). The gradient of the filter is
-   a convolution of the input by m rows of grad_y, F(r, m): these are transformed by G with m columns, the result by
-   A^T with r rows.
+   The gradient of the input is a convolution of grad_y with the flipped filters, F(m, r). The gradient of the filter is
+   a convolution of the input with m rows of grad_y, F(r, m): these rows are transformed by G with m columns, the result
+   by A^T with r rows.
 
-   Where PAIR is 1, the points are 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, which stands for the last coefficient.
-   Otherwise they are the eighth roots of unity, 0 and infinity: 1, -1 and three complex ones, since the others are
-   conjugate to these. A complex product takes three real ones, so that there are 13 products for 10 inputs; but
-   rounding errors are a third of those at the real points, which bfloat16 needs.
+   If PAIR is 1, the points are 0, 1, -1, 2, -2, 1/2, -1/2 and infinity, which stands for the last coefficient.
+   Otherwise they are the eighth roots of unity, 0 and infinity. Of the roots only 1, -1 and three complex ones are
+   computed, since the others are their conjugates. A complex product takes three real ones, so there are 13 products
+   for 10 inputs. In return, the rounding errors are a third of those at the real points, which bfloat16 needs.
 
-   A transform takes LANES channels at a time. Values of one timepoint and the next are `stride` apart. */
+   A transform processes LANES channels at a time. Values of one timepoint and the next are `stride` apart. */
 
 #if PAIR == 1
 /* to (POINTS) = G g, for a filter of `count` timepoints. */
@@ -89,8 +89,8 @@ ALWAYS_INLINE void FN(inverse_transform)(const int count, const acc_t *products,
     }
 }
 #else
-/* The i-th of `count` coefficients, plus `sign` times the one four places behind it, whose root of unity has that
-   sign. */
+/* The i-th of `count` coefficients, plus `sign` times the coefficient four places later, whose power of the root of
+   unity differs by this sign. */
 ALWAYS_INLINE vec_t FN(fold)(const int count, const vec_t *coefficients, const int i, const acc_t sign)
 {
     if (i >= count)
@@ -107,21 +107,21 @@ ALWAYS_INLINE void FN(at_roots)(const int count, const vec_t *coefficients, vec_
     vec_t even = FN(fold)(count, coefficients, 0, 1), even_2 = FN(fold)(count, coefficients, 2, 1);
     vec_t odd = FN(fold)(count, coefficients, 1, 1), odd_2 = FN(fold)(count, coefficients, 3, 1);
     vec_t real = FN(fold)(count, coefficients, 0, -1), imaginary = FN(fold)(count, coefficients, 2, -1);
-    vec_t one = FN(fold)(count, coefficients, 1, -1), three = FN(fold)(count, coefficients, 3, -1);
-    vec_t less = (acc_t)HALF_ROOT * (one - three), more = (acc_t)HALF_ROOT * (one + three);
+    vec_t first = FN(fold)(count, coefficients, 1, -1), third = FN(fold)(count, coefficients, 3, -1);
+    vec_t difference = (acc_t)HALF_ROOT * (first - third), sum = (acc_t)HALF_ROOT * (first + third);
     values[0] = even + even_2 + (odd + odd_2);
     values[1] = even + even_2 - (odd + odd_2);
     values[2] = even - even_2;
     values[3] = odd - odd_2;
-    values[4] = real + less;
-    values[5] = more + imaginary;
-    values[6] = real - less;
-    values[7] = more - imaginary;
+    values[4] = real + difference;
+    values[5] = sum + imaginary;
+    values[6] = real - difference;
+    values[7] = sum - imaginary;
 }
 
-/* to (POINTS) = G g. A complex value stands as its real part, its negated imaginary part and the sum of real and
-   imaginary part; data_transform has the three factors, inverse_transform the sums which make a complex product of
-   these. */
+/* to (POINTS) = G g. A complex value is stored as its real part, its negated imaginary part, and the sum of its real
+   and imaginary parts. data_transform computes the three factors for these, and inverse_transform the sums of the three
+   products that give a complex product. */
 ALWAYS_INLINE void FN(filter_transform)(const int count, const acc_t *from, int64_t stride, vec_t *to)
 {
     vec_t g[8], values[8];
@@ -168,15 +168,16 @@ ALWAYS_INLINE void FN(data_transform)(const acc_t *from, int64_t stride, vec_t *
 ALWAYS_INLINE void FN(inverse_transform)(const int count, const acc_t *products, int64_t stride, vec_t *y)
 {
 #define AT(i) (*(const vec_t *)(products + (i) * stride))
-    vec_t plus = AT(0) + AT(1), minus = AT(0) - AT(1), both = AT(4), real = AT(2) + both, imaginary = AT(3) + both;
+    vec_t plus = AT(0) + AT(1), minus = AT(0) - AT(1), second = AT(4);
+    vec_t real = AT(2) + second, imaginary = AT(3) + second;
     vec_t first = AT(7), third = AT(10), first_real = AT(5) + first, first_imaginary = AT(6) + first;
     vec_t third_real = AT(8) + third, third_imaginary = AT(9) + third;
     vec_t even = plus + real, reals = first_real + third_real, even_2 = plus - real;
     vec_t imaginaries = first_imaginary - third_imaginary, odd = minus + imaginary, odd_2 = minus - imaginary;
-    vec_t off = (acc_t)HALF_ROOT * (first_real - third_real);
-    vec_t along = (acc_t)HALF_ROOT * (first_imaginary + third_imaginary);
-    vec_t all[8] = {even + reals, odd + (along + off), even_2 + imaginaries, odd_2 + (along - off),
-                    even - reals, odd - (along + off), even_2 - imaginaries, odd_2 - (along - off)};
+    vec_t diff = (acc_t)HALF_ROOT * (first_real - third_real);
+    vec_t imag = (acc_t)HALF_ROOT * (first_imaginary + third_imaginary);
+    vec_t all[8] = {even + reals, odd + (imag + diff), even_2 + imaginaries, odd_2 + (imag - diff),
+                    even - reals, odd - (imag + diff), even_2 - imaginaries, odd_2 - (imag - diff)};
 #pragma GCC unroll 8
     for (int j = 0; j < count; j++)
         y[j] = all[j];
@@ -205,7 +206,7 @@ ALWAYS_INLINE void FN(store_pairs)(vec_t values, vec_t others, operand_t *to)
     _mm512_storeu_si512(to, _mm512_or_si512(one, _mm512_slli_epi32(other, 16)));
 }
 #else
-/* Rounded to nearest, ties to even, in the upper half: right for numbers and for the NaN that arithmetic makes. */
+/* The bits rounded to nearest, ties to even, in the upper half: right for numbers and for the NaN of arithmetic. */
 ALWAYS_INLINE FN(bits) FN(rounded_bits)(vec_t values)
 {
     FN(bits) bits = (FN(bits))values;

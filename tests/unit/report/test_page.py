@@ -1,4 +1,4 @@
-"""The report: one page, the same bytes for the same records, nothing loaded, and every number where it belongs."""
+"""The page: the same bytes for the same records, nothing loaded, and every number in its place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from tests.records import record, save, some_records, whole_archive
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 from tsfcn.report.html import FIRST_LINE
-from tsfcn.report.sections import SECTIONS, report
+from tsfcn.report.page import SECTIONS, report
 
 COMMITTED = Path(__file__).parents[3] / "results"
 VOID = {"meta", "br", "input", "link", "hr", "img"}
@@ -76,10 +78,8 @@ class Page(HTMLParser):
 
     def csv_of(self, chart: str) -> list[dict[str, str]]:
         after = self.text[self.text.index(f'id="{chart}"') :]
-        (found,) = re.findall(r"<pre>(.*?)</pre>", after, flags=re.DOTALL)[:1]
-        import html
-
-        return list(csv.DictReader(io.StringIO(html.unescape(found))))
+        (content,) = re.findall(r"<pre>(.*?)</pre>", after, flags=re.DOTALL)[:1]
+        return list(csv.DictReader(io.StringIO(unescape(content))))
 
 
 def charts(text: str) -> list[ET.Element]:
@@ -87,7 +87,7 @@ def charts(text: str) -> list[ET.Element]:
 
 
 def check(text: str) -> Page:
-    """Return a page after all that holds for every page."""
+    """Return a page, after the checks that every page must pass."""
     page = Page(text)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -97,7 +97,7 @@ def check(text: str) -> Page:
         assert str(attributes.get("href", "#")).startswith("#")
         assert tag not in ("img", "link", "iframe", "object", "embed", "base", "form", "image", "use")
     links = [str(attributes["href"])[1:] for tag, attributes in page.elements if tag == "a"]
-    assert links and set(links) <= set(ids), "the contents lead to sections that are there"
+    assert links and set(links) <= set(ids), "the contents link to existing sections"
     assert "url(" not in text and "@import" not in text
     assert sum(tag == "script" for tag, _ in page.elements) == 2
     for svg in charts(text):
@@ -141,27 +141,27 @@ def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> No
     assert len(rows) == len(expected)
     judged: dict[tuple[str, str, str], verdict.Verdict] = {}
     for pair in {(r["model"], r["protocol"]) for r in expected}:
-        given = verdict.given(r for r in expected if (r["model"], r["protocol"]) == pair)
-        judged |= {(*pair, v.dataset): v for v in verdict.judge(given).verdicts}
+        figures = verdict.given(r for r in expected if (r["model"], r["protocol"]) == pair)
+        judged |= {(*pair, v.dataset): v for v in verdict.judge(figures).verdicts}
     for row, want in zip(rows, expected, strict=True):
         assert (row["dataset"], row["model"]) == (want["dataset"], f"{want['model']} | {want['protocol']}")
         assert row["accuracy"].partition(" | ")[0] == f"{want['mean']:.4f}"
-        found = judged.get((want["model"], want["protocol"], want["dataset"]))
-        assert row["verdict"].partition(" | ")[0] == ("" if found is None else found.word)
-        assert (row["published"] == "") == (found is None)
+        judged_as = judged.get((want["model"], want["protocol"], want["dataset"]))
+        assert row["verdict"].partition(" | ")[0] == ("" if judged_as is None else judged_as.word)
+        assert (row["published"] == "") == (judged_as is None)
 
 
 def test_ranks_are_those_of_compare(committed: str) -> None:
     page = Page(committed)
     words = [str(COMMITTED), "published:fawaz2019_ucr128/fcn"]
-    made = compare.compare(score_columns.read(words))
-    ranks = {column.name: rank for column, rank in zip(made.columns, made.mean_ranks, strict=True)}
+    comparison = compare.compare(score_columns.read(words))
+    ranks = {column.name: rank for column, rank in zip(comparison.columns, comparison.mean_ranks, strict=True)}
     shown = {row["column"]: float(row["mean_rank"]) for row in page.csv_of("c-ranks")}
     assert shown == pytest.approx(ranks, rel=1e-5)
     pairs = page.csv_of("c-pairs")
-    assert [float(row["p_holm"]) for row in pairs] == pytest.approx([p.p_holm for p in made.pairs], rel=1e-5)
-    # What was left out is named with its reason.
-    assert "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (it would leave 7 datasets in common" in committed
+    assert [float(row["p_holm"]) for row in pairs] == pytest.approx([p.p_holm for p in comparison.pairs], rel=1e-5)
+    # Columns that are left out are named with the reason.
+    assert "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (only 7 datasets would remain in common" in committed
 
 
 def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
@@ -180,7 +180,7 @@ def test_script_draws_from_the_same_numbers(committed: str) -> None:
     (controls,) = [attributes for _, attributes in page.elements if attributes.get("id") == "scatter-controls"]
     x, y = int(str(controls["data-x"])), int(str(controls["data-y"]))
     assert (names[x], names[y]) == ("fawaz2019_ucr128/fcn", "fcn (fawaz2019)")
-    assert data["said"][f"{x},{y}"] in committed
+    assert data["summaries"][f"{x},{y}"] in committed
     shown = {
         data["places"][int(place)][0]: (data["columns"][x]["cells"][place][0], cell[0])
         for place, cell in data["columns"][y]["cells"].items()
@@ -188,7 +188,7 @@ def test_script_draws_from_the_same_numbers(committed: str) -> None:
     assert len(shown) == 30
     for row in page.csv_of("c-scatter"):
         assert shown[row["dataset"]] == pytest.approx((float(row["x"]), float(row["y"])), abs=1e-6)
-    n_jobs = sum(record["status"] == "ok" for record in store.read(COMMITTED))
+    n_jobs = sum(record.is_ok for record in store.read(COMMITTED))
     assert len(data["curves"]) == n_jobs
     assert all(len(losses) == len(data["epochs"][grid]) for _, _, _, grid, losses, _ in data["curves"])
 
@@ -235,7 +235,7 @@ def test_whole_archive(big: str) -> None:
     assert len(page.data["curves"]) == 128 * 6 * 5
     assert len([svg for svg in charts(big) if str(svg.get("id")).startswith("c-seeds")]) == 6
     assert {row["verdict"].partition(" | ")[0] for row in page.rows("t-headline")} >= {"equivalent"}
-    assert "71 datasets that all have on the same split" in big
+    assert "71 datasets that all columns have on the same split" in big
 
 
 def test_three_datasets(tmp_path: Path) -> None:
@@ -244,13 +244,13 @@ def test_three_datasets(tmp_path: Path) -> None:
     )
     page = check(report(results))
     assert "3 datasets cannot show a difference between 2 columns: 6 are needed." in page.text
-    assert "A single seed a dataset" in page.text and "Nothing failed" in page.text
+    assert "These have a single seed for each dataset" in page.text and "Nothing failed" in page.text
 
 
 def test_times_are_processor_time_where_recorded_and_the_page_says_so(tmp_path: Path) -> None:
     old, new = record(), record(seed=1, train_processor_seconds=2.0, test_processor_seconds=0.1)
     page = report(save(tmp_path / "old", old))
-    assert "wall clock on A processor" in page and "processor time" not in page
+    assert "wall-clock time on A processor" in page and "processor time" not in page
     page = report(save(tmp_path / "new", old, new))
     assert "Seconds, on A processor, are processor time on a CPU where it was recorded, else wall time." in page
     (row,) = check(page).rows("t-datasets")
@@ -261,7 +261,7 @@ def test_times_are_processor_time_where_recorded_and_the_page_says_so(tmp_path: 
 def test_one_dataset_without_a_published_figure(tmp_path: Path) -> None:
     results = save(tmp_path, record("Mine", passport={"archive": "own"}))
     page = check(report(results))
-    assert "There is a single column to rank" in page.text
+    assert "There is only one column to rank" in page.text
     assert "No two columns have a dataset on the same split in common" in page.text
 
 
@@ -282,7 +282,7 @@ def test_marks_failures_and_resamples(tmp_path: Path) -> None:
         *(record("GunPoint", resample=i, seed=i) for i in range(3)),
     )
     page = check(report(results))
-    assert "Left out: fcn (fawaz2019[select=test_oracle]) (TEST-SELECTED: it would win by that)." in page.text
+    assert "Left out: fcn (fawaz2019[select=test_oracle]) (TEST-SELECTED: its accuracy is an upper bound)." in page.text
     assert "fcn (fawaz2019[select=test_oracle])" not in [row["column"] for row in page.csv_of("c-ranks")]
     assert "oracle (TEST-SELECTED)" in [row["rule"] for row in page.csv_of("c-selection")]
     assert {row["status"] for row in page.rows("t-failures")} == {"failed", "skipped"}
@@ -291,18 +291,18 @@ def test_marks_failures_and_resamples(tmp_path: Path) -> None:
     assert len(marked) == 3
 
 
-def named(name: str) -> list[dict[str, Any]]:
+def named(name: str) -> list[Record]:
     """Return records in which everything that has a name has this one."""
     curve = {"epoch": [1, 2], "loss": [1, 0.5], "lr": [1, 1]}
     return [
         record("Coffee", model=name, protocol=name, curve=curve),
         record(name, commit=name, hardware=name, versions={name: name}, seed=1),
         record(name, seed=2, accuracy=0.5),
-        record("Beef", status="failed", reason=name + "\ud800"),
+        record("Beef", status="failed", reason=name + "\x7f"),
     ]
 
 
-def test_signs_of_html_in_names_are_shown(tmp_path: Path) -> None:
+def test_html_characters_in_names_are_shown(tmp_path: Path) -> None:
     name = """a <b> & "c" 'd' &amp; {{ 7 * 7 }}"""
     page = check(report(save(tmp_path, *named(name))))
     assert {row["dataset"] for row in page.rows("t-datasets")} == {"Coffee", name}

@@ -1,0 +1,35 @@
+"""The page of an ablation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.records import record
+from tsfcn.analysis.ablation import Variant, effects
+from tsfcn.data import published
+from tsfcn.report.ablation import page
+
+
+def test_page_lists_effects_by_size_and_groups_them_by_outcome() -> None:
+    base = [record("ItalyPowerDemand", seed=s, accuracy=0.96, n_test=1029) for s in range(3)]
+    changed = [
+        (Variant("batch", "a", ("x=1",)), [0.90, 0.901, 0.902]),
+        (Variant("batch", "b", ("x=2",)), [0.961, 0.96, 0.959]),
+        (Variant("selection", "c", ("x=3",)), [0.9]),
+    ]
+    figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
+    text = page("Title", effects(base, changed, figure), figure, replace(base[0], batch=6, n_train=67), "the command")
+    assert text.startswith("# Title\n\n- As the protocol has it: 0.9600 ± 0.0000 over 3 seeds, batches of 6 of 67 ")
+    assert "- Published: 0.9629 ± 0.0013 (fawaz2019_ucr128, 5 runs): equivalent." in text
+    assert "- Moves the number: batch (a, -0.0590)." in text
+    assert "- Not shown either way: selection (c, -0.0600)." in text
+    assert "- Does not matter: batch (b, +0.0000)." in text
+    rows = [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert rows[2:] == ["as the protocol has it", "c", "a", "b"]
+    assert text.endswith("```sh\nthe command\n```\n")
+
+
+def test_page_without_a_published_figure_says_so() -> None:
+    base = [record("ItalyPowerDemand", accuracy=0.96, n_test=1029)]
+    text = page("Title", effects(base, [], None), None, replace(base[0], batch=6, n_train=67), "the command")
+    assert "over 1 seed, " in text and "No published figure is available for comparison." in text

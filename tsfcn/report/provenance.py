@@ -1,0 +1,80 @@
+"""Where the records of a results folder come from: machines, versions, commits, data policies."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from tsfcn.jobs.record import Record
+from tsfcn.report.render import counted
+
+NOT_RECORDED = "not recorded"
+
+
+def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
+    """Return a table of the hardware behind ok records: title, side ('<' or '>') and texts of each column."""
+    by_machine: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        hardware, device = (str(getattr(record, field) or NOT_RECORDED) for field in ("hardware", "device"))
+        by_machine[hardware, device].append(record)
+    order = sorted(by_machine)
+    return [
+        ("hardware", "<", [hardware for hardware, _ in order]),
+        ("device", "<", [device for _, device in order]),
+        ("jobs", ">", [str(len(by_machine[machine])) for machine in order]),
+        ("training", ">", [training_hours(by_machine[machine]) for machine in order]),
+    ]
+
+
+def training_hours(records: Iterable[Record]) -> str:
+    """Return the training time of records together, in hours, as text."""
+    return f"{math.fsum(record.seconds('train') or 0.0 for record in records) / 3600:.2f} hours"
+
+
+def origins(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return (name, values) of each property of ok records that says where they come from."""
+    finished = sorted(record.finished[:10] for record in records if record.finished)
+    return [
+        ("versions", _versions(records)),
+        ("commits of tsfcn", _job_counts(record.commit for record in records)),
+        ("numeric precision", _job_counts(record.precision for record in records)),
+        ("meaning of the training code", _job_counts(record.meaning for record in records)),
+        ("archive", _job_counts(record.passport.get("archive") for record in records)),
+        ("finished", " to ".join(dict.fromkeys([finished[0], finished[-1]])) if finished else NOT_RECORDED),
+        *_policies(records),
+    ]
+
+
+def _job_counts(values: Iterable[object]) -> str:
+    """Return the values and how many jobs have each, the most frequent first."""
+    counts = Counter(NOT_RECORDED if value in (None, "") else str(value) for value in values)
+    order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{text} ({counted(n, 'job')})" for text, n in order)
+
+
+def _versions(records: Sequence[Record]) -> str:
+    versions: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        for package, version in record.versions.items():
+            versions[package].add(str(version))
+    texts = [f"{package} {' and '.join(sorted(versions[package]))}" for package in sorted(versions)]
+    return ", ".join(texts) or NOT_RECORDED
+
+
+def _policies(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return (name, datasets) of each data policy that changed a dataset, with the largest count of any of its jobs."""
+    lines = []
+    for field, name in (
+        ("n_filled", "missing values filled"),
+        ("n_padded", "cases padded to a common length"),
+        ("n_cut", "cases that lost their end"),
+        ("n_masked", "cases whose end is masked"),
+    ):
+        counts: dict[str, int] = {}
+        for record in records:
+            counts[record.dataset] = max(counts.get(record.dataset, 0), getattr(record, field) or 0)
+        changed = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
+        if changed:
+            lines.append((name, changed))
+    return lines
