@@ -130,7 +130,7 @@ def _is_header(words: Sequence[str], columns: Columns, where: str) -> bool:
     if columns or _counts_up(words):
         return True
     labels = header.label_positions(words, columns)
-    others = [word for i, word in enumerate(words) if word and i not in labels]
+    others = [word for i, word in enumerate(words) if word and i not in labels and not header.is_id(word)]
     if labels and (not any(map(_is_value, others)) or _ascend(others)):
         return True
     if any(_is_value(word) or word in GAPS for word in words[1:]):
