@@ -234,9 +234,11 @@ def as_csv(comparison: Comparison) -> str:
     """Return the compared accuracies as CSV, which `tsfcn compare` reads: dataset, split, a column for each model."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", "split", *_names(comparison)])
+    names = map(plain_text.spreadsheet_text, _names(comparison))
+    writer.writerow(["dataset", "split", *names])
     for place, scores in zip(comparison.places, comparison.scores, strict=True):
-        writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
+        dataset = plain_text.spreadsheet_text(place.dataset)
+        writer.writerow([dataset, place.split, *(f"{value:.6f}" for value in scores)])
     return out.getvalue()
 
 

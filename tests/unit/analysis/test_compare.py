@@ -209,10 +209,10 @@ def test_datasets_of_ones_own_are_chosen_by_their_names(tmp_path: Path, capsys: 
     ("words", "message"),
     [
         (["published:karim2019/lstm_fcn"], "comparison of 1 column is none: name two or more"),
-        (["published:nobody/x", "published:karim2019/lstm_fcn"], "published source 'nobody' is not there"),
+        (["published:nobody/x", "published:karim2019/lstm_fcn"], "published source 'nobody' is not known"),
         (["published:karim2019/lstm_fcn", "nofile.csv"], "'nofile.csv' is no file or folder here"),
-        (["published:karim2019", "--rope", "2"], "--rope 2 is not from 0 to 1"),
-        (["published:karim2019", "--alpha", "5"], "--alpha 5 is not between 0 and 1"),
+        (["published:karim2019", "--rope", "2"], "rope=2 is not from 0 to 1"),
+        (["published:karim2019", "--alpha", "5"], "alpha=5 is not between 0 and 1"),
         (
             ["published:karim2019", "--exclude", "Cofee"],
             "exclude 'Cofee' is not in the archive; did you mean 'Coffee'?",

@@ -316,7 +316,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
             "'nofile.csv' is no file or folder here: name a results folder, a CSV, or published:SOURCE/MODEL",
         ),
         ("karim2019/LSTM-FCN", "did you mean 'published:karim2019/LSTM-FCN'?"),
-        ("published:nobody", "published source 'nobody' is not there"),
+        ("published:nobody", "published source 'nobody' is not known"),
         ("published:fawaz2019/FCN", "are short for 2: write one of fawaz2019_ucr128/fcn, fawaz2019_ucr85/fcn"),
         (str(tmp_path), "is without results: it needs records/"),
     ]:

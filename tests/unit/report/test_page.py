@@ -354,7 +354,7 @@ def test_command_writes_beside_the_records_and_disturbs_nothing(
     ("words", "message"),
     [
         (["nowhere"], "results folder 'nowhere' is not a folder"),
-        (["r", "published:nobody"], "published source 'nobody' is not there"),
+        (["r", "published:nobody"], "published source 'nobody' is not known"),
         (["r", "--out", "mine.html"], "'mine.html' is not a report of tsfcn's and would be replaced"),
         (["r", "--out", "r"], "'r' is a folder: name a file to write"),
         (["r", "--out", "/proc/none/x.html"], "file '/proc/none/x.html' is not writable"),
