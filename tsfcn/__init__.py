@@ -1,6 +1,7 @@
 """Time series classification with the networks of the FCN and LSTM-FCN papers, trained as in the papers.
 
     tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
+    tsfcn.load(X, y)                            # a Dataset of arrays of your own
     tsfcn.run("Coffee", "fcn", seeds=3)         # a DataFrame: the accuracy table of the jobs
     tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: verdicts on the numbers of a paper
     tsfcn.compare("results", "published:fawaz2019_ucr128/FCN")    # a comparison with its tests; print it to read it
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tsfcn import models as models
-    from tsfcn.data.archive import load as load
+    from tsfcn.data.user_data import load as load
     from tsfcn.models.weights import load_network as load_network
     from tsfcn.report.comparison_result import compare as compare
     from tsfcn.report.document import report as report
@@ -32,7 +33,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
     def __getattr__(name: str) -> object:
         """Return a name of __all__, imported now. Raises AttributeError for any other name, as a module must."""
         if name == "load":
-            from tsfcn.data.archive import load
+            from tsfcn.data.user_data import load
 
             return load
         if name == "load_network":

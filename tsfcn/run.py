@@ -31,8 +31,10 @@ from tsfcn.config.compose import compose_all, hydra_words, register_schema
 from tsfcn.config.overrides import CONFIG_DIR, canonical, command_line, from_settings
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
-from tsfcn.data import archive, catalogue, importer
 from tsfcn.data import download as fetch
+from tsfcn.data import importer, locate, user_data
+from tsfcn.data.dataset import summary
+from tsfcn.data.formats import Columns
 from tsfcn.jobs import artifacts, cost, executors, lease, plan, store
 from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
@@ -73,11 +75,12 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     passports: dict[str, dict[str, Any]] = {}
     seeds = checks.integers("seeds", run.seeds, count=True)
     resamples = checks.integers("resample", run.resample, count=False)
-    for name in dataset_names(run):
+    for source in sources(run):
+        name = source.name
         try:
-            passports[name] = dict(archive.passport(name, run.archive.root, run.archive.split))
+            passports[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
         except UserError as error:
-            unusable[name] = ("skipped" if isinstance(error, archive.NotAvailable) else "failed", str(error))
+            unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
             passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
@@ -87,9 +90,19 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
 
 
 def dataset_names(run: schema.RunConfig) -> list[str]:
-    """Return the datasets that a run names. Raises UserError for a name, folder or address that cannot be."""
+    """Return the names of the datasets of a run. Errors as for `sources`."""
+    return [source.name for source in sources(run)]
+
+
+def read_options(run: schema.RunConfig) -> locate.ReadOptions:
+    """Return how the user's own datasets are read."""
+    return locate.ReadOptions(Columns(label=run.label, **vars(run.columns)), run.test_size)
+
+
+def sources(run: schema.RunConfig) -> list[user_data.Source]:
+    """Return the datasets that a run names. Raises UserError for a name, path or address that cannot be."""
     fetch.address("NAME", run.archive.mirror)
-    return catalogue.select(run.dataset, run.exclude, own=archive.own(run.archive.root))
+    return user_data.select(run.dataset, run.exclude, run.archive.root, read_options(run))
 
 
 def check_results(jobs: list[plan.Job], records: list[Record], results: Path) -> None:
@@ -313,9 +326,9 @@ def announce(prepared: RunPlan) -> None:
     run, budget = prepared.request.run, prepared.request.budget_seconds
     engines = engine_lines(prepared.model.choice(job) for job in prepared.pending)
     if run.dry_run:
-        print(dry(prepared, list(engines.values())))
+        print("\n".join([*data_lines(prepared), dry(prepared, list(engines.values()))]))
         return
-    lines = [line for choice, line in engines.items() if choice.missing]
+    lines = data_lines(prepared) + [line for choice, line in engines.items() if choice.missing]
     lines += problem_lines(unusable_datasets(prepared))
     states, fitting = list(prepared.states.values()), prepared.fitting
     n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
@@ -330,6 +343,12 @@ def announce(prepared: RunPlan) -> None:
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else "")
     )
     print("\n".join(lines), file=sys.stderr)
+
+
+def data_lines(prepared: RunPlan) -> list[str]:
+    """Return lines about the user's own datasets: what was read of each, and its warnings."""
+    passports = {job.dataset: job.passport for job in prepared.jobs if job.passport.get("archive") == "user"}
+    return [line for passport in passports.values() for line in summary(passport)]
 
 
 def unusable_datasets(prepared: RunPlan) -> list[Problem]:
@@ -440,7 +459,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
         return True
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    site = fetch.public_address(settings.mirror or archive.SITE)
+    site = fetch.public_address(settings.mirror or locate.SITE)
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
@@ -468,7 +487,7 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
 def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
     n_workers = n_at_a_time(run, device)
-    folder = archive.root_folder(run.archive.root)
+    folder = locate.root_folder(run.archive.root)
     terms = plan.Terms(
         root=None if folder is None else str(folder.resolve()),
         engine=run.engine.name,
@@ -598,6 +617,9 @@ def run(
     resample: object = None,
     resamples: int | None = None,
     exclude: object = None,
+    label: str | None = None,
+    test_size: float | None = None,
+    columns: Mapping[str, object] | None = None,
     archive: Mapping[str, object] | None = None,
     engine: Mapping[str, object] | None = None,
     device: str | None = None,
@@ -624,7 +646,8 @@ def run(
     tsfcn.common.errors.UserError: dataset 'Cofee' is not in the archive; did you mean 'Coffee'?
 
     Args:
-        dataset: a name, a set such as "ucr85", a glob, or a list of these. Default: three bundled datasets.
+        dataset: a name, a set such as "ucr85", a glob, a path, or a list of these; or a mapping from names to arrays,
+            frames and Datasets: {"mine": (X_train, y_train, X_test, y_test)}. Default: three bundled datasets.
         model: a name, a list of names, or {name: settings}. Default: "fcn".
         protocol: a name, or training values with or without a name, as {"name": "smoke", "epochs": 3}; a list of
             names or of values gives a row each. Default: "fawaz2019".
@@ -633,6 +656,9 @@ def run(
         resample: the stratified resample of the split (0 is the official split), or a list of them.
         resamples: how many splits, beginning with the official one.
         exclude: datasets to leave out, as `dataset`.
+        label: the column of labels in tables of your own.
+        test_size: the share of test cases where a dataset of your own is one table.
+        columns: the columns case, time, value and dimension of a table with a row for each value.
         archive: where datasets are: root, download, mirror, split.
         engine: name and precision.
         device: "cpu", "cuda", "cuda:N", "mps" or "auto".
@@ -654,12 +680,15 @@ def run(
     from tsfcn.analysis import tables
 
     named = {name: value for name, value in locals().items() if name in RUN_SETTINGS and value is not None}
+    selection, names = user_data.named_sources(dataset, named)
+    typed = named | ({} if names is None else {"dataset": names})
+    named |= {} if selection is None else {"dataset": selection}
     folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
-    words = [*folder, *from_settings({**named, **settings}), *overrides]
+    words, command = ([*folder, *from_settings({**each, **settings}), *overrides] for each in (named, typed))
     with safe_streams(), exit_codes.escaped_output():
         first, *others = compose_all(words)
         more = [(each.run, each.unchanged) for each in others]
-        _, jobs = execute_run(first.run, first.unchanged, command_line(words), more=more)
+        _, jobs = execute_run(first.run, first.unchanged, command_line(command), more=more)
     return tables.accuracy(of_jobs(jobs, store.read(Path(first.run.results))))
 
 

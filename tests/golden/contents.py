@@ -10,14 +10,23 @@ import csv
 import sys
 from pathlib import Path
 
-from tsfcn.data import archive, catalogue
+from tsfcn.data import archive, catalogue, locate, provenance
+from tsfcn.data.dataset import Dataset
 
-COLUMNS = ["name", "revision", "content", "labels", "norm", *(f"projection{i}" for i in range(archive.N_PROJECTIONS))]
+COLUMNS = [
+    "name",
+    "revision",
+    "content",
+    "labels",
+    "norm",
+    *(f"projection{i}" for i in range(provenance.N_PROJECTIONS)),
+]
 
 
-def row(name: str, revision: str, dataset: archive.Dataset) -> list[object]:
+def row(name: str, revision: str, dataset: Dataset) -> list[object]:
     """Return the row of one dataset."""
-    drawn = archive.sketch(dataset)
+    arrays = dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
+    drawn = provenance.sketch(*arrays, dataset.unequal)
     return [name, revision, dataset.passport["content"], drawn["labels"], drawn["norm"], *drawn["projections"]]
 
 
@@ -36,9 +45,9 @@ def main(root: Path) -> None:
         else:
             rows += [list[object](old) for old in kept if old[:2] == [name, "corrected"]]
         if name == "PLAID":
-            early = archive.sktime_files(name)
+            early = locate.sktime_files(name)
             assert early is not None
-            rows.append(row(name, "early", archive.load(name, early.train.parents[1])))
+            rows.append(row(name, "early", archive.load(name, early.folder.parent)))
     with path.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
 

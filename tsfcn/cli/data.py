@@ -27,7 +27,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
 from tsfcn.common.text import grid, printable, unescaped
-from tsfcn.data import archive, catalogue, download, importer, preprocess
+from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
+from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip
 from tsfcn.report import picture
 
@@ -69,8 +70,8 @@ def show_progress(text: str) -> None:
 
 def selected(options: argparse.Namespace) -> list[str]:
     """Return the datasets that the command line names; without names those of the catalogue and the user's own."""
-    own = archive.own(options.root)
-    return catalogue.select(options.names or ["all", *own], own=own)
+    user = locate.user_names(options.root)
+    return catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -92,8 +93,8 @@ def list_datasets(options: argparse.Namespace) -> int:
 def _source(name: str, root: str | None) -> str | None:
     """Return what a dataset would be read from, or 'error: ...'; None for one that is not available."""
     try:
-        return archive.locate(name, root)[0]
-    except archive.NotAvailable:
+        return locate.find(name, root).source
+    except locate.NotAvailable:
         return None
     except UserError as error:
         return f"error: {error}"
@@ -123,6 +124,7 @@ class Verification:
 
     rows: list[Row] = field(default_factory=list)  # of those that could be read
     revisions: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)  # about the user's own datasets
     errors: list[str] = field(default_factory=list)  # a line for each that could not
     missing: list[str] = field(default_factory=list)  # names of those that are not available
 
@@ -139,9 +141,9 @@ class Verification:
 
     def summary(self) -> list[str]:
         """Return the lines below the table."""
-        counts = [f"{self.revisions[key]} {text}" for key, text in archive.REVISIONS.items() if self.revisions[key]]
+        counts = [f"{self.revisions[key]} {text}" for key, text in provenance.REVISIONS.items() if self.revisions[key]]
         counts += [f"{len(self.errors)} wrong"] if self.errors else []
-        lines = [f"error: {line}" for line in self.errors]
+        lines = [*self.warnings, *(f"error: {line}" for line in self.errors)]
         lines.append(f"\n{self.n_read} datasets read: " + ("; ".join(counts) or "none is present"))
         if self.missing:
             lines.append(f"{len(self.missing)} not present: {', '.join(self.missing)}")
@@ -169,19 +171,20 @@ def verification(names: Iterable[str], root: str | None) -> Verification:
         show_progress(f"{name} ...")
         try:
             passport = archive.passport(name, root)
-        except archive.NotAvailable:
+        except locate.NotAvailable:
             result.missing.append(name)
         except UserError as error:
             result.errors.append(f"{name}: {error}")
         else:
             result.rows.append(passport_row(passport))
+            result.warnings += summary(passport)[1:]
             result.revisions[str(passport["revision"])] += 1
     return result
 
 
 def passport_row(passport: dict[str, Any]) -> Row:
     """Return the row of a dataset in the table of `verify`."""
-    revision = archive.REVISIONS[passport["revision"]]
+    revision = provenance.REVISIONS[passport["revision"]]
     if passport["files_split"] == "ucr2015":
         revision = f"files of the 2015 split, read with train and test exchanged: {revision}"
     shortest, length = passport["shortest"], passport["length"]
@@ -201,10 +204,10 @@ def passport_row(passport: dict[str, Any]) -> Row:
 def bundled_rows(root: str | None, listed: set[object]) -> Iterator[Row]:
     """Yield the rows of the datasets that sktime bundles, without those that are `listed` already."""
     for name in catalogue.CATALOGUE:
-        files = archive.sktime_files(name)
+        files = locate.sktime_files(name)
         if files is None or name in listed:
             continue
-        bundled = archive.passport(name, files.train.parents[1])
+        bundled = archive.passport(name, files.folder.parent)
         _, revision, _, *sizes = passport_row(bundled)
         try:
             present = archive.passport(name, root)
@@ -233,7 +236,7 @@ def show(options: argparse.Namespace) -> int:
         text = picture.svg(f"{dataset.name}: {caption}", drawings, length)
         replace(Path(options.svg).expanduser(), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
-    print(f"{dataset.name}{kind}: {archive.REVISIONS[dataset.passport['revision']]}\n")
+    print(f"{dataset.name}{kind}: {provenance.REVISIONS[dataset.passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))
     for title, cases in drawings:
         print(title)
@@ -248,7 +251,7 @@ def show(options: argparse.Namespace) -> int:
     return OK
 
 
-def class_drawings(dataset: archive.Dataset) -> list[tuple[str, Sequence[picture.Series]]]:
+def class_drawings(dataset: Dataset) -> list[tuple[str, Sequence[picture.Series]]]:
     """Return the title and the cases, (n_timepoints,) each, of each class to draw."""
     lengths = preprocess.case_lengths(dataset.x_train, dataset.unequal)
     classes = preprocess.encode_labels(dataset.y_train, dataset.y_test)[2]
@@ -261,16 +264,16 @@ def class_drawings(dataset: archive.Dataset) -> list[tuple[str, Sequence[picture
     return drawings
 
 
-def _omissions(dataset: archive.Dataset, n_drawn: int) -> list[str]:
+def _omissions(dataset: Dataset, n_drawn: int) -> list[str]:
     """Return what the drawings leave out."""
     n_classes, n_channels = int(dataset.passport["n_classes"]), int(dataset.passport["n_channels"])
     omissions = [f"{n_classes - n_drawn} more classes"] if n_classes > n_drawn else []
     return omissions + ([f"first channel of {n_channels}"] if n_channels > 1 else [])
 
 
-def _duplicates(dataset: archive.Dataset) -> list[str]:
+def _duplicates(dataset: Dataset) -> list[str]:
     """Return the line about test cases that are also training cases; none where there are none."""
-    counts = archive.duplicates(dataset)
+    counts = duplicates(dataset)
     if not counts["series"]:
         return []
     n_cases, n_series = counts["cases"], counts["series"]
@@ -278,7 +281,7 @@ def _duplicates(dataset: archive.Dataset) -> list[str]:
     return [f"  {n_cases} test cases ({n_series} distinct series) are also training cases, {relabelled}"]
 
 
-def policies(dataset: archive.Dataset, protocol: str) -> list[str]:
+def policies(dataset: Dataset, protocol: str) -> list[str]:
     """Return what a protocol would do to a dataset before training: each policy with its counts."""
     from tsfcn.config.compose import compose
     from tsfcn.config.protocol import settings
@@ -431,7 +434,7 @@ def _add_show(verb: argparse.ArgumentParser) -> None:
 def _add_fetch(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
     verb.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
-    verb.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {archive.SITE})")
+    verb.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
     max_tries = download.RetryPolicy.max_tries
     verb.add_argument("--tries", type=int, default=max_tries, metavar="N", help="default: %(default)s")
 

@@ -34,6 +34,16 @@ class ArchiveConfig:
         one_of("archive.split", self.split, ("ucr2018", "ucr2015"))
 
 
+@dataclass
+class ColumnsConfig:
+    """The columns of a user's table with a row for each value; None: recognised by their usual names."""
+
+    case: Optional[str] = None  # noqa: UP045
+    time: Optional[str] = None  # noqa: UP045
+    value: Optional[str] = None  # noqa: UP045
+    dimension: Optional[str] = None  # noqa: UP045 (the channel)
+
+
 ENGINES = ("auto", "reference", "fast")
 PRECISIONS = ("auto", "float32", "float64", "bfloat16", "tf32")
 FAST_PRECISIONS = ("bfloat16", "tf32")  # only the fast engine has them
@@ -95,6 +105,9 @@ class RunConfig:
     seeds: Any = 1  # a count, or the list of seeds
     resamples: Any = None  # a count n: the official split and n - 1 stratified resamples
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
+    label: Optional[str] = None  # noqa: UP045 (the label column of the user's tables; None: label, class, target or y)
+    test_size: Optional[float] = None  # noqa: UP045 (share of test cases where a dataset is one table; None: 0.3)
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     device: str = "cpu"  # one of device.DEVICES

@@ -1,10 +1,9 @@
-"""The 128 datasets of the UCR 2018 archive as one table of facts, and the named sets over them.
+"""Facts about the 128 datasets of the UCR 2018 archive, and named sets of them.
 
-The facts stand in `ucr2018.csv` beside this file: sizes, classes, type and 1-NN errors as the archive's own summary
-gives them, and what the summary does not say (missing values, true longest length, 2015 orientation), which was read
-off the files and the papers. GesturePebbleZ2's files were not at hand: its length, 455, is taken over from
-GesturePebbleZ1, which splits as many recordings otherwise. Nothing here touches data: a plan over all 128 datasets
-needs neither files nor numpy.
+The facts are in `ucr2018.csv` beside this file. Sizes, classes, type and 1-NN errors are those of the archive's
+summary. Missing values, the longest length and the orientation of 2015 come from the files and the papers. The files
+of GesturePebbleZ2 were not available: its length, 455, is that of GesturePebbleZ1, another split of the same
+recordings. This module reads no data: a plan over all 128 datasets needs neither files nor numpy.
 """
 
 from __future__ import annotations
@@ -23,36 +22,36 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one dataset in the official train/test split of UCR 2018 (corrected revision).
+    """The facts about one dataset in the official train/test split of UCR 2018 (corrected revision).
 
     Counts are cases, `length` is timepoints, errors are fractions of the test cases (0 to 1).
     """
 
     name: str
-    type: str  # the archive's word for where the series come from: Image, Sensor, ECG, ...
+    type: str  # where the series come from, in the archive's words: Image, Sensor, ECG, ...
     n_train: int
     n_test: int
     n_classes: int
-    length: int  # of the longest case; of unequal length: over both splits, not the columns of the file
-    missing: bool  # NaN within series, although the archive's summary calls these four fixed length
-    unequal: bool  # series of different lengths, NaN-padded at the tail in the official files
-    in_ucr85: bool  # was in the 2015 archive
-    in_ucr44: bool  # is one of the 44 datasets of Wang et al. 2017, Table I
-    split_swapped_in_2015: bool  # the 2015 files have train and test the other way round
-    bundled: bool  # sktime's wheel holds exactly the official values (its PLAID is another revision)
+    length: int  # timepoints of the longest case of both splits, which may be fewer than the columns of the file
+    missing: bool  # there is NaN within series, although the archive's summary calls these four fixed length
+    unequal: bool  # series differ in length, and the official files pad them with NaN
+    in_ucr85: bool  # in the 2015 archive
+    in_ucr44: bool  # one of the 44 datasets of Wang et al. 2017, Table I
+    split_swapped_in_2015: bool  # train and test are swapped in the 2015 files
+    bundled: bool  # sktime's wheel has the official values (its PLAID is another revision)
     ed_error: float  # 1-NN, Euclidean distance
     dtw_error: float  # 1-NN, DTW with the window learned on the training set
-    dtw_window: int  # that window, percent of the length
+    dtw_window: int  # the learned window, percent of the length
     dtw_full_error: float  # 1-NN, DTW without a window
 
     @property
     def n_timepoints(self) -> int:
-        """Training timepoints, n_train * length: the size that a job's cost grows with."""
+        """Training timepoints, n_train * length: the cost of a job grows with it."""
         return self.n_train * self.length
 
 
 def _flag(text: str) -> bool:
-    # bool('false') is True, so the words are looked up, and any third word is a KeyError.
+    # bool('false') is True, so the words are looked up. Any other word raises KeyError.
     return {"true": True, "false": False}[text]
 
 
@@ -87,15 +86,15 @@ def _read_old_names(path: Path) -> dict[str, str]:
 
 
 CATALOGUE: dict[str, Facts] = _read_facts(_HERE / "ucr2018.csv")
-"""Every dataset by its UCR 2018 name, alphabetical."""
+"""All datasets by their UCR 2018 name, in alphabetical order."""
 
 OLD_NAMES: dict[str, str] = _read_old_names(_HERE / "names.csv")
-"""Names that the 2015 archive's files had, and the UCR 2018 name of the same dataset (other than by case alone)."""
+"""UCR 2018 names by the names of the 2015 files, if they differ in more than case."""
 
 BY_FILE: dict[str, str] = {name.lower(): name for name in CATALOGUE} | {
     old.lower(): new for old, new in OLD_NAMES.items()
 }
-"""The UCR 2018 name by what files of a dataset may be called, in lower case."""
+"""UCR 2018 names by the possible names of files, in lower case."""
 
 
 def _named_sets() -> dict[str, tuple[str, ...]]:
@@ -106,10 +105,10 @@ def _named_sets() -> dict[str, tuple[str, ...]]:
         "all": tuple(CATALOGUE),
         "ucr85": tuple(f.name for f in facts if f.in_ucr85),
         "ucr44": tuple(f.name for f in facts if f.in_ucr44),
-        # Where figures of papers on the 2015 archive compare with ours.
+        # Figures of papers on the 2015 archive are comparable with ours on these.
         "same_split": tuple(f.name for f in facts if f.in_ucr85 and not f.split_swapped_in_2015),
         "bundled": tuple(f.name for f in facts if f.bundled),
-        # The three quickest of `bundled`, cheapest first: something to see soon, and no download.
+        # The three quickest of `bundled`, quickest first: a first run needs no download and little time.
         "default": ("ItalyPowerDemand", "GunPoint", "ArrowHead"),
         "small": tuple(name for name in CATALOGUE if name in smallest),
         "equal_length": tuple(f.name for f in facts if not f.unequal),
@@ -122,19 +121,19 @@ SETS: dict[str, tuple[str, ...]] = _named_sets()
 """Named sets of datasets, each in catalogue order (`default` from quick to slow)."""
 
 
-def select(dataset: object, exclude: object = (), own: Sequence[str] = ()) -> list[str]:
-    """Names of the datasets that `dataset` means, without those that `exclude` means.
+def select(dataset: object, exclude: object = (), user: Sequence[str] = ()) -> list[str]:
+    """Return the names of the datasets that `dataset` selects, without those that `exclude` selects.
 
-    Either is 'all', another set of `SETS`, a name, a glob over names (`Ins*`; case counts), or a list of these. A set
-    or a glob comes in catalogue order, a list in its own order, nothing twice. own: names of the user's own datasets,
-    which a name or a glob can mean, but no set. Raises UserError for a name or set that
-    does not exist, a glob that matches nothing, anything that is not text, and a selection that is empty.
+    dataset, exclude: 'all', another set of `SETS`, a name, a glob over names (`Ins*`, case-sensitive), or a list of
+    these. user: names of the user's datasets, which names and globs select but sets do not. The result has no name
+    twice; a set or a glob gives catalogue order, a list its order. Raises UserError for an unknown name, a glob without
+    match, a value that is not text and an empty selection.
 
     >>> select("GunPoint*", exclude="GunPointO*")
     ['GunPoint', 'GunPointAgeSpan', 'GunPointMaleVersusFemale']
     """
-    wanted = _expand(dataset, "dataset", own)
-    unwanted = set(_expand(exclude, "exclude", own))
+    wanted = _expand(dataset, "dataset", user)
+    unwanted = set(_expand(exclude, "exclude", user))
     chosen = [name for name in wanted if name not in unwanted]
     if not wanted:
         raise UserError(f"dataset {_shown(dataset)} selects nothing: name a dataset or a set ({', '.join(SETS)})")
@@ -143,12 +142,12 @@ def select(dataset: object, exclude: object = (), own: Sequence[str] = ()) -> li
     return chosen
 
 
-def _expand(written: object, argument: str, own: Sequence[str]) -> list[str]:
-    """Names that a selection means, in order, without doubles; `argument` is what the user calls the selection."""
+def _expand(written: object, argument: str, user: Sequence[str]) -> list[str]:
+    """Return the names of a selection in order, without duplicates. argument: the setting that errors name."""
     words: Iterable[object]
     if isinstance(written, str):
         words = [written]
-    # Not only list and tuple: a list that comes out of a YAML file is its reader's own kind of sequence.
+    # Any sequence, since OmegaConf has a list type of its own.
     elif isinstance(written, Sequence) and not isinstance(written, bytes):
         words = written
     else:
@@ -159,29 +158,29 @@ def _expand(written: object, argument: str, own: Sequence[str]) -> list[str]:
     for word in words:
         if not isinstance(word, str):
             raise UserError(f"{argument} {_shown(word)} in a list is {_kind(word)}: write a name, a set or a glob")
-        names.update(dict.fromkeys(_one(word, argument, own)))
+        names.update(dict.fromkeys(_one(word, argument, user)))
     return list(names)
 
 
-def _one(word: str, argument: str, own: Sequence[str]) -> Sequence[str]:
-    """Names that one word means: a set's, a dataset's own, or those that match a glob."""
+def _one(word: str, argument: str, user: Sequence[str]) -> Sequence[str]:
+    """Return the names that one word selects: those of a set, the word itself, or the matches of a glob."""
     if word in SETS:
         return SETS[word]
-    if word in CATALOGUE or word in own:
+    if word in CATALOGUE or word in user:
         return [word]
     if any(sign in word for sign in "*?["):
-        matching = [name for name in (*CATALOGUE, *own) if fnmatchcase(name, word)]
+        matching = [name for name in (*CATALOGUE, *user) if fnmatchcase(name, word)]
         if not matching:
             raise UserError(f"{argument} '{word}' matches no dataset: a glob is compared with names as in 'GunPoint*'")
         return matching
-    raise UserError(_unknown(word, argument, own))
+    raise UserError(_unknown(word, argument, user))
 
 
-def _unknown(word: str, argument: str, own: Sequence[str]) -> str:
-    """Return the one line that says what the user most likely meant by a word that is neither a dataset nor a set."""
+def _unknown(word: str, argument: str, user: Sequence[str]) -> str:
+    """Return the message for a word that is neither a dataset nor a set, with the most likely correction."""
     if "," in word:
         return f"{argument} '{word}' is one text with a comma: write a list, [{word}]"
-    known = {name.lower(): name for name in (*CATALOGUE, *SETS, *own)}
+    known = {name.lower(): name for name in (*CATALOGUE, *SETS, *user)}
     same_letters = known.get(word.lower())
     if same_letters is not None:
         return f"{argument} '{word}' is not in the archive; did you mean '{same_letters}'?"
@@ -193,7 +192,7 @@ def _unknown(word: str, argument: str, own: Sequence[str]) -> str:
         return f"{argument} '{word}' is not in the archive; did you mean '{known[near[0]]}'?"
     return (
         f"{argument} '{word}' is not in the archive: write a UCR 2018 name, a glob or a set ({', '.join(SETS)}); "
-        "data of your own is NAME_TRAIN.tsv and NAME_TEST.tsv, or of another format, under archive.root"
+        "a dataset of yours is a path, or NAME_TRAIN.tsv and NAME_TEST.tsv (or another format) under archive.root"
     )
 
 

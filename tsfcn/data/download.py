@@ -29,7 +29,7 @@ from typing import IO, TextIO
 from tsfcn.common import files
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.text import printable, size, unescaped
-from tsfcn.data import archive, importer
+from tsfcn.data import importer, locate
 from tsfcn.data.importer import Incoming
 from tsfcn.data.safe_zip import open_zip
 
@@ -91,7 +91,7 @@ def address(name: str, mirror: str | None = None) -> str:
     >>> address("Coffee", "https://example.org/ucr"), address("Coffee", "http://example.org/{name}/data.zip")
     ('https://example.org/ucr/Coffee.zip', 'http://example.org/Coffee/data.zip')
     """
-    base = (archive.SITE if mirror is None else mirror).strip()
+    base = (locate.SITE if mirror is None else mirror).strip()
     url = base.replace("{name}", name) if "{name}" in base else f"{base.rstrip('/')}/{name}.zip"
     try:
         parts = urllib.parse.urlsplit(url)

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import is_behind_link, open_regular, remove_tree
 from tsfcn.common.text import size
-from tsfcn.data import archive, catalogue
+from tsfcn.data import archive, catalogue, locate
 from tsfcn.data.safe_zip import CHUNK_BYTES, Zip, open_zip
 
 # The suffixes of files that hold a dataset, the preferred ones first: the text of the official archive, ..., that of
@@ -63,7 +63,7 @@ def destination(root: str | Path | None) -> Path:
     """
     written = root or os.environ.get("TSFCN_ARCHIVE")
     try:
-        folder = Path(written).expanduser() if written else archive.default_folder()
+        folder = Path(written).expanduser() if written else locate.default_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -282,7 +282,7 @@ def find_datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
 def _pair(name: str, candidates: dict[tuple[int, int, str], dict[str, str]], label: str) -> Pair:
     """Return the two files of a dataset, from its files by depth, format and folder."""
     complete = sorted(place for place, splits in candidates.items() if len(splits) == 2)
-    if not archive.NAME.fullmatch(name):
+    if not locate.NAME.fullmatch(name):
         return UserError(f"'{label}' contains dataset {name!r}, which cannot be used as a name: rename its files")
     if not complete:
         (path,) = next(iter(candidates.values())).values()

@@ -1,7 +1,7 @@
-"""Labels, missing values, unequal lengths, normalisation, resampling: from what a file holds to what a network takes.
+"""Encode labels, fill missing values, pad or cut unequal lengths and normalise: a dataset becomes a network's arrays.
 
-Pure numpy. Arrays are (n_cases, n_channels, n_timepoints); statistics are computed in float64 and never look at the
-test cases; what comes out is float32 and free of NaN.
+Pure numpy. Arrays are (n_cases, n_channels, n_timepoints). Statistics are computed in float64 and never use the test
+cases. The result is float32 without NaN.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ LENGTH = ("pad", "cut", "mask")
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """What a network is trained and tested on; no NaN anywhere.
+    """The arrays that a network is trained and tested on, without NaN.
 
     x_train: float32 (n_train, n_channels, L), L = longest training case in timepoints, or the shortest under 'cut'.
     x_test: float32 (n_test, n_channels, M), M >= L.
     y_train, y_test: int64 (n_cases,), positions in `classes`, a text array (n_classes,).
-    train_lengths, test_lengths: int64 (n_cases,), the timepoints of each case that the network is to see; zeros follow.
-    n_filled: missing values that were set to 0 or interpolated (train and test, within what was kept).
-    n_padded: cases that end in zeros within what the network, or a part of it, sees (train and test).
-    n_cut: cases that lost their end for the network, or for a part of it (train and test).
-    n_masked: cases whose end is masked, zeros in memory that no layer counts (train and test).
+    train_lengths, test_lengths: int64 (n_cases,), the timepoints of each case that the network sees; zeros follow.
+    n_filled: missing values that were set to 0 or interpolated (train and test, within the timepoints that are used).
+    n_padded: cases that end in zeros which the network, or a part of it, sees (train and test).
+    n_cut: cases whose end the network, or a part of it, does not see (train and test).
+    n_masked: cases that end in zeros which no layer counts (train and test).
     """
 
     x_train: Float32
@@ -55,10 +55,11 @@ class Arrays:
 def znorm_series(x: Floats) -> Float32:
     """Scale every series to zero mean and unit variance over its own timepoints.
 
-    x: float array (n_cases, n_channels, n_timepoints), any unit. Returns float32 of the same shape, unitless; each
-    channel of a case is a series of its own. A constant series comes back as zeros. NaN is ignored and stays NaN.
-    Raises ValueError if x is not 3-D. Population deviation, as Fawaz et al. 2019 do (their code maps deviation 0 to
-    1); Wang et al. 2017 scale by train-set statistics instead (`znorm_train`), and the two give different accuracies.
+    x: float array (n_cases, n_channels, n_timepoints), any unit. Returns float32 of the same shape, without unit. Each
+    channel of a case is one series. A constant series becomes zeros. NaN is ignored and stays NaN.
+    Raises ValueError if x is not 3-D. The deviation is the population's, as in Fawaz et al. 2019 (their code replaces
+    a deviation of 0 by 1). Wang et al. 2017 use statistics of the training set instead (`znorm_train`), which gives
+    other accuracies.
 
     >>> znorm_series(np.array([[[1.0, 3.0, np.nan]], [[0.1, 0.1, 0.1]]])).tolist()
     [[[-1.0, 1.0, nan]], [[0.0, 0.0, 0.0]]]
@@ -71,11 +72,11 @@ def znorm_series(x: Floats) -> Float32:
 def znorm_train(x_train: Floats, x_test: Floats) -> tuple[Float32, Float32]:
     """Scale both splits by one mean and one population deviation, taken over all of the training set.
 
-    x_train, x_test: float arrays (n_cases, n_channels, n_timepoints). Returns the two as float32 of the same shapes.
-    As the code of Wang et al. 2017 does: one pair of scalars a dataset. With several channels, which that paper did
-    not have, each channel has its own pair. The test set is scaled by, and never enters, the statistics. NaN is
-    ignored and stays NaN; a channel that is constant in training is only centred in the test set (deviation taken as
-    1) and comes back as zeros in training. Raises ValueError if an array is not 3-D or the channels differ.
+    x_train, x_test: float arrays (n_cases, n_channels, n_timepoints). Returns both as float32 of the same shapes.
+    As in the code of Wang et al. 2017: one mean and one deviation for each dataset. With several channels, which that
+    paper did not have, each channel has its own mean and deviation. The test set is scaled by these statistics and does
+    not enter them. NaN is ignored and stays NaN. A channel that is constant in training becomes zeros there and is only
+    centred in the test set (deviation 1). Raises ValueError if an array is not 3-D or the channels differ.
 
     >>> train, test = znorm_train(np.array([[[0.0, 2.0]], [[2.0, 0.0]]]), np.array([[[5.0, 1.0]]]))
     >>> train.tolist(), test.tolist()
@@ -83,7 +84,7 @@ def znorm_train(x_train: Floats, x_test: Floats) -> tuple[Float32, Float32]:
     """
     x_train, x_test = _three_axes(x_train, "x_train"), _three_axes(x_test, "x_test")
     if x_train.shape[1] != x_test.shape[1]:
-        raise ValueError(f"x_test is of {x_test.shape[1]} channels: x_train has {x_train.shape[1]}")
+        raise ValueError(f"x_test has {x_test.shape[1]} channels: x_train has {x_train.shape[1]}")
     mean, deviation, constant = _statistics(x_train, axes=(0, 2))
     train = _scaled(x_train, mean, deviation, constant)
     test = _scaled(x_test, mean, deviation, np.zeros_like(constant))
@@ -91,11 +92,10 @@ def znorm_train(x_train: Floats, x_test: Floats) -> tuple[Float32, Float32]:
 
 
 def encode_labels(y_train: npt.ArrayLike, y_test: npt.ArrayLike) -> tuple[Int64, Int64, Labels]:
-    """Number the classes 0, 1, ...: in numeric order where every label is a number, else in text order.
+    """Number the classes 0, 1, ...: in numeric order if every label is a number, else in text order.
 
     y_train, y_test: labels (n_cases,) of any kind ({-1, 1}, 3..8, text). Returns y_train and y_test as int64 positions
-    in the third result, the classes as text (n_classes,): the union of both splits. Raises ValueError if an array is
-    not 1-D.
+    in the third result, the classes of both splits as text (n_classes,). Raises ValueError if an array is not 1-D.
 
     >>> encode_labels(["10", "9"], ["-1", "9"])[2].tolist()
     ['-1', '9', '10']
@@ -103,7 +103,7 @@ def encode_labels(y_train: npt.ArrayLike, y_test: npt.ArrayLike) -> tuple[Int64,
     train, test = np.asarray(y_train).astype(np.str_), np.asarray(y_test).astype(np.str_)
     for name, y in (("y_train", train), ("y_test", test)):
         if y.ndim != 1:
-            raise ValueError(f"{name} is of {y.ndim} axes: give one label a case, (n_cases,)")
+            raise ValueError(f"{name} has {y.ndim} axes: give one label for each case, (n_cases,)")
     classes, codes = np.unique(np.concatenate([train, test]), return_inverse=True)
     order = np.array(_class_order([str(label) for label in classes]), dtype=np.int64)
     position = np.empty_like(order)
@@ -124,39 +124,40 @@ def prepare(
     unequal: bool,
     fixed_length: bool,
 ) -> Arrays:
-    """Make what a network takes: cut, interpolate, normalise, set what is still missing and absent ends to 0.
+    """Return the arrays that a network takes: cut, interpolated, normalised, with zeros for all remaining NaN.
 
-    x_train, x_test: float (n_cases, n_channels, n_timepoints) with NaN where there is no value; y_train, y_test: labels
-    (n_cases,). normalisation: 'none', 'series' (`znorm_series`) or 'train' (`znorm_train`), always over the values that
-    are there.
-    missing: 'zero' after normalisation, so that a missing value stands at the mean of a normalised series, as in the
-    code of Karim et al. 2019; or 'interpolate' (`interpolated`) before it.
-    unequal: NaN at the end of a case means that the case has ended; else it is missing like any other NaN.
-    length: what becomes of cases that differ in length; the test set never decides, and what a network sees of a test
-    case never depends on another one. L is the length of the longest training case.
-      'pad'   zeros after the end, up to L. A test case longer than L is seen whole, or cut at L after normalisation
-              where the network takes a fixed length.
-      'cut'   every case is cut to the shortest training case (of those with any value) before anything else, so that
-              this is as if the files ended there; zeros after the end of a shorter test case.
-      'mask'  every case is seen at its own length, at least one timepoint; the zeros behind it are there for the memory
-              alone. The part of a network of fixed length that has no mask sees zeros up to L, and is cut at L.
-    fixed_length: the network, or under 'mask' a part of it, takes exactly L timepoints.
-    Raises UserError for a policy not among these, a value too large for float32 and a training set of NaN only;
-    ValueError for shapes that do not belong together.
+    Neither the test set nor one test case has an influence on how another case is prepared. L is the length of the
+    longest training case.
+
+    Args:
+        x_train: Float (n_cases, n_channels, n_timepoints), NaN for a missing value and after the end of a case.
+        y_train: Labels (n_cases,).
+        x_test: As x_train.
+        y_test: As y_train.
+        normalisation: 'none', 'series' (`znorm_series`) or 'train' (`znorm_train`); missing values are ignored.
+        missing: 'zero': 0 after normalisation, the mean of a normalised series, as in the code of Karim et al. 2019.
+            'interpolate': `interpolated`, before normalisation.
+        length: What is done with cases that differ in length.
+            'pad': Zeros after the end, up to L. A test case longer than L is used whole, or cut at L after
+            normalisation if the network takes a fixed length.
+            'cut': Every case is first cut to the length of the shortest training case that has any value. Zeros follow
+            the end of a shorter test case.
+            'mask': Every case is used at its own length, at least one timepoint; the zeros behind it only fill the
+            array. The part of a network that has a fixed length and no mask sees zeros up to L and is cut at L.
+        unequal: NaN at the end of a case means that the case has ended. Otherwise it is a missing value.
+        fixed_length: The network, or under 'mask' a part of it, takes exactly L timepoints.
+
+    Raises:
+        UserError: For an unknown policy, a value too large for float32 or a training set of NaN only.
+        ValueError: For shapes that do not fit together.
     """
-    for setting, word, known in (
-        ("normalisation", normalisation, NORMALISATIONS),
-        ("missing", missing, MISSING),
-        ("length", length, LENGTH),
-    ):
-        if word not in known:
-            raise UserError(f"{setting} '{word}' is not a policy: choose {' or '.join(repr(k) for k in known)}")
+    check_policies(normalisation, missing, length)
     codes_train, codes_test, classes = encode_labels(y_train, y_test)
     train_lengths, test_lengths = case_lengths(x_train, unequal), case_lengths(x_test, unequal)
     if (len(codes_train), len(codes_test), x_test.shape[1]) != (len(x_train), len(x_test), x_train.shape[1]):
         raise ValueError(
             f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
-            f"{codes_test.shape} in testing: give one label a case, and as many channels in both"
+            f"{codes_test.shape} in testing: give one label for each case, and as many channels in both"
         )
     if not train_lengths.any():
         raise UserError("the training set is without any value: there is nothing to learn from")
@@ -167,7 +168,7 @@ def prepare(
         x_train, x_test = x_train[:, :, :shortest], x_test[:, :, :shortest]
         train_lengths, test_lengths = np.minimum(train_lengths, shortest), np.minimum(test_lengths, shortest)
     longest = int(train_lengths.max())
-    # What is seen of a case: up to the training length, or to its own end if that is farther and the network goes on.
+    # A case is used up to the training length, or to its end if that is later and the network takes any length.
     seen_train, seen_test = np.full_like(train_lengths, longest), np.maximum(test_lengths, longest)
     if fixed_length:
         seen_test = np.minimum(seen_test, longest)
@@ -198,15 +199,25 @@ def prepare(
     )
 
 
+def check_policies(normalisation: str, missing: str, length: str) -> None:
+    """Raise UserError for a policy that `prepare` does not know."""
+    for setting, word, known in (
+        ("normalisation", normalisation, NORMALISATIONS),
+        ("missing", missing, MISSING),
+        ("length", length, LENGTH),
+    ):
+        if word not in known:
+            raise UserError(f"{setting} '{word}' is not a policy: choose {' or '.join(repr(k) for k in known)}")
+
+
 def interpolated(x: Floats, lengths: Int64) -> Floats:
     """Replace missing values by the straight line between the nearest values of the same case and channel.
 
-    x: float (n_cases, n_channels, n_timepoints), NaN where there is no value; lengths: int64 (n_cases,), where each
-    case ends: what is behind stays NaN, it is absent and not missing. Before the first and after the last value comes
-    the nearest one; a channel of a case without any value stays NaN. Returns a new array of the same shape and dtype.
-    The same rule as tslearn's TimeSeriesImputer('linear'). Not to be taken for the interpolation of sktime's
-    TSInterpolator, aeon's Resizer and dl-4-tsc's transform_to_same_length (a cubic spline), which stretches series of
-    unequal length to a common one and thereby changes their speed.
+    x: float (n_cases, n_channels, n_timepoints), NaN for a missing value. lengths: int64 (n_cases,), the end of each
+    case; NaN after it stays. Values before the first and after the last known one are set to the nearest. A channel
+    without any value stays NaN. Returns a new array of the same shape and dtype.
+    The same rule as tslearn's TimeSeriesImputer('linear'). It differs from sktime's TSInterpolator, aeon's Resizer and
+    dl-4-tsc's transform_to_same_length (a cubic spline), which stretch series of unequal length to a common length.
 
     >>> interpolated(np.array([[[np.nan, 1.0, np.nan, 3.0, np.nan, np.nan]]]), np.array([5])).tolist()
     [[[1.0, 1.0, 2.0, 3.0, 3.0, nan]]]
@@ -221,13 +232,13 @@ def interpolated(x: Floats, lengths: Int64) -> Floats:
 
 
 def n_missing(x: Floats, lengths: Int64) -> int:
-    """Return how many values of x (n_cases, n_channels, n_timepoints) are NaN before the end of their case."""
+    """Return the number of NaN in x (n_cases, n_channels, n_timepoints) before the end of each case."""
     within = np.arange(x.shape[2]) < lengths[:, None, None]  # (n_cases, 1, n_timepoints)
     return int((np.isnan(x) & within).sum())
 
 
 def case_lengths(x: Floats, unequal: bool) -> Int64:
-    """Return how many timepoints each case has: up to its last value in any channel, or all where not `unequal`.
+    """Return the number of timepoints of each case: up to its last value in any channel, or all if not `unequal`.
 
     x: float (n_cases, n_channels, n_timepoints). Returns int64 (n_cases,); 0 for a case without any value.
 
@@ -245,12 +256,12 @@ def case_lengths(x: Floats, unequal: bool) -> Int64:
 
 def _three_axes(x: Floats, name: str) -> Floats:
     if x.ndim != 3:
-        raise ValueError(f"{name} is of {x.ndim} axes: give (n_cases, n_channels, n_timepoints)")
+        raise ValueError(f"{name} has {x.ndim} axes: give (n_cases, n_channels, n_timepoints)")
     return x
 
 
 def _statistics(x: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Return mean, population deviation (1 where that is 0) and where a series is constant; NaN is left out."""
+    """Return mean, population deviation (1 instead of 0) and a mask of constant series; NaN is ignored."""
     x = x.astype(np.float64, copy=False)
     there = ~np.isnan(x)
     n = np.maximum(there.sum(axis=axes, keepdims=True), 1)
@@ -259,13 +270,13 @@ def _statistics(x: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats, npt.N
         squares = np.square(np.where(there, x - mean, 0.0))
         deviation = np.sqrt(squares.sum(axis=axes, keepdims=True) / n)
     if not np.isfinite(deviation).all():
-        raise UserError("a value is infinite or too large to be squared in float64: mend its file, or scale it down")
-    # The mean of n equal values need not be that value in floating point (0.1 three times), so the deviation of a
-    # constant series can be 1e-17 instead of 0 and dividing by it would make +-1 of rounding noise.
+        raise UserError("a value is infinite or too large to be squared in float64: correct its file, or scale it down")
+    # In floating point the mean of n equal values may differ from that value (0.1 three times). The deviation of a
+    # constant series can therefore be 1e-17 instead of 0, and dividing by it would turn rounding noise into +-1.
     low = np.where(there, x, np.inf).min(axis=axes, keepdims=True, initial=np.inf)
     high = np.where(there, x, -np.inf).max(axis=axes, keepdims=True, initial=-np.inf)
     constant = high <= low
-    lost = (deviation < 1e-150) & ~constant  # the squares are hardly a float64, if at all
+    lost = (deviation < 1e-150) & ~constant  # the squares underflow
     if lost.any():
         reach = np.where(lost, np.maximum(high - mean, mean - low), 1.0)
         squares = np.square(np.where(there, (x - mean) / reach, 0.0))
@@ -274,7 +285,7 @@ def _statistics(x: Floats, axes: tuple[int, ...]) -> tuple[Floats, Floats, npt.N
 
 
 def _scaled(x: Floats, mean: Floats, deviation: Floats, constant: npt.NDArray[np.bool_]) -> Float32:
-    with np.errstate(over="ignore", invalid="ignore"):  # `prepare` reports what float32 cannot hold
+    with np.errstate(over="ignore", invalid="ignore"):  # `_filled` reports values that float32 cannot hold
         scaled = (x - mean) / deviation
         scaled[np.broadcast_to(constant, scaled.shape) & ~np.isnan(x)] = 0.0
         return scaled.astype(np.float32)
@@ -297,7 +308,7 @@ def _filled(x: Float32, n_timepoints: int) -> Float32:
     result[:, :, :kept] = x[:, :, :kept]
     result[np.isnan(result)] = 0.0
     if not np.isfinite(result).all():
-        raise UserError("a value is infinite or too large for float32: normalise the dataset, or mend its file")
+        raise UserError("a value is infinite or too large for float32: normalise the dataset, or correct its file")
     return result
 
 

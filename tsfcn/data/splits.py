@@ -1,4 +1,4 @@
-"""Resampled splits and held-out cases."""
+"""Draw resampled splits, test sets and held-out cases."""
 
 from __future__ import annotations
 
@@ -10,15 +10,31 @@ from tsfcn.data.preprocess import FloatsT, Int64, Labels
 
 
 def resample(
-    x_train: npt.NDArray[FloatsT], y_train: npt.ArrayLike, x_test: npt.NDArray[FloatsT], y_test: npt.ArrayLike, k: int
+    x_train: npt.NDArray[FloatsT],
+    y_train: npt.ArrayLike,
+    x_test: npt.NDArray[FloatsT],
+    y_test: npt.ArrayLike,
+    k: int,
 ) -> tuple[npt.NDArray[FloatsT], Labels, npt.NDArray[FloatsT], Labels]:
     """Draw the k-th split of the pooled cases, with as many training cases of each class as the official split has.
 
-    x_train, x_test: (n_cases, n_channels, n_timepoints), equal in all but n_cases; y_train, y_test: labels (n_cases,).
-    k = 0 is the official split, as given. k > 0 pools train, then test, and permutes the cases of each class, classes
-    in text order, with one `np.random.RandomState(k)`: the same cases in the same order as aeon's
-    `stratified_resample_data(..., random_state=k)` gives for text labels. Returns the four arrays.
-    Raises UserError for a negative k and where a label occurs in one split only; ValueError for shapes that differ.
+    Training cases are pooled before test cases. The cases of each class, classes in text order, are permuted with one
+    `np.random.RandomState(k)`: the same cases in the same order as aeon's
+    `stratified_resample_data(..., random_state=k)` gives for text labels.
+
+    Args:
+        x_train: Float (n_cases, n_channels, n_timepoints).
+        y_train: Labels (n_cases,).
+        x_test: As x_train, with as many channels and timepoints.
+        y_test: As y_train.
+        k: The number of the resample; 0 is the official split and returns the arrays unchanged.
+
+    Returns:
+        The new x_train, y_train, x_test and y_test.
+
+    Raises:
+        UserError: For a negative k, and for a label that occurs in one split only.
+        ValueError: For arrays that differ in channels or timepoints.
     """
     train, test = np.asarray(y_train).astype(np.str_), np.asarray(y_test).astype(np.str_)
     if k < 0:
@@ -42,11 +58,11 @@ def resample(
 
 
 def stratified_holdout(y: npt.ArrayLike, fraction: float, seed: int) -> tuple[Int64, Int64]:
-    """Hold out a fraction of every class for selection, and keep at least one case of each class for fitting.
+    """Hold out a fraction of every class, and keep at least one case of each class.
 
-    y: class of each training case (n_cases,); fraction: 0 < fraction < 1; seed: of the draw, which depends on nothing
-    else. A class of n cases gives round(fraction * n) of them (halves up), but at least 1 where n >= 2, and none where
-    n = 1. Returns the positions to fit on and those held out: int64, sorted, disjoint, together all of y.
+    y: class of each case (n_cases,). fraction: 0 < fraction < 1. seed: of the draw. Of a class of n cases,
+    round(fraction * n) are held out (halves up), but at least 1 if n >= 2, and none if n = 1. Returns the positions
+    that are kept and those that are held out: int64, sorted, disjoint, together all of y.
     Raises UserError for a fraction that is not between 0 and 1.
 
     >>> fit, held = stratified_holdout([0, 0, 0, 0, 0, 1, 1, 2], fraction=0.2, seed=0)

@@ -29,7 +29,8 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess, splits
-from tsfcn.data.archive import Dataset, load
+from tsfcn.data.dataset import Dataset
+from tsfcn.data.user_data import load_planned
 from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
@@ -171,9 +172,7 @@ def measure(
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
-    dataset = load(job.dataset, terms.root, "ucr2015" if job.passport["split"] == "ucr2015" else "ucr2018")
-    if dataset.passport["content"] != job.passport["content"]:
-        raise UserError(f"dataset '{job.dataset}' has changed since the run was planned: start the run again")
+    dataset = load_planned(job.dataset, job.passport, terms.root)
     settings = job.resolved()
     data = prepare(dataset, job)
     dtype, device = torch.float64 if job.precision == "float64" else torch.float32, torch.device(terms.device)

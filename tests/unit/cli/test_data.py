@@ -67,7 +67,7 @@ def test_verify_fails_where_something_is_wrong(capsys: pytest.CaptureFixture[str
     (root / "Mine" / "Mine_TEST.ts").write_text("@data\n1:2\n", encoding="utf-8")
     code, out, _ = said(capsys, "verify", "Mine", "GunPoint", "--root", root)
     assert code == 1
-    assert f"error: Mine: file '{root / 'Mine' / 'Mine_TEST.ts'}' is of 1 channels: 'Mine_TRAIN.ts' has 2" in out
+    assert f"error: Mine: dataset 'Mine' in '{root / 'Mine'}' has 2 channels in training and 1 in testing: give" in out
     assert "2 datasets read: 1 official 2018, corrected revision; 1 wrong" in out
     flipped = root / "GunPoint" / "GunPoint_TEST.arff"
     flipped.write_text(flipped.read_text().replace(",1\n", ",3\n").replace("{1,2}", "{3,2}"), encoding="utf-8")

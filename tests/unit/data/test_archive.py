@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from tsfcn.common.errors import UserError
-from tsfcn.data import archive, catalogue
+from tsfcn.data import archive, cache, catalogue, locate, provenance
+from tsfcn.data.dataset import Dataset, duplicates
 from tsfcn.data.formats import Float64
 from tsfcn.data.preprocess import Labels
 
@@ -104,6 +105,8 @@ def test_a_dataset_of_the_users_own(toy: Path) -> None:
         "unequal": False,
         "n_missing": 0,
         "n_duplicates": 0,
+        "class_counts": {"1": 1, "2": 1},
+        "warnings": [],
     }
 
 
@@ -201,9 +204,9 @@ def test_a_set_is_not_a_dataset() -> None:
 
 
 def test_a_dataset_that_is_not_here_is_told_where_to_get_it(toy: Path) -> None:
-    with pytest.raises(archive.NotAvailable) as without_root:
+    with pytest.raises(locate.NotAvailable) as without_root:
         archive.load("Coffee")
-    with pytest.raises(archive.NotAvailable) as with_root:
+    with pytest.raises(locate.NotAvailable) as with_root:
         archive.passport("Coffee", toy)
     assert "there is no archive.root" in str(without_root.value)
     assert f"it is not under '{toy}'" in str(with_root.value)
@@ -214,7 +217,7 @@ def test_a_dataset_that_is_not_here_is_told_where_to_get_it(toy: Path) -> None:
 
 
 def test_plaid_is_not_taken_from_sktime() -> None:
-    with pytest.raises(archive.NotAvailable):  # sktime's PLAID is of the early revision
+    with pytest.raises(locate.NotAvailable):  # sktime's PLAID is of the early revision
         archive.load("PLAID")
 
 
@@ -299,7 +302,7 @@ def test_the_early_revision_is_read_as_what_it_is(
         assert archive.passport(name, root)["revision"] == "early"
 
 
-def rounded(dataset: archive.Dataset, digits: int) -> tuple[list[Any], list[Any]]:
+def rounded(dataset: Dataset, digits: int) -> tuple[list[Any], list[Any]]:
     """Return the rows of both splits with so many significant digits."""
     train, test = (
         [[label, *(f"{v:.{digits}g}" for v in case[0])] for label, case in zip(y, x, strict=True)]
@@ -329,7 +332,7 @@ def test_what_differs_from_the_content_on_record_is_told(tmp_path: Path) -> None
 
 
 def test_a_content_that_is_not_on_record_is_told(tmp_path: Path) -> None:
-    assert "PowerCons" not in archive.contents()
+    assert "PowerCons" not in provenance.contents()
     root = write_tsv(tmp_path, "PowerCons", rows(180, 144), rows(180, 144))
     assert archive.passport("PowerCons", root)["revision"] == "unrecorded"
 
@@ -341,10 +344,10 @@ def test_the_content_of_another_dataset_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_record_of_contents_is_of_the_catalogue() -> None:
-    for name, known in archive.contents().items():
+    for name, known in provenance.contents().items():
         assert name in catalogue.CATALOGUE
         assert [entry.revision for entry in known] == (["corrected", "early"] if name == "PLAID" else ["corrected"])
-    assert {name: archive.contents()[name][0].content for name in BUNDLED} == BUNDLED
+    assert {name: provenance.contents()[name][0].content for name in BUNDLED} == BUNDLED
 
 
 # ---------------------------------------------------------------- the 2015 archive
@@ -366,7 +369,7 @@ def test_old_names_and_any_case_are_found(tmp_path: Path, old: str, folder: str)
     write_2015(tmp_path / folder, old, *rounded(archive.load("GunPoint"), 6))
     found = archive.passport("GunPoint", tmp_path)
     assert (found["name"], found["source"], found["revision"]) == ("GunPoint", "ucr2015", "rounded")
-    assert archive.own(tmp_path) == []
+    assert locate.user_names(tmp_path) == []
 
 
 def reversible(root: Path, *, reverse: bool) -> Path:
@@ -393,7 +396,9 @@ def test_what_is_asked_for_comes_whichever_way_the_files_lie(tmp_path: Path) -> 
                 assert (len(dataset.x_train), found["n_train"]) == (n_train, n_train)
                 assert (len(dataset.y_test), found["n_test"]) == (461 - n_train, 461 - n_train)
                 assert dataset.x_train.max() < 1000 if split == "ucr2018" else dataset.x_train.min() >= 1000
-                hashed = archive.content_hash(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, False)
+                hashed = provenance.content_hash(
+                    dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test, False
+                )
                 assert contents.setdefault(split, hashed) == hashed == found["content"]
     assert contents["ucr2018"] != contents["ucr2015"]
 
@@ -403,7 +408,7 @@ def test_what_was_never_reversed_is_the_same_in_both_splits() -> None:
 
 
 def test_what_the_2015_archive_lacks_is_not_available_in_its_split() -> None:
-    with pytest.raises(archive.NotAvailable, match=r"'ACSF1' is not in the 2015 archive: leave archive.split=ucr2015"):
+    with pytest.raises(locate.NotAvailable, match=r"'ACSF1' is not in the 2015 archive: leave archive.split=ucr2015"):
         archive.load("ACSF1", split="ucr2015")
     with pytest.raises(UserError, match=r"archive.split=2015 is not known: use one of ucr2018, ucr2015"):
         archive.load("GunPoint", split="2015")
@@ -419,10 +424,11 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     write_tsv(tmp_path, "Flat", TOY_TRAIN, TOY_TEST, folder=False)
     (tmp_path / "notes.txt").write_text("not a dataset", encoding="utf-8")
     (tmp_path / "Half_TRAIN.csv").write_text("label,t0\n", encoding="utf-8")
-    assert archive.locate("GunPoint", tmp_path)[0] == "tsv"
-    assert archive.locate("Mine", tmp_path) == ("ts", tmp_path / "Mine" / "Mine_TRAIN.ts")
-    assert archive.own(tmp_path) == ["Flat", "Half", "Mine"]  # whoever reads it is told that a half is missing
-    assert archive.own() == []
+    assert locate.find("GunPoint", tmp_path).source == "tsv"
+    mine = locate.find("Mine", tmp_path)
+    assert (mine.source, mine.paths[0]) == ("ts", tmp_path / "Mine" / "Mine_TRAIN.ts")
+    assert locate.user_names(tmp_path) == ["Flat", "Half", "Mine"]  # whoever reads it is told that a half is missing
+    assert locate.user_names() == []
 
 
 @pytest.mark.parametrize("name", ["Half", "../Half", "a\nb", "\x1b[31mred", "a\u202eb", "a\x7f"])
@@ -452,7 +458,7 @@ def test_duplicates_are_counted_and_stay(tmp_path: Path) -> None:
     train: list[Row] = [[1, 1, 2, 3], [2, 4, 5, 6], [2, 7, 8, 9]]
     test: list[Row] = [[1, 1, 2, 3], [2, 1, 2, 3], [2, 4, 5, 6], [1, 0, 0, 0]]
     dataset = archive.load("Toy", write_tsv(tmp_path, "Toy", train, test))
-    assert archive.duplicates(dataset) == {"series": 2, "cases": 3, "relabelled": 1}
+    assert duplicates(dataset) == {"series": 2, "cases": 3, "relabelled": 1}
     assert dataset.passport["n_duplicates"] == 2
     assert (len(dataset.x_train), len(dataset.x_test)) == (3, 4)
 
@@ -481,8 +487,8 @@ TOY_TEST_4: list[Row] = [[2, 7, 8, 9, 1], [1, 1e-3, 0, 2, NAN]]
 def test_padding_is_not_content() -> None:
     y = np.array(["1"])
     narrow, wide = np.array([[[1.0, 2.0]]]), np.array([[[1.0, 2.0, NAN]]])
-    assert archive.content_hash(narrow, y, wide, y, True) == archive.content_hash(wide, y, narrow, y, True)
-    assert archive.content_hash(narrow, y, narrow, y, False) != archive.content_hash(wide, y, wide, y, False)
+    assert provenance.content_hash(narrow, y, wide, y, True) == provenance.content_hash(wide, y, narrow, y, True)
+    assert provenance.content_hash(narrow, y, narrow, y, False) != provenance.content_hash(wide, y, wide, y, False)
 
 
 def test_the_bits_of_a_nan_are_not_content() -> None:
@@ -491,7 +497,7 @@ def test_the_bits_of_a_nan_are_not_content() -> None:
     odd.view(np.uint64)[0, 0, 1] ^= np.uint64(0x8000_0000_0000_0001)
     assert np.isnan(odd[0, 0, 1])
     assert odd.tobytes() != x.tobytes()
-    assert archive.content_hash(odd, y, x, y, False) == archive.content_hash(x, y, x, y, False)
+    assert provenance.content_hash(odd, y, x, y, False) == provenance.content_hash(x, y, x, y, False)
 
 
 @pytest.mark.parametrize(
@@ -511,9 +517,9 @@ def test_any_change_of_content_changes_the_hash(
 ) -> None:
     x, y = np.array([[[1.0, 2.0]], [[3.0, 4.0]]]), np.array(["1", "2"])
     other_x, other_y = change(x, y)
-    official = archive.content_hash(x, y, x, y, False)
-    assert archive.content_hash(other_x, other_y, x, y, False) != official
-    assert archive.content_hash(x, y, other_x, other_y, False) != official
+    official = provenance.content_hash(x, y, x, y, False)
+    assert provenance.content_hash(other_x, other_y, x, y, False) != official
+    assert provenance.content_hash(x, y, other_x, other_y, False) != official
 
 
 # ---------------------------------------------------------------- lengths and labels
@@ -587,7 +593,7 @@ def test_real_ts_files_of_several_channels(
 
 def test_train_and_test_must_agree_in_channels(tmp_path: Path) -> None:
     write_ts(tmp_path, "Toy", "@classLabel true 1 2", "1,2:3,4:1", "1,2:1")
-    with pytest.raises(UserError, match=r"Toy_TEST.ts' is of 1 channels: 'Toy_TRAIN.ts' has 2"):
+    with pytest.raises(UserError, match=r"'Toy' in .* has 2 channels in training and 1 in testing: give the same"):
         archive.load("Toy", tmp_path)
 
 
@@ -603,7 +609,7 @@ def test_the_second_read_is_from_the_cache(toy: Path, own_cache: Path) -> None:
     first = archive.load("Toy", toy)
     kept = the_one_file(own_cache)
     changed = first.x_train + 1
-    content = archive.content_hash(changed, first.y_train, first.x_test, first.y_test, first.unequal)
+    content = provenance.content_hash(changed, first.y_train, first.x_test, first.y_test, first.unequal)
     with np.load(kept) as parts:
         passport = {**json.loads(str(parts["passport"])), "content": content}
         np.savez(kept, allow_pickle=False, **{**parts, "x_train": changed, "passport": json.dumps(passport)})
@@ -632,7 +638,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     first = archive.load("Toy", toy)
     kept = the_one_file(own_cache)
     labels = first.y_train[::-1]
-    content = archive.content_hash(first.x_train, labels, first.x_test, first.y_test, first.unequal)
+    content = provenance.content_hash(first.x_train, labels, first.x_test, first.y_test, first.unequal)
     with np.load(kept) as parts:
         passport = {**json.loads(str(parts["passport"])), "content": content}
         np.savez(kept, allow_pickle=False, **{**parts, "y_train": labels, "passport": json.dumps(passport)})
@@ -737,7 +743,7 @@ def test_the_cache_is_safe_with_many_processes_and_a_crash(toy: Path, own_cache:
     cached = the_one_file(own_cache)
     left = own_cache / ".Toy-left.tmp"
     left.write_bytes(b"half")
-    age(left, archive.ABANDONED_SECONDS + 60)
+    age(left, cache.ABANDONED_SECONDS + 60)
     fresh = own_cache / ".Toy-fresh.tmp"
     fresh.write_bytes(b"being written")
     command = [sys.executable, "-c", READ_IN_TURN, str(toy)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests import formats
 from tsfcn.common.errors import UserError
-from tsfcn.data import archive
+from tsfcn.data import archive, provenance
 from tsfcn.data.formats import Float64, canonical_label, read
 
 NAN = float("nan")
@@ -62,25 +62,25 @@ def test_labels_have_one_spelling(text: str, label: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is without cases: download it again"),
-        ("\n \n", "is without cases"),
-        ("1\t2\t3\n2\t4\n", "line 2 is of 2 columns: the lines before it have 3, end short cases with NaN"),
-        ("1\t2\t3\n\n2\t4\t5\t6\n", "line 3 is of 4 columns"),
+        ("", "has no cases: download it again"),
+        ("\n \n", "has no cases"),
+        ("1\t2\t3\n2\t4\n", "line 2 has 2 columns: the lines before it have 3, end short cases with NaN"),
+        ("1\t2\t3\n\n2\t4\t5\t6\n", "line 3 has 4 columns"),
         ("1\t2\tx\n", "line 1 column 3 is 'x': write a number, or NaN for a missing value"),
         ("1\t2\t?\n", "column 3 is '?'"),
-        ("1\t2\t\n", "column 3 is '': write a number"),
+        ("1\t2\t\n1\t2\t3\n", "line 1 column 3 is '': write a number"),
         ("1\t1_0\t3\n", "column 2 is '1_0'"),
         ("1\t2\tinf\n", "column 3 is 'inf'"),
         ("1\t2\0\t3\n", r"column 2 is '2\x00'"),
         ("1\t2\t3\x1f\n", r"column 3 is '3\x1f'"),
         ("1\t2\t1e999\n", "column 3 is '1e999': too large for float64"),
-        ("1\t2\t3\n\t2\t3\n", "line 2 is without a label"),
-        ("1\t2\t3\nNaN\t2\t3\n", "line 2 is without a label"),
-        ("1\t2\t3\n?\t2\t3\n", "line 2 is without a label"),
-        ("1,2,3\n", "line 1 is of one column: write label and values with tabs between them"),
-        ("1  2  3\n", "line 1 is of one column"),
-        ("@problemName Toy\n", "line 1 is of one column"),
-        ("1\t2\t3\n\0\0\0\0\0\0\0\0", "line 2 is of one column"),
+        ("1\t2\t3\n\t2\t3\n", "line 2 has no label"),
+        ("1\t2\t3\nNaN\t2\t3\n", "line 2 has no label"),
+        ("1\t2\t3\n?\t2\t3\n", "line 2 has no label"),
+        ("1,2,3;4\n", "line 1 column 3 is '3;4': write a number"),
+        ("walk\n", "line 1 has one column: write label and values with tabs, commas or blanks between them"),
+        ("@problemName Toy\n", "has no cases"),
+        ("1\t2\t3\n\0\0\0\0\0\0\0\0", "line 2 has one column: the lines before it have 3"),
     ],
 )
 def test_a_tsv_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -126,18 +126,18 @@ def test_ts_with_channels_lengths_and_gaps(tmp_path: Path) -> None:
             "(0,1),(1,2):1",
             "line 1 is '@timeStamps TRUE': files with time stamps",
         ),
-        ("@classLabel true 1 2", "(2020-01-01,1),(2020-01-02,2):1", "line 3 is with time stamps"),
+        ("@classLabel true 1 2", "(2020-01-01,1),(2020-01-02,2):1", "line 3 has time stamps"),
         ("@targetlabel true", "1,2:0.5", "line 1 is '@targetlabel true': this is regression"),
         ("@classLabel false", "1,2", "line 1 is '@classLabel false': this dataset has no classes"),
-        ("@classLabel true 1 2", "1,2,3", "line 3 is without a label: end it with ':' and the class"),
-        ("@classLabel true 1 2", "1,2,3:", "line 3 is without a label"),
-        ("@classLabel true 1 2", "1,2,3:?", "line 3 is without a label"),
+        ("@classLabel true 1 2", "1,2,3", "line 3 has no label: end it with ':' and the class"),
+        ("@classLabel true 1 2", "1,2,3:", "line 3 has no label"),
+        ("@classLabel true 1 2", "1,2,3:?", "line 3 has no label"),
         ("@classLabel true 1 2", "1,2:1\n\n1,2:3", "line 5 is of class '3': '@classLabel' does not name it"),
         ("@classLabel true 1 2", "1,x:1", "line 3 column 2 is 'x': write a number"),
-        ("@classLabel true 1 2", "1,2:3,4:1\n1,2:2", "line 4 is of 1 channels: the file has 2"),
-        ("@dimensions 3\n@classLabel true 1 2", "1,2:3,4:1", "line 4 is of 2 channels: the file has 3"),
-        ("@classLabel true 1 2", "1,2:3:1", "line 3 is of channels that differ in length"),
-        ("@classLabel true 1 2", "", "is without cases: download it again"),
+        ("@classLabel true 1 2", "1,2:3,4:1\n1,2:2", "line 4 has 1 channels: the file has 2"),
+        ("@dimensions 3\n@classLabel true 1 2", "1,2:3,4:1", "line 4 has 2 channels: the file has 3"),
+        ("@classLabel true 1 2", "1,2:3:1", "line 3 has channels that differ in length"),
+        ("@classLabel true 1 2", "", "has no cases: download it again"),
         ("1,2:1", "1,2:1", "line 1 is neither '@' header nor '#' comment: put '@data' before the first case"),
     ],
 )
@@ -180,22 +180,26 @@ def test_a_csv_says_where_its_labels_are(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is without cases"),
-        ("label,t0\n", "is without cases"),
-        ("walk;1;2\n", "line 1 is of one column: write label and values with commas between them"),
-        ("label,class,t0\na,b,1\n", "line 1 is with 2 columns of labels"),
+        ("", "has no cases"),
+        ("label,t0\n", "has no cases"),
+        ("walk\n", "line 1 has one column: write label and values with tabs, commas or blanks between them"),
+        ("label,class,t0\na,b,1\n", "line 1 has 2 columns of labels"),
         ("name,t0,t1\na,1,2\n", "line 1 is neither a case nor a header with a label column: call that one 'label'"),
-        ("label,t0,t1\na,1,2\nb,1\n", "line 3 is of 2 columns: the lines before it have 3"),
-        ("t0,label\n1,\n", "line 2 is without a label: write it in column 2"),
-        ("label,t0\nnan,1\n", "line 2 is without a label: write it in column 1"),
-        ("labels,0,1,2\na,5,6,7\n", "line 1 is a header, as it seems, whose columns have numbers for names"),
-        (",label,0,1\n0,a,5,6\n", "line 1 is with a column without a name: leave out row numbers"),
+        ("label,t0,t1\na,1,2\nb,1\n", "line 3 has 2 columns: the lines before it have 3"),
+        ("t0,label\n1,\n", "line 2 has no label: write it in column 2"),
+        ("label,t0\nnan,1\n", "line 2 has no label: write it in column 1"),
+        ("labels,0,1,2\na,5,6,7\n", "line 1 seems to be a header, whose columns have numbers for names"),
+        (",label,0,1\n0,a,5,6\n", "line 1 has a column without a name: leave out row numbers"),
         ("label,t0,t1\na,1,x\n", "line 2 column 3 is 'x': write a number"),
         ("t0,t1,label\n1,x,a\n", "line 2 column 2 is 'x': write a number"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     refused(tmp_path / "Toy_TRAIN.csv", text, message)
+
+
+TWO_VALUES = "@attribute t0 numeric\n@attribute t1 numeric\n@attribute target {a,b}"
+RELATIONAL = "@attribute s relational\n@attribute t0 numeric\n@end s\n@attribute target {a,b}"
 
 
 def test_arff_with_quotes_comments_and_channels(tmp_path: Path) -> None:
@@ -222,21 +226,23 @@ def test_arff_with_quotes_comments_and_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "body", "message"),
     [
-        ("@attribute target {a,b}", "", "is without cases"),
+        ("@attribute target {a,b}", "", "has no cases"),
         (
             "@attribute target numeric",
             "1,2,0.5",
             "line 3 is '@data' after no class: declare the last attribute as {A,B}",
         ),
-        ("@attribute target {a,b}", "1,2,c", "line 4 is of class 'c': the last '@attribute' does not name it"),
+        (TWO_VALUES, "1,2,c", "line 6 is of class 'c': its '@attribute' does not name it"),
         ("@attribute target {a,b}", "{0 1, 2 b}", "line 4 is sparse: write all values of the case"),
-        ("@attribute target {a,b}", "1,2,", "line 4 is without a label"),
-        ("@attribute target {a,b}", "12", "line 4 is without a label"),
-        ("@attribute target {a,b}", "'1,2\\n3,4'a", "line 4 is without a label"),
-        ("@attribute target {a,b}", "'1,2\\n3',a", "line 4 is of channels that differ in length"),
-        ("@attribute target {a,b}", "'1\\n3',a\n1,b", "line 5 is of 1 channels: the lines before it have 2"),
-        ("@attribute target {a,b}", "1,2,a\n1,b", "line 5 is of 1 values: the lines before it have 2"),
-        ("@attribute target {a,b}", "1,x,a", "line 4 column 2 is 'x': write a number"),
+        (TWO_VALUES, "1,2,", "line 6 has no label"),
+        (TWO_VALUES, "12", "line 6 has no label"),
+        (RELATIONAL, "'1,2\\n3,4'a", "line 7 has no label"),
+        (RELATIONAL, "'1,2\\n3',a", "line 7 has channels that differ in length"),
+        (RELATIONAL, "'1\\n3',a\n'1',b", "line 8 has 1 channels: the lines before it have 2"),
+        (RELATIONAL, "'1,2\\n3,4',a\n'1\\n3',b", "line 8 has 1 values: the lines before it have 2"),
+        (RELATIONAL, "1,2,a", "line 7 is without the quotation marks of a relational value"),
+        (TWO_VALUES, "1,2,a\n1,b", "line 7 has 2 values: the header has 3, end short cases with '?'"),
+        (TWO_VALUES, "1,x,a", "line 6 column 2 is 'x': write a number"),
         ("1,2,a", "1,2,a", "line 2 is neither '@' header nor '%' comment: put '@data' before the first case"),
     ],
 )
@@ -305,7 +311,7 @@ def test_every_format_gives_the_same_passport(
             np.stack([np.pad(c, ((0, 0), (0, width - c.shape[1])), constant_values=np.nan) for c in cases]) + 0.0
             for cases in (train, test)
         )
-        expected = archive.content_hash(x_train, np.array(y_train), x_test, np.array(y_test), unequal)
+        expected = provenance.content_hash(x_train, np.array(y_train), x_test, np.array(y_test), unequal)
         assert found == dict.fromkeys(forms, expected)
 
     holds()

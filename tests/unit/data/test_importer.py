@@ -17,7 +17,7 @@ import pytest
 
 from tests.server import ITALY, encrypted, real, zipped
 from tsfcn.common.errors import UserError
-from tsfcn.data import archive, importer, safe_zip
+from tsfcn.data import archive, importer, locate, safe_zip
 
 PASSWORD = b"some one"
 
@@ -293,17 +293,17 @@ def test_an_oversized_file_in_a_folder(tmp_path: Path, root: Path) -> None:
 def test_the_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     default = tmp_path / "data" / "tsfcn" / "ucr2018"
-    assert archive.root_folder(None) is None
-    assert importer.destination(None) == default == archive.root_folder(None)  # found from now on
+    assert locate.root_folder(None) is None
+    assert importer.destination(None) == default == locate.root_folder(None)  # found from now on
     monkeypatch.setenv("TSFCN_ARCHIVE", str(tmp_path / "mine"))
-    assert importer.destination(None) == tmp_path / "mine" == archive.root_folder(None)
+    assert importer.destination(None) == tmp_path / "mine" == locate.root_folder(None)
     assert importer.destination(tmp_path / "given") == tmp_path / "given"
 
 
 def test_a_default_folder_that_is_no_absolute_path_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert archive.default_folder() == tmp_path / ".local" / "share" / "tsfcn" / "ucr2018"
+    assert locate.default_folder() == tmp_path / ".local" / "share" / "tsfcn" / "ucr2018"
 
 
 def test_a_destination_that_cannot_be(tmp_path: Path) -> None:

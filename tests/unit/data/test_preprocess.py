@@ -10,6 +10,7 @@ import pytest
 
 from tsfcn.common.errors import UserError
 from tsfcn.data import archive, preprocess, splits
+from tsfcn.data.dataset import Dataset
 
 NAN = np.nan
 
@@ -108,14 +109,14 @@ def test_the_arguments_are_not_written_to() -> None:
 
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((2, 3))])
 def test_normalising_refuses_arrays_without_three_axes(x: preprocess.Floats) -> None:
-    with pytest.raises(ValueError, match=rf"x is of {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
+    with pytest.raises(ValueError, match=rf"x has {x.ndim} axes: give \(n_cases, n_channels, n_timepoints\)"):
         preprocess.znorm_series(x)
-    with pytest.raises(ValueError, match="x_train is of"):
+    with pytest.raises(ValueError, match=r"x_train has . axes"):
         preprocess.znorm_train(x, x)
 
 
 def test_train_statistics_refuse_other_channels() -> None:
-    with pytest.raises(ValueError, match="x_test is of 2 channels: x_train has 1"):
+    with pytest.raises(ValueError, match="x_test has 2 channels: x_train has 1"):
         preprocess.znorm_train(np.zeros((1, 1, 3)), np.zeros((1, 2, 3)))
 
 
@@ -149,7 +150,7 @@ def test_classes_are_numbered_in_numeric_order_or_in_text_order(
 
 
 def test_labels_need_one_axis() -> None:
-    with pytest.raises(ValueError, match="y_test is of 2 axes"):
+    with pytest.raises(ValueError, match="y_test has 2 axes"):
         preprocess.encode_labels(["1"], [["1"]])
 
 
@@ -377,7 +378,7 @@ def test_a_training_set_of_nothing_is_refused() -> None:
 
 def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
     plain: dict[str, Any] = {"normalisation": "none", "missing": "zero", "length": "pad", "unequal": False}
-    with pytest.raises(ValueError, match="give one label a case"):
+    with pytest.raises(ValueError, match="give one label for each case"):
         preprocess.prepare(cases([1, 2]), ["1", "2"], cases([1, 2]), ["1"], **plain, fixed_length=True)
     with pytest.raises(ValueError, match="as many channels in both"):
         preprocess.prepare(cases([1, 2]), ["1"], np.zeros((1, 2, 2)), ["1"], **plain, fixed_length=True)
@@ -387,7 +388,7 @@ def test_labels_and_channels_that_do_not_fit_are_refused() -> None:
 
 
 def of(
-    dataset: archive.Dataset, normalisation: str, fixed_length: bool, missing: str = "zero", length: str = "pad"
+    dataset: Dataset, normalisation: str, fixed_length: bool, missing: str = "zero", length: str = "pad"
 ) -> preprocess.Arrays:
     got = preprocess.prepare(
         dataset.x_train,
