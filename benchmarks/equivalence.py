@@ -40,7 +40,7 @@ def table(records: list[Record], one: str, other: str, kind: Callable[[Record], 
         accuracies[record.dataset][kind(record)].append(record.accuracy)
     sizes = {record.dataset: record.n_test or 0 for record in records}
     rows = [
-        verdict.Given(
+        verdict.PairedAccuracy(
             dataset=name,
             n_test=sizes[name],
             accuracy=float(np.mean(each[one])),
@@ -71,7 +71,7 @@ def table(records: list[Record], one: str, other: str, kind: Callable[[Record], 
     counts = ", ".join(f"{number} {word}" for word, number in judged.counts.items())
     lines += [
         "",
-        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.said}.",
+        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.text}.",
     ]
     return "\n".join(lines)
 

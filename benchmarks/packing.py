@@ -91,7 +91,7 @@ def archive(model: str, protocol: str, names: Sequence[str], n_seeds: int = 1) -
     """
     chosen = compose([f"model={model}", f"protocol={protocol}"])[0]
     jobs = plan.jobs(
-        {name: {} for name in names}, chosen.model.chosen(), chosen.protocol, chosen.protocol, [0], [0], "bfloat16"
+        {name: {} for name in names}, chosen.model.configs(), chosen.protocol, chosen.protocol, [0], [0], "bfloat16"
     )
     works = []
     for job in jobs:

@@ -177,7 +177,7 @@ def overhead(work: Path) -> str:
 
     chosen, unchanged = compose(["dataset=GunPoint", "protocol=smoke", "seeds=500"])
     passport = {**archive.passport("GunPoint"), "content": "another"}
-    planned = plan.jobs({"GunPoint": passport}, chosen.model.chosen(), chosen.protocol, unchanged, range(500), [0])
+    planned = plan.jobs({"GunPoint": passport}, chosen.model.configs(), chosen.protocol, unchanged, range(500), [0])
     results = work / "overhead"
     started = 0.0
     with lease.Runner(results) as runner:

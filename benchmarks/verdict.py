@@ -150,7 +150,7 @@ def single(of: Spreads, n_ours: int, *, shift: Array | float = 0.0, n: int, seed
         sample, reference = draw(rng, of, n_ours, shift=shift), draw(rng, of, 1)
         difference = sample.mean(axis=1) - reference[:, 0]
         sd = verdict.floored(sample.std(axis=1, ddof=1), of.n_test)
-        p = stats.holm(verdict.predicted(difference, sd, n_ours, 1)[2])
+        p = stats.holm(verdict.prediction_interval(difference, sd, n_ours, 1)[2])
         outside.append(verdict.is_different(difference, p, margin))
         bare.append((p < verdict.ALPHA).any())
     return np.mean(outside, axis=0), float(np.any(outside, axis=1).mean()), float(np.mean(bare))

@@ -1,13 +1,15 @@
-"""Time series classification with the networks of the FCN and LSTM-FCN papers, trained as the papers did.
+"""Time series classification with the networks of the FCN and LSTM-FCN papers, trained as in the papers.
 
     tsfcn.load("Coffee")                        # a Dataset: arrays, labels and passport
     tsfcn.load(X, y)                            # a Dataset of arrays of your own
-    tsfcn.run(dataset="Coffee", model="fcn")    # a DataFrame: the accuracy table of what was run
-    tsfcn.load_network("results/weights/KEY.safetensors")   # a network that was kept, and what is known of it
-    tsfcn.models.register(MODEL)                # makes a model of one's own known (CONTRIBUTING.md, "Add a model")
-    tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: whether it is the paper's number
+    tsfcn.run("Coffee", "fcn", seeds=3)         # a DataFrame: the accuracy table of the jobs
+    tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: verdicts on the numbers of a paper
+    tsfcn.compare("results", "published:fawaz2019_ucr128/FCN")    # a comparison with its tests; print it to read it
+    tsfcn.report("results")                     # writes one HTML page of a results folder
+    tsfcn.load_network("results/weights/KEY.safetensors")   # a saved network and its metadata
+    tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
 
-Importing tsfcn loads neither torch nor pandas: these names are looked up when they are first used.
+Importing tsfcn loads neither torch nor pandas: these names are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ CLASSIFIERS = ("ALSTMFCNClassifier", "FCNClassifier", "LSTMFCNClassifier", "MLPC
 __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     *CLASSIFIERS,
     "__version__",
+    "compare",
     "load",
     "load_network",
     "models",
+    "report",
     "reproduce",
     "run",
 ]
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from tsfcn import models as models
     from tsfcn.data.user_data import load as load
     from tsfcn.models.weights import load_network as load_network
+    from tsfcn.report.comparison_result import compare as compare
+    from tsfcn.report.document import report as report
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
 else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
@@ -49,9 +55,9 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.models.weights import load_network
 
             return load_network
-        if name in ("run", "reproduce", "models"):
-            # `tsfcn.run` is also the module behind `python -m tsfcn.run`, and importing that module anywhere puts it
-            # under this name for good. So the module itself is what we return: it can be called (run.make_callable).
+        if name in ("compare", "models", "report", "reproduce", "run"):
+            # These are modules as well (`python -m tsfcn.run`), and importing one puts it under its name into this
+            # package. So the module itself is returned: it can be called (common/callable_module.py).
             import importlib
 
             return importlib.import_module(f"tsfcn.{name}")
@@ -59,5 +65,5 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
 
 
 def __dir__() -> list[str]:
-    """Return the names to offer: those loaded so far and those that are looked up on use."""
+    """Return the names that are loaded and those that are imported when they are first used."""
     return sorted({*globals(), *__all__})

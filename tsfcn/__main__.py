@@ -1,8 +1,7 @@
 """`tsfcn VERB ...`, `python -m tsfcn VERB ...`.
 
-A verb is a module of tsfcn.cli (`-` for `_`), or a door of the same name, whose `main(argv)` takes the words
-after the verb and returns the exit code. Nothing is imported before the verb is known, so that help comes at
-once.
+A verb is a module of tsfcn.cli, or of tsfcn for those of DOORS. Its `main(argv)` takes the words after the verb and
+returns the exit code. Only the module of the verb is imported, so that help comes at once.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ from tsfcn.common.errors import UserError
 
 VERBS = {
     "run": "train models on datasets and record every number (KEY=VALUE overrides)",
-    "reproduce": "train what a paper trained, and say whether its numbers come out",
-    "ablate": "change one disputed setting at a time, and see which changes the accuracy",
+    "reproduce": "train what a paper trained, and compare with its numbers",
+    "ablate": "change one disputed setting at a time, and show which changes the accuracy",
     "data": "list, verify, show, fetch and import datasets",
-    "table": "make the accuracy tables from the records of earlier runs",
-    "results": "look after a results folder: status, why, compact, merge, gc",
-    "watch": "see the runs that are at work in a results folder",
+    "table": "write the accuracy tables again from the records of earlier runs",
+    "results": "inspect and maintain a results folder: status, why, compact, merge, gc",
+    "watch": "show the runs that use a results folder",
     "compare": "compare tables, results folders and published figures over datasets",
     "report": "write one HTML page of a results folder: tables, tests, charts",
-    "convert": "write results in the forms of other tools, and theirs in ours",
-    "published": "show the published figures and where they come from",
+    "convert": "convert results to and from the formats of other tools",
+    "published": "show the published figures and their sources",
 }
 
-DOORS = ("run", "reproduce", "ablate", "table", "compare")  # they open as python -m tsfcn.VERB too
+DOORS = ("run", "reproduce", "ablate", "table", "compare")  # modules of tsfcn, for python -m tsfcn.VERB
 
 
 def module(verb: str) -> str:
@@ -36,9 +35,9 @@ def module(verb: str) -> str:
 
 
 def usage() -> str:
-    """Return the help text, one line a verb."""
+    """Return the help text, with one line for each verb."""
     width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
+    verbs = "\n".join(f"  {verb:{width}}  {purpose}" for verb, purpose in VERBS.items())
     return (
         "usage: tsfcn VERB [ARGUMENTS]\n"
         "       tsfcn VERB --help\n"
@@ -49,7 +48,7 @@ def usage() -> str:
 
 
 def unknown(verb: str) -> str:
-    """Return the one line that answers a word which is no verb."""
+    """Return the error message for a word that is not a verb."""
     import difflib
 
     near = difflib.get_close_matches(verb.lower(), VERBS, n=1)
@@ -57,13 +56,13 @@ def unknown(verb: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb and return its exit code; 2 where there is none such. `argv` is without the program's name."""
-    words = sys.argv[1:] if argv is None else argv
+    """Run one verb and return its exit code. `argv` does not include the name of the program."""
+    words = [word.rstrip("\r") for word in (sys.argv[1:] if argv is None else argv)]
     return exit_codes.run(lambda: answer(words))
 
 
 def answer(argv: list[str]) -> int:
-    """Answer what is not for a verb, else import the verb and run it. Returns the exit code."""
+    """Print help or the version, or import and run the verb. Returns the exit code."""
     if not argv:
         print(usage(), file=sys.stderr)
         return 2

@@ -30,9 +30,11 @@ from tsfcn.analysis.ablation import SETTINGS, Variant, effects, variants
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
+from tsfcn.common.arguments import path
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks
-from tsfcn.config.compose import command_line, compose, override
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import canonical, command_line, override
 from tsfcn.data import published
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
@@ -146,9 +148,9 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         settings: which settings are changed.
     """
     run, _ = compose(words)
-    if len(run.model.chosen()) != 1:
+    if len(run.model.configs()) != 1:
         raise UserError(
-            f"model={list(run.model.chosen())} is more than one: change the settings of one model at a time"
+            f"model={list(run.model.configs())} is more than one: change the settings of one model at a time"
         )
     code = exit_codes.OK
     for dataset in dataset_names(run):
@@ -231,8 +233,7 @@ def ablate_results(results: Path, words: Sequence[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: settings=..., and Hydra overrides or a results folder."""
-    words = sys.argv[1:] if argv is None else argv
-    return exit_codes.run(lambda: _command(words), resume=RESUME)
+    return exit_codes.run(lambda: _command(canonical(sys.argv[1:] if argv is None else argv)), resume=RESUME)
 
 
 def _command(words: Sequence[str]) -> int:
@@ -243,7 +244,7 @@ def _command(words: Sequence[str]) -> int:
     if len(folders) > 1:
         raise UserError(f"'{folders[1]}' is a second folder: name one results folder")
     if folders:
-        return ablate_results(Path(folders[0]), [word for word in words if "=" in word])
+        return ablate_results(path(folders[0]), [word for word in words if "=" in word])
     return ablate(*parse(words))
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tsfcn.analysis import score_columns
-from tsfcn.analysis.compare import compare
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
-from tsfcn.common.errors import UserError
-from tsfcn.data.catalogue import CATALOGUE, select
-from tsfcn.report.comparison import as_csv, as_json, as_latex, text, write
+from tsfcn.common.arguments import Parser, expand_home
+from tsfcn.common.callable_module import make_callable
+from tsfcn.report.comparison import write
+from tsfcn.report.comparison_result import compare
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,12 +17,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Do what the command line asks for."""
+    """Parse the command line and run the command. Returns the exit code."""
     parser = Parser(
         prog="tsfcn compare",
         description="Compare accuracies over the datasets that all columns have on the same split.",
         epilog="A column is a results folder (all its models), FOLDER:MODEL, a CSV of ours or of others, CSV:MODEL, a "
-        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). FILE - prints instead.",
+        "folder of tsml-eval results, or published:SOURCE/MODEL (tsfcn published list). "
+        "@percent, @error or @ucr2015 after the name of a CSV say how to read it. FILE - prints instead.",
     )
     parser.add_argument("columns", nargs="+", metavar="COLUMN")
     parser.add_argument("--ties", choices=("average", "min"), default="average", help="rank of equal accuracies")
@@ -44,38 +43,32 @@ def run(argv: Sequence[str] | None) -> int:
     for kind in ("csv", "json", "markdown", "latex"):
         parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {kind} to FILE")
     options = parser.parse_args(argv)
-    if not 0 <= options.rope < 1:
-        raise UserError(f"--rope {options.rope:g} is not from 0 to 1: write a fraction, as 0.01")
-    if not 0 < options.alpha < 1:
-        raise UserError(f"--alpha {options.alpha:g} is not between 0 and 1: write a fraction, as 0.05")
-    found = score_columns.read(options.columns, split=options.split)
-    only = None
-    if options.dataset or options.exclude:
-        own = sorted({place.dataset for column in found for place in column.cells} - CATALOGUE.keys())
-        wanted = options.dataset.split(",") if options.dataset else ["all", *own]
-        only = select(wanted, options.exclude.split(",") if options.exclude else (), own)
-    made = compare(
-        found,
+    result = compare(
+        *options.columns,
         ties=options.ties,
         zeros=options.zeros,
         rope=options.rope,
         alpha=options.alpha,
+        split=options.split,
         across_splits=options.across_splits,
-        datasets=only,
+        dataset=options.dataset.split(",") if options.dataset else None,
+        exclude=options.exclude.split(",") if options.exclude else (),
     )
     files = {
-        options.csv: as_csv,
-        options.json: as_json,
-        options.markdown: lambda made: text(made, markdown=True) + "\n",
-        options.latex: as_latex,
+        options.csv: result.to_csv,
+        options.json: result.to_json,
+        options.markdown: result.to_markdown,
+        options.latex: result.to_latex,
     }
     for name, form in files.items():
         if name is not None:
-            write(name, form(made))
+            write(expand_home(name), form())
     if "-" not in files:
-        print(text(made))
+        print(result)
     return exit_codes.OK
 
+
+make_callable(__name__, "tsfcn.report.comparison_result:compare")
 
 if __name__ == "__main__":
     raise SystemExit(main())

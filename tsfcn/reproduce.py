@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsfcn.common import exit_codes
+from tsfcn.common.callable_module import make_callable
 from tsfcn.common.errors import UserError
+from tsfcn.common.streams import safe_streams
 from tsfcn.config import models
-from tsfcn.config.compose import command_line, compose, override
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import canonical, command_line, from_settings
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
-from tsfcn.run import RESUME, concluded, execute_run, make_callable, of_jobs
+from tsfcn.run import RESUME, concluded, execute_run, of_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,17 +114,17 @@ def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **
         UserError: as `tsfcn.run` does, and if the paper is not known or does not fit the settings.
     """
     values: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
-    words = [override(name, value) for name, value in values.items()]
+    words = from_settings(values)
     source, rest = overrides(words)
     run, unchanged = compose(rest)
-    _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
+    with safe_streams():
+        _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
     return verdicts(of_jobs(jobs, store.read(Path(run.results))), source)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: paper=SOURCE and Hydra overrides."""
-    words = sys.argv[1:] if argv is None else argv
-    return exit_codes.run(lambda: _command(words), resume=RESUME)
+    return exit_codes.run(lambda: _command(canonical(sys.argv[1:] if argv is None else argv)), resume=RESUME)
 
 
 def _command(words: Sequence[str]) -> int:
@@ -134,7 +137,7 @@ def _command(words: Sequence[str]) -> int:
     return concluded(code, run)
 
 
-make_callable(__name__, reproduce)
+make_callable(__name__, "tsfcn.reproduce:reproduce")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,6 @@ import difflib
 import math
 import shlex
 import sys
-import types
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -22,10 +21,15 @@ from typing import TYPE_CHECKING, Any
 import tsfcn
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, machine
-from tsfcn.common.errors import UserError
+from tsfcn.common.callable_module import make_callable
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
+from tsfcn.common.streams import safe_streams
+from tsfcn.common.text import Problem, problem_lines, size
 from tsfcn.config import checks, schema
-from tsfcn.config.compose import command_line, compose, conf_folder, override, register_schema
+from tsfcn.config.compose import compose_all, hydra_words, register_schema
+from tsfcn.config.overrides import CONFIG_DIR, canonical, command_line, from_settings
+from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, user_data
@@ -42,6 +46,7 @@ from tsfcn.training.select_engine import EngineChoice, automatic_precision
 if TYPE_CHECKING:
     import pandas as pd
 
+RUN_SETTINGS = frozenset(f.name for f in fields(schema.RunConfig)) | {"experiment"}
 RESUME = "finished jobs are kept, the same command goes on from there"
 
 # Of Hydra's flags, those that tell something.
@@ -80,7 +85,7 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
         precision = automatic_precision(run.engine.name, device)
-    what = (passports, run.model.chosen(), run.protocol, unchanged, seeds, resamples)
+    what = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
     return plan.jobs(*what, precision, if_possible=auto), unusable
 
 
@@ -150,7 +155,7 @@ class Request:
     run: schema.RunConfig
     unchanged: ProtocolConfig  # the protocol as its file has it
     command: str  # as one line of results/commands.txt
-    more: tuple[tuple[schema.RunConfig, ProtocolConfig], ...] = ()  # that differ in model, protocol, data, seeds alone
+    more: tuple[tuple[schema.RunConfig, ProtocolConfig], ...] = ()  # further combinations of settings of the same run
 
     @property
     def results(self) -> Path:
@@ -297,6 +302,7 @@ def plan_jobs(request: Request, device: str, records: list[Record]) -> tuple[lis
     for further in request.more:
         more_jobs, more_unusable = planned(*further, device)
         jobs, unusable = jobs + more_jobs, unusable | more_unusable
+    jobs = list({(job.key, job.model, job.protocol): job for job in jobs}.values())  # combinations may share jobs
     check_results(jobs, records, request.results)
     jobs = known_passports(jobs, unusable, records)
     without = {job.dataset for job in jobs if not job.passport}
@@ -323,7 +329,7 @@ def announce(prepared: RunPlan) -> None:
         print("\n".join([*data_lines(prepared), dry(prepared, list(engines.values()))]))
         return
     lines = data_lines(prepared) + [line for choice, line in engines.items() if choice.missing]
-    lines += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    lines += problem_lines(unusable_datasets(prepared))
     states, fitting = list(prepared.states.values()), prepared.fitting
     n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
     estimate = cost.makespan((prepared.seconds[key] for key in fitting), prepared.n_workers)
@@ -343,6 +349,11 @@ def data_lines(prepared: RunPlan) -> list[str]:
     """Return lines about the user's own datasets: what was read of each, and its warnings."""
     passports = {job.dataset: job.passport for job in prepared.jobs if job.passport.get("archive") == "user"}
     return [line for passport in passports.values() for line in summary(passport)]
+
+
+def unusable_datasets(prepared: RunPlan) -> list[Problem]:
+    """Return why datasets of a plan cannot be used."""
+    return [Problem(status, name, reason, name) for name, (status, reason) in prepared.unusable.items()]
 
 
 def execute(prepared: RunPlan) -> Outcome:
@@ -370,8 +381,9 @@ def execute(prepared: RunPlan) -> Outcome:
             budget_seconds=request.budget_seconds,
         )
         # Closing ends the workers, whatever happens.
-        with contextlib.closing(events(queue, request.run, prepared.device, monitor)) as happening:
-            for event in happening:
+        stream = events(queue, request.run, prepared.device, monitor)
+        with contextlib.closing(stream), monitor.ticking():
+            for event in stream:
                 monitor.see(event)
                 if event.record is not None and event.record.is_ok:
                     store.remember(results, request.command)
@@ -447,10 +459,11 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
         return True
     if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
+    site = fetch.public_address(settings.mirror or locate.SITE)
     named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     print(
         f"{len(missing)} {'dataset is' if len(missing) == 1 else 'datasets are'} not here: {named}\n"
-        f"download about {importer.size(fetch.estimate(missing))} from {settings.mirror or locate.SITE}? [y/N] ",
+        f"download about {size(fetch.estimate(missing))} from {site}? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -463,11 +476,11 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     root = importer.destination(settings.root)
     print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
     failed = {}
-    for name, reason, line in fetch.several(missing, root, settings.mirror):
-        if reason is None:
-            print(line, file=sys.stderr, flush=True)
+    for result in fetch.fetch_several(missing, root, settings.mirror):
+        if result.reason is None:
+            print(result.line, file=sys.stderr, flush=True)
         else:  # told once, when all are done
-            failed[name] = f"dataset '{name}' is not available: {reason}"
+            failed[result.name] = f"dataset '{result.name}' is not available: {result.reason}"
     return failed
 
 
@@ -540,19 +553,29 @@ def summarise(
     """
     from tsfcn.report import results_folder
 
-    results_folder.write(results, records)
-    records = of_jobs(jobs, records)
+    chosen = of_jobs(jobs, records)
+    text = (show or accuracies)(chosen)
+    try:
+        note = results_folder.write_if_writable(results, records)
+    finally:  # a full disk must not hide what was trained
+        exit_codes.show(text)
+    if note:
+        exit_codes.complain(note)
+    return tell_problems(chosen, results)
+
+
+def tell_problems(records: list[Record], results: Path) -> int:
+    """Print the jobs that failed or were skipped, if any, and return the exit code."""
     statuses = [record.status for record in records]
-    print((show or accuracies)(records))
     if set(statuses) - {"ok"}:
         counts = f"{statuses.count('failed')} failed, {statuses.count('skipped')} skipped"
-        print(f"\n{counts} (all in {results / 'tables' / 'status.csv'}):")
-        told = {
-            (r.dataset if r.status == "skipped" else title(r), r.dataset, r.status, r.reason): None
+        problems = dict.fromkeys(
+            Problem(r.status, r.dataset, r.reason, r.dataset if r.status == "skipped" else title(r))
             for r in records
             if not r.is_ok
-        }
-        print("\n".join(reasons(told)))
+        )
+        heading = f"\n{counts} (all in {results / 'tables' / 'status.csv'}):"
+        exit_codes.show("\n".join([heading, *problem_lines(problems)]))
     return FAILED if "failed" in statuses else SKIPS if "skipped" in statuses else OK
 
 
@@ -567,7 +590,7 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
         price = clock(seconds[job.key]) if prepared.states[job.key] == "pending" else ""
         rows.append(f"{prepared.states[job.key]:8} {price:>12}  {title(job)}")
     rows += engines
-    rows += reasons((name, name, *why) for name, why in prepared.unusable.items())
+    rows += problem_lines(unusable_datasets(prepared))
     budget = prepared.request.run.budget
     if budget is not None:
         long = cost.makespan((each for key, each in seconds.items() if key not in prepared.fitting), n_workers)
@@ -585,43 +608,88 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
     return "\n".join(rows)
 
 
-def reasons(entries: Iterable[tuple[str, str, str, str]]) -> list[str]:
-    """Return a line a reason, naming all that share it. entries: (who, dataset, status, reason) of datasets or jobs."""
-    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for who, dataset, status, reason in entries:
-        alike.setdefault((status, reason.replace(dataset, "NAME")), []).append((who, reason))
-    lines = []
-    for (status, common), members in alike.items():
-        who, reason = members[0]
-        if len(members) > 1:
-            lines.append(f"{status}: {len(members)} ({', '.join(who for who, _ in members)}): {common}")
-        else:
-            lines.append(f"{status}: {reason}" if who in reason else f"{status}: {who}: {reason}")
-    return lines
-
-
 def run(
-    dataset: object = "default", model: object = "fcn", protocol: str = "fawaz2019", *overrides: str, **settings: object
+    dataset: object = None,
+    model: object = None,
+    protocol: object = None,
+    *overrides: str,
+    seeds: object = None,
+    resample: object = None,
+    resamples: int | None = None,
+    exclude: object = None,
+    label: str | None = None,
+    test_size: float | None = None,
+    columns: Mapping[str, object] | None = None,
+    archive: Mapping[str, object] | None = None,
+    engine: Mapping[str, object] | None = None,
+    device: str | None = None,
+    executor: object = None,
+    results: str | Path | None = None,
+    save_weights: bool | None = None,
+    require_predictions: bool | None = None,
+    checkpoint: Mapping[str, object] | None = None,
+    max_attempts: int | None = None,
+    budget: str | None = None,
+    dry_run: bool | None = None,
+    experiment: str | None = None,
+    config_dir: str | Path | None = None,
+    **settings: object,
 ) -> pd.DataFrame:
-    """Run jobs and return their accuracy table, a row a dataset x model x protocol x split (see tables.accuracy).
+    """Run jobs and return their accuracy table, with a row for each dataset, model, protocol and split.
 
-    dataset: a name, a path, a list of these, or a mapping from names to arrays, frames and Datasets:
-    tsfcn.run(dataset={"mine": (X_train, y_train, X_test, y_test)}). model: a name or a list of names.
-    settings: top-level settings such as seeds=5, results="out" or archive={"root": "ucr"}; overrides: anything else, as
-    on the command line: tsfcn.run("Coffee", "fcn", "fawaz2019", "protocol.epochs=100").
-    Jobs that are done are not run again. Failed and skipped jobs are told on standard error and have no row.
-    Raises UserError (a ValueError) for bad input.
+    The columns are those of `tsfcn.analysis.tables.accuracy`. Jobs that are done are not run again. Failed and skipped
+    jobs are listed on standard error and have no row. What is None is as in conf/config.yaml.
+
+    >>> import tsfcn
+    >>> tsfcn.run("Cofee", "fcn", epochs=100)
+    Traceback (most recent call last):
+    tsfcn.common.errors.UserError: dataset 'Cofee' is not in the archive; did you mean 'Coffee'?
+
+    Args:
+        dataset: a name, a set such as "ucr85", a glob, a path, or a list of these; or a mapping from names to arrays,
+            frames and Datasets: {"mine": (X_train, y_train, X_test, y_test)}. Default: three bundled datasets.
+        model: a name, a list of names, or {name: settings}. Default: "fcn".
+        protocol: a name, or training values with or without a name, as {"name": "smoke", "epochs": 3}; a list of
+            names or of values gives a row each. Default: "fawaz2019".
+        overrides: further settings as on the command line: "protocol.epochs=100".
+        seeds: how many seeds, or a list of them.
+        resample: the stratified resample of the split (0 is the official split), or a list of them.
+        resamples: how many splits, beginning with the official one.
+        exclude: datasets to leave out, as `dataset`.
+        label: the column of labels in tables of your own.
+        test_size: the share of test cases where a dataset of your own is one table.
+        columns: the columns case, time, value and dimension of a table with a row for each value.
+        archive: where datasets are: root, download, mirror, split.
+        engine: name and precision.
+        device: "cpu", "cuda", "cuda:N", "mps" or "auto".
+        executor: "local", "inline" or "threads", or {"name": ..., "workers": ..., "memory": ...}.
+        results: the folder for records, predictions and tables. Default: "results".
+        save_weights: whether the weights are kept.
+        require_predictions: whether a job without its predictions file is run again.
+        checkpoint: {"every_seconds": ...}.
+        max_attempts: a job that has failed this often is not tried again.
+        budget: how long the run may take, as "2h".
+        dry_run: whether the jobs are only printed.
+        experiment: the name of a file in conf/experiment.
+        config_dir: a folder with further protocols, settings of models and experiments.
+        **settings: training values and other settings by their names: epochs=3 is protocol={"epochs": 3}.
+
+    Raises:
+        UserError: bad input (a ValueError).
     """
     from tsfcn.analysis import tables
 
-    selection, names = user_data.named_sources(dataset, settings)
-    named: dict[str, object] = {"dataset": selection, "model": model, "protocol": protocol}
-    for name, value in settings.items():
-        named |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value}
-    words = [override(name, value) for name, value in named.items()] + list(overrides)
-    chosen, unchanged = compose(words)
-    _, jobs = execute_run(chosen, unchanged, command_line([override("dataset", names), *words[1:]]))
-    return tables.accuracy(of_jobs(jobs, store.read(Path(chosen.results))))
+    named = {name: value for name, value in locals().items() if name in RUN_SETTINGS and value is not None}
+    selection, names = user_data.named_sources(dataset, named)
+    typed = named | ({} if names is None else {"dataset": names})
+    named |= {} if selection is None else {"dataset": selection}
+    folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
+    words, command = ([*folder, *from_settings({**each, **settings}), *overrides] for each in (named, typed))
+    with safe_streams(), exit_codes.escaped_output():
+        first, *others = compose_all(words)
+        more = [(each.run, each.unchanged) for each in others]
+        _, jobs = execute_run(first.run, first.unchanged, command_line(command), more=more)
+    return tables.accuracy(of_jobs(jobs, store.read(Path(first.run.results))))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -630,14 +698,16 @@ def run(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code. argv: Hydra overrides and flags, without the program's name."""
-    words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        flags = [word for word in words if word.startswith("-")]
+        words = canonical(sys.argv[1:] if argv is None else argv)
+        flags = [word for word in words if word.startswith("-") and not word.startswith(CONFIG_DIR)]
         if flags:
             return informed(words, flags)
-        settings, unchanged = compose(words)
-        return concluded(execute_run(settings, unchanged, command_line(words))[0], settings)
+        first, *others = compose_all(words)
+        more = [(each.run, each.unchanged) for each in others]
+        code, _ = execute_run(first.run, first.unchanged, command_line(words), more=more)
+        return concluded(code, first.run)
 
     return exit_codes.run(command, resume=RESUME)
 
@@ -652,7 +722,6 @@ def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accura
     """
     results = Path(settings.results)
     if not settings.dry_run and (results / "tables" / "accuracy.csv").is_file():
-        sys.stdout.flush()  # the table comes first, also where both go to one file
         print(
             f"results: {results} ({files}); next: tsfcn report {shlex.quote(str(results))}",
             file=sys.stderr,
@@ -663,42 +732,39 @@ def concluded(code: int, settings: schema.RunConfig, files: str = "tables/accura
 def informed(argv: list[str], flags: list[str]) -> int:
     """Let Hydra answer --help, --cfg, --info and their like; nothing is run. Returns the exit code."""
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     for word in flags:
-        flag = word.split("=")[0]
-        if flag in ("-m", "--multirun"):
-            raise UserError(
-                f"{flag} is not for this command: give lists, as in 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'"
-            )
-        if flag not in FLAGS:
-            setting = flag.strip("-").replace("-", "_")
-            near = difflib.get_close_matches(setting, [f.name for f in fields(schema.RunConfig)], n=1)
-            hint = f"did you mean '{near[0]}=...'?" if near else f"settings are KEY=VALUE, flags are {', '.join(FLAGS)}"
-            raise UserError(f"flag '{word}' is not known: {hint}")
+        if word.split("=")[0] not in FLAGS:
+            raise UserError(unknown_flag(word))
     if "--version" in flags:
         print(f"tsfcn {tsfcn.__version__}")
         return OK
-    overrides = [word for word in argv if "=" in word and not word.startswith("-")]
+    overrides = [word for word in argv if "=" in word and (not word.startswith("-") or word.startswith(CONFIG_DIR))]
     if not {"--shell-completion", "-sc"} & set(flags):
-        compose(overrides)
-        argv = [*(word for word in argv if word not in overrides), *overrides]  # argparse wants them in one place
+        overridden = hydra_words(overrides)
+        argv = [word for word in argv if word not in overrides]
+        if "--hydra-help" not in flags:  # which describes Hydra, not the settings
+            argv = [*overridden, *argv]  # not behind a flag that would take one of them as its value
     register_schema()
     sys.argv = ["tsfcn run", *argv]
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(lambda tree: None)()
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{' '.join(flags)}: {first_line(error)}") from error
     return OK
 
 
-def make_callable(module: str, function: Callable[..., Any]) -> None:
-    """Let a module be called as its function: `import tsfcn; tsfcn.run("Coffee")` works in any order of imports."""
-
-    class Called(types.ModuleType):
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs)
-
-    sys.modules[module].__class__ = Called
+def unknown_flag(word: str) -> str:
+    """Return the error message for a flag that does not exist."""
+    setting = word.split("=", maxsplit=1)[0].strip("-").replace("-", "_")
+    near = difflib.get_close_matches(setting, [f.name for f in fields(schema.RunConfig)], n=1)
+    hint = f"did you mean '{near[0]}=...'?" if near else f"settings are KEY=VALUE, flags are {', '.join(FLAGS)}"
+    return f"flag '{word}' is not known: {hint}"
 
 
-make_callable(__name__, run)
+make_callable(__name__, "tsfcn.run:run")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tsfcn.analysis.tables import METRICS, metric, read, status, summary
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
+from tsfcn.common.arguments import Parser, path
 from tsfcn.report import render
-from tsfcn.report.results_folder import write
+from tsfcn.report.results_folder import write_if_writable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,14 +23,15 @@ def run(argv: Sequence[str] | None) -> int:
         prog="tsfcn table",
         description="Write RESULTS/tables and RESULTS/README.md from RESULTS/records, and print the tables.",
     )
-    parser.add_argument("results", nargs="?", default="results", metavar="RESULTS", help="folder (default: results)")
+    parser.add_argument(
+        "results", nargs="?", default="results", type=path, metavar="RESULTS", help="folder (default: results)"
+    )
     parser.add_argument(
         "--metric", choices=METRICS, default="accuracy", help="metric to print; all but accuracy need the predictions"
     )
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     options = parser.parse_args(argv)
-    results = Path(options.results)
-    write(results)
+    results: Path = options.results
     records = read(results)
     table = metric(records, results, options.metric)
     summed, failures = summary(records), status(records)
@@ -46,7 +47,12 @@ def run(argv: Sequence[str] | None) -> int:
         parts.append(render.summary(summed, markdown=options.markdown))
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
-    print("\n\n".join(parts))
+    try:
+        note = write_if_writable(results)
+    finally:
+        exit_codes.show("\n\n".join(parts))
+    if note:
+        exit_codes.complain(note)
     return exit_codes.OK
 
 

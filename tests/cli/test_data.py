@@ -80,12 +80,12 @@ def test_fetch(server: Server, here: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(call) == 1
     first, second, third, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{ITALY}: downloaded, ") and second.startswith("GunPoint: downloaded, ")
-    assert third.startswith(f"failed: Coffee: '{server.url}/Coffee.zip' is not there (404 Not Found): ")
+    assert third.startswith(f"failed: Coffee: '{server.url}/Coffee.zip' does not exist (404 Not Found): ")
     assert last == "2 of 3 datasets are in 'root'"
     assert main([*call, "--exclude", "Coffee"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{ITALY}: is there",
-        "GunPoint: is there",
+        f"{ITALY}: already present",
+        "GunPoint: already present",
         "2 of 2 datasets are in 'root'",
     ]
     assert archive.load("GunPoint", "root").passport["content"] == archive.load("GunPoint").passport["content"]
@@ -102,16 +102,16 @@ def test_what_is_fetched_is_found_without_a_word(server: Server, here: Path) -> 
         (["fetch", "Cofee"], "dataset 'Cofee' is not in the archive; did you mean 'Coffee'?"),
         (["fetch", "Xyz*"], "dataset 'Xyz*' matches no dataset: a glob is compared with names as in 'GunPoint*'"),
         (["fetch", "Coffee", "--exclude", "all"], "exclude ['all'] leaves nothing of dataset ['Coffee']: exclude less"),
-        (["fetch", "Coffee", "--tries", "0"], "--tries 0 is out of range: give 1 or more"),
+        (["fetch", "Coffee", "--tries", "0"], "--tries 0 is out of range: use 1 or more"),
         (
             ["fetch", "Coffee", "--mirror", "ftp://x"],
-            "archive.mirror 'ftp://x' is no http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
+            "archive.mirror 'ftp://x' is not an http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
         ),
         (
             ["fetch", "Coffee", "--root", "file"],
-            "archive root 'file' cannot be made (File exists): give another folder",
+            "archive root 'file' cannot be created (File exists): use another folder",
         ),
-        (["import", "no.zip"], "file 'no.zip' is not readable (No such file or directory): give a zip or a folder"),
+        (["import", "no.zip"], "file 'no.zip' is not readable (No such file or directory): use a zip or a folder"),
         (["import", "file"], "'file' is not a zip: download it again, or from elsewhere"),
     ],
 )
@@ -148,7 +148,7 @@ def test_an_interrupted_fetch_goes_on(sign: signal.Signals, server: Server, here
     out, err = process.communicate(timeout=30)
     if sign == signal.SIGINT:
         assert (process.returncode, out) == (130, "")
-        assert err == "\nstopped: what is in place stays, the same command goes on from there\n"
+        assert err == "\nstopped: finished datasets are kept, the same command continues\n"
     folder = f".incoming/{ITALY}"
     assert left(here / "root") == [".incoming", folder, f"{folder}/part", f"{folder}/part.json"]
     out, err = (process := start(*call)).communicate(timeout=30)
@@ -166,7 +166,7 @@ def test_two_commands_at_once(server: Server, here: Path) -> None:
     call = ("data", "fetch", ITALY, "--mirror", server.url, "--root", "root")
     processes = [start(*call) for _ in range(3)]
     outs = [process.communicate(timeout=60)[0].splitlines()[0].split(",")[0] for process in processes]
-    assert sorted(outs) == [f"{ITALY}: downloaded", f"{ITALY}: is there", f"{ITALY}: is there"]
+    assert sorted(outs) == [f"{ITALY}: already present", f"{ITALY}: already present", f"{ITALY}: downloaded"]
     assert len(server.requests) == 1 and left(here / "root") == DATASET
 
 
@@ -180,7 +180,7 @@ def test_a_disk_that_takes_no_more(server: Server, here: Path) -> None:
     process = start(*call, preexec_fn=limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (1, "")
-    assert out.startswith(f"failed: {ITALY}: archive root 'root' is not writable (File too large): make room or ")
+    assert out.startswith(f"failed: {ITALY}: archive root 'root' is not writable (File too large): free some space, ")
     assert left(here / "root") == []
 
 
@@ -212,10 +212,10 @@ def test_import_with_a_password_file(here: Path, capsys: pytest.CaptureFixture[s
     check_imported(capsys.readouterr().out, here)
     (here / "wrong").write_bytes(b"other")
     assert main([*call, "wrong"]) == 2
-    expected = "error: password of 'U.zip' is wrong: its makers tell it where they offer the file\n"
+    expected = "error: password of 'U.zip' is wrong: the archive's web page states it beside the download\n"
     assert capsys.readouterr().err == expected
     assert main([*call, "nowhere"]) == 2
-    said = "error: --password-file 'nowhere' is not readable (No such file or directory): give another\n"
+    said = "error: --password-file 'nowhere' is not readable (No such file or directory): use another\n"
     assert capsys.readouterr().err == said
 
 
@@ -223,7 +223,7 @@ def test_import_asks_for_the_password_on_a_terminal_alone(here: Path) -> None:
     official(here)
     call = ("data", "import", "U.zip", "--root", "root")
     code, shown = on_terminal("other", *call)
-    assert code == 2 and "error: password of 'U.zip' is wrong: its makers tell it" in shown
+    assert code == 2 and "error: password of 'U.zip' is wrong: the archive's web page" in shown
     assert "other" not in shown
     assert left(here / "root") == []
     code, shown = on_terminal(PASSWORD.decode(), *call)
@@ -231,7 +231,7 @@ def test_import_asks_for_the_password_on_a_terminal_alone(here: Path) -> None:
     check_imported(shown, here)
     out, err = (process := start(*call)).communicate(timeout=30)
     assert (process.returncode, out) == (2, "")
-    assert err == "error: 'U.zip' is encrypted and there is no terminal to ask at: give --password-file FILE\n"
+    assert err == "error: 'U.zip' is encrypted and there is no terminal to ask on: use --password-file FILE\n"
 
 
 def test_import_of_a_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,11 +242,11 @@ def test_import_of_a_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["import", "from", "--root", "root"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{ITALY}: imported",
-        "Mine: imported, not of the archive",
+        "Mine: imported, not in the catalogue",
         "2 of 2 datasets are in 'root'",
     ]
     assert main(["import", "from", "--root", "root"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == f"{ITALY}: is there"
+    assert capsys.readouterr().out.splitlines()[0] == f"{ITALY}: already present"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_a_run_downloads_what_is_missing(coffee: bytes, server: Server, here: Pa
     assert "2 datasets are not here: Coffee, Beef\ndownload about 619 kB from" in shown, shown
     assert shown.count("[y/N]") == 1
     assert "Coffee: downloaded, " in shown
-    assert f"dataset 'Beef' is not available: '{server.url}/Beef.zip' is not there (404 Not Found)" in shown
+    assert f"dataset 'Beef' is not available: '{server.url}/Beef.zip' does not exist (404 Not Found)" in shown
     assert code == 3 and "3 jobs: 0 done before, 2 to run, 1 datasets not usable" in shown
     err = (process := start(*words(server, "archive.download=auto"))).communicate(timeout=60)[1]
     assert process.returncode == 3 and "downloading 1 datasets to" in err
@@ -305,7 +305,7 @@ def test_a_dry_run_downloads_nothing(server: Server, here: Path) -> None:
         ("archive.download=yes", "archive.download=yes is not known: use one of ask, auto, never"),
         (
             "archive.mirror=example.org",
-            "archive.mirror 'example.org' is no http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
+            "archive.mirror 'example.org' is not an http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
         ),
     ],
 )

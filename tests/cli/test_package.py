@@ -142,7 +142,7 @@ for order in (
     package = sys.modules["tsfcn"]
     assert package.run.main is sys.modules["tsfcn.run"].main, order
     assert callable(names.get("run", package.run)), order
-    assert package.load is sys.modules["tsfcn.data.archive"].load, order
+    assert package.load is sys.modules["tsfcn.data.user_data"].load, order
     try:
         names.get("run", package.run)(dataset="GunPiont")
     except ValueError as error:

@@ -448,6 +448,14 @@ def test_help_shows_how_to_call_it_and_the_choices(machine: Machine, tmp_path: P
     assert "model: alstm_fcn, fcn, lstm_fcn, mlp, resnet" in done.stdout
 
 
+@pytest.mark.parametrize("words", [("--hydra-help", "seeds=3"), ("seeds=3", "--info"), ("--info", "seeds=3")])
+def test_flags_of_hydra_take_overrides_beside_them(words: tuple[str, ...], machine: Machine, tmp_path: Path) -> None:
+    done = machine.run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    assert ("Hydra" if "--hydra-help" in words else "seeds: 3") in done.stdout
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Bad input: one line that says what to do, exit code 2, nothing written
 
@@ -460,14 +468,9 @@ BAD = {
     "protocol.epochs=many": "setting 'protocol.epochs' is wrong: Value 'many' of type 'str' could not be converted",
     "dataset=[]": "dataset [] selects nothing: name a dataset or a set (all, ucr85, ",
     "archive.root=not/there": "archive.root 'not/there' is not a folder: give the one that holds",
-    "-m": "-m is not for this command: give lists, as in 'dataset=[Coffee,Beef]' 'model=[fcn,mlp]'",
-    "dataset=GunPoint,ArrowHead": (
-        "'dataset=GunPoint,ArrowHead' is a sweep, one run takes a list: write 'dataset=[GunPoint,ArrowHead]'"
-    ),
     "~seeds": "'~seeds' deletes a setting: give it a value instead, seeds=...",
     "model=[]": "model=[] is empty: choose from fcn, lstm_fcn, alstm_fcn, mlp, resnet",
     "model=3": "model '3' is not known: use one of alstm_fcn, fcn, lstm_fcn, mlp, resnet",
-    "protocol=[smoke,fawaz2019]": "'protocol=[smoke,fawaz2019]' is more than one choice: a run has one protocol",
     "model.lstm_fcn.cells=8": (
         "'model.lstm_fcn.cells=8' sets a model that is not chosen: add it, 'model=[...,lstm_fcn]'"
     ),
@@ -535,7 +538,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 # The rest, without an interpreter for each: rarer mistakes.
 RARE = {
     "dataset=50words": "dataset '50words' is the old name of 'FiftyWords'",
-    "dataset=3": "dataset 3 is of type int",
+    "dataset=3": "dataset '3' is not in the archive",
     "dataset=": "dataset '' is not in the archive",
     "exclude=*": "exclude '*' leaves nothing of dataset 'default'",
     "dataset": "'dataset' is not an override",
@@ -556,15 +559,30 @@ RARE = {
     "protocol.select=validation": "protocol.select=validation is without held-out cases",
     "protocol.name=mine": "setting 'protocol.name' in 'protocol.name=mine' is fixed",
     "protocol=fawaz": "protocol 'fawaz' is not known: did you mean 'fawaz2019'?",
-    "protocol=smoke,fawaz2019": "'protocol=smoke,fawaz2019' is more than one choice",
+    "protocol=smoke,fawaz": "protocol 'fawaz' is not known: did you mean 'fawaz2019'?",
+    "executor=local,inline": "'executor=local,inline' is not one text",
+    "executor.workers=1,2": "'executor.workers=1,2' has several values, but a run has one executor.workers",
+    "executor.workers=[1,2]": "'executor.workers=[1,2]' has several values, but a run has one executor.workers",
     "model=fnc": "model 'fnc' is not known: did you mean 'fcn'?",
     "model.fcn=null": "model=[] is empty",
     "model.fcn.kernels=[8]": "filters=[128, 256, 128] and kernels=[8] are of different length",
     "~model.fcn": "'~model.fcn' deletes a setting",
     "executor=slurm": "executor 'slurm' is not known: use one of inline, local",
     "executor.workers=-1": "executor.workers=-1 is out of range",
-    "hydra.nope=1": "setting 'hydra.nope' is wrong",
-    "--multirun": "--multirun is not for this command",
+    "hydra.nope=1": "'hydra.nope=1' is a setting of Hydra, which has no effect here: leave it out",
+    "hydra.run.dir=out": "'hydra.run.dir=out' has no effect: write results=FOLDER",
+    "hydra/launcher=basic": "'hydra/launcher=basic' is a setting of Hydra",
+    "epochs=5": "setting 'epochs' in 'epochs=5' is not known: did you mean 'protocol.epochs=5'?",
+    "engine.lr=5": "setting 'engine.lr' in 'engine.lr=5' is not known: did you mean 'protocol.lr=5'?",
+    "workers=4": "setting 'workers' in 'workers=4' is not known: did you mean 'executor.workers=4'?",
+    "engine=fast": "'engine=fast' gives one value to several settings: engine has name, precision",
+    "resample=1 resamples=2": "resamples=2 and resample=1 are both set: give one of them",
+    "resamples=0": "resamples=0 is out of range: give a number at least 1",
+    "protocol.lr=interval(0,1)": "'protocol.lr=interval(0,1)' is not a list of values: write them, protocol.lr=A,B,C",
+    "protocol.lr=range(1000) protocol.eps=range(1000)": "protocol.lr, protocol.eps have 1000000 combinations of values",
+    "results=~nobody-here/r": "'~nobody-here/r' has no home folder: write the path in full",
+    "--config-dir": "--config-dir is without a folder",
+    "--config-dir=nowhere": "--config-dir 'nowhere' is not a folder",
     "model=null": "model 'null' is not known",
     "model=[fcn,null]": "model 'null' is not known",
     "model=[fcn,resnt]": "model 'resnt' is not known: did you mean 'resnet'?",
@@ -580,10 +598,16 @@ RARE = {
     "protocol.models.resnet.epochs=3": "'protocol.models.resnet.epochs=3' has no effect: resnet is not among",
     "protocol.rho=0.5": "'protocol.rho=0.5' has no effect: nothing in this run reads rho",
     "protocol.common.cells=[8]": "'protocol.common.cells=[8]' has no effect: nothing in this run reads cells",
-    "archive.root=~/ucr": "'archive.root=~/ucr' is not an override: write KEY=VALUE, and quotes within quotes",
+    "archive.root=~/not/there": f"archive.root '{Path.home()}/not/there' is not a folder",
     "results=a,b": "'results=a,b' is not one text",
-    "seeds=range(3)": "'seeds=range(3)' is a sweep",
+    "seeds=range(0)": "'seeds=range(0)' is not a list of values",
     "seeds=100000000000": "seeds=100000000000 is over a million",
+    "resample=4294967296": "resample=4294967296 is out of range: give a number from 0 to 4294967295",
+    "resample=[4294967296]": "resample=[4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "seeds=[1,4294967296]": "seeds=[1, 4294967296] holds 4294967296: give whole numbers from 0 to 4294967295",
+    "results=${oc.env:HOME}": "setting 'results' calls a function, '${oc.env:HOME}': write the value itself",
+    "dataset=[Coffee,'${oc.decode:1}']": "setting 'dataset' calls a function, '${oc.decode:1}': write the value itself",
+    "--resolve": "--resolve: The --resolve flag can only be used in conjunction with --cfg or --help",
     "budget=2": "budget=2 is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=soon": "budget=soon is not a time: write 2h, 30m, 1h30m or 90s",
     "budget=0h": "budget=0h is zero: give more",

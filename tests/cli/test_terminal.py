@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.terminal import in_terminal, screens
+from tsfcn.jobs import store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
@@ -123,6 +126,79 @@ def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == "error: the output is not usable: No space left on device\n"
 
 
+RUN = f"tsfcn run {shlex.join(TINY)} seeds=3"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "executor=inline 2> >(head -n 1)",
+        "executor=inline 2>&-",
+        "executor.workers=1 2>&-",
+        "executor=inline 2>/dev/full",
+    ],
+)
+def test_a_run_goes_on_whatever_happens_to_standard_error(end: str, tmp_path: Path) -> None:
+    if "/dev/full" in end and not Path("/dev/full").exists():
+        pytest.skip("there is no device that is always full")
+    done = shell(f"{RUN} {end}", tmp_path)
+    assert done.returncode == 0 and "ItalyPowerDemand" in done.stdout
+    records = store.read(tmp_path / "results")
+    assert [record.status for record in records] == ["ok"] * 3
+
+
+def test_a_run_that_failed_says_so_where_nobody_reads_its_table(tmp_path: Path) -> None:
+    done = shell(f"{RUN} executor=inline protocol.lr=1e30 2>/dev/null | true", tmp_path)
+    assert done.returncode == 1  # of `tsfcn run`: true is 0
+    assert "failed" in {record.status for record in store.read(tmp_path / "results")}
+
+
+def reader_of_folders() -> str:
+    """Return the prefix of a command that may not write to folders without the right to; skips where there is none."""
+    if os.geteuid() != 0:
+        return ""
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may write to every folder, and setpriv is not here")
+    return "setpriv --bounding-set=-dac_override --inh-caps=-dac_override "
+
+
+def test_a_folder_that_is_read_only_is_printed_all_the_same(tmp_path: Path) -> None:
+    results = copied(tmp_path)
+    read_only = reader_of_folders()
+    assert shell(f"tsfcn table {results}", tmp_path).returncode == 0
+    for path in (results, results / "tables"):
+        path.chmod(0o555)
+    command = f"{read_only}{sys.executable} -m tsfcn"
+    done = shell(f"{command} table {results}", tmp_path)
+    assert (done.returncode, done.stdout.count("ItalyPowerDemand")) == (0, 1)
+    assert done.stderr == (
+        f"not written: {results / 'tables'} and README.md, since results folder '{results}' is not writable "
+        "(Permission denied): check its permissions and the disk\n"
+    )
+    done = shell(f"{command} run results={results}", tmp_path)  # all of it is done
+    assert done.returncode == 0 and done.stdout.count("ItalyPowerDemand") == 1
+    assert "3 done before, 0 to run" in done.stderr and "\nnot written: " in done.stderr
+
+
+PYTHON = """
+import tsfcn
+frame = tsfcn.run(
+    "ItalyPowerDemand", {"fcn": {"filters": [3], "kernels": [3]}}, {"name": "smoke", "epochs": 1},
+    seeds=2, executor="inline", lr=[0.1, 0.2],
+)
+assert list(frame["protocol"]) == ["smoke[epochs=1, lr=0.1]", "smoke[epochs=1, lr=0.2]"], frame
+"""
+
+
+def test_a_run_in_python_replaces_what_the_encoding_lacks(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON], cwd=tmp_path, env=environment, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b" ? " in done.stdout and done.stdout.isascii()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, tmp_path: Path) -> None:
     code = (
@@ -148,7 +224,7 @@ def test_a_command_that_is_interrupted_ends_with_one_line(how: signal.Signals, t
         (("table", "--metrik"), "error: unrecognized arguments: --metrik: see `tsfcn table --help`\n"),
         (("data",), "error: the following arguments are required: VERB: see `tsfcn data --help`\n"),
         (("data", "show"), "error: the following arguments are required: NAME: see `tsfcn data show --help`\n"),
-        (("watch", "nowhere"), "error: results 'nowhere' is no folder: give one that a run has written\n"),
+        (("watch", "nowhere"), "error: results 'nowhere' is not a folder: name a results folder of a run\n"),
         (("ablate", "nowhere"), "error: results folder 'nowhere' has no records: run `tsfcn run results=nowhere`"),
         (
             ("ablate",),

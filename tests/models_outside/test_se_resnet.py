@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_model_registered_in_python_is_trained_in_this_process(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    how = {"results": str(tmp_path / "results")}
+    how: dict[str, Any] = {"results": str(tmp_path / "results")}
     table = tsfcn.run("ItalyPowerDemand", "se_resnet", "smoke", *SMALL[1:3], "executor=inline", **how)
     assert table[["dataset", "model", "marks"]].values.tolist() == [["ItalyPowerDemand", NAME, "off-paper"]]
     with pytest.raises(UserError) as refused:
@@ -128,7 +129,7 @@ def test_settings_are_checked_and_a_mask_is_refused(registered: model_spec.Model
         with pytest.raises(UserError, match=message.replace("[", r"\[")):
             compose(["model=se_resnet", "protocol=smoke", word])
     run, _ = compose(["model=[se_resnet,fcn]", "protocol=fawaz2019"])
-    assert list(run.model.chosen()) == ["fcn", "se_resnet"]
+    assert list(run.model.configs()) == ["fcn", "se_resnet"]
 
 
 def test_time_and_memory_are_estimated_from_what_it_declares(registered: model_spec.ModelSpec) -> None:

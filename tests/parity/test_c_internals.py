@@ -73,7 +73,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     flags = (*build.FLAGS, "-DTSFCN_TESTING")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "FLAGS", flags)
-        return ctypes.CDLL(str(build.compiled(compiler, tmp_path_factory.mktemp("inside"), "kernels")))
+        return ctypes.CDLL(str(build.compile_library(compiler, tmp_path_factory.mktemp("inside"), "kernels")))
 
 
 @pytest.fixture(params=TYPES)

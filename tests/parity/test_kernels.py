@@ -198,10 +198,10 @@ def test_fewer_multiplications_have_slightly_larger_errors(types: str, limit: fl
 def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code for other processors that runs on this one: vectors of other lengths, with and without bfloat16."""
     compiler = build.compiler()
-    if compiler is None or not re.search(rf"\b{has}\b", build.abilities()):
+    if compiler is None or not re.search(rf"\b{has}\b", build.processor_features()):
         pytest.skip(f"no C compiler, or no {has}, here")
-    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA))
-    other = c_backend.CBackend(ctypes.CDLL(str(build.compiled(compiler, tmp_path, "kernels"))))
+    monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA_FLAGS))
+    other = c_backend.CBackend(ctypes.CDLL(str(build.compile_library(compiler, tmp_path, "kernels"))))
     for types in TYPES:
         for sizes in SIZES:
             check_a_step(other, sizes, types)

@@ -76,7 +76,7 @@ def variants(run: schema.RunConfig, dataset: str, n_train: int) -> list[Variant]
         dataset: its dataset.
         n_train: the number of training cases of the dataset.
     """
-    ((model, network),) = run.model.chosen().items()
+    ((model, network),) = run.model.configs().items()
     settings = protocol.settings(run.protocol, model, network)
     return [
         *_normalisations(settings),
@@ -247,7 +247,7 @@ def _published_verdicts(
     if figure is None:
         return [None] * len(accuracies)
     rows = [
-        verdict.Given(
+        verdict.PairedAccuracy(
             figure.dataset,
             n_test,
             float(np.mean(each)),

@@ -1,48 +1,67 @@
-"""Two or more columns of accuracies side by side: what differs, by how much, and how sure that is.
+"""Comparison of two or more columns of accuracies: who is better, by how much, and how certain that is.
 
     tsfcn compare A B [C ...]
 
-Each of them is a results folder, a table of ours or of others, or `published:SOURCE/MODEL` (see
-tsfcn.analysis.score_columns). What is compared are the datasets that all of them have on the same split; what is left
-out is listed with its reason. Tests are paired over datasets, two-sided, and corrected by Holm over all pairs.
+Each column is from a results folder, a table, or `published:SOURCE/MODEL` (see tsfcn.analysis.score_columns). A
+pair is compared on all datasets that both have on the same split; ranks and sets use those that all columns have. The
+others are listed with the reason. Tests are paired over datasets, two-sided, and adjusted by Holm over all pairs.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.score_columns import Cell, Column, Place
+from tsfcn.analysis.columns import Cell, Column, Place, n_test, whole_cases
 from tsfcn.common import text
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE
 
-LEVEL = 0.95  # of the intervals
-NOISE_FLOOR = 0.5  # test cases: the least standard deviation of runs, since equal runs need not be equal networks
-SHOWN = 10  # datasets that differ most
+LEVEL = 0.95  # confidence level of the intervals
+NOISE_FLOOR = 0.5  # smallest standard deviation over runs, in test cases: equal counts need not be equal networks
+SAME = 1e-6  # accuracies that differ by no more always tie
+SHOWN = 10  # datasets listed with the largest differences
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two columns over the common datasets; every figure is of the first minus the second."""
+    """Two columns over all datasets that both share; every figure is of the first minus the second."""
 
     first: int  # position of the column
     second: int
-    difference: float  # mean of the accuracies' differences
-    low: float  # its bootstrap interval over datasets, LEVEL
+    difference: float  # mean over datasets
+    low: float  # lower end of its bootstrap interval over datasets, LEVEL
     high: float
     wins: int  # datasets on which the first is better
     ties: int
     losses: int
-    test: stats.Wilcoxon
+    test: stats.Wilcoxon  # its n is the number of datasets that both share
     p_holm: float  # adjusted over all pairs
     bayes: stats.Bayesian
+
+    def reversed(self) -> Pair:
+        """Return the same figures of the second minus the first."""
+        test = replace(self.test, positive=self.test.negative, negative=self.test.positive)
+        bayes = replace(self.bayes, first=self.bayes.second, second=self.bayes.first)
+        return Pair(
+            first=self.second,
+            second=self.first,
+            difference=-self.difference,
+            low=-self.high,
+            high=-self.low,
+            wins=self.losses,
+            ties=self.ties,
+            losses=self.wins,
+            test=test,
+            p_holm=self.p_holm,
+            bayes=bayes,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,25 +71,26 @@ class Comparison:
     columns: tuple[Column, ...]
     places: tuple[Place, ...]
     scores: np.ndarray  # (n_datasets, n_columns), fractions
-    cells: tuple[tuple[Cell, ...], ...]  # the same with their runs
+    cells: tuple[tuple[Cell, ...], ...]  # the same cells with deviation and number of runs
     left_out: dict[str, tuple[str, ...]]  # datasets by reason
-    across: tuple[str, ...]  # datasets compared although their splits differ; only if asked for
+    across: tuple[str, ...]  # datasets compared although their splits differ, on request only
     how_ties: str  # 'average' or 'min'
     alpha: float
     mean_ranks: np.ndarray  # (n_columns,), 1 is best
-    wins: np.ndarray  # (n_columns,), ties at the top count for each
+    best: np.ndarray  # bool, (n_datasets, n_columns): no other column is better
+    wins: np.ndarray  # (n_columns,), number of datasets on which each is best
     mpce: np.ndarray  # (n_columns,), NaN where a number of classes is not known
     friedman: stats.Friedman | None  # three columns or more
     pairs: tuple[Pair, ...]
-    cliques: tuple[tuple[int, ...], ...]  # positions of columns no two of which differ
+    cliques: tuple[tuple[int, ...], ...]  # maximal sets of columns, by position, without a significant difference
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What is compared
+# Selection of datasets
 
 
 def compare(
-    found: Sequence[Column],
+    columns: Sequence[Column],
     *,
     ties: str = "average",
     zeros: str = "pratt",
@@ -81,60 +101,113 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two or more columns (`score_columns.read`).
 
-    ties: how equal accuracies rank, 'average' or 'min'; zeros: what signed ranks do with equal pairs, 'pratt' or
-    'wilcox'; rope: half the width of the region of practical equivalence, a fraction; alpha: of differences in
-    `cliques`. across_splits compares a dataset even where its splits differ, and lists it. datasets: only these.
-    Raises UserError for a single column, and where no dataset is common.
+    Raises UserError for a single column and if no dataset is common.
+
+    Args:
+        columns: the columns, with different names.
+        ties: rank of equal accuracies, 'average', or 'min' of accuracies that are equal as printed.
+        zeros: treatment of equal pairs in signed ranks, 'pratt' or 'wilcox'.
+        rope: half the width of the region of practical equivalence, a fraction.
+        alpha: significance level of `cliques`.
+        across_splits: compare a dataset even if its splits differ, and list it.
+        datasets: the datasets to compare; None: all.
     """
-    if len(found) < 2:
-        raise UserError(f"comparison of {len(found)} column{'' if found else 's'} is none: name two or more")
+    if len(columns) < 2:
+        raise UserError(_too_few(columns))
     if datasets is not None:
-        found = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in found]
-    if across_splits:
-        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in found]
-        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
-        rows = [[places[dataset] for places in chosen] for dataset in common]
-    else:
-        shared = set.intersection(*(set(column.cells) for column in found))
-        one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
-        rows = [[one[dataset]] * len(found) for dataset in sorted(one, key=_catalogue_order)]
-    left_out = _left_out(found, {row[0].dataset for row in rows})
+        columns = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in columns]
+    rows = shared_places(columns, across_splits=across_splits)
+    left_out = _left_out(columns, {row[0].dataset for row in rows})
     if not rows:
-        names = " and ".join(f"'{column.name}'" for column in found[:2]) + (" and others" if len(found) > 2 else "")
-        why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
-        origins = [column.origin for column in found]
-        several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
-        hint = (
-            "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
-        )
-        raise UserError(f"common datasets of {names} are none ({why}): {hint}")
-    cells = tuple(tuple(c.cells[place] for c, place in zip(found, row, strict=True)) for row in rows)
-    scores = stats.tied(np.array([[cell.accuracy for cell in row] for row in cells]))
+        raise UserError(_nothing_in_common(columns, left_out))
+    common = _paired(columns, rows)
+    pairs = _pairs(columns, across_splits=across_splits, zeros=zeros, rope=rope)
+    best = stats.ranks(common.scores, ties="min", tied=common.tied) == 1
     n_classes = [CATALOGUE[row[0].dataset].n_classes if row[0].dataset in CATALOGUE else math.nan for row in rows]
-    pairs = _pairs(scores, zeros=zeros, rope=rope)
-    differs = np.zeros((len(found), len(found)), dtype=bool)
-    for pair in pairs:
-        differs[pair.first, pair.second] = differs[pair.second, pair.first] = pair.p_holm < alpha
     return Comparison(
-        columns=tuple(found),
+        columns=tuple(columns),
         places=tuple(row[0] for row in rows),
-        scores=scores,
-        cells=cells,
+        scores=common.scores,
+        cells=tuple(tuple(c.cells[place] for c, place in zip(columns, row, strict=True)) for row in rows),
         left_out=left_out,
         across=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
         how_ties=ties,
         alpha=alpha,
-        mean_ranks=stats.ranks(scores, ties=ties).mean(axis=0),
-        wins=(scores == scores.max(axis=1, keepdims=True)).sum(axis=0),
-        mpce=np.array([stats.mpce(scores[:, i], np.array(n_classes)) for i in range(len(found))]),
-        friedman=stats.friedman(scores) if len(found) > 2 else None,
+        # Papers that give ties their best rank compare accuracies as they print them.
+        mean_ranks=stats.ranks(common.scores, ties=ties, tied=None if ties == "min" else common.tied).mean(axis=0),
+        best=best,
+        wins=best.sum(axis=0),
+        mpce=np.array([stats.mpce(common.scores[:, i], np.array(n_classes)) for i in range(len(columns))]),
+        friedman=stats.friedman(common.scores, common.tied) if len(columns) > 2 else None,
         pairs=pairs,
-        cliques=tuple(stats.cliques(differs)),
+        cliques=_cliques(common, pairs, zeros=zeros, alpha=alpha),
     )
 
 
+def _too_few(columns: Sequence[Column]) -> str:
+    only = f" ('{columns[0].name}': {columns[0].description})" if columns and columns[0].description else ""
+    return f"comparison of {len(columns)} column{'' if columns else 's'} is not possible: name two or more{only}"
+
+
+def _nothing_in_common(columns: Sequence[Column], left_out: Mapping[str, Sequence[str]]) -> str:
+    names = " and ".join(f"'{column.name}'" for column in columns[:2]) + (" and others" if len(columns) > 2 else "")
+    why = "; ".join(f"{len(datasets)} {reason}" for reason, datasets in left_out.items())
+    origins = [column.origin for column in columns]
+    several = next((each for each in origins if 1 < origins.count(each) < len(origins)), None)
+    hint = "compare what ran on the same data" if several is None else f"choose from '{several}', as {several}:MODEL"
+    return f"common datasets of {names} are none ({why}): {hint}"
+
+
+def shared_places(columns: Sequence[Column], *, across_splits: bool) -> list[tuple[Place, ...]]:
+    """Return the datasets that all columns have, in catalogue order: the place of each column's cell.
+
+    Without across_splits the places of a dataset are equal, the official split before others.
+    """
+    if across_splits:
+        chosen = [{place.dataset: place for place in sorted(c.cells, key=_preference, reverse=True)} for c in columns]
+        common = sorted(set.intersection(*(set(places) for places in chosen)), key=_catalogue_order)
+        return [tuple(places[dataset] for places in chosen) for dataset in common]
+    shared = set.intersection(*(set(column.cells) for column in columns))
+    one = {place.dataset: place for place in sorted(shared, key=_preference, reverse=True)}
+    return [(one[dataset],) * len(columns) for dataset in sorted(one, key=_catalogue_order)]
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Accuracies of columns on the same datasets, and which of them are equal."""
+
+    scores: np.ndarray  # (n_datasets, n_columns), fractions
+    tied: np.ndarray  # bool, (n_datasets, n_columns, n_columns)
+
+    def differences(self, i: int, j: int) -> np.ndarray:
+        """Return column i minus column j on each dataset, 0 where they tie."""
+        return np.where(self.tied[:, i, j], 0.0, stats.rounded(self.scores[:, i] - self.scores[:, j]))
+
+
+def _paired(columns: Sequence[Column], rows: Sequence[Sequence[Place]]) -> _Paired:
+    """Return the scores of columns at places, and which tie.
+
+    Two single runs tie if as many test cases are right, where the decimals show how many. Others tie if they differ by
+    at most half a unit of the last decimal of the coarser column, and always below SAME.
+    """
+    scores = np.array([[c.cells[place].accuracy for c, place in zip(columns, row, strict=True)] for row in rows])
+    right = np.array([[_right_cases(c, place) for c, place in zip(columns, row, strict=True)] for row in rows])
+    half = np.array([max(column.half_unit, SAME) for column in columns])
+    tolerance = np.maximum(half[:, None], half[None, :]) + 1e-12
+    close = np.abs(scores[:, :, None] - scores[:, None, :]) <= tolerance
+    counted = (right[:, :, None, 0] > 0) & (right[:, :, None, 0] == right[:, None, :, 0])  # the same number of cases
+    return _Paired(stats.rounded(scores), np.where(counted, right[:, :, None, 1] == right[:, None, :, 1], close))
+
+
+def _right_cases(column: Column, place: Place) -> tuple[int, int]:
+    """Return the number of test cases and of right ones behind a cell; (0, 0) if it does not show."""
+    cell, n = column.cells[place], n_test(place)
+    right = whole_cases(cell.accuracy, n, column.half_unit) if n is not None and cell.n_runs == 1 else None
+    return (0, 0) if n is None or right is None else (n, right)
+
+
 def _preference(place: Place) -> tuple[int, str]:
-    """Sort the split of a dataset that counts if several are common first: the official one."""
+    """Return a sort key that puts the split to compare first if several are common: the official one."""
     order = ("ucr2018", "ucr2015", "mixed", "early")
     return (order.index(place.split) if place.split in order else len(order), place.split)
 
@@ -146,50 +219,92 @@ def _catalogue_order(dataset: str) -> tuple[int, str]:
 _POSITIONS = {name: i for i, name in enumerate(CATALOGUE)}
 
 
-def _left_out(found: Sequence[Column], compared: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return the datasets that some column has and the comparison has not, by the reason why."""
+def _left_out(columns: Sequence[Column], compared: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the datasets that only some columns have, or have on different splits, by reason."""
     splits: dict[str, list[set[str]]] = {}
-    for i, column in enumerate(found):
+    for i, column in enumerate(columns):
         for place in column.cells:
-            splits.setdefault(place.dataset, [set() for _ in found])[i].add(place.split)
+            splits.setdefault(place.dataset, [set() for _ in columns])[i].add(place.split)
     reasons: dict[str, list[str]] = {}
     for dataset in sorted(set(splits) - compared, key=_catalogue_order):
-        absent = [column.name for column, has in zip(found, splits[dataset], strict=True) if not has]
+        absent = [column.name for column, has in zip(columns, splits[dataset], strict=True) if not has]
         if absent:
             reason = f"not in {text.listed(absent, 3)}"
         else:
             on: dict[str, list[str]] = {}
-            for column, has in zip(found, splits[dataset], strict=True):
+            for column, has in zip(columns, splits[dataset], strict=True):
                 on.setdefault(" and ".join(sorted(has)), []).append(column.name)
             reason = f"on another split ({'; '.join(f'{split}: {text.listed(on[split], 3)}' for split in sorted(on))})"
         reasons.setdefault(reason, []).append(dataset)
     return {reason: tuple(datasets) for reason, datasets in reasons.items()}
 
 
-def _pairs(scores: np.ndarray, *, zeros: str, rope: float) -> tuple[Pair, ...]:
-    both = list(itertools.combinations(range(scores.shape[1]), 2))
-    # Drawing is what takes time: with many pairs fewer draws, which cost two digits of a chance and nothing else.
-    n_samples = 20_000 if len(both) <= 10 else 2_000
-    tests = [stats.wilcoxon(scores[:, i] - scores[:, j], zeros=zeros) for i, j in both]
-    adjusted = stats.holm([test.p for test in tests])
-    made = []
-    for (i, j), test, p in zip(both, tests, adjusted, strict=True):
-        d = scores[:, i] - scores[:, j]
-        low, high = stats.bootstrap(d, level=LEVEL, n_samples=10_000 if len(both) <= 10 else 2_000)
-        bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=n_samples)
-        made.append(
-            Pair(i, j, float(d.mean()), low, high, *stats.wins(scores[:, i], scores[:, j]), test, float(p), bayes)
-        )
-    return tuple(made)
+def _pairs(columns: Sequence[Column], *, across_splits: bool, zeros: str, rope: float) -> tuple[Pair, ...]:
+    """Return all pairs, each over all datasets that it shares; there is a dataset that all columns share.
+
+    Args:
+        columns: as in `compare`.
+        across_splits: as in `compare`.
+        zeros: as in `compare`.
+        rope: as in `compare`.
+    """
+    combinations = list(itertools.combinations(range(len(columns)), 2))
+    is_many = len(combinations) > 10
+    pairs = []
+    for i, j in combinations:
+        both = [columns[i], columns[j]]
+        paired = _paired(both, shared_places(both, across_splits=across_splits))
+        pairs.append(_pair(i, j, paired, zeros=zeros, rope=rope, is_many=is_many))
+    adjusted = stats.holm([pair.test.p for pair in pairs])
+    return tuple(replace(pair, p_holm=float(p)) for pair, p in zip(pairs, adjusted, strict=True))
+
+
+def _pair(first: int, second: int, paired: _Paired, *, zeros: str, rope: float, is_many: bool) -> Pair:
+    """Return the figures of a pair, its p not adjusted yet.
+
+    Args:
+        first: position of the first column.
+        second: position of the second column.
+        paired: both on the datasets that they share.
+        zeros: see `compare`.
+        rope: see `compare`.
+        is_many: whether there are many pairs. Sampling takes most of the time, so these get fewer draws, which makes
+            probabilities less precise.
+    """
+    raw, d = paired.scores[:, 0] - paired.scores[:, 1], paired.differences(0, 1)
+    low, high = stats.bootstrap(raw, level=LEVEL, n_samples=2_000 if is_many else 10_000)
+    test = stats.wilcoxon(d, zeros=zeros)
+    bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=2_000 if is_many else 20_000)
+    return Pair(first, second, float(raw.mean()), low, high, *stats.wins(d, np.zeros_like(d)), test, test.p, bayes)
+
+
+def _cliques(common: _Paired, pairs: Sequence[Pair], *, zeros: str, alpha: float) -> tuple[tuple[int, ...], ...]:
+    """Return the maximal sets of columns without a significant difference on the datasets that all share.
+
+    Args:
+        common: the columns on these datasets.
+        pairs: all pairs, each on the datasets that it shares; its p counts if these are the same.
+        zeros: as in `compare`.
+        alpha: as in `compare`.
+    """
+    n, k = common.scores.shape
+    p = [
+        pair.test.p if pair.test.n == n else stats.wilcoxon(common.differences(pair.first, pair.second), zeros=zeros).p
+        for pair in pairs
+    ]
+    differs = np.zeros((k, k), dtype=bool)
+    for pair, adjusted in zip(pairs, stats.holm(p), strict=True):
+        differs[pair.first, pair.second] = differs[pair.second, pair.first] = adjusted < alpha
+    return tuple(stats.cliques(differs))
 
 
 def noise(first: Cell, second: Cell, place: Place) -> str:
-    """Say whether the runs behind two cells explain their difference: 'within', 'beyond', or 'not known: ...'.
+    """Return whether seed noise explains the difference of two cells: 'within', 'beyond', or 'not known: REASON'.
 
-    Both have several runs: does the Welch interval (LEVEL) of the difference hold 0? One has a single run: does it lie
-    in the prediction interval of the other's? A standard deviation is at least half a test case. Single runs on both
-    sides, a deviation that is not given, and one over resampled splits say nothing. Each dataset by itself: of twenty
-    that differ by chance alone, one is beyond.
+    If both have several runs, 'within' means that the Welch interval (LEVEL) of the difference contains 0. If one is a
+    single run, it means that this run lies in the prediction interval of the other's runs. Standard deviations are at
+    least half a test case. Not known for two single runs, a missing deviation, and deviations over resamples. Datasets
+    are judged one by one: of twenty that differ by chance alone, about one is 'beyond'.
     """
     if place.split.endswith(("resamples", "folds")):
         return "not known: deviations are over splits"
@@ -211,26 +326,27 @@ def noise(first: Cell, second: Cell, place: Place) -> str:
 # Text
 
 
-def _count(n: int) -> str:
+def count(n: int) -> str:
+    """Return the number of datasets in words."""
     return "1 dataset" if n == 1 else f"{n} datasets"
 
 
-def farthest(made: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
-    """Return the n datasets on which the columns differ most: the best, the worst, their difference, and the noise.
+def farthest(comparison: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:
+    """Return the n datasets with the largest differences: both columns, their accuracies, the difference, the noise.
 
-    With two columns the difference is the first's minus the second's; with more, the greatest minus the least.
+    With two columns the difference is the first minus the second; with more, the best minus the worst.
     """
     rows: list[dict[str, Any]] = []
-    for place, scores, cells in zip(made.places, made.scores, made.cells, strict=True):
+    for place, scores, cells in zip(comparison.places, comparison.scores, comparison.cells, strict=True):
         i, j = (0, 1) if len(scores) == 2 else (int(np.argmax(scores)), int(np.argmin(scores)))
-        difference = float(stats.tied(scores[i] - scores[j]))
+        difference = float(stats.rounded(scores[i] - scores[j]))
         rows.append(
             {
                 "dataset": place.dataset,
                 "split": place.split,
-                "first": made.columns[i].name,
+                "first": comparison.columns[i].name,
                 "accuracy_first": float(scores[i]),
-                "second": made.columns[j].name,
+                "second": comparison.columns[j].name,
                 "accuracy_second": float(scores[j]),
                 "difference": difference,
                 "noise": noise(cells[i], cells[j], place),

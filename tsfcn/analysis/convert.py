@@ -26,9 +26,10 @@ from statistics import fmean
 import numpy as np
 
 from tsfcn.analysis import score_columns, tables
-from tsfcn.analysis.score_columns import Column, Place
+from tsfcn.analysis.columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace
+from tsfcn.common.text import spreadsheet_text
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 
@@ -37,7 +38,9 @@ FORMS = ("wide", "long", "aeon", "tsml", "dl4tsc", "sktime")
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
+    csv.writer(out, lineterminator="\n").writerows(
+        [spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
     return out.getvalue()
 
 

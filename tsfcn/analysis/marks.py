@@ -1,4 +1,4 @@
-"""The marks of rows that are not like the others, and what each means."""
+"""Marks of rows that need care, and their meanings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Statistics of accuracy tables: paired tests over datasets, ranks, corrections, intervals.
 
 Pure numpy, with scipy.special for three distribution functions. Accuracies are fractions. Two accuracies tie if they
-agree to DIGITS decimals, so that the same share of right cases ties however its mean was summed.
+agree to DIGITS decimals, so that rounding in the last bits does not break ties.
 
 Sources: Wilcoxon 1945 and Pratt 1959 (signed ranks), Holm 1979, Benjamini and Hochberg 1995, Friedman 1937, Welch 1947,
 Benavoli et al. 2014 and 2017 (Bayesian signed ranks), Wang et al. 2017 (MPCE).
@@ -23,8 +23,8 @@ EXACT_UP_TO = 500  # pairs for which the exact distribution of signed ranks take
 Array = np.ndarray
 
 
-def tied(values: Array) -> Array:
-    """Return values rounded to DIGITS decimals: what differs by float noise alone becomes equal."""
+def rounded(values: Array) -> Array:
+    """Return values rounded to DIGITS decimals, so that values equal up to float noise become equal."""
     return np.round(np.asarray(values, dtype=np.float64), DIGITS) + 0.0  # + 0.0: no -0.0
 
 
@@ -41,12 +41,12 @@ class Wilcoxon:
     n_zeros: int  # pairs without a difference
     positive: float  # sum of the ranks of the positive differences
     negative: float
-    zeros: str  # what was done with the zeros: 'pratt' or 'wilcox'
+    zeros: str  # treatment of the zeros: 'pratt' or 'wilcox'
     method: str  # 'exact' or 'normal'
 
 
 def midranks(values: Array) -> Array:
-    """Return ranks of (n,) values from 1, least first; equal values share the mean of their ranks."""
+    """Return ranks of (n,) values from 1 for the smallest; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[inverse.reshape(np.shape(values))])
@@ -55,16 +55,16 @@ def midranks(values: Array) -> Array:
 def wilcoxon(differences: Array, *, zeros: str = "pratt", method: str = "auto") -> Wilcoxon:
     """Return the two-sided signed-rank test of the hypothesis that differences (n,) are symmetric about 0.
 
-    zeros: 'pratt' ranks the zeros with the rest and then leaves their ranks out; 'wilcox' leaves them out before. Pairs
-    that are equal throughout give p = 1 (scipy: NaN).
-    method: 'exact' is the distribution over all 2^m signs of the m nonzero differences, under whatever ties there are:
-    the doubled ranks are whole numbers, so their subset sums are counted by dynamic programming. 'normal' is its normal
-    approximation, without continuity correction. 'auto' is exact up to EXACT_UP_TO differences. Raises ValueError for
-    another word and for values that are not finite.
+    zeros: 'pratt' ranks the zeros with the other differences, then drops their ranks; 'wilcox' drops the zeros first.
+    Zeros alone give p = 1 (scipy: NaN).
+    method: 'exact' is the distribution over all 2^m signs of the m nonzero differences given their ties: doubled ranks
+    are integers, so dynamic programming counts their subset sums. 'normal' is its normal approximation without
+    continuity correction. 'auto' is exact up to EXACT_UP_TO differences. Raises ValueError for another word and for
+    values that are not finite.
     """
     if zeros not in ("pratt", "wilcox") or method not in ("auto", "exact", "normal"):
         raise ValueError(f"zeros={zeros!r}, method={method!r} is not pratt|wilcox, auto|exact|normal")
-    d = tied(differences)
+    d = rounded(differences)
     if d.ndim != 1 or not np.isfinite(d).all():
         raise ValueError("differences must be one-dimensional and finite")
     n, n_zeros = len(d), int(np.sum(d == 0))
@@ -79,30 +79,30 @@ def wilcoxon(differences: Array, *, zeros: str = "pratt", method: str = "auto") 
     elif exact:
         p = _exact_signed_ranks(ranks, min(positive, negative))
     else:
-        # Mean and variance of the sum of ranks with random signs, given the ranks: ties and zeros are in them.
+        # Mean and variance of the rank sum under random signs, given the ranks, which include ties and zeros.
         z = (positive - ranks.sum() / 2) / math.sqrt(float((ranks**2).sum()) / 4)
         p = float(2 * special.ndtr(-abs(z)))
     return Wilcoxon(min(p, 1.0), n, n_zeros, positive, negative, zeros, "exact" if exact else "normal")
 
 
 def _exact_signed_ranks(ranks: Array, least: float) -> float:
-    """Return P(T <= least or T >= sum - least), T the sum of a random half of the ranks (each in with chance 1/2)."""
+    """Return P(T <= least or T >= sum - least), T the sum of ranks that are each included with probability 1/2."""
     doubled = np.rint(2 * ranks).astype(np.int64)  # midranks are multiples of 1/2
     total = int(doubled.sum())
-    chance = np.zeros(total + 1)
-    chance[0] = 1.0
-    reached = 0
-    for rank in doubled:  # chance[s] of the sum s so far; halved at each step, so nothing overflows
-        reached += int(rank)
-        moved = chance[: reached + 1 - int(rank)] / 2
-        chance[: reached + 1] /= 2
-        chance[int(rank) : reached + 1] += moved
-    return float(2 * chance[: round(2 * least) + 1].sum())  # symmetric about total / 2
+    probability = np.zeros(total + 1)
+    probability[0] = 1.0
+    largest = 0
+    for rank in doubled:  # probability[s]: of the sum s so far; halving at each step avoids overflow
+        largest += int(rank)
+        shifted = probability[: largest + 1 - int(rank)] / 2
+        probability[: largest + 1] /= 2
+        probability[int(rank) : largest + 1] += shifted
+    return float(2 * probability[: round(2 * least) + 1].sum())  # symmetric about total / 2
 
 
 def wins(first: Array, second: Array) -> tuple[int, int, int]:
     """Return on how many datasets the first (n,) is greater, the two tie, and the second is greater."""
-    d = tied(np.asarray(first) - np.asarray(second))
+    d = rounded(np.asarray(first) - np.asarray(second))
     return int(np.sum(d > 0)), int(np.sum(d == 0)), int(np.sum(d < 0))
 
 
@@ -111,32 +111,45 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean of differences (n,), datasets drawn with replacement.
 
-    It says how the mean would move over other datasets like these, not over other seeds. The same seed gives the same
-    interval. One difference, or none, gives NaN.
+    It shows how the mean varies over similar datasets, not over training seeds. The same seed gives the same interval.
+    Fewer than two differences give NaN.
+
+    Args:
+        differences: one for each dataset.
+        level: confidence level.
+        n_samples: number of bootstrap samples.
+        seed: of the random numbers.
     """
     d = np.asarray(differences, dtype=np.float64)
     if len(d) < 2:
         return math.nan, math.nan
-    low, high = np.quantile(_drawn(len(d), n_samples, seed) @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_bootstrap_counts(len(d), n_samples, seed) @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-@lru_cache(maxsize=1)  # the pairs of a table all draw the same
-def _drawn(n: int, n_samples: int, seed: int) -> Array:
-    """Return how often each of n datasets is drawn, (n_samples, n)."""
+@lru_cache(maxsize=16)  # pairs with as many datasets use the same draws
+def _bootstrap_counts(n: int, n_samples: int, seed: int) -> Array:
+    """Return how often each of n datasets is sampled, (n_samples, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_samples)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=16)
 def _weights(n: int, prior: float, n_samples: int, seed: int) -> Array:
-    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples)."""
+    """Return Dirichlet weights of the prior's difference and n others, (1 + n, n_samples).
+
+    Args:
+        n: number of differences besides that of the prior.
+        prior: weight of the prior's difference.
+        n_samples: number of draws.
+        seed: of the random numbers.
+    """
     drawn = np.random.default_rng(seed).dirichlet(np.r_[prior, np.ones(n)], size=n_samples)
     return np.ascontiguousarray(drawn.T)
 
 
 @dataclass(frozen=True)
 class Bayesian:
-    """Posterior chances that, on a new dataset, one is better by more than the region, neither is, the other is."""
+    """Posterior probabilities on a new dataset: first better beyond the region, equivalent, second better."""
 
     first: float
     equivalent: float
@@ -150,32 +163,39 @@ def bayesian_signed_rank(
 ) -> Bayesian:
     """Return the Bayesian signed-rank test of differences (n,), first minus second (Benavoli et al. 2014, 2017).
 
-    A Dirichlet process whose prior weight lies on one more difference, 0. In each posterior draw the mass of the means
-    of two differences is split into below, within and above the region of practical equivalence [-rope, rope] (its
-    edges count half to either side); the chances are the shares of draws in which each part is the largest. prior is
-    the weight that baycomp takes. The same seed gives the same figures; their error from drawing is at most
+    The prior is a Dirichlet process with weight `prior` (baycomp's default) on one additional difference of 0. In each
+    posterior draw the mass of the means of two differences is divided into below, within and above the region of
+    practical equivalence [-rope, rope] (its edges count half to either side); a probability is the share of draws in
+    which that part is the largest. The same seed gives the same figures; their sampling error is at most
     0.5 / sqrt(n_samples), 0.0035.
+
+    Args:
+        differences: one for each dataset.
+        rope: half the width of the region, 0 or more.
+        prior: weight of the prior, above 0.
+        n_samples: number of posterior draws.
+        seed: of the random numbers.
     """
     if rope < 0 or prior <= 0:
         raise ValueError(f"rope={rope}, prior={prior}: rope is 0 or more, prior greater than 0")
-    d = tied(np.concatenate([[0.0], np.asarray(differences, dtype=np.float64)]))
+    d = rounded(np.concatenate([[0.0], np.asarray(differences, dtype=np.float64)]))
     order = np.argsort(d, kind="stable")
     d, weights = d[order], _weights(len(d) - 1, prior, n_samples, seed)[order]  # (1 + n, n_samples)
-    below = np.concatenate([np.zeros((1, n_samples)), np.cumsum(weights, axis=0)])  # [k]: the mass of the k least
-    edge = round(2 * rope, DIGITS)  # of the sum of two differences
+    below = np.concatenate([np.zeros((1, n_samples)), np.cumsum(weights, axis=0)])  # [k]: the mass of the k smallest
+    edge = round(2 * rope, DIGITS)  # for the sum of two differences
 
     def mass(edge: float) -> Array:
         """Return the mass of pairs whose sum is less than edge, those that equal it by half: (n_samples,)."""
-        partner = tied(edge - d)
+        partner = rounded(edge - d)
         sides = (below[np.searchsorted(d, partner, side=side)] for side in ("left", "right"))
         return np.asarray((weights * sum(sides)).sum(axis=0) / 2)
 
     over, under = 1 - mass(edge), mass(-edge)
     shares = np.stack([over, 1 - over - under, under])
     if edge == 0:
-        shares[1] = -1.0  # without a region there is nothing between
+        shares[1] = -1.0  # a region of width 0 has no equivalence
     largest = shares >= shares.max(axis=0) - 1e-12
-    counts = (largest / largest.sum(axis=0)).sum(axis=1)  # equal parts share a draw
+    counts = (largest / largest.sum(axis=0)).sum(axis=1)  # ties share a draw
     first, equivalent, second = (counts / n_samples).tolist()
     return Bayesian(first, equivalent, second, rope, n_samples)
 
@@ -207,39 +227,41 @@ def benjamini_hochberg(p: Sequence[float] | Array) -> Array:
 # Many columns
 
 
-def ranks(scores: Array, *, ties: str = "average") -> Array:
-    """Return the ranks in each row of scores (n_datasets, n_columns); 1 is the greatest score.
+def ranks(scores: Array, *, ties: str = "average", tied: Array | None = None) -> Array:
+    """Return the ranks in each row of scores (n_datasets, n_columns); 1 is the largest score.
 
-    ties: 'average' gives equal scores the mean of their ranks (the one for tests); 'min' gives each the best of them,
-    as the tables of Wang et al. 2017 and Karim et al. 2019 do. Raises ValueError for another word or NaN.
+    ties: 'average' gives equal scores the mean of their ranks, as tests need; 'min' gives each the best of them, as in
+    the tables of Wang et al. 2017 and Karim et al. 2019. tied: bool (n_datasets, n_columns, n_columns), which scores of
+    a row are equal; None: those that agree to DIGITS decimals. Raises ValueError for another word or NaN.
     """
-    scores = tied(scores)
+    scores = rounded(scores)
     if ties not in ("average", "min") or not np.isfinite(scores).all():
         raise ValueError(f"ties={ties!r} is not average or min, or a score is not finite")
     if scores.size == 0:
         return np.empty(scores.shape)
-    greater = (scores[:, None, :] > scores[:, :, None]).sum(axis=2)  # (n_datasets, n_columns): how many are better
-    equal = (scores[:, None, :] == scores[:, :, None]).sum(axis=2)  # itself among them
+    tied = scores[:, None, :] == scores[:, :, None] if tied is None else tied
+    greater = ((scores[:, None, :] > scores[:, :, None]) & ~tied).sum(axis=2)  # (n_datasets, n_columns)
+    equal = tied.sum(axis=2)  # including itself
     return np.asarray(greater + (1.0 if ties == "min" else (equal + 1) / 2), dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Friedman:
-    """Whether any of several columns stands out, from their ranks in each row."""
+    """Friedman's test of whether any of several columns differs, from their ranks in each row."""
 
     chi2: float
     df: int
     p: float
 
 
-def friedman(scores: Array) -> Friedman:
-    """Return Friedman's test of scores (n_datasets, n_columns), corrected for ties; the same in every row gives p = 1.
+def friedman(scores: Array, tied: Array | None = None) -> Friedman:
+    """Return Friedman's test of scores (n_datasets, n_columns), corrected for ties; p = 1 if all scores are equal.
 
-    Needs three columns or more: for two use the signed ranks.
+    For three columns or more; use signed ranks for two. tied: as in `ranks`.
     """
-    ranked = ranks(scores)
+    ranked = ranks(scores, tied=tied)
     n, k = ranked.shape
-    # Between the columns' mean ranks over within the rows: with ties the rows vary less, which is the correction.
+    # Variation between columns over variation within rows; ties reduce the latter, which is the correction.
     within = float(((ranked - (k + 1) / 2) ** 2).sum())
     if n == 0 or within == 0:
         return Friedman(0.0, k - 1, 1.0)
@@ -252,8 +274,8 @@ def cliques(differs: Array) -> list[tuple[int, ...]]:
     """Return the maximal sets of two or more columns no two of which differ, each ascending, in ascending order.
 
     differs: symmetric bool (n_columns, n_columns), as from Holm-adjusted tests of all pairs. These are the maximal
-    cliques of the graph that joins what does not differ (Bron and Kerbosch 1973, with pivots). In a critical difference
-    diagram each is a bar; a set need not be consecutive in mean rank.
+    cliques of the graph that joins columns without a difference (Bron and Kerbosch 1973, with pivots). Each is a bar in
+    a critical difference diagram; its members need not be consecutive in mean rank.
     """
     n = len(differs)
     joined = [{j for j in range(n) if j != i and not differs[i][j]} for i in range(n)]
@@ -279,16 +301,16 @@ def mpce(accuracies: Array, n_classes: Array) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Means of runs. All of these take numbers or arrays of one shape, a dataset an entry, and return the same.
+# Means of runs. These functions take and return numbers, or arrays of one shape with one entry for each dataset.
 
 
 def student(level: float, df: Array | float) -> Array:
-    """Return the t that a Student variable of df degrees exceeds in size with chance 1 - level."""
+    """Return the t that the absolute value of a Student variable of df degrees exceeds with probability 1 - level."""
     return np.asarray(special.stdtrit(df, (1 + level) / 2))
 
 
 def student_p(t: Array | float, df: Array | float) -> Array:
-    """Return the two-sided chance of a Student variable of df degrees to exceed |t|."""
+    """Return the two-sided probability that a Student variable of df degrees exceeds |t|."""
     return np.asarray(2 * special.stdtr(df, -np.abs(t)))
 
 
@@ -309,7 +331,13 @@ def welch(
 ) -> tuple[Array, Array, Array]:
     """Return the Welch interval (low, high) of a difference of two means of runs, and the p of no difference.
 
-    sd: over runs, ddof 1; n: runs, 2 or more on both sides. level 0.9 is the interval of two one-sided 5 % tests.
+    Args:
+        difference: first mean minus second.
+        sd_1: standard deviation over the first's runs, ddof 1.
+        n_1: number of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
+        level: confidence level of the interval; 0.9 is that of two one-sided 5 % tests.
     """
     error = np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2)
     df = welch_df(sd_1, n_1, sd_2, n_2)
@@ -326,7 +354,16 @@ def pooled(
     *,
     level: float = 0.9,
 ) -> tuple[Array, Array, Array]:
-    """Return what `welch` returns, by Student's test: both sides are taken to have the same deviation."""
+    """Return what `welch` returns, by Student's test, which assumes that both sides have the same deviation.
+
+    Args:
+        difference: first mean minus second.
+        sd_1: standard deviation over the first's runs, ddof 1.
+        n_1: number of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
+        level: confidence level of the interval; 0.9 is that of two one-sided 5 % tests.
+    """
     df = np.asarray(n_1, dtype=np.float64) + n_2 - 2
     sd = np.sqrt(((np.asarray(n_1) - 1) * np.square(sd_1) + (np.asarray(n_2) - 1) * np.square(sd_2)) / df)
     error = sd * np.sqrt(1 / np.asarray(n_1, dtype=np.float64) + 1 / np.asarray(n_2, dtype=np.float64))
@@ -343,10 +380,18 @@ def prediction(
     level: float = 0.95,
     most_df: float = math.inf,
 ) -> tuple[Array, Array, Array]:
-    """Return (low, high, p) of a mean of n runs minus that of m further ones, if all were drawn alike.
+    """Return (low, high, p) of the mean of n runs minus the mean of m further runs of the same distribution.
 
-    sd: of the n runs, ddof 1. The interval holds 0 where the mean of the m lies inside the prediction interval of the
-    n; p is that of a difference this large. most_df: at most so many degrees of freedom, for runs with longer tails.
+    The interval contains 0 if the mean of the m runs lies in the prediction interval of the n runs; p is that of a
+    difference this large.
+
+    Args:
+        difference: mean of the n runs minus mean of the m runs.
+        sd: standard deviation of the n runs, ddof 1.
+        n: runs with a known deviation, 2 or more.
+        m: further runs.
+        level: confidence level of the interval.
+        most_df: largest number of degrees of freedom, smaller for runs with long tails.
     """
     n = np.asarray(n, dtype=np.float64)
     error = np.asarray(sd) * np.sqrt(1 / n + 1 / np.asarray(m, dtype=np.float64))

@@ -247,6 +247,50 @@ def accuracy(records: Iterable[Record], source: str | None = None) -> pd.DataFra
     return _rows(records, lambda record: _number(record, "accuracy"), is_accuracy=True, source=source)
 
 
+def with_resample_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Return an accuracy or metric table with a row for the mean over resamples after those that it is the mean of.
+
+    Its split is 'n resamples' (or 'ucr2015 n resamples'), as published means over resamples are called, and its std is
+    over the resamples. As in the bake-offs, the resamples are 0, the official split, to n - 1: where one of them is
+    missing there is no mean.
+    """
+    rows: list[dict[str, Any]] = []
+    records = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    for _, group in groupby(records, key=lambda r: (r["dataset"], r["model"], r["protocol"], _order(r["split"])[0])):
+        members = list(group)
+        numbers = [_order(row["split"])[1] for row in members]
+        rows += members
+        if len(members) > 1 and sorted(numbers) == list(range(len(members))):
+            rows.append(_resample_mean(members))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _resample_mean(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the row of the mean over the rows of resamples."""
+    means = [row["mean"] for row in members]
+    files = _order(members[0]["split"])[0]
+    marks = {mark for row in members for mark in row["marks"].split(", ")}
+    return {
+        **members[0],
+        "split": f"{files} {len(members)} resamples".strip(),
+        "n_seeds": min(row["n_seeds"] for row in members),
+        "mean": float(np.mean(means)),
+        "std": float(np.std(means, ddof=1)),
+        "min": min(row["min"] for row in members),
+        "max": max(row["max"] for row in members),
+        "last": float(np.mean([row["last"] for row in members])),
+        "selected": float(np.mean([row["selected"] for row in members])),
+        "train_seconds": math.fsum(row["train_seconds"] for row in members),
+        "marks": ", ".join(mark for mark in MEANINGS if mark in marks),
+        "published": math.nan,
+        "published_std": math.nan,
+        "published_runs": None,
+        "published_source": "",
+        "published_note": "",
+        "difference": math.nan,
+    }
+
+
 def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFrame:
     """Return the same table for another metric, from the stored predictions in results/predictions.
 
@@ -283,7 +327,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         beside = [row for row in part.to_dict("records") if row["published_source"]]
         if not beside:
             continue
-        judgement = verdict.judge(verdict.given(beside))
+        judgement = verdict.judge(verdict.paired_accuracies(beside))
         total: dict[Any, Any] = {
             "n_seeds": sum(row["n_seeds"] for row in beside),
             "mean": float(np.mean([row["mean"] for row in beside])),
@@ -293,7 +337,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         for row, verdict_of_row in zip([*beside, total], [*judgement.verdicts, judgement.archive], strict=True):
             copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
             judged = {n: getattr(verdict_of_row, n) for n in VERDICT_COLUMNS if hasattr(verdict_of_row, n)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.said})
+            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.text})
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 
@@ -474,8 +518,8 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            probabilities, y_true, y_pred = stored["probabilities"], stored["y_true"], stored["y_pred"]
+        sizes = record.n_test, record.n_classes
+        probabilities, y_true, y_pred = artifacts.read_predictions(results, record.key, *sizes)
     except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
         raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
     fits = (

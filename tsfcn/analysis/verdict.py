@@ -1,10 +1,11 @@
-"""Ours against theirs: whether it is the paper's number.
+"""Verdicts: whether our accuracies reproduce the published ones.
 
-A verdict is a word for a dataset, and one for all of them. docs/verdict.md gives the rules, why they are these, and how
-often each word is wrong, by simulation (benchmarks/verdict.py).
+Each dataset gets a verdict of one word, and so does the mean over all datasets. docs/verdict.md explains the rules and
+reports how often each word is wrong in simulations (benchmarks/verdict.py).
 
-Against a mean of several published runs: `equivalent`, `different`, `undecided`, `undecidable`. Against a single one:
-`inside` or `outside` what our seeds predict; a single run can show a difference, but never that there is none.
+A mean of several published runs gives `equivalent`, `different`, `undecided` or `undecidable`. A single published run
+gives `inside` or `outside`: whether it lies in the prediction interval of our seeds. It can show a difference, but
+never equivalence.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import numpy as np
 from tsfcn.analysis import stats
 from tsfcn.data.catalogue import CATALOGUE
 
-MARGIN = 0.02  # a difference of two accuracies that does not matter; at least one test case
-ARCHIVE_MARGIN = 0.005  # the same for a mean over datasets
-FLOOR = 0.5  # test cases: the least standard deviation over runs
+MARGIN = 0.02  # largest difference of two accuracies that does not matter; at least one test case
+ARCHIVE_MARGIN = 0.005  # the same for the mean over datasets
+FLOOR = 0.5  # smallest standard deviation over runs, in test cases
 ALPHA = 0.05
-LEVEL = 0.9  # of the intervals: two one-sided tests at 5 %
-TAIL_DF = 5  # degrees of freedom at most where one published run is predicted: now and then a training fails
-MORE_SEEDS = 100  # beyond this many it is not said how many more
+LEVEL = 0.9  # confidence level of the intervals: two one-sided tests at 5 %
+TAIL_DF = 5  # most degrees of freedom for predicting one published run, since trainings fail now and then
+MORE_SEEDS = 100  # the number of further seeds is not reported beyond this
 
 EQUIVALENT, DIFFERENT, UNDECIDED, UNDECIDABLE = "equivalent", "different", "undecided", "undecidable"
 INSIDE, OUTSIDE = "inside", "outside"
@@ -36,13 +37,13 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Given:
-    """One dataset: our accuracy and the published one, both means over runs, as fractions."""
+class PairedAccuracy:
+    """Our accuracy on one dataset and the published one: means over runs, as fractions."""
 
     dataset: str
     n_test: int
     accuracy: float
-    std: float | None  # over our seeds, ddof 1; None for a single one
+    std: float | None  # over our seeds, ddof 1; None for a single seed
     n_seeds: int
     published: float
     published_std: float | None  # None for a single run, or where the source does not give it
@@ -51,21 +52,21 @@ class Given:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word for one dataset and what it rests on; differences are ours minus theirs."""
+    """The verdict on one dataset and the figures behind it; differences are ours minus published."""
 
     dataset: str
     word: str
     difference: float
-    low: float  # the 90 % interval of the difference; NaN where ours is a single seed
+    low: float  # lower end of the 90 % interval of the difference; NaN for a single seed of ours
     high: float
     margin: float
-    p: float  # of no difference; NaN where ours is a single seed
+    p: float  # of the hypothesis of no difference; NaN for a single seed of ours
     p_holm: float  # adjusted over all datasets
     p_bh: float  # adjusted for the false discovery rate
-    more_seeds: int | None  # how many would decide it if means and deviations stayed; None: decided, or too many to say
+    more_seeds: int | None  # further seeds that would decide it; None: decided, or more than MORE_SEEDS
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The verdict in words."""
         if self.word == UNDECIDABLE:
             return "undecidable: the published runs are too few"
@@ -78,38 +79,38 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdicts of all datasets, and the one of the archive: of the mean difference over them."""
+    """The verdicts on all datasets and the verdict on their mean difference."""
 
     verdicts: tuple[Verdict, ...]
-    archive: Verdict  # its dataset is 'mean of N datasets', its p is not adjusted
+    archive: Verdict  # on the mean: its dataset is 'mean of N datasets', its p is not adjusted
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many datasets have each word, those that occur."""
+        """The number of datasets with each word, for the words that occur."""
         counted = Counter(verdict.word for verdict in self.verdicts)
         return {word: counted[word] for word in WORDS if counted[word]}
 
     @property
     def n_different_bh(self) -> int:
-        """How many would be different (or outside) if false discoveries were controlled instead: more, less surely."""
+        """The number of datasets that are different (or outside) if the false discovery rate is controlled instead."""
         return sum(v.p_bh < ALPHA and abs(v.difference) > v.margin for v in self.verdicts)
 
 
-def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
-    """Return what can be judged of the rows of an accuracy table (tables.accuracy): those with a published figure.
+def paired_accuracies(rows: Iterable[Mapping[Any, Any]]) -> list[PairedAccuracy]:
+    """Return the rows of an accuracy table (tables.accuracy) that have a published figure.
 
-    rows: of one model and protocol, since corrections and the mean are over all of them. A dataset that
-    is not in the catalogue has no number of test cases and raises KeyError: it has no figure either.
+    rows: of one model and protocol, since corrections and the mean are over all of them. Raises KeyError for a dataset
+    with a published figure that is not in the catalogue, whose number of test cases is unknown.
     """
-    found = []
+    pairs = []
     for row in rows:
         if math.isnan(row["published"]):
             continue
         facts = CATALOGUE[row["dataset"]]
         swapped = row["split"] == "ucr2015" and facts.split_swapped_in_2015
         std, published_std = row["std"], row["published_std"]
-        found.append(
-            Given(
+        pairs.append(
+            PairedAccuracy(
                 dataset=row["dataset"],
                 n_test=facts.n_train if swapped else facts.n_test,
                 accuracy=float(row["mean"]),
@@ -120,7 +121,7 @@ def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
                 published_runs=int(row["published_runs"]),
             )
         )
-    return found
+    return pairs
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -128,37 +129,54 @@ def given(rows: Iterable[Mapping[Any, Any]]) -> list[Given]:
 
 
 def margins(n_test: Array) -> Array:
-    """Return the margin of each dataset: MARGIN, or one test case where that is more."""
+    """Return the margin of each dataset: MARGIN, or one test case if that is more."""
     return np.asarray(np.maximum(MARGIN, 1 / np.asarray(n_test)))
 
 
 def floored(std: Array, n_test: Array) -> Array:
-    """Return standard deviations over runs, at least half a test case: equal counts need not be equal networks."""
+    """Return standard deviations over runs, raised to at least half a test case.
+
+    Runs with equal counts of right cases need not classify the same cases correctly.
+    """
     return np.asarray(np.maximum(std, FLOOR / np.asarray(n_test)))
 
 
 def interval(
     difference: Array, sd_1: Array, n_1: Array | int, sd_2: Array, n_2: Array | int
 ) -> tuple[Array, Array, Array]:
-    """Return (low, high, p) of differences of means, each the more careful one of Welch's and Student's test.
+    """Return (low, high, p) of differences of means, each the more conservative one of Welch's and Student's test.
 
-    Welch's alone, with two or three seeds, now and then meets seeds that happen to agree, and takes their tiny
-    deviation for the truth. Student's alone is wrong where one side spreads more than the other. See docs/verdict.md.
+    Welch's test alone trusts the tiny deviation of two or three seeds that happen to agree. Student's test alone is
+    wrong if one side varies more than the other. See docs/verdict.md.
+
+    Args:
+        difference: first means minus second, one for each dataset.
+        sd_1: standard deviations over the first's runs, ddof 1.
+        n_1: numbers of the first's runs, 2 or more.
+        sd_2: as sd_1, of the second.
+        n_2: as n_1, of the second.
     """
     low, high, p = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
     low_2, high_2, p_2 = stats.pooled(difference, sd_1, n_1, sd_2, n_2, level=LEVEL)
     return np.minimum(low, low_2), np.maximum(high, high_2), np.maximum(p, p_2)
 
 
-def predicted(
+def prediction_interval(
     difference: Array | float, sd: Array | float, n_seeds: Array | int, n_runs: Array | int
 ) -> tuple[Array, Array, Array]:
-    """Return (low, high, p) of our mean minus a published one whose own deviation is not known, from ours alone."""
+    """Return (low, high, p) of our mean minus a published one of unknown deviation, from our deviation alone.
+
+    Args:
+        difference: our mean minus the published one.
+        sd: standard deviation over our seeds, ddof 1.
+        n_seeds: number of our seeds, 2 or more.
+        n_runs: number of published runs.
+    """
     return stats.prediction(difference, sd, n_seeds, n_runs, level=LEVEL, most_df=TAIL_DF)
 
 
 def undecidable(sd: Array, n: Array | int, margin: Array) -> Array:
-    """Return whether the published runs alone, n of deviation sd, leave the mean open by more than the margin."""
+    """Return whether the interval of the published mean alone, from n runs of deviation sd, exceeds the margin."""
     n = np.asarray(n, dtype=np.float64)
     return np.asarray(stats.student(LEVEL, n - 1) * sd / np.sqrt(n) > margin)
 
@@ -186,58 +204,73 @@ def mean_interval(difference: Array, variance: Array, df: Array) -> tuple[float,
 # The verdicts
 
 
-def judge(rows: Sequence[Given]) -> Judgement:
-    """Return the verdict of each dataset and that of their mean, from `given`; ValueError where there is none."""
+def judge(rows: Sequence[PairedAccuracy]) -> Judgement:
+    """Return the verdict on each dataset and on their mean. Raises ValueError for no rows."""
     if not rows:
-        raise ValueError("there is nothing to judge: no row has a published figure")
+        raise ValueError("no row has a published figure: there is nothing to judge")
     several = [row.published_std is not None and row.published_runs > 1 for row in rows]
-    tested = [_tested(row, many) for row, many in zip(rows, several, strict=True)]
-    known = [not math.isnan(p) for _, _, p in tested]
+    intervals = [_interval(row, many) for row, many in zip(rows, several, strict=True)]
+    known = [not math.isnan(p) for _, _, p in intervals]
     p_holm, p_bh = np.full(len(rows), math.nan), np.full(len(rows), math.nan)
-    p = [p for _, _, p in tested if not math.isnan(p)]
+    p = [p for _, _, p in intervals if not math.isnan(p)]
     p_holm[known], p_bh[known] = stats.holm(p), stats.benjamini_hochberg(p)
     n_tests = len(p)
     verdicts = tuple(
-        _verdict(row, many, found, float(holm), float(bh), n_tests)
-        for row, many, found, holm, bh in zip(rows, several, tested, p_holm, p_bh, strict=True)
+        _verdict(row, many, interval_and_p, float(holm), float(bh), n_tests)
+        for row, many, interval_and_p, holm, bh in zip(rows, several, intervals, p_holm, p_bh, strict=True)
     )
     return Judgement(verdicts, _archive(rows, several))
 
 
-def _deviations(row: Given) -> tuple[float, float]:
-    """Return the floored deviation of ours and theirs; where one is not known, that of the other stands for it."""
-    ours = row.std if row.std is not None else row.published_std
-    theirs = row.published_std if row.published_std is not None else row.std
+def _deviations(row: PairedAccuracy) -> tuple[float, float]:
+    """Return our floored deviation and the published one; an unknown one is replaced with the other."""
+    our_std = row.std if row.std is not None else row.published_std
+    published_std = row.published_std if row.published_std is not None else row.std
     least = FLOOR / row.n_test
-    return max(ours or 0.0, least), max(theirs or 0.0, least)
+    return max(our_std or 0.0, least), max(published_std or 0.0, least)
 
 
-def _tested(row: Given, several: bool) -> tuple[float, float, float]:
-    """Return (low, high, p) of the difference; NaN where ours is a single seed."""
+def _interval(row: PairedAccuracy, several: bool) -> tuple[float, float, float]:
+    """Return (low, high, p) of the difference; NaN for a single seed of ours."""
     if row.std is None or row.n_seeds < 2:
         return math.nan, math.nan, math.nan
-    return _at(row, several, row.n_seeds)
+    return _interval_with(row, several, row.n_seeds)
 
 
-def _at(row: Given, several: bool, n_seeds: int) -> tuple[float, float, float]:
-    """Return (low, high, p) as they would be with that many seeds of the same mean and deviation."""
-    ours, theirs = _deviations(row)
+def _interval_with(row: PairedAccuracy, several: bool, n_seeds: int) -> tuple[float, float, float]:
+    """Return (low, high, p) of the difference for n_seeds seeds with our mean and deviation."""
+    our_std, published_std = _deviations(row)
     d = np.asarray(row.accuracy - row.published)
     if several:
-        low, high, p = interval(d, np.asarray(ours), n_seeds, np.asarray(theirs), row.published_runs)
+        low, high, p = interval(d, np.asarray(our_std), n_seeds, np.asarray(published_std), row.published_runs)
     else:
-        low, high, p = predicted(d, ours, n_seeds, row.published_runs)
+        low, high, p = prediction_interval(d, our_std, n_seeds, row.published_runs)
     return float(low), float(high), float(p)
 
 
 def _verdict(
-    row: Given, several: bool, tested: tuple[float, float, float], p_holm: float, p_bh: float, n_tests: int
+    row: PairedAccuracy,
+    several: bool,
+    interval_and_p: tuple[float, float, float],
+    p_holm: float,
+    p_bh: float,
+    n_tests: int,
 ) -> Verdict:
+    """Return the verdict on one dataset.
+
+    Args:
+        row: the two accuracies.
+        several: whether the published figure is a mean of several runs with a known deviation.
+        interval_and_p: (low, high, p) of the difference, NaN for a single seed of ours.
+        p_holm: p adjusted by Holm over all datasets.
+        p_bh: p adjusted for the false discovery rate.
+        n_tests: datasets that are tested at once.
+    """
     difference, margin = row.accuracy - row.published, float(margins(np.asarray(row.n_test)))
-    low, high, p = tested
+    low, high, p = interval_and_p
     more = None
     if math.isnan(p) and not several:
-        word, more = UNDECIDED, 2  # a single seed beside a single run: three are the fewest that predict anything
+        word, more = UNDECIDED, 2  # single seed against single run: a prediction interval needs three seeds
     elif not math.isnan(p) and bool(is_different(np.asarray(difference), np.asarray(p_holm), margin)):
         word = DIFFERENT if several else OUTSIDE
     elif not several:
@@ -251,24 +284,24 @@ def _verdict(
     return Verdict(row.dataset, word, difference, low, high, margin, p, p_holm, p_bh, more)
 
 
-def _more_seeds(row: Given, margin: float, n_tests: int) -> int | None:
-    """Return how many more seeds decide, if means and deviations stay as they are; None beyond MORE_SEEDS.
+def _more_seeds(row: PairedAccuracy, margin: float, n_tests: int) -> int | None:
+    """Return how many further seeds decide if means and deviations stay the same; None beyond MORE_SEEDS.
 
-    A difference is then asked to hold against n_tests at once (Bonferroni: Holm's first step).
+    A difference must be significant after Bonferroni's correction for n_tests, the first step of Holm's.
     """
     difference = row.accuracy - row.published
     for more in range(1, MORE_SEEDS + 1):
         n_seeds = row.n_seeds + more
         if n_seeds < 2:
             continue
-        low, high, p = _at(row, True, n_seeds)
+        low, high, p = _interval_with(row, True, n_seeds)
         if (low >= -margin and high <= margin) or (p * n_tests < ALPHA and abs(difference) > margin):
             return more
     return None
 
 
-def _archive(rows: Sequence[Given], several: Sequence[bool]) -> Verdict:
-    """Return the verdict of the mean over datasets; `undecided` as long as a dataset has a single seed of ours."""
+def _archive(rows: Sequence[PairedAccuracy], several: Sequence[bool]) -> Verdict:
+    """Return the verdict on the mean over datasets; `undecided` while a dataset has a single seed of ours."""
     name = f"mean of {len(rows)} dataset{'' if len(rows) == 1 else 's'}"
     differences = np.array([row.accuracy - row.published for row in rows])
     mean, nan = float(differences.mean()), math.nan
@@ -290,9 +323,9 @@ def _archive(rows: Sequence[Given], several: Sequence[bool]) -> Verdict:
     low, high, p = at(0)
     word, more = word_of(low, high, p), None
     if word == UNDECIDED:
-        theirs = np.array([_deviations(row)[1] ** 2 / row.published_runs for row in rows])
+        variance = np.array([_deviations(row)[1] ** 2 / row.published_runs for row in rows])
         df = np.array([row.published_runs - 1 for row in rows])
-        open_low, open_high, _ = mean_interval(np.zeros(len(rows)), theirs, df)
+        open_low, open_high, _ = mean_interval(np.zeros(len(rows)), variance, df)
         if open_high - open_low > 2 * ARCHIVE_MARGIN:
             word = UNDECIDABLE
         else:
@@ -300,10 +333,10 @@ def _archive(rows: Sequence[Given], several: Sequence[bool]) -> Verdict:
     return Verdict(name, word, mean, low, high, ARCHIVE_MARGIN, p, p, p, more)
 
 
-def _variance(row: Given, several: bool, more: int) -> tuple[float, float]:
-    """Return the variance of a dataset's difference and its degrees of freedom, with some more seeds alike."""
-    ours, theirs = _deviations(row)
+def _variance(row: PairedAccuracy, several: bool, more: int) -> tuple[float, float]:
+    """Return the variance of a difference and its degrees of freedom, with `more` further seeds of our deviation."""
+    our_std, published_std = _deviations(row)
     n, m = row.n_seeds + more, row.published_runs
     if several:
-        return ours**2 / n + theirs**2 / m, float(stats.welch_df(ours, n, theirs, m))
-    return ours**2 * (1 / n + 1 / m), float(min(n - 1, TAIL_DF))
+        return our_std**2 / n + published_std**2 / m, float(stats.welch_df(our_std, n, published_std, m))
+    return our_std**2 * (1 / n + 1 / m), float(min(n - 1, TAIL_DF))

@@ -1,10 +1,10 @@
-"""`tsfcn data list | verify | show | fetch | import`: which datasets are here, what they are, and how to get others.
+"""`tsfcn data VERB`: which datasets are present, what they contain, and how to get others.
 
-tsfcn data list [SELECTION ...]       a line a dataset, and where it would be read from; nothing is read
-tsfcn data verify [SELECTION ...]     read all that is here, and say which revision it is
-tsfcn data show NAME                  a picture of some cases of each class, the passport, the policies that apply
-    tsfcn data fetch NAME ...             download datasets
-    tsfcn data import FILE                take datasets from a zip or a folder
+tsfcn data list [SELECTION ...]      list datasets and where they would be read from; nothing is read
+tsfcn data verify [SELECTION ...]    read datasets and print which revision they are
+tsfcn data show NAME                 draw some cases of each class; print the passport and the policies that apply
+    tsfcn data fetch NAME ...            download datasets
+    tsfcn data import FILE               import datasets from a zip or a folder
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import getpass
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,131 +26,171 @@ from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
-from tsfcn.common.text import grid
+from tsfcn.common.text import grid, printable, unescaped
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
+from tsfcn.data.safe_zip import Zip
 from tsfcn.report import picture
 
 ROOT = "TSFCN_ARCHIVE, else ~/.local/share/tsfcn/ucr2018"
-MOST_CLASSES = 12  # that `show` draws
-MOST_CASES = 3  # of each
+MAX_CLASSES = 12  # that `show` draws
+MAX_CASES = 3  # of each
+
+Row = Sequence[object]
 
 
-def columns(header: Sequence[str], rows: Iterable[Sequence[object]], indent: int = 0) -> list[str]:
-    """Return aligned lines: numbers to the right, text to the left; a column without any content is left out.
+def columns(header: Sequence[str], rows: Iterable[Row], indent: int = 0) -> list[str]:
+    """Return aligned lines, numbers to the right and text to the left; a column without any content is left out.
 
     Args:
-        header: the names of the columns, all empty for a table without names.
-        rows: their cells.
-        indent: spaces before each line.
+        header: The names of the columns, all empty for a table without names.
+        rows: The cells of each row.
+        indent: The number of spaces before each line.
     """
     cells = [[str(cell) for cell in row] for row in rows]
-
-    def side(texts: Sequence[str]) -> str:
-        return ">" if all(text.replace(".", "").isdecimal() for text in texts if text) else "<"
-
     texts = [[row[number] for row in cells] for number in range(len(header))]
     lines = grid(
-        ((name, side(column), column) for name, column in zip(header, texts, strict=True)), rule=False, indent=indent
+        ((name, _alignment(column), column) for name, column in zip(header, texts, strict=True)),
+        rule=False,
+        indent=indent,
     ).splitlines()
     return [" " * indent + line for line in (lines if any(header) else lines[1:])]
+
+
+def _alignment(texts: Sequence[str]) -> str:
+    """Return '>' for a column of numbers, else '<'."""
+    return ">" if all(text.replace(".", "").isdecimal() for text in texts if text) else "<"
+
+
+def show_progress(text: str) -> None:
+    """Show on the last line of a terminal what is being done; '' removes the line."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"\r\x1b[K{printable(text)}", end="", file=unescaped(sys.stderr), flush=True)
+
+
+def selected(options: argparse.Namespace) -> list[str]:
+    """Return the datasets that the command line names; without names those of the catalogue and the user's own."""
+    user = locate.user_names(options.root)
+    return catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # list
 
 
-def list_(options: argparse.Namespace) -> int:
-    """Print a line a dataset: its facts, and where it would be read from."""
-    user = locate.user_names(options.root)
-    names = catalogue.select(options.names or ["all", *user], user=user)
-    rows: list[Sequence[object]] = []
-    n_here = 0
-    for name in names:
-        facts = catalogue.CATALOGUE.get(name)
-        try:
-            source = locate.find(name, options.root).source
-            n_here += 1
-        except locate.NotAvailable:
-            source = ""
-        except UserError as error:
-            source = f"error: {error}"
-        if facts is None:
-            rows.append((name, "", "", "", "", "", "your own", source))
-            continue
-        notes = [
-            word
-            for word, holds in (
-                ("missing values", facts.missing),
-                ("unequal length", facts.unequal),
-                ("reversed in 2015", facts.split_swapped_in_2015),
-            )
-            if holds
-        ]
-        sizes = facts.n_train, facts.n_test, facts.length, facts.n_classes
-        rows.append((name, facts.type, *sizes, ", ".join(notes), source))
+def list_datasets(options: argparse.Namespace) -> int:
+    """Print the facts of each dataset and where it would be read from. Returns the exit code."""
+    names = selected(options)
+    sources = {name: _source(name, options.root) for name in names}
+    n_present = sum(source is not None and not source.startswith("error: ") for source in sources.values())
     header = ("dataset", "type", "train", "test", "length", "classes", "notes", "read from")
-    print("\n".join(columns(header, rows)))
-    print(f"\n{n_here} of {len(names)} are here" + ("" if n_here == len(names) else "; `tsfcn data fetch` gets others"))
+    print("\n".join(columns(header, ((name, *_facts(name), source or "") for name, source in sources.items()))))
+    hint = "" if n_present == len(names) else "; `tsfcn data fetch` downloads others"
+    print(f"\n{n_present} of {len(names)} are present{hint}")
     return OK
+
+
+def _source(name: str, root: str | None) -> str | None:
+    """Return what a dataset would be read from, or 'error: ...'; None for one that is not available."""
+    try:
+        return locate.find(name, root).source
+    except locate.NotAvailable:
+        return None
+    except UserError as error:
+        return f"error: {error}"
+
+
+def _facts(name: str) -> Row:
+    """Return type, sizes and notes of a dataset from the catalogue; 'your own' for one that is not in it."""
+    facts = catalogue.CATALOGUE.get(name)
+    if facts is None:
+        return ("", "", "", "", "", "your own")
+    notes = {
+        "missing values": facts.missing,
+        "unequal length": facts.unequal,
+        "reversed in 2015": facts.split_swapped_in_2015,
+    }
+    sizes = facts.n_train, facts.n_test, facts.length, facts.n_classes
+    return (facts.type, *sizes, ", ".join(note for note, holds in notes.items() if holds))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # verify
 
 
+@dataclass
+class Verification:
+    """What reading datasets gave."""
+
+    rows: list[Row] = field(default_factory=list)  # of those that could be read
+    revisions: Counter[str] = field(default_factory=Counter)
+    warnings: list[str] = field(default_factory=list)  # about the user's own datasets
+    errors: list[str] = field(default_factory=list)  # a line for each that could not
+    missing: list[str] = field(default_factory=list)  # names of those that are not available
+
+    @property
+    def n_read(self) -> int:
+        """The number of datasets that are present, correct or not."""
+        return self.revisions.total() + len(self.errors)
+
+    @property
+    def code(self) -> int:
+        """The exit code: FAILED unless all datasets, one at least, are known to be what their names say."""
+        is_known = self.revisions and not {"unknown", "early"} & set(self.revisions)
+        return OK if is_known and not self.errors else FAILED
+
+    def summary(self) -> list[str]:
+        """Return the lines below the table."""
+        counts = [f"{self.revisions[key]} {text}" for key, text in provenance.REVISIONS.items() if self.revisions[key]]
+        counts += [f"{len(self.errors)} wrong"] if self.errors else []
+        lines = [*self.warnings, *(f"error: {line}" for line in self.errors)]
+        lines.append(f"\n{self.n_read} datasets read: " + ("; ".join(counts) or "none is present"))
+        if self.missing:
+            lines.append(f"{len(self.missing)} not present: {', '.join(self.missing)}")
+        if any(row[-1] for row in self.rows):
+            lines.append("duplicates: distinct test series that are also training series; the official data has some.")
+        return lines
+
+
 def verify(options: argparse.Namespace) -> int:
     """Read datasets and print what each of them is. Returns FAILED if any is not known to be what its name says."""
-    user = locate.user_names(options.root)
-    names = catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
-    rows: list[Sequence[object]] = []
-    wrong: list[str] = []
-    warnings: list[str] = []
-    counts: Counter[str] = Counter()
-    missing = []
-    for name in names:
-        progress(f"{name} ...")
-        try:
-            passport = archive.passport(name, options.root)
-        except locate.NotAvailable:
-            missing.append(name)
-            continue
-        except UserError as error:
-            wrong.append(f"{name}: {error}")
-            continue
-        rows.append(verified(passport))
-        warnings += summary(passport)[1:]
-        counts[str(passport["revision"])] += 1
-    n_archive = len(rows)
+    result = verification(selected(options), options.root)
     if not options.names:
-        rows += bundled(options.root, {row[0] for row in rows if row[2] == "sktime"})
-    progress("")
+        result.rows += bundled_rows(options.root, {row[0] for row in result.rows if row[2] == "sktime"})
+    show_progress("")
     header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
-    if rows:
-        print("\n".join(columns(header, rows)))
-    for line in warnings:
-        print(line)
-    for line in wrong:
-        print(f"error: {line}")
-    told = [f"{counts[word]} {what}" for word, what in provenance.REVISIONS.items() if counts[word]]
-    told += [f"{len(wrong)} wrong"] if wrong else []
-    print(f"\n{n_archive + len(wrong)} datasets read: " + ("; ".join(told) or "none is here"))
-    if missing:
-        print(f"{len(missing)} not here: {', '.join(missing)}")
-    if any(row[-1] for row in rows):
-        print("duplicates: distinct test series that are training series too; the official data has them, they stay.")
-    return FAILED if wrong or {"unknown", "early"} & set(counts) or not counts else OK
+    table = columns(header, result.rows) if result.rows else []
+    print("\n".join([*table, *result.summary()]))
+    return result.code
 
 
-def verified(passport: dict[str, Any]) -> Sequence[object]:
-    """Return the row of one dataset."""
-    what = provenance.REVISIONS[passport["revision"]]
+def verification(names: Iterable[str], root: str | None) -> Verification:
+    """Read datasets and return what they are."""
+    result = Verification()
+    for name in names:
+        show_progress(f"{name} ...")
+        try:
+            passport = archive.passport(name, root)
+        except locate.NotAvailable:
+            result.missing.append(name)
+        except UserError as error:
+            result.errors.append(f"{name}: {error}")
+        else:
+            result.rows.append(passport_row(passport))
+            result.warnings += summary(passport)[1:]
+            result.revisions[str(passport["revision"])] += 1
+    return result
+
+
+def passport_row(passport: dict[str, Any]) -> Row:
+    """Return the row of a dataset in the table of `verify`."""
+    revision = provenance.REVISIONS[passport["revision"]]
     if passport["files_split"] == "ucr2015":
-        what = f"2015 orientation; turned round it is: {what}"
+        revision = f"files of the 2015 split, read with train and test exchanged: {revision}"
     shortest, length = passport["shortest"], passport["length"]
     return (
         passport["name"],
-        what,
+        revision,
         passport["source"],
         passport["n_train"],
         passport["n_test"],
@@ -160,30 +201,21 @@ def verified(passport: dict[str, Any]) -> Sequence[object]:
     )
 
 
-def bundled(root: str | None, told: Container[object]) -> list[Sequence[object]]:
-    """Return the rows of what sktime brings along, but for the datasets that were told."""
-    rows: list[Sequence[object]] = []
+def bundled_rows(root: str | None, listed: set[object]) -> Iterator[Row]:
+    """Yield the rows of the datasets that sktime bundles, without those that are `listed` already."""
     for name in catalogue.CATALOGUE:
         files = locate.sktime_files(name)
-        if files is None or name in told:
+        if files is None or name in listed:
             continue
-        theirs = archive.passport(name, files.folder.parent)
-        row = list(verified(theirs))
-        row[0], row[2] = f"{name} (sktime)", "sktime"
+        bundled = archive.passport(name, files.folder.parent)
+        _, revision, _, *sizes = passport_row(bundled)
         try:
-            ours = archive.passport(name, root)
+            present = archive.passport(name, root)
         except UserError:
-            ours = theirs
-        if ours["content"] != theirs["content"]:
-            row[1] = f"{row[1]}; not the same as yours"
-        rows.append(row)
-    return rows
-
-
-def progress(text: str) -> None:
-    """Show what is being done on the last line of a terminal; '' takes it away."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            present = bundled
+        if present["content"] != bundled["content"]:
+            revision = f"{revision}; differs from yours"
+        yield (f"{name} (sktime)", revision, "sktime", *sizes)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -191,46 +223,27 @@ def progress(text: str) -> None:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print pictures, passport and policies of one dataset."""
+    """Print pictures, passport and policies of one dataset. Returns the exit code."""
     if options.height < 1:
-        raise UserError(f"--height {options.height} is out of range: give 1 or more")
+        raise UserError(f"--height {options.height} is out of range: use 1 or more")
     dataset = archive.load(options.name, options.root, options.split)
-    passport = dataset.passport
     facts = catalogue.CATALOGUE.get(dataset.name)
-    lengths = preprocess.case_lengths(dataset.x_train, dataset.unequal)
-    classes = preprocess.encode_labels(dataset.y_train, dataset.y_test)[2]
-    shown: list[tuple[str, Sequence[picture.Series]]] = []
-    for label in classes[:MOST_CLASSES]:
-        members = np.flatnonzero(dataset.y_train == label)
-        n_test = int((dataset.y_test == label).sum())
-        cases = [dataset.x_train[i, 0, : lengths[i]] for i in members[:MOST_CASES]]
-        shown.append((f"class {label}: {len(members)} training and {n_test} test cases", cases))
-    more = len(classes) - len(shown)
-    more_channels = int(passport["n_channels"]) - 1
-    low, high = picture.span([s for _, cases in shown for s in cases])
-    drawn = f"first {MOST_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
-    if options.svg:  # before anything is printed, which `| head` may end
-        text = picture.svg(f"{dataset.name}: {drawn}", shown, int(passport["length"]))
-        replace(Path(options.svg), lambda file: file.write(text.encode()))
+    drawings = class_drawings(dataset)
+    low, high = picture.span([series for _, cases in drawings for series in cases])
+    length = int(dataset.passport["length"])
+    caption = f"first {MAX_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
+    if options.svg:  # before anything is printed, since `| head` may end the command
+        text = picture.svg(f"{dataset.name}: {caption}", drawings, length)
+        replace(Path(options.svg).expanduser(), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
-    print(f"{dataset.name}{kind}: {provenance.REVISIONS[passport['revision']]}\n")
+    print(f"{dataset.name}{kind}: {provenance.REVISIONS[dataset.passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))
-    for caption, drawn_cases in shown:
-        print(caption)
-        print("\n".join(picture.braille(drawn_cases, low, high, int(passport["length"]), width, options.height)))
-    print(
-        drawn
-        + (f"; {more} more classes" if more > 0 else "")
-        + (f"; first channel of {more_channels + 1}" if more_channels else "")
-    )
+    for title, cases in drawings:
+        print(title)
+        print("\n".join(picture.braille(cases, low, high, length, width, options.height)))
+    print("; ".join([caption, *_omissions(dataset, len(drawings))]))
     print("\npassport")
-    print("\n".join(columns(("", ""), passport.items(), indent=2)))
-    found = duplicates(dataset)
-    if found["series"]:
-        print(
-            f"  {found['cases']} test cases ({found['series']} distinct series) are training cases too, "
-            f"{found['relabelled']} of them of another class; they stay where they are"
-        )
+    print("\n".join([*columns(("", ""), dataset.passport.items(), indent=2), *_duplicates(dataset)]))
     print("\npolicies")
     print("\n".join(policies(dataset, options.protocol)))
     if options.svg:
@@ -238,44 +251,64 @@ def show(options: argparse.Namespace) -> int:
     return OK
 
 
+def class_drawings(dataset: Dataset) -> list[tuple[str, Sequence[picture.Series]]]:
+    """Return the title and the cases, (n_timepoints,) each, of each class to draw."""
+    lengths = preprocess.case_lengths(dataset.x_train, dataset.unequal)
+    classes = preprocess.encode_labels(dataset.y_train, dataset.y_test)[2]
+    drawings: list[tuple[str, Sequence[picture.Series]]] = []
+    for label in classes[:MAX_CLASSES]:
+        members = np.flatnonzero(dataset.y_train == label)
+        n_test = int((dataset.y_test == label).sum())
+        cases = [dataset.x_train[i, 0, : lengths[i]] for i in members[:MAX_CASES]]
+        drawings.append((f"class {label}: {len(members)} training and {n_test} test cases", cases))
+    return drawings
+
+
+def _omissions(dataset: Dataset, n_drawn: int) -> list[str]:
+    """Return what the drawings leave out."""
+    n_classes, n_channels = int(dataset.passport["n_classes"]), int(dataset.passport["n_channels"])
+    omissions = [f"{n_classes - n_drawn} more classes"] if n_classes > n_drawn else []
+    return omissions + ([f"first channel of {n_channels}"] if n_channels > 1 else [])
+
+
+def _duplicates(dataset: Dataset) -> list[str]:
+    """Return the line about test cases that are also training cases; none where there are none."""
+    counts = duplicates(dataset)
+    if not counts["series"]:
+        return []
+    n_cases, n_series = counts["cases"], counts["series"]
+    relabelled = f"{counts['relabelled']} of them with another class; they are not removed"
+    return [f"  {n_cases} test cases ({n_series} distinct series) are also training cases, {relabelled}"]
+
+
 def policies(dataset: Dataset, protocol: str) -> list[str]:
-    """Return what a protocol would do to a dataset before training, a line a policy, with its counts."""
+    """Return what a protocol would do to a dataset before training: each policy with its counts."""
     from tsfcn.config.compose import compose
     from tsfcn.config.protocol import settings
 
     run, _ = compose([f"protocol={protocol}"])
-    said = settings(run.protocol, "fcn", run.model.chosen()["fcn"])
-    made = preprocess.prepare(
+    values = settings(run.protocol, "fcn", run.model.configs()["fcn"])
+    data = preprocess.prepare(
         dataset.x_train,
         dataset.y_train,
         dataset.x_test,
         dataset.y_test,
-        normalisation=said.normalisation,
-        missing=said.missing,
-        length=said.length,
+        normalisation=values.normalisation,
+        missing=values.missing,
+        length=values.length,
         unequal=dataset.unequal,
         fixed_length=False,
     )
-    n_train = len(made.y_train)
-    return columns(
-        ("", "", ""),
-        [
-            (
-                "protocol",
-                protocol,
-                "for FCN; networks of one length cut test cases to that of the longest training case",
-            ),
-            ("normalisation", said.normalisation, ""),
-            ("missing", said.missing, f"{made.n_filled} values"),
-            (
-                "length",
-                said.length,
-                f"{made.n_padded} cases padded, {made.n_cut} cut; {made.x_train.shape[2]} timepoints",
-            ),
-            ("batch", said.batch(n_train), f"of {n_train} training cases"),
-        ],
-        indent=2,
-    )
+    n_train, n_timepoints = len(data.y_train), data.x_train.shape[2]
+    scope = "for FCN; networks of fixed length cut test cases to the length of the longest training case"
+    rows = [
+        ("protocol", protocol, scope),
+        ("normalisation", values.normalisation, ""),
+        ("missing", values.missing, f"{data.n_filled} values"),
+        ("length", values.length, f"{data.n_padded} cases padded, {data.n_cut} cut; {n_timepoints} timepoints"),
+        ("batch", values.batch(n_train), f"of {n_train} training cases"),
+    ]
+    return columns(("", "", ""), rows, indent=2)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -283,121 +316,141 @@ def policies(dataset: Dataset, protocol: str) -> list[str]:
 
 
 def fetch_datasets(options: argparse.Namespace) -> int:
-    """Download the datasets that are named. Returns the exit code."""
-    names = catalogue.select(words(options.names), words(options.exclude))
+    """Download the datasets that the command line names. Returns the exit code."""
+    names = catalogue.select(split_names(options.names), split_names(options.exclude))
     if options.tries < 1:
-        raise UserError(f"--tries {options.tries} is out of range: give 1 or more")
+        raise UserError(f"--tries {options.tries} is out of range: use 1 or more")
     download.address(names[0], options.mirror)
     root = importer.destination(options.root)
     n_failed = 0
-    for _, reason, line in download.several(names, root, options.mirror, download.Patience(tries=options.tries)):
-        n_failed += reason is not None
-        print(line, flush=True)
+    policy = download.RetryPolicy(max_tries=options.tries)
+    for result in download.fetch_several(names, root, options.mirror, policy):
+        n_failed += result.reason is not None
+        print(result.line, flush=True)
     print(f"{len(names) - n_failed} of {len(names)} datasets are in '{root}'")
     return FAILED if n_failed else OK
 
 
-def words(written: Sequence[str]) -> list[str]:
-    """Return the names of an argument, which may stand apart or with commas between."""
-    return [word for text in written for word in text.split(",") if word]
+def split_names(words: Sequence[str]) -> list[str]:
+    """Return the names in an argument, which may be separate words or separated by commas."""
+    return [name for word in words for name in word.split(",") if name]
 
 
 def import_datasets(options: argparse.Namespace) -> int:
     """Import every dataset of a zip or a folder. Returns the exit code."""
-    path = Path(options.source).expanduser()
-    with importer.source(path) as origin:
-        found = importer.chosen(origin, str(path))
+    with importer.open_source(Path(options.source).expanduser()) as source:
+        pairs = importer.datasets_of(source)
         root = importer.destination(options.root)
-        secret = password(origin, options.password_file) if isinstance(origin, importer.Zip) else None
+        password = read_password(source, options.password_file) if isinstance(source, Zip) else None
         n_refused = 0
-        for name, paths in found.items():
+        for name, paths in pairs.items():
             try:
-                passport = importer.bring(origin, name, paths, root, secret)
+                passport = importer.import_dataset(source, name, paths, root, password)
             except UserError as error:
                 n_refused += 1
                 print(f"refused: {name}: {error}", flush=True)
                 continue
-            said = "is there" if passport is None else "imported"
-            print(f"{name}: {said}" + ("" if name in catalogue.CATALOGUE else ", not of the archive"), flush=True)
-    print(f"{len(found) - n_refused} of {len(found)} datasets are in '{root}'")
+            state = "already present" if passport is None else "imported"
+            print(f"{name}: {state}" + ("" if name in catalogue.CATALOGUE else ", not in the catalogue"), flush=True)
+    print(f"{len(pairs) - n_refused} of {len(pairs)} datasets are in '{root}'")
     return FAILED if n_refused else OK
 
 
-def password(zipped: importer.Zip, file: str | None) -> bytes | None:
-    """Return the password of a zip, from the first line of `file` or asked for on the terminal; None if it needs none.
+def read_password(zipped: Zip, file: str | None) -> bytes | None:
+    """Return the password of a zip from the first line of `file` or from the terminal; None if it needs none.
 
-    Raises UserError where it is wrong, and where there is neither file nor terminal.
+    Raises UserError for a wrong password, and where there is neither file nor terminal.
     """
-    if not zipped.encrypted:
+    if not zipped.is_encrypted:
         return None
     if file is not None:
         try:
-            secret = (Path(file).read_bytes().splitlines() or [b""])[0]
+            password = (Path(file).expanduser().read_bytes().splitlines() or [b""])[0]
         except OSError as error:
-            raise UserError(f"--password-file '{file}' is not readable ({error.strerror}): give another") from error
+            raise UserError(f"--password-file '{file}' is not readable ({error.strerror}): use another") from error
     elif sys.stdin is not None and sys.stdin.isatty():
-        print(f"'{zipped.label}' is encrypted; its makers tell the password where they offer it.", file=sys.stderr)
+        print(f"'{zipped.label}' is encrypted; the archive's web page states the password.", file=sys.stderr)
         try:
-            secret = getpass.getpass().encode()
+            password = getpass.getpass().encode()
         except EOFError:
-            secret = b""
+            password = b""
     else:
-        raise UserError(f"'{zipped.label}' is encrypted and there is no terminal to ask at: give --password-file FILE")
-    zipped.check_password(secret)
-    return secret
+        raise UserError(f"'{zipped.label}' is encrypted and there is no terminal to ask on: use --password-file FILE")
+    zipped.check_password(password)
+    return password
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The command line
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = Parser(prog="tsfcn data", description="Datasets: which are here, and what they are.")
-    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    whole = Parser(prog="tsfcn data", description="List, verify, show, fetch and import datasets.")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _add_selection(_add_verb(verbs, "list", list_datasets, "list datasets and where they would be read from"))
+    _add_selection(_add_verb(verbs, "verify", verify, "read datasets and print which revision they are"))
+    _add_show(_add_verb(verbs, "show", show, "show cases, passport and policies of one dataset"))
+    _add_fetch(_add_verb(verbs, "fetch", fetch_datasets, "download datasets, one zip each"))
+    help_text = "import datasets from a zip or a folder, each checked before it is put in place"
+    verb = _add_verb(verbs, "import", import_datasets, help_text)
+    verb.add_argument("source", metavar="FILE", help="zip (UCRArchive_2018.zip asks for its password) or folder")
+    verb.add_argument("--password-file", metavar="FILE", help="file with the password in its first line")
+    return whole
 
-    def verb(name: str, act: Callable[[argparse.Namespace], int], what: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".")
-        added.set_defaults(act=act)
-        added.add_argument("--root", metavar="DIR", help=f"folder of the archive (default: {ROOT})")
-        return added
 
-    selection = "names, sets or globs as in dataset=... (default: all)"
-    verb("list", list_, "list datasets and where they would be read from").add_argument(
-        "names", nargs="*", metavar="SELECTION", help=selection
+def _add_verb(
+    verbs: Any, name: str, act: Callable[[argparse.Namespace], int], help_text: str
+) -> argparse.ArgumentParser:
+    """Add a verb and return its parser.
+
+    Args:
+        verbs: argparse's subparsers.
+        name: The verb.
+        act: Does the work and returns the exit code.
+        help_text: What the verb does.
+    """
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + "."
     )
-    verb("verify", verify, "read datasets and say which revision they are").add_argument(
-        "names", nargs="*", metavar="SELECTION", help=selection
-    )
-    shown = verb("show", show, "show cases, passport and policies of one dataset")
-    shown.add_argument("name", metavar="NAME")
-    shown.add_argument("--split", choices=archive.SPLITS, default="ucr2018", help="which way round (default: ucr2018)")
-    shown.add_argument("--protocol", default="fawaz2019", help="whose policies to show (default: fawaz2019)")
-    shown.add_argument("--height", type=int, default=6, metavar="LINES", help="of a picture (default: 6)")
-    shown.add_argument("--svg", metavar="FILE", help="also write the pictures to an SVG file")
-    added = verb("fetch", fetch_datasets, "download datasets, one zip each")
-    added.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
-    added.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
-    added.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
-    added.add_argument("--tries", type=int, default=download.Patience.tries, metavar="N", help="default: %(default)s")
-    added = verb(
-        "import", import_datasets, "take datasets from a zip or a folder, each checked before it is put in place"
-    )
-    added.add_argument("source", metavar="FILE", help="zip (UCRArchive_2018.zip asks for its password) or folder")
-    added.add_argument("--password-file", metavar="FILE", help="file with the password in its first line")
-    return made
+    verb.set_defaults(act=act)
+    verb.add_argument("--root", metavar="DIR", help=f"folder of the archive (default: {ROOT})")
+    return verb
+
+
+def _add_selection(verb: argparse.ArgumentParser) -> None:
+    help_text = "names, sets or globs as in dataset=... (default: all)"
+    verb.add_argument("names", nargs="*", metavar="SELECTION", help=help_text)
+
+
+def _add_show(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("name", metavar="NAME")
+    verb.add_argument("--split", choices=archive.SPLITS, default="ucr2018", help="which split (default: ucr2018)")
+    verb.add_argument("--protocol", default="fawaz2019", help="whose policies to show (default: fawaz2019)")
+    verb.add_argument("--height", type=int, default=6, metavar="LINES", help="of a picture (default: 6)")
+    verb.add_argument("--svg", metavar="FILE", help="also write the pictures to an SVG file")
+
+
+def _add_fetch(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
+    verb.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
+    verb.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
+    max_tries = download.RetryPolicy.max_tries
+    verb.add_argument("--tries", type=int, default=max_tries, metavar="N", help="default: %(default)s")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 1 where data is wrong, else as exit_codes.run says."""
-    return exit_codes.run(lambda: run(argv), resume="what is in place stays, the same command goes on from there")
+    resume = "finished datasets are kept, the same command continues"
+    return exit_codes.run(lambda: run(argv), resume=resume)
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Do what the command line asks for."""
+    """Run the command line and return its exit code."""
     options = parser().parse_args(argv)
     try:
         code: int = options.act(options)
     except UserError:
-        progress("")  # the error has a line of its own
+        show_progress("")  # the error has a line of its own
         raise
     return code

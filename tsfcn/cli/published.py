@@ -1,4 +1,4 @@
-"""`tsfcn published list`, `tsfcn published show SOURCE[/MODEL]`: the published figures."""
+"""`tsfcn published list`, `tsfcn published show SOURCE[/MODEL]`: show the published figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tsfcn.data.published import Figure, _find, _sources, measured_on, models, r
 
 
 def _aligned(rows: Sequence[Sequence[str]], numbers: Iterable[int]) -> str:
-    """Lay out rows, the first of them the header, as aligned text; `numbers` are the columns of numbers."""
+    """Return rows as aligned text. The first row is the header; `numbers` are the indices of columns of numbers."""
     right = set(numbers)
     columns = enumerate(zip(*rows, strict=True))
     return grid((header, ">" if i in right else "<", cells) for i, (header, *cells) in columns)
@@ -25,7 +25,7 @@ def _list() -> str:
         counts = sorted({model.n_runs for model in models(name).values()})
         n_runs = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         rows.append([name, str(source.n_datasets), str(len(models(name))), n_runs, source.split, source.selected_by])
-    return _aligned(rows, (1, 2, 3)) + "\n\ntsfcn published show SOURCE says where each comes from."
+    return _aligned(rows, (1, 2, 3)) + "\n\n`tsfcn published show SOURCE` shows where each comes from."
 
 
 def _show(source: str) -> str:
@@ -75,13 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Do what the command line asks for."""
+    """Parse the command line and run the command. Returns the exit code."""
     parser = Parser(
-        prog="tsfcn published", description="Show the published figures that come with tsfcn, and where they are from."
+        prog="tsfcn published", description="Show the published figures that tsfcn contains, and their sources."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show")
-    verbs.add_parser("list", help="every source: datasets, models, runs, split")
-    shown = verbs.add_parser("show", help="one source, or one model's figures")
+    verbs.add_parser("list", help="list the sources with their datasets, models, runs and split")
+    shown = verbs.add_parser("show", help="show one source, or the figures of one model")
     shown.add_argument("what", metavar="SOURCE[/MODEL]")
     options = parser.parse_args(argv)
     if options.verb == "list":

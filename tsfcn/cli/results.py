@@ -1,4 +1,4 @@
-"""`tsfcn results VERB [RESULTS]`: look after a results folder."""
+"""`tsfcn results VERB [RESULTS]`: inspect and maintain a results folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsfcn.common import exit_codes
-from tsfcn.common.arguments import Parser
+from tsfcn.common.arguments import Parser, expand_home
 from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
@@ -16,25 +16,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Do what the command line asks for."""
-    parser = Parser(prog="tsfcn results", description="Look after a results folder.")
+    """Parse the command line and run the command. Returns the exit code."""
+    parser = Parser(prog="tsfcn results", description="Inspect and maintain a results folder.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    about = {"nargs": "?", "default": "results", "metavar": "RESULTS", "help": "folder (default: results)"}
-    verb = verbs.add_parser("status", help="what is done, failed, running and left")
+    about = {
+        "nargs": "?",
+        "default": "results",
+        "type": expand_home,
+        "metavar": "RESULTS",
+        "help": "folder (default: results)",
+    }
+    verb = verbs.add_parser("status", help="show the jobs that are done, failed, running and left")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb.add_argument("--jobs", action="store_true", help="also a line a job, with its key")
-    verb = verbs.add_parser("why", help="a job's history, and where its key differs from the nearest finished job's")
-    verb.add_argument("key", metavar="KEY", help="a job's key, or its first digits: see status --jobs")
+    verb.add_argument("--jobs", action="store_true", help="also list every job with its key")
+    verb = verbs.add_parser(
+        "why", help="show the history of a job, and how its key differs from that of the nearest finished job"
+    )
+    verb.add_argument("key", metavar="KEY", help="the key of a job or its first digits (see status --jobs)")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb = verbs.add_parser("compact", help="all records in one file, without what no longer counts")
+    verb = verbs.add_parser("compact", help="write all records into one file, without those that no longer count")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb = verbs.add_parser("merge", help="the records of one folder, with their files, into another")
-    verb.add_argument("source", metavar="FROM", help="folder that stays as it is")
-    verb.add_argument("results", metavar="INTO", help="folder that gets what it has not")
-    verb = verbs.add_parser("gc", help="remove what crashes left and no record needs")
+    verb = verbs.add_parser("merge", help="copy the records and files of one folder into another")
+    verb.add_argument("source", type=expand_home, metavar="FROM", help="folder to copy from; it does not change")
+    verb.add_argument("results", type=expand_home, metavar="INTO", help="folder to copy into")
+    verb = verbs.add_parser("gc", help="remove files that no record needs")
     verb.add_argument("results", **about)  # type: ignore[arg-type]
-    verb.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    verb.add_argument("--unfinished", action="store_true", help="also what runs keep to go on: plans and checkpoints")
+    verb.add_argument("--dry-run", action="store_true", help="only show what would be removed")
+    verb.add_argument(
+        "--unfinished", action="store_true", help="also remove the plans and checkpoints of unfinished runs"
+    )
     options = parser.parse_args(argv)
     if options.verb == "merge":
         folder(options.source)

@@ -1,13 +1,13 @@
-"""Where networks are trained: the name of a device checked against this machine, and what a record says of it.
+"""Devices: which one a run uses, whether it is available, and how a record describes it.
 
     resolve      `cpu`, `cuda`, `cuda:N`, `mps` or `auto` -> torch's name of the device
-    announcement one line that says which device was chosen, and why
-    description  what a record says of a GPU besides its name
-    prepare      torch's switches, so that float32 means float32 and the same seed gives the same bits
-    stream       the CUDA stream of one of several jobs that share a GPU
-    upload       a CPU tensor on the device, without waiting for the copy
+    announcement one line that names the device of a run, and the reason for the choice
+    description  the fields of a record that describe a GPU
+    prepare      torch settings for full float32 precision and reproducible bits
+    stream       a CUDA stream for one of several jobs that share a GPU
+    upload       copy a CPU tensor to the device without waiting
 
-torch is imported only where the device is not the CPU: importing it takes seconds.
+torch is imported only if the device is not the CPU, since importing it takes seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, device
 
 
-CUBLAS_WORKSPACE = ":4096:8"  # fixed: with several streams cuBLAS otherwise gives other bits from run to run
+CUBLAS_WORKSPACE = ":4096:8"  # without it, cuBLAS is not reproducible with several streams
 
 
 def kind(name: str) -> str:
@@ -40,8 +40,8 @@ def kind(name: str) -> str:
 def resolve(requested: str) -> str:
     """Return torch's name of a device: 'cpu', 'cuda:0' or 'mps'.
 
-    requested: a value of the setting `device`. 'auto' is the first GPU if there is one, else the CPU. Raises UserError
-    for a device that is not known or not available.
+    `requested` is a value of the setting `device`; 'auto' is the first GPU if there is one, else the CPU. Raises
+    UserError for a device that is not known or not available.
     """
     check_device(requested)
     if requested == "cpu":
@@ -62,7 +62,7 @@ def resolve(requested: str) -> str:
 
 
 def cuda_obstacle() -> str:
-    """Return why there is no CUDA device and what to do about it, '' if there is one."""
+    """Return why there is no CUDA device and the remedy, or '' if there is one."""
     import torch
 
     if not torch.backends.cuda.is_built():
@@ -72,14 +72,14 @@ def cuda_obstacle() -> str:
         if torch.cuda.is_available():
             return ""
     reason = "no NVIDIA driver or GPU is visible to torch"
-    for warning in caught:  # as for a driver that is too old
+    for warning in caught:  # for example for a driver that is too old
         if isinstance(warning.message, Warning) and "driver" in str(warning.message):
             reason = first_line(warning.message).split(" (Triggered")[0].rstrip(".")
-    return f"{reason}: see what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+    return f"{reason}: check nvidia-smi and CUDA_VISIBLE_DEVICES"
 
 
 def mps_obstacle() -> str:
-    """Return why there is no Apple GPU and what to do about it, '' if there is one."""
+    """Return why there is no Apple GPU and the remedy, or '' if there is one."""
     import torch
 
     if not torch.backends.mps.is_built():
@@ -95,7 +95,7 @@ def n_visible() -> int:
 
 
 def announcement(requested: str, name: str) -> str:
-    """Return one line on the device of a run, with the reason where `auto` chose it; '' for device=cpu."""
+    """Return one line that names the device of a run, with the reason if it was `auto`; '' for device=cpu."""
     if requested == "cpu":
         return ""
     if requested != "auto":
@@ -110,7 +110,7 @@ def announcement(requested: str, name: str) -> str:
 
 @functools.cache
 def gpu(name: str) -> str:
-    """Return the name of the GPU, as 'NVIDIA H100 80GB HBM3'; '' for the CPU."""
+    """Return the name of the GPU, for example 'NVIDIA H100 80GB HBM3'; '' for the CPU."""
     if kind(name) == "cpu":
         return ""
     if kind(name) == "mps":
@@ -122,27 +122,27 @@ def gpu(name: str) -> str:
 
 @functools.cache
 def driver() -> str:
-    """Return the version of the NVIDIA driver, '' where it is unknown."""
+    """Return the version of the NVIDIA driver, or '' if it is unknown."""
     with contextlib.suppress(OSError):
         match = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", Path("/proc/driver/nvidia/version").read_text())
         if match:
             return match[0]
-    try:  # nvidia-ml-py, where it is installed
+    try:  # nvidia-ml-py, if it is installed
         library = importlib.import_module("pynvml")
         library.nvmlInit()
         try:
             version = library.nvmlSystemGetDriverVersion()
         finally:
             library.nvmlShutdown()
-    except Exception:  # whatever it is, training does not need it
+    except Exception:  # the version is not needed for training
         return ""
     return version.decode() if isinstance(version, bytes) else str(version)
 
 
 def description(name: str) -> dict[str, Any]:
-    """Return what a record says of a GPU: gpu, driver, cuda, cudnn, deterministic; nothing of the CPU.
+    """Return the fields of a record that describe a GPU: gpu, driver, cuda, cudnn, deterministic; {} for the CPU.
 
-    deterministic: whether torch's operations are set to give the same bits each time.
+    `deterministic` tells whether torch is set to operations that give the same bits each time.
     """
     if kind(name) == "cpu":
         return {}
@@ -160,9 +160,9 @@ def description(name: str) -> dict[str, Any]:
 
 
 def prepare(name: str) -> None:
-    """Set torch up for a device: no TF32, so that float32 means float32, and convolutions with the same bits each time.
+    """Configure torch for a device: no TF32, and convolutions that give the same bits each time.
 
-    Nothing is changed for the CPU. To be called before anything is computed on the device.
+    Has no effect for the CPU. Must be called before the first computation on the device.
     """
     if kind(name) != "cuda":
         return
@@ -177,7 +177,7 @@ def prepare(name: str) -> None:
 
 @contextlib.contextmanager
 def stream(name: str) -> Iterator[None]:
-    """Let this thread launch its work on a CUDA stream of its own; without effect on other devices."""
+    """Run the work of this thread on a new CUDA stream inside the context; no effect on other devices."""
     if kind(name) != "cuda":
         yield
         return
@@ -188,17 +188,17 @@ def stream(name: str) -> Iterator[None]:
 
 
 def upload(value: Tensor, target: device) -> Tensor:
-    """Return a CPU tensor on the device; a copy to a GPU is started and not waited for."""
+    """Return a CPU tensor on the device. A copy to a GPU is asynchronous."""
     if target.type == "cuda":
         return value.pin_memory().to(target, non_blocking=True)
     return value.to(target)
 
 
-DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the number of a GPU, from 0 on
+DEVICES = ("cpu", "cuda", "cuda:N", "mps", "auto")  # N: the index of a GPU
 
 
 def check_device(value: str) -> None:
-    """Raise UserError unless `value` is of the form of a device; whether it is there is seen when a run starts."""
+    """Raise UserError unless `value` has the form of a device; `resolve` checks that it is available."""
     if re.fullmatch(r"cpu|cuda(:\d{1,3})?|mps|auto", value):
         return
     word = re.sub(r"[:_ ]?\d*$", "", value.lower().strip())

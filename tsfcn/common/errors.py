@@ -1,13 +1,13 @@
-"""The one exception for mistakes that a user can mend, and how errors become one line."""
+"""The exception for errors that a user can correct, and the one-line form of errors."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A mistake of the user's or of the data's, told in one line.
+    """An error in the input of the user or in the data, described in one line.
 
-    The message reads `<the thing as it was written> is <what we got>: <what to do>`. Commands print it without a
-    traceback and exit with 2; a job that meets it is recorded as `failed` or `skipped` with the message as the reason.
+    The message has the form `<the input as it was written> is <the problem>: <the remedy>`. Commands print it without a
+    traceback and exit with 2. A job that raises it is recorded as `failed` or `skipped` with the message as the reason.
     """
 
 

@@ -1,81 +1,101 @@
-"""What every command does around its work: errors in one line, broken pipes, encodings, signals and exit codes.
+"""What every command does around its work: one-line errors, broken pipes, signals and exit codes.
 
-It stands in `common`, not in `cli`, since the doors (`python -m tsfcn.run`) lie below `cli` and use it as well.
+It is in `common`, not in `cli`, since the modules below `cli` that can be started (`python -m tsfcn.run`) use it too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import TextIO
 
 from tsfcn.common.errors import UserError
 from tsfcn.common.signals import stop_signals
+from tsfcn.common.streams import is_broken, safe_streams
+from tsfcn.common.text import escaping, printable
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def run(command: Callable[[], int], *, resume: str = "") -> int:
-    """Run a command and return its exit code; whatever a user may cause is one line on stderr, not a traceback.
+    """Run a command and return its exit code. Errors that a user may cause are one line on stderr, not a traceback.
 
-    A UserError and an unusable file or full disk: 2. Ctrl-C, SIGTERM and the like: 130. A reader of stdout that has
-    seen enough (`| head`): 0. Characters that the terminal's encoding lacks are printed as `?`.
+    The exit code is 2 for a UserError, an unusable file and a full disk, and 130 for Ctrl-C, SIGTERM and the like. A
+    reader of stdout that goes away (`| head`) changes no exit code, and nothing that happens to stderr does.
 
     Args:
         command: does the work and returns the exit code; argparse may end it with SystemExit.
-        resume: what remains after an interruption, and how to continue. Added to the line about one.
+        resume: what an interruption leaves and how to continue, for the line about one.
     """
-    replace_unprintable()
+    with safe_streams():
+        return guarded(command, resume)
+
+
+def guarded(command: Callable[[], int], resume: str) -> int:
+    """Run a command inside safe streams (see `run`)."""
+    code = OK
     try:
-        with signals_as_interrupt(), folding_tables():
+        with signals_as_interrupt(), folding_tables(), escaped_output():
             code = exit_code(command)
-            flush(sys.stdout)
+            sys.stdout.flush()
     except UserError as error:
         complain(f"error: {error}")
-        code = BAD_INPUT
+        return BAD_INPUT
     except OSError as error:
         if isinstance(error, BrokenPipeError) and (os.name == "nt" or is_broken(sys.stdout)):
-            code = OK
-        else:
-            reason = f"{error.filename or 'the output'} is not usable: {error.strerror or error}"
-            complain(f"error: {reason}" + (f"; {resume}" if resume else ""))
-            code = BAD_INPUT
+            return code
+        reason = f"{error.filename or 'the output'} is not usable: {error.strerror or error}"
+        complain(f"error: {reason}" + (f"; {resume}" if resume else ""))
+        return BAD_INPUT
     except KeyboardInterrupt:
         complain("\nstopped" + (f": {resume}" if resume else ""))
-        code = INTERRUPTED
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and is_broken(stream):
-            discard(stream)
+        return INTERRUPTED
     return code
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Return what a command returns, or the code of the SystemExit that ends it."""
+    """Return the result of a command, or the code of the SystemExit that ends it."""
     try:
         return command()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED if end.code else OK
 
 
-def replace_unprintable() -> None:
-    """Print `?` for what the encoding of stdout or stderr lacks: `±` in ASCII must not end a run that has trained."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def show(text: str) -> None:
+    """Print the result of a command on stdout. A reader that has gone away is not an error.
+
+    For results behind which the exit code still has to be decided: a run whose table nobody reads has run all the same.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        print(text, flush=True)
+
+
+def complain(line: str) -> None:
+    """Print a line on stderr."""
+    print(printable(line, lines=True), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def escaped_output() -> Iterator[None]:
+    """Escape control characters in all that is printed meanwhile: names and messages may come from strangers."""
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and escaping(stream) for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 @contextlib.contextmanager
 def folding_tables() -> Iterator[None]:
-    """Fold tables to the width of the terminal that stdout is; they stay as they are where it is a file or a pipe."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    """Fold tables to the width of the terminal if stdout is one; in files and pipes they are not folded."""
+    if not sys.stdout.isatty():
         yield
         return
-    import shutil  # here and not above: help comes at once
+    import shutil  # here and not above, so that help comes at once
 
     from tsfcn.common import text
 
@@ -85,7 +105,7 @@ def folding_tables() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_as_interrupt() -> Iterator[None]:
-    """Treat every signal that asks to stop like Ctrl-C. Only the main thread can: elsewhere nothing changes."""
+    """Treat every signal that asks to stop like Ctrl-C. Has no effect outside the main thread."""
 
     def interrupt(signum: int, frame: types.FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -98,41 +118,3 @@ def signals_as_interrupt() -> Iterator[None]:
     finally:
         for each, handler in previous.items():
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
-
-
-def complain(line: str) -> None:
-    """Print a line on stderr, if anybody reads it."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def flush(stream: TextIO | None) -> None:
-    """Write out what a stream holds; there is none where a window has no console."""
-    if stream is not None:
-        stream.flush()
-
-
-def is_broken(stream: TextIO | None) -> bool:
-    """Return whether a stream cannot be written to any more, since what it holds does not fit or nobody reads it."""
-    if stream is None:
-        return False
-    try:
-        stream.flush()
-    except OSError:
-        return True
-    import select  # only in the end: help comes at once
-
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)
-    except (AttributeError, OSError, ValueError):  # Windows; no file at all
-        return False
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-
-
-def discard(stream: TextIO) -> None:
-    """Throw away what a broken stream still holds, so that the interpreter does not try to write it at its end."""
-    with contextlib.suppress(OSError, ValueError):  # it may not be a file at all
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

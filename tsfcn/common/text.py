@@ -1,4 +1,4 @@
-"""Text in columns, lists that end in time, and durations."""
+"""Text for terminals, Markdown and spreadsheets: escapes, columns, lists, durations and sizes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
-WHOLE = 16  # columns of text up to this width are not folded
+MIN_TEXT_WIDTH = 16  # columns of text up to this width are not folded
 
 _width: ContextVar[int | None] = ContextVar("width", default=None)
 
 
 @contextlib.contextmanager
 def folding_at(width: int | None) -> Iterator[None]:
-    """Fold the tables that `grid` lays out as text meanwhile to a width, the terminal's. None: do not."""
+    """Let `grid` fold tables of text to a width, such as that of a terminal, inside the context; None: do not fold."""
     token = _width.set(width)
     try:
         yield
@@ -23,13 +25,86 @@ def folding_at(width: int | None) -> Iterator[None]:
         _width.reset(token)
 
 
+# Control characters, among them ESC, with which each command to a terminal begins; Unicode's line ends; its marks that
+# reorder text; and halves of characters, which no encoding can write.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS_IN_LINES = re.compile(_CONTROLS.pattern.replace("\0-\x1f", "\0-\x08\x0b-\x1f"))
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Return text with escapes for the characters that a terminal obeys rather than shows.
+
+    Names, reasons and messages from files, servers and other programs may hold commands that clear the screen, set the
+    clipboard or reorder what is read.
+
+    Args:
+        text: Any text.
+        lines: Leave newlines and tabs as they are.
+
+    >>> print(printable("Coffee\x1b[2J"), printable("two\nlines"))
+    Coffee\x1b[2J two\nlines
+    """
+    controls = _CONTROLS_IN_LINES if lines else _CONTROLS
+    return controls.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class EscapingStream:
+    """A text stream that escapes what terminals obey in all that is written to it; `unescaped` returns the stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text with its newlines and tabs; return its length."""
+        self.stream.write(printable(text, lines=True))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write several texts."""
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return anything else from the stream."""
+        return getattr(self.stream, name)
+
+
+def escaping(stream: TextIO) -> TextIO:
+    """Return a stream that writes to `stream` and escapes what terminals obey."""
+    return stream if isinstance(stream, EscapingStream) else cast(TextIO, EscapingStream(stream))
+
+
+def unescaped(stream: TextIO) -> TextIO:
+    """Return the stream behind an EscapingStream, for a display that moves the cursor and escapes names itself."""
+    return stream.stream if isinstance(stream, EscapingStream) else stream
+
+
 def escaped(text: str) -> str:
-    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable."""
-    return re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", text)
+    """Escape what Markdown would read as markup; underscores inside a word are safe and stay readable.
+
+    Brackets stay readable too, unless they begin an image or a link. Newlines would end the row of a table.
+    """
+    text = re.sub(r"([\\`*<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z]))", r"\\\1", printable(text))
+    return re.sub(r"!(?=\[)|(?<=\])(?=[(\[])", r"\\\g<0>", text)
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return the text of a cell of a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
+
+    >>> spreadsheet_text("=HYPERLINK(1)"), spreadsheet_text("-0.5"), spreadsheet_text("Coffee")
+    ("'=HYPERLINK(1)", '-0.5', 'Coffee')
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def is_folding() -> bool:
-    """Return whether tables of text are folded, which is so where a command prints them to a terminal."""
+    """Return whether tables of text are folded, as they are when a command prints them on a terminal."""
     return _width.get() is not None
 
 
@@ -38,19 +113,20 @@ def grid(
 ) -> str:
     """Lay out columns as aligned text, or as a Markdown table that is aligned as text too.
 
-    A column whose cells are all empty is left out. Text that is wider than `folding_at` allows is folded.
+    A column whose cells are all empty is omitted. A table that is wider than `folding_at` allows is folded.
 
     Args:
-        columns: (header, '<' or '>', cells) each.
-        markdown: Markdown, which is never folded.
-        rule: a line of dashes below the header of a table of text.
-        indent: columns that the caller will put before each line.
+        columns: (header, '<' or '>' for the alignment, cells) of each column.
+        markdown: whether the result is Markdown, which is never folded.
+        rule: whether a line of dashes follows the header of a table of text.
+        indent: number of characters that the caller puts before each line.
     """
     kept: list[Column] = []
     for header, side, cells in columns:
-        texts = [escaped(cell) if markdown else cell for cell in cells]
+        escape = escaped if markdown else printable
+        texts = [escape(cell) for cell in cells]
         if any(texts):
-            kept.append((header, side, texts))
+            kept.append((escape(header), side, texts))
     if markdown:
         return aligned(kept, "| ", " | ", " |", rule=True, marks=True)
     width = _width.get()
@@ -61,19 +137,29 @@ def grid(
 
 
 def natural_width(column: Column, least: int = 3) -> int:
-    """Return the width of a column that is not folded. least: three, since Markdown wants as many dashes."""
+    """Return the width of a column that is not folded, at least `least` (Markdown needs three dashes)."""
     header, _, texts = column
     return max(least, *(len(text) for text in [header, *texts]))
 
 
-def aligned(columns: Sequence[Column], left: str, between: str, right: str, *, rule: bool, marks: bool = False) -> str:
-    """Return columns as lines, a line a row.
+def aligned(
+    columns: Sequence[Column],
+    left: str,
+    between: str,
+    right: str,
+    *,
+    rule: bool,
+    marks: bool = False,
+) -> str:
+    """Return columns as text with one line for each row.
 
     Args:
-        columns: what is shown.
-        left, between, right: what stands before, between and after the cells of a line.
-        rule: dashes below the header.
-        marks: a colon at the end of the dashes of right-aligned columns, as Markdown has it.
+        columns: header, alignment and cells of each column.
+        left: text before the first cell of a line.
+        between: text between two cells.
+        right: text after the last cell.
+        rule: whether a line of dashes follows the header.
+        marks: whether the dashes of right-aligned columns end with a colon, as in Markdown.
     """
     widths = [natural_width(column, 3 if rule else 1) for column in columns]
     blocks = []
@@ -84,25 +170,25 @@ def aligned(columns: Sequence[Column], left: str, between: str, right: str, *, r
 
 
 def folded(columns: Sequence[Column], width: int, rule: bool) -> str:
-    """Return columns as text of at most some width.
+    """Return columns as text that is at most `width` characters wide.
 
-    Cells of text go on in the next line. Columns that do not fit beside the others follow in a block of their own,
-    each of which begins with the first column, so that its rows have names. Numbers are never folded.
+    Cells of text are wrapped; numbers are not. Columns that do not fit follow in further blocks, each of which repeats
+    the first column.
     """
     return "\n\n".join(_rich_table(block, width, rule) for block in fitting_blocks(columns, width))
 
 
 def least_width(column: Column) -> int:
-    """Return the width that a column needs: all of it for numbers, a word or two for text."""
+    """Return the least width of a column: the natural width for numbers, a word or two for text."""
     header, side, texts = column
     if side == ">":
         return natural_width(column)
     words = (len(word) for text in [header, *texts] for word in text.split())
-    return min(natural_width(column), max(WHOLE, min(24, max(words, default=3))))
+    return min(natural_width(column), max(MIN_TEXT_WIDTH, min(24, max(words, default=3))))
 
 
 def fitting_blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """Divide columns into blocks that each fit into a width, with the first column in each."""
+    """Divide columns into blocks that fit into a width; each block starts with the first column."""
     first, *others = columns
     blocks = [[first]]
     for column in others:
@@ -114,10 +200,10 @@ def fitting_blocks(columns: Sequence[Column], width: int) -> list[list[Column]]:
 
 
 def block_widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Return the widths of the columns of a block: what each needs, then what room there is, from left to right."""
+    """Return the widths of the columns of a block: the least widths, widened from left to right while there is room."""
     widths = [least_width(column) for column in columns]
     room = width - 2 * (len(columns) - 1)
-    widths[0] = min(widths[0], max(8, room - sum(widths[1:])))  # the first column folds where numbers need the room
+    widths[0] = min(widths[0], max(8, room - sum(widths[1:])))  # the first column is folded where numbers need the room
     widths[-1] = max(1, min(widths[-1], room - sum(widths[:-1])))
     for index, column in enumerate(columns):
         widths[index] += max(0, min(natural_width(column) - widths[index], room - sum(widths)))
@@ -125,7 +211,7 @@ def block_widths(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
-    """Return columns as text that rich has laid out."""
+    """Return columns as text, laid out by rich."""
     from rich.box import Box
     from rich.console import Console
     from rich.table import Table
@@ -144,8 +230,41 @@ def _rich_table(columns: Sequence[Column], width: int, rule: bool) -> str:
 
 
 def listed(names: Sequence[str], n: int = 14) -> str:
-    """Return the first n names, and how many more there are."""
+    """Return the first n names, and the number of the others."""
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a job has no result."""
+
+    status: str  # 'failed' or 'skipped'
+    dataset: str
+    reason: str
+    title: str  # what names the job, or the dataset
+
+
+def alike(problems: Iterable[Problem]) -> list[tuple[str, list[Problem]]]:
+    """Return problems grouped by status and reason, with the reason in which NAME stands for the dataset."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.status, problem.reason.replace(problem.dataset, "NAME")), []).append(problem)
+    return [(reason, members) for (_, reason), members in groups.items()]
+
+
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """Return one line for each reason, which names everything that shares it."""
+    lines = []
+    for reason, members in alike(problems):
+        first = members[0]
+        if len(members) > 1:
+            titles = ", ".join(member.title for member in members)
+            lines.append(f"{first.status}: {len(members)} ({titles}): {reason}")
+        elif first.title in first.reason:
+            lines.append(f"{first.status}: {first.reason}")
+        else:
+            lines.append(f"{first.status}: {first.title}: {first.reason}")
+    return [printable(line) for line in lines]
 
 
 def duration(seconds: float) -> str:
@@ -153,3 +272,15 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes as '45 MB'.
+
+    >>> [size(n) for n in (0, 999, 1_234_567, 98_765_432, 3e9)]
+    ['0 bytes', '999 bytes', '1.2 MB', '99 MB', '3.0 GB']
+    """
+    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if n_bytes >= unit:
+            return f"{n_bytes / unit:.{1 if n_bytes < 10 * unit else 0}f} {word}"
+    return f"{n_bytes:.0f} bytes"

@@ -1,4 +1,4 @@
-"""Checks of single values, with the one line that says what is wrong."""
+"""Checks of single values. Each raises UserError with one line that names the value and the remedy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 
 from tsfcn.common.errors import UserError
+
+LARGEST_SEED = 2**32 - 1  # of numpy's random generator, which draws the resamples
 
 
 def one_of(name: str, value: object, words: Iterable[str]) -> None:
@@ -25,22 +27,30 @@ def within(name: str, value: float, low: float, high: float = math.inf, *, open_
 
 
 def integers(name: str, value: object, *, count: bool) -> list[int]:
-    """Return the whole numbers >= 0 that `value` names: a list of them or, with `count`, how many from 0 on.
+    """Return a list of whole numbers >= 0.
 
-    Raises UserError for anything else, for an empty list and for doubles.
+    Raises UserError for anything else, for an empty list and for duplicates.
+
+    Args:
+        name: the setting, for the message.
+        value: a list, or a single number.
+        count: whether a single number n means 0, 1, ..., n - 1; otherwise it means [n].
     """
     if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
         raise UserError(f"{name}={value} is not a whole number or a list of them: write {name}=3 or '{name}=[0,1,2]'")
     if isinstance(value, int):
-        within(name, value, 1 if count else 0)
-        if value > 1_000_000:
+        if count:
+            within(name, value, 1)
+        elif not 0 <= value <= LARGEST_SEED:
+            raise UserError(f"{name}={value} is out of range: give a number from 0 to {LARGEST_SEED}")
+        if count and value > 1_000_000:
             raise UserError(f"{name}={value} is over a million: give fewer")
         return list(range(value)) if count else [value]
     if not value:
         raise UserError(f"{name}=[] is empty: give at least one")
     for item in value:
-        if isinstance(item, bool) or not isinstance(item, int) or item < 0:
-            raise UserError(f"{name}={list(value)} holds {item!r}: give whole numbers from 0 on")
+        if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= LARGEST_SEED:
+            raise UserError(f"{name}={list(value)} holds {item!r}: give whole numbers from 0 to {LARGEST_SEED}")
     if len(set(value)) != len(value):
         raise UserError(f"{name}={list(value)} names a number twice: give each once")
     return list(value)

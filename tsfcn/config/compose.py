@@ -1,172 +1,288 @@
-"""From overrides to the settings of a run: the one place, beside the commands' flags, where Hydra works.
+"""From overrides to the settings of a run: the only module, besides the commands' flags, that uses Hydra.
 
-Hydra composes the YAML files of conf/ and the overrides against the types of schema.py. Its own messages are for
-programmers, so what a user can mistype is checked first, and every mistake becomes one line.
+Hydra composes the YAML files of conf/, those of a folder of the user, and the overrides against the types of schema.py.
+Its own messages are for programmers, so overrides.py checks first what a user can mistype, and every error becomes one
+line.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
+from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.config import model_spec, models, protocol, schema
-
-GROUPS = ("model", "protocol", "executor", "experiment")
-TEXTS = ("results", "archive.root", "archive.mirror", "device")
-FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # what the marks and labels of tables rest on
-
-
-def conf_folder() -> Path:
-    """Return the folder of the YAML files: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+from tsfcn.config import checks, models, overrides, protocol, schema, user_files
+from tsfcn.config import model_spec as specs
+from tsfcn.config.overrides import GROUPS, Override
+from tsfcn.config.paths import conf_folder
 
 
-def check_overrides(overrides: Sequence[str]) -> None:
-    """Raise UserError for an override that Hydra cannot read or that names no setting, with the near miss."""
+@dataclass(frozen=True)
+class Composed:
+    """The settings of one combination of values."""
+
+    run: schema.RunConfig
+    unchanged: protocol.ProtocolConfig  # the protocol as its file has it, without overrides
+
+
+def compose(words: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolConfig]:
+    """Return the settings of a run, and its protocol as the file has it. Raises UserError for bad input.
+
+    words: overrides that give each setting one value; `compose_all` takes several.
+    """
+    combinations = compose_all(words)
+    if len(combinations) > 1:
+        swept = ", ".join(f"'{word}'" for word in words if "," in word and not word.startswith(("dataset", "exclude")))
+        count = f"{len(combinations)} combinations of settings"
+        raise UserError(f"{swept or 'this'} gives {count}, but this command takes one: give each setting one value")
+    return combinations[0].run, combinations[0].unchanged
+
+
+def compose_all(words: Sequence[str]) -> list[Composed]:
+    """Return the settings of every combination of the values that overrides give. Raises UserError for bad input.
+
+    `protocol.lr=0.1,0.01`, or a list, makes two combinations; `model=[fcn,resnet]` and `seeds=[0,1]` make one. The
+    combinations differ in the settings of overrides.SWEPT (and what an experiment's file sets) only: those of the
+    machine and of the results folder are the same.
+
+    words: overrides, and --config-dir=FOLDER for a folder of protocols, settings of models and experiments.
+    """
+    register_schema()
+    words = overrides.canonical(words)
+    folder = overrides.config_dir(words)
+    if folder is not None:
+        user_files.check(folder)
+    plain = [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
+    try:
+        composer = Composer(folder)
+        composed = [composer.compose(each) for each in overrides.combinations(choices(plain, folder))]
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_of_hydra(error):
+            raise
+        raise UserError(explain(error, words)) from None
+    check_reach(plain, [each.run for each in composed])
+    check_same_machine([each.run for each in composed])
+    return composed
+
+
+class Composer:
+    """Composes combinations of settings, reading each protocol file once."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.search = [] if folder is None else [f"hydra.searchpath=[{overrides.quoted(f'file://{folder}')}]"]
+        self.unchanged: dict[str, protocol.ProtocolConfig] = {}
+
+    def compose(self, words: Sequence[str]) -> Composed:
+        """Return the settings that overrides in Hydra's form give."""
+        run = finished(self.read(words))
+        name = run.protocol.name
+        if name not in self.unchanged:
+            self.unchanged[name] = self.read([f"protocol={overrides.quoted(name)}"]).protocol
+        return Composed(run, self.unchanged[name])
+
+    def read(self, words: Sequence[str]) -> schema.RunConfig:
+        """Return the settings as Hydra composes them."""
+        from hydra import compose, initialize_config_dir
+        from hydra.core.global_hydra import GlobalHydra
+        from omegaconf import OmegaConf
+
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            tree = compose("config", [*self.search, *words])
+        check_resolvers(OmegaConf.to_container(tree, resolve=False))
+        run = OmegaConf.to_object(tree)
+        assert isinstance(run, schema.RunConfig)
+        if run.protocol.name not in user_files.options("protocol", None):
+            run.protocol.paper_models = []  # a protocol of the user is not what a paper ran
+        return run
+
+
+def finished(run: schema.RunConfig) -> schema.RunConfig:
+    """Return the settings with paths expanded and resamples listed. Raises UserError for an empty path or model."""
+    if not run.model.configs():
+        raise UserError(f"model=[] is empty: choose from {', '.join(models.names())}")
+    for name, value in (("results", run.results), ("archive.root", run.archive.root)):
+        if value is not None and not value.strip():
+            raise UserError(f"{name}= is empty: give a folder")
+    run.results = expand_home(run.results)
+    run.archive.root = None if run.archive.root is None else expand_home(run.archive.root)
+    if run.resamples is not None:
+        if run.resample != 0:
+            raise UserError(f"resamples={run.resamples} and resample={run.resample} are both set: give one of them")
+        run.resample = checks.integers("resamples", run.resamples, count=True)
+    return run
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Overrides
+
+
+def choices(plain: Sequence[Override], folder: Path | None) -> list[tuple[str, list[str]]]:
+    """Return KEY and the values of each override, in Hydra's form. Raises UserError for bad input.
+
+    Args:
+        plain: the overrides.
+        folder: the folder of --config-dir.
+    """
+    last = {override.key: override for override in plain}  # the last one of a setting holds
+    result = []
+    for override in last.values():
+        check_syntax(override)
+        prefix = override.word[: override.word.index(override.key)]
+        if override.key in GROUPS:
+            result.append((override.key, group_values(override, folder)))
+        else:
+            result.append((prefix + override.key, overrides.values(override, overrides.setting_type(override))))
+    return result
+
+
+def check_syntax(override: Override) -> None:
+    """Raise UserError for a value that Hydra cannot read although it is not text."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
-    for written in overrides:
-        try:
-            (override,) = OverridesParser.create().parse_overrides([written])
-        except OverrideParseException:
-            hint = "write KEY=VALUE, and quotes within quotes around special characters: \"results='a (b)'\""
-            if re.match("[+]*(dataset|exclude)=.*[~!]", written):
-                hint = "write exclude=[...] to leave datasets out"
-            raise UserError(f"'{written}' is not an override: {hint}") from None
-        key = override.key_or_group
-        if key.startswith("hydra"):
-            continue
-        if override.is_delete():
-            raise UserError(f"'{written}' deletes a setting: give it a value instead, {key}=...")
-        if key in GROUPS:
-            several = override.is_sweep_override()
-            check_choice(key, written.split("=", 1)[1].split(",") if several else override.value(), written)
-        else:
-            check_key(key, written)
-        if override.is_sweep_override():
-            value = written.split("=", 1)[1]
-            if key in TEXTS:
-                raise UserError(f"'{written}' is not one text: write quotes within quotes, \"{key}='{value}'\"")
-            example = f"write '{key}=[{value}]'" if re.fullmatch(r"[\w,. -]+", value) else "write its values: '[0,1,2]'"
-            raise UserError(f"'{written}' is a sweep, one run takes a list: {example}")
-
-
-def check_choice(group: str, value: object, written: str) -> None:
-    """Raise UserError unless `value` is an option of the group; for `model`, a list of them will do too."""
-    if group == "experiment" and value is None:
+    kind = str if override.key in GROUPS or override.key.startswith("hydra") else overrides.setting_type(override)
+    if overrides.is_text(kind) or (override.key in overrides.NAME_LISTS and not override.value.startswith("[")):
         return
-    if isinstance(value, list) and group != "model":
-        raise UserError(f"'{written}' is more than one choice: a run has one {group}, start one run for each")
-    for option in value if isinstance(value, list) else [value]:
-        name = "null" if option is None else str(option)
-        if name not in options(group):
-            if group == "model" and name in model_spec.failures():
-                raise UserError(model_spec.why_unknown(name))
-            near = difflib.get_close_matches(name, options(group), n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(options(group))}"
-            raise UserError(f"{group} '{name}' is not known: {hint}")
+    value = overrides.name_list(override) if override.key in overrides.NAME_LISTS else override.value
+    try:
+        OverridesParser.create().parse_overrides([f"{override.key}={value}"])
+    except OverrideParseException:
+        hint = "write KEY=VALUE, and quotes within quotes around special characters: \"results='a (b)'\""
+        raise UserError(f"'{override.word}' is not an override: {hint}") from None
 
 
-def check_key(key: str, written: str) -> None:
-    """Raise UserError unless the dotted `key` is a setting that a user may change."""
-    if key in FIXED:
-        raise UserError(f"setting '{key}' in '{written}' is fixed: it says what paper the file is of; copy the file")
-    node: Any = schema.run_schema()
-    path: list[str] = []
-    parts = key.split(".")
-    for part in parts:
-        names = [f.name for f in fields(node)] if is_dataclass(node) else []
-        if part not in names:
-            near = difflib.get_close_matches(part, names if path else [*names, "experiment"], n=1)
-            where = ".".join(path)
-            if near:
-                hint = f"did you mean '{'.'.join([*path, *near, *parts[len(path) + 1 :]])}'?"
-            else:
-                hint = f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value"
-            raise UserError(f"setting '{key}' in '{written}' is not known: {hint}")
-        path.append(part)
-        kind = get_type_hints(node)[part]
-        node = next((a for a in get_args(kind) if is_dataclass(a)), kind)
+def group_values(override: Override, folder: Path | None) -> list[str]:
+    """Return the choices of a group, one for each combination of settings.
+
+    Args:
+        override: its key is a group, its value one option, several or a list.
+        folder: the folder of --config-dir, which may add options.
+    """
+    names = overrides.several_values(override, str) or ([] if override.value == "[]" else [override.value])
+    names = [name[1:-1] if overrides.is_quoted(name) else name for name in names]
+    for name in names:
+        check_option(override, name, folder)
+    if override.key != "model":
+        return overrides.values(override, str)
+    options: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        options.setdefault(user_files.architecture(name, folder), []).append(overrides.quoted(name))
+    combined = overrides.combinations(list(options.items()))
+    return ["[" + ",".join(word.partition("=")[2] for word in words) + "]" for words in combined]
 
 
-def compose(overrides: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolConfig]:
-    """Return the run's settings, and its protocol as the file has it. Raises UserError for whatever is wrong."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+def check_option(override: Override, name: str, folder: Path | None) -> None:
+    """Raise UserError unless `name` is an option of the group of an override.
+
+    Args:
+        override: the override, for the message.
+        name: one of the options that it names.
+        folder: the folder of --config-dir.
+    """
+    group = override.key
+    known = user_files.options(group, folder)
+    if name in known or (group == "experiment" and name == "null"):
+        return
+    if group == "model" and name in specs.failures():
+        raise UserError(specs.why_unknown(name))
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
+    raise UserError(f"{group} '{name}' is not known: {hint}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def check_resolvers(value: object, key: str = "") -> None:
+    """Raise UserError for a value that calls a resolver of OmegaConf, such as ${oc.env:SECRET}.
+
+    Settings from files of others would read the environment or the rest of the machine, and send it to a mirror.
+
+    Args:
+        value: The settings, unresolved: a mapping, a list or a single value.
+        key: The dotted name of the value.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            check_resolvers(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            check_resolvers(inner, key)
+    elif isinstance(value, str) and re.search(r"\$\{[^{}]*:", value):
+        raise UserError(f"setting '{key}' calls a function, '{value}': write the value itself")
+
+
+def check_reach(plain: Sequence[Override], runs: Sequence[schema.RunConfig]) -> None:
+    """Raise UserError for an override of a training value that has no effect on any model of any combination."""
+    for override in plain:
+        match = re.fullmatch(r"protocol\.(?:(common)|models\.(\w+))?\.?(\w+)", override.key)
+        if match and match[3] in {f.name for f in fields(protocol.TrainingConfig)}:
+            problems = [problem for run in runs if (problem := obstacle(run, *match.groups()))]
+            if len(problems) == len(runs):
+                raise UserError(f"'{override.word}' has no effect{problems[0]}")
+
+
+def obstacle(run: schema.RunConfig, common: str | None, model: str | None, name: str) -> str:
+    """Return why a training value has no effect on a run, '' if it has one.
+
+    Args:
+        run: the settings of the run.
+        common: 'common' for a value in protocol.common, else None.
+        model: the model for a value in protocol.models, else None.
+        name: the name of the value.
+    """
+    chosen = run.model.configs()
+    if all(
+        name in protocol.unread(each, protocol.settings(run.protocol, each, config)) for each, config in chosen.items()
+    ):
+        return f": nothing in this run reads {name}"
+    if model is not None and model not in chosen:
+        return f": {model} is not among the models of this run"
+    if common is None and model is None:
+        return ""
+    for each in [model] if model else chosen:
+        above = [run.protocol] if model else [run.protocol, run.protocol.models.block(each)]
+        if all(getattr(layer, name) is None for layer in above):
+            return ""
+    return f", another value comes before it: write protocol.{name}=..."
+
+
+def check_same_machine(runs: Sequence[schema.RunConfig]) -> None:
+    """Raise UserError where combinations differ in a setting that a run has once, as two experiments can."""
+    for key in ("results", "device", "executor", "checkpoint", "max_attempts", "budget", "dry_run", "save_weights"):
+        if any(getattr(run, key) != getattr(runs[0], key) for run in runs):
+            raise UserError(f"the combinations of settings differ in {key}: give {key} one value for all of them")
+    for run in runs:
+        same = {(r.archive.root, r.archive.download, r.archive.mirror, r.engine.name) for r in (run, runs[0])}
+        if len(same) > 1:
+            raise UserError("the combinations of settings differ in archive or engine: give them one value for all")
+
+
+def is_of_hydra(error: Exception) -> bool:
+    """Return whether an error is one of Hydra or OmegaConf, or of a check of schema.py inside them."""
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    register_schema()
-    check_overrides(overrides)
-
-    def composed(words: Sequence[str]) -> schema.RunConfig:
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            tree = hydra_compose("config", list(words))
-        run = OmegaConf.to_object(tree)
-        assert isinstance(run, schema.RunConfig)
-        return run
-
-    try:
-        run = composed(overrides)
-        if not run.model.chosen():
-            raise UserError(f"model=[] is empty: choose from {', '.join(models.names())}")
-        for name, value in (("results", run.results), ("archive.root", run.archive.root)):
-            if value is not None and not value.strip():
-                raise UserError(f"{name}= is empty: give a folder")
-        check_reach(overrides, run)
-        return run, composed([f"protocol={run.protocol.name}"]).protocol
-    except UserError:
-        raise
-    except (HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
-        raise UserError(explain(error, overrides)) from None
+    return isinstance(error, HydraException | OmegaConfBaseException | AssertionError | ValueError)
 
 
-def check_reach(overrides: Sequence[str], run: schema.RunConfig) -> None:
-    """Raise UserError for an override of a training value that reaches no model of the run."""
-    chosen = run.model.chosen()
-    unread = [protocol.unread(name, protocol.settings(run.protocol, name, each)) for name, each in chosen.items()]
-    for written in overrides:
-        found = re.match(r"[+]*protocol\.(common\.|models\.(\w+)\.)?(\w+)=", written)
-        if not found:
-            continue
-        layer, model, name = found.groups()
-        if all(name in names for names in unread):
-            raise UserError(f"'{written}' has no effect: nothing in this run reads {name}")
-        if layer is None:
-            continue
-        if model is not None and model not in chosen:
-            raise UserError(f"'{written}' has no effect: {model} is not among the models of this run")
-        reached = False
-        for each in [model] if model else chosen:
-            above = [run.protocol] if model else [run.protocol, run.protocol.models.block(each)]
-            reached = reached or all(getattr(layer, name) is None for layer in above)
-        if not reached:
-            raise UserError(f"'{written}' has no effect, another value comes before it: write protocol.{name}=...")
+def explain(error: BaseException, words: Sequence[str]) -> str:
+    """Return one line for an error of Hydra or OmegaConf.
 
-
-def options(group: str) -> list[str]:
-    """Return the names that a group of conf/ offers."""
-    files = {path.stem for path in (conf_folder() / group).glob("*.yaml")}
-    return sorted(files | set(models.names()) if group == "model" else files)
-
-
-def explain(error: BaseException, overrides: Sequence[str]) -> str:
-    """Return one line for an error of Hydra or OmegaConf, as the user's mistake that it is."""
-    for written in overrides:
-        found = re.match(r"\+*model\.(\w+)\.", written)
-        if found and "NoneType" in str(error):
-            return f"'{written}' sets a model that is not chosen: add it, 'model=[...,{found[1]}]'"
+    words: the overrides, to name the one that caused it.
+    """
+    for word in words:
+        match = re.match(r"\+*model\.(\w+)\.", word)
+        if match and "NoneType" in str(error):
+            return f"'{word}' sets a model that is not chosen: add it, 'model=[...,{match[1]}]'"
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -178,7 +294,7 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
 
 
 def register_schema() -> None:
-    """Give Hydra the types that conf/config.yaml starts from, and a choice for each model that has no file there."""
+    """Give Hydra the types that conf/config.yaml starts from, and an option for each model without a file."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
@@ -187,34 +303,14 @@ def register_schema() -> None:
         store.store(group="model", name=name, node={name: models.spec(name).settings})
 
 
-def command_line(overrides: Sequence[str], verb: str = "run") -> str:
-    """Return the command of a run as one would type it, without what is particular to a machine."""
-    local = (
-        "archive.",
-        "results=",
-        "executor",
-        "engine.name",
-        "device=",
-        "checkpoint.",
-        "max_attempts",
-        "budget",
-        "dry_run",
-        "hydra.",
-    )
-    kept = [shlex.quote(word) for word in overrides if not word.startswith(local)]
-    return " ".join([f"python -m tsfcn.{verb}", *kept])
+def hydra_words(words: Sequence[str]) -> list[str]:
+    """Return overrides in the form that Hydra itself reads, with one value for each setting.
 
-
-def override(name: str, value: object) -> str:
-    """Return the override that gives a setting a value of Python's: a number, a text, None, or a list of these."""
-
-    def said(item: object) -> str:
-        if item is None or isinstance(item, bool):
-            return str(item).lower() if item is not None else "null"
-        if isinstance(item, str | Path) and not re.fullmatch(r"[\w*?./:@%+-]+", str(item), re.ASCII):
-            return "'" + str(item).replace("\\", "\\\\").replace("'", "\\'") + "'"
-        if isinstance(item, Iterable) and not isinstance(item, str):
-            return "[" + ",".join(map(said, item)) + "]"
-        return repr(item) if isinstance(item, float) else str(item)
-
-    return f"{name}={said(value)}"
+    words: overrides, and --config-dir=FOLDER. Raises UserError for bad input.
+    """
+    compose(words)
+    words = overrides.canonical(words)
+    folder = overrides.config_dir(words)
+    plain = [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
+    (combination,) = overrides.combinations(choices(plain, folder))
+    return [*Composer(folder).search, *combination]

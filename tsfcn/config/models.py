@@ -1,6 +1,6 @@
-"""The models of the papers: the settings of each, with published values and their ranges, and its registration.
+"""The models of the papers: their settings, with published values and ranges, and their registration.
 
-The networks are in tsfcn.models and are imported when one is built: this module needs no torch.
+The networks are in tsfcn.models and are imported when one is built, so this module needs no torch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
     "spec",
 ]
 
-# conf/model/*.yaml repeat the defaults of these classes with their sources (a test keeps the two equal), so that
-# `--cfg job` shows every number.
+# conf/model/*.yaml repeat the defaults of these classes with their sources, so that `--cfg job` shows every value.
+# A test checks that the two are equal.
 
 
 @dataclass
@@ -38,7 +38,7 @@ class FCNConfig(ModelConfig):
 
     filters: list[int] = field(default_factory=lambda: [128, 256, 128])
     kernels: list[int] = field(default_factory=lambda: [8, 5, 3])  # timepoints
-    bn_momentum: float = 0.99  # Keras' convention: the share of the running value that is kept at each step
+    bn_momentum: float = 0.99  # Keras' convention: weight of the running value in each update
     bn_eps: float = 0.001
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class FCNConfig(ModelConfig):
         if not self.filters or len(self.filters) != len(self.kernels):
             raise UserError(
                 f"filters={self.filters} and kernels={self.kernels} are of different length (or empty): "
-                "give one kernel size a block"
+                "give one kernel size for each block"
             )
         for name in ("filters", "kernels"):
             for value in getattr(self, name):
@@ -65,13 +65,13 @@ class FCNConfig(ModelConfig):
 
 @dataclass
 class LSTMFCNConfig(FCNConfig):
-    """The FCN beside an LSTM branch, Karim et al. 2018, section III."""
+    """The FCN with a parallel LSTM branch, Karim et al. 2018, section III."""
 
     attention: ClassVar[bool] = False
 
-    cells: Optional[int] = None  # noqa: UP045 (OmegaConf 2.3 knows Optional); None: the protocol's list of sizes is searched
+    cells: Optional[int] = None  # noqa: UP045 (OmegaConf 2.3 needs Optional); None: search the protocol's sizes
     dropout: float = 0.8  # probability of dropping an output of the LSTM
-    shuffle: bool = True  # dimension shuffle: a univariate series is one step of n_timepoints features
+    shuffle: bool = True  # dimension shuffle: a channel is one step with n_timepoints features
     gates: str = "hard_sigmoid"
 
     def __post_init__(self) -> None:
@@ -83,18 +83,18 @@ class LSTMFCNConfig(FCNConfig):
         one_of("gates", self.gates, ("hard_sigmoid", "sigmoid"))
 
     def lstm(self, n_channels: int, n_timepoints: int) -> LSTMShape:
-        """Return what the LSTM sees: with the shuffle a step a channel, otherwise a step a timepoint."""
+        """Return the input of the LSTM: the steps are channels with the shuffle, timepoints without it."""
         steps, features = (n_channels, n_timepoints) if self.shuffle else (n_timepoints, n_channels)
         return LSTMShape(steps, features, self.attention)
 
     def fixed_length(self) -> bool:
-        """Return whether timepoints are the LSTM's features."""
+        """Return True with the dimension shuffle: the timepoints are the features of the LSTM."""
         return self.shuffle
 
 
 @dataclass
 class ALSTMFCNConfig(LSTMFCNConfig):
-    """The same with an LSTM that attends to all steps, Karim et al. 2018, section II.D."""
+    """The FCN with a parallel LSTM branch with attention, Karim et al. 2018, section II.D."""
 
     attention: ClassVar[bool] = True
 
@@ -121,7 +121,7 @@ class MLPConfig(ModelConfig):
         return [Layer(n_in, n_out) for n_in, n_out in zip(sizes, self.units, strict=False)]
 
     def fixed_length(self) -> bool:
-        """Return True: the series is flattened."""
+        """Return True, since the series is flattened."""
         return True
 
 
@@ -131,7 +131,7 @@ class ResNetConfig(ModelConfig):
 
     filters: list[int] = field(default_factory=lambda: [64, 128, 128])  # of each residual block
     kernels: list[int] = field(default_factory=lambda: [8, 5, 3])  # of the three convolutions inside a block
-    input_norm: bool = False  # Wang's code (not the paper) normalises the input of the first block
+    input_norm: bool = False  # batch norm before the first block, as in Wang's code but not in the paper
     bn_momentum: float = 0.99
     bn_eps: float = 0.001
 
@@ -146,7 +146,7 @@ class ResNetConfig(ModelConfig):
         within("bn_eps", self.bn_eps, 0)
 
     def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
-        """Return the convolutions of each block, with the one on a shortcut whose width changes behind them."""
+        """Return the convolutions of each block, followed by that of the shortcut where the width changes."""
         layers, n_in = [], n_channels
         for width in self.filters:
             sizes = [n_in] + [width] * (len(self.kernels) - 1)
@@ -157,17 +157,17 @@ class ResNetConfig(ModelConfig):
 
 
 def always(config: ModelConfig) -> bool:
-    """Return True, whatever the settings."""
+    """Return True for all settings."""
     return True
 
 
 def shuffled(config: LSTMFCNConfig) -> bool:
-    """Return whether the LSTM has the dimension shuffle."""
+    """Return whether the dimension shuffle is on."""
     return config.shuffle
 
 
 DIATOMS = "weight files of titu1994/LSTM-FCN for DiatomSizeReduction, without running statistics"
-OURS = (
+PAPER_MODELS = (
     ModelSpec(
         "fcn",
         FCNConfig,
@@ -209,11 +209,11 @@ OURS = (
         published=PublishedSize(504_258, "Wang et al. 2017, section II.C, counted"),
     ),
 )
-MODELS = tuple(register(each).name for each in OURS)  # those of the papers; `names` returns those from outside too
+MODELS = tuple(register(each).name for each in PAPER_MODELS)  # `names` also returns models from other packages
 
 
 def in_every_process(name: str) -> bool:
-    """Return whether a worker process knows the model as this one does: it is ours, or an entry point declares it."""
+    """Return whether worker processes can load the model: it is one of the papers, or an entry point declares it."""
     return name in MODELS or model_spec.declared(name)
 
 
@@ -223,10 +223,10 @@ def in_every_process(name: str) -> bool:
 
 @dataclass
 class ModelsConfig:
-    """The models asked for: those that are not None. `models_schema` has a field for each registered model."""
+    """The models of a run: the fields that are not None. `models_schema` adds a field for each registered model."""
 
-    def chosen(self) -> dict[str, ModelConfig]:
-        """Return the chosen models by name, in the order of `names`."""
+    def configs(self) -> dict[str, ModelConfig]:
+        """Return the settings of the models of the run by name, in the order of `names`."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
 

@@ -1,4 +1,4 @@
-"""A protocol, and how it becomes the settings of one model."""
+"""Protocols, and how a protocol becomes the settings of one model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsfcn.config.models import ModelConfig
 
 @dataclass
 class TrainingConfig:
-    """How one model is trained. None means: not said here. Settings gives each field's meaning."""
+    """Training values of a protocol; None where a value is not set. `Settings` documents each field."""
 
     epochs: Optional[int] = None  # noqa: UP045
     batch_size: Optional[int] = None  # noqa: UP045
@@ -35,10 +35,10 @@ class TrainingConfig:
 
 @dataclass
 class BlocksConfig:
-    """What a paper does otherwise for one model than for the others. `protocol_schema` has a field for each model."""
+    """Training values that hold for one model only. `protocol_schema` adds a field for each registered model."""
 
     def block(self, model: str) -> TrainingConfig:
-        """Return what is set for one model, with None for the rest."""
+        """Return the values that are set for one model; the others are None."""
         block: TrainingConfig = getattr(self, model, TrainingConfig())
         return block
 
@@ -47,17 +47,17 @@ class BlocksConfig:
 class ProtocolConfig(TrainingConfig):
     """Everything besides the architecture that moves the number.
 
-    A training value is looked up here first (where only a user's override puts one: it then holds for every model),
-    then in the model's block, then in `common`.
+    A training value is looked up first in this object (which only an override can set, for all models), then in the
+    block of the model, then in `common`.
     """
 
     name: str = ""
     paper: str = ""
-    paper_models: list[str] = field(default_factory=list)  # any other pair is marked off-paper
+    paper_models: list[str] = field(default_factory=list)  # other models are marked off-paper
     normalisation: str = "none"
     missing: str = "zero"
     length: str = "pad"
-    validation: float = 0.0  # share of the training cases held out to select weights by
+    validation: float = 0.0  # fraction of the training cases that are held out to select weights
     select: str = "least_train_loss"
     common: TrainingConfig = field(default_factory=TrainingConfig)
     models: BlocksConfig = field(default_factory=BlocksConfig)
@@ -75,33 +75,32 @@ SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 
 @dataclass(frozen=True)
 class Settings:
-    """A protocol resolved for one model: every number that training needs, and nothing left open."""
+    """A protocol resolved for one model: every value that training needs."""
 
-    normalisation: str  # none | series | train: see preprocess.py
-    missing: str  # zero | interpolate: likewise
-    length: str  # pad | cut | mask: likewise
-    validation: float  # 0 <= share < 1 of the training cases held out
-    select: str  # whose weights make the accuracy: one of SELECTIONS
+    normalisation: str  # none | series | train (data/preprocess.py)
+    missing: str  # zero | interpolate (data/preprocess.py)
+    length: str  # pad | cut | mask (data/preprocess.py)
+    validation: float  # fraction of the training cases that are held out, 0 to below 1
+    select: str  # which weights give the accuracy: one of SELECTIONS
     epochs: int
-    batch_size: int  # cases a batch, at most
-    batch_divisor: int  # > 0: also at most n_train // batch_divisor cases; 0: no such limit
+    batch_size: int  # maximum number of cases in a batch
+    batch_divisor: int  # > 0: at most n_train // batch_divisor cases in a batch; 0: no such limit
     optimiser: str  # adam | adadelta
     lr: float
     betas: tuple[float, float]  # adam
     rho: float  # adadelta
     eps: float
     plateau_factor: float  # the learning rate is multiplied by this after plateau_patience epochs without improvement
-    plateau_patience: int  # epochs, in Keras' sense; 0: the learning rate stays
+    plateau_patience: int  # epochs, counted as Keras does; 0: the learning rate is constant
     plateau_min_lr: float
-    plateau_min_delta: float  # absolute; a smaller gain in training loss is none
+    plateau_min_delta: float  # absolute; a smaller decrease of the training loss does not count as an improvement
     initialiser: str  # of convolution kernels: glorot_uniform | he_uniform
-    class_weights: str  # none | balanced: each case's loss times n_train / (n_classes * n_train of its class)
-    cells: tuple[
-        int, ...
-    ]  # LSTM sizes, each trained in full, the least training cross-entropy kept; () without an LSTM
+    class_weights: str  # none | balanced (loss of a case times n_train / (n_classes * n_train of its class))
+    # LSTM sizes; each is trained in full and the one with the least training cross-entropy is kept. () without an LSTM.
+    cells: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        """Check the ranges and that the fields fit each other."""
+        """Check the ranges and that the fields are consistent."""
         one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
         one_of("protocol.missing", self.missing, ("zero", "interpolate"))
         one_of("protocol.length", self.length, ("pad", "cut", "mask"))
@@ -131,40 +130,50 @@ class Settings:
         for size in self.cells:
             within("protocol.cells", size, 1)
         if self.select == "validation" and self.validation == 0:
-            raise UserError("protocol.select=validation is without held-out cases: set protocol.validation=0.2 or so")
+            raise UserError(
+                "protocol.select=validation is without held-out cases: set protocol.validation, for example 0.2"
+            )
 
     def batch(self, n_fit: int) -> int:
-        """Return the cases a batch for `n_fit` training cases, at least 1.
+        """Return the batch size for `n_fit` training cases, at least 1.
 
-        With batch_divisor 10 and batch_size 16 this is the rule min(N / 10, 16), rounded down, of Wang et al. 2017
-        (code) and Fawaz et al. 2019; below 20 cases it gives batches of one case, below 10 the rule gives 0 and we 1.
+        batch_divisor=10 and batch_size=16 give the rule min(N / 10, 16), rounded down, of Wang et al. 2017 (code) and
+        Fawaz et al. 2019. Below 20 cases a batch is one case; below 10 cases their rule gives 0 and this method 1.
         """
         limit = n_fit // self.batch_divisor if self.batch_divisor > 0 else self.batch_size
         return max(1, min(limit, self.batch_size))
 
 
 def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Settings:
-    """Return the settings of one model under a protocol. Raises UserError for a value missing, out of range or unfit.
+    """Return the settings of one model under a protocol.
 
-    The LSTM sizes are those of the model if it names one, else the protocol's, and none for a network without an LSTM.
+    The LSTM size of the model comes before the sizes of the protocol; a network without an LSTM has none.
+    Raises UserError for a value that is missing, out of range, or not possible for the model.
+
+    Args:
+        protocol: the protocol with the overrides of the user.
+        model: the name of a registered model.
+        config: the settings of its network.
     """
     spec = models.spec(model)
     layers = (protocol, protocol.models.block(model), protocol.common)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for f in fields(TrainingConfig):
-        said = [value for layer in layers if (value := getattr(layer, f.name)) is not None]
-        if not said:
+        candidates = [value for layer in layers if (value := getattr(layer, f.name)) is not None]
+        if not candidates:
             raise UserError(f"protocol.{f.name} is not set in protocol '{protocol.name}': give it a value")
-        found[f.name] = tuple(said[0]) if isinstance(said[0], list) else said[0]
+        values[f.name] = tuple(candidates[0]) if isinstance(candidates[0], list) else candidates[0]
     if protocol.length == "mask" and not spec.masks:
-        why = "takes one length" if config.fixed_length() else "has no mask"
-        raise UserError(f"protocol.length=mask is not for {model}, which {why}: use pad or cut, or leave {model} out")
+        reason = "takes one length" if config.fixed_length() else "has no mask"
+        raise UserError(
+            f"protocol.length=mask is not for {model}, which {reason}: use pad or cut, or leave {model} out"
+        )
     size = getattr(config, "cells", None)
     if not spec.lstm:
-        found["cells"] = ()
+        values["cells"] = ()
     elif size is not None:
-        found["cells"] = (size,)
-    elif not found["cells"]:
+        values["cells"] = (size,)
+    elif not values["cells"]:
         raise UserError("protocol.cells=[] is empty: give at least one LSTM size")
     return Settings(
         normalisation=protocol.normalisation,
@@ -172,30 +181,31 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
         length=protocol.length,
         validation=protocol.validation,
         select=protocol.select,
-        **found,
+        **values,
     )
 
 
 def unread(model: str, settings: Settings) -> set[str]:
-    """Return the names of the settings that have no effect on this network, whatever their value."""
+    """Return the names of the settings that have no effect on this network."""
     spec = models.spec(model)
     of_another_optimiser = {"rho"} if settings.optimiser == "adam" else {"betas"}
     return of_another_optimiser | spec.unread | (set() if spec.lstm else {"cells"})
 
 
 def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:
-    """Return whether the fast engine is for this network and these settings; the reference loop is for all.
+    """Return whether the fast engine can train this network with these settings.
 
-    It is for the networks whose specs say so (FCN, and LSTM-FCN and ALSTM-FCN with the dimension shuffle), by Adam, on
-    whole series, where neither held-out cases nor the test set are looked at while training.
+    It trains networks whose specs declare it (FCN, and LSTM-FCN and ALSTM-FCN with the dimension shuffle), with Adam,
+    without a mask, and without evaluation on held-out cases or the test set during training. The reference loop trains
+    everything.
     """
-    seen = settings.validation > 0 or settings.select == "test_oracle"
-    plain = settings.optimiser == "adam" and settings.length != "mask" and not seen
+    evaluates = settings.validation > 0 or settings.select == "test_oracle"
+    plain = settings.optimiser == "adam" and settings.length != "mask" and not evaluates
     return plain and models.spec(model).fused(config)
 
 
 def fast_takes(n_channels: int, n_timepoints: int) -> bool:
-    """Return whether the fast engine is for series of this size."""
+    """Return whether the fast engine can train on series of this size."""
     return n_channels == 1 and n_timepoints > 1
 
 

@@ -1,7 +1,7 @@
-"""What conf/ may hold: types, units and cross-field checks, and how a protocol becomes the settings of one model.
+"""The schema of conf/: types, units and checks across fields.
 
-The dataclasses are the schema that Hydra checks every YAML file and every override against. They carry no behaviour
-besides their checks, and need the standard library alone.
+Hydra checks every YAML file and every override against these dataclasses. They have no behaviour besides their checks
+and import only the standard library.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tsfcn.config.protocol import ProtocolConfig, protocol_schema
 
 @dataclass
 class ArchiveConfig:
-    """Where datasets lie, and where those that are missing come from."""
+    """Where datasets are, and how missing ones are downloaded."""
 
     root: Optional[str] = None  # noqa: UP045 (None: the variable TSFCN_ARCHIVE, else the default folder)
     download: str = "ask"  # missing datasets: ask (on a terminal, else never), auto, never
     mirror: Optional[str] = None  # noqa: UP045 (None: the archive's public site)
-    split: str = "ucr2018"  # ucr2015: train and test as the 2015 archive has them, which 14 datasets have reversed
+    split: str = "ucr2018"  # ucr2015: the 2015 archive's train and test sets (swapped for 14 datasets)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -46,15 +46,15 @@ class ColumnsConfig:
 
 ENGINES = ("auto", "reference", "fast")
 PRECISIONS = ("auto", "float32", "float64", "bfloat16", "tf32")
-FAST_PRECISIONS = ("bfloat16", "tf32")  # of the fast engine alone
+FAST_PRECISIONS = ("bfloat16", "tf32")  # only the fast engine has them
 
 
 @dataclass
 class EngineConfig:
-    """How a network is trained: nothing of the name, and all of the precision, is in a job's key."""
+    """Which implementation trains a network. The precision is part of a job's key, the name is not."""
 
-    name: str = "auto"  # reference: the loop that defines what a protocol means; fast: the same, sooner; auto: either
-    precision: str = "float32"  # of the arithmetic
+    name: str = "auto"  # reference: the loop that defines a protocol; fast: the same but faster; auto: fast if possible
+    precision: str = "float32"  # one of PRECISIONS
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -62,7 +62,8 @@ class EngineConfig:
         one_of("engine.precision", self.precision, PRECISIONS)
         if self.precision in FAST_PRECISIONS and self.name == "reference":
             raise UserError(
-                f"engine.precision={self.precision} is not for the reference loop: leave out engine.name=reference"
+                f"engine.precision={self.precision} is not available in the reference loop: "
+                "leave out engine.name=reference"
             )
 
 
@@ -72,8 +73,8 @@ class ExecutorConfig:
 
     name: str = "local"  # local: processes of one thread each; inline: this process
     workers: int = 0  # processes; 0: one a core
-    memory: float = 0.0  # GiB that a worker may take; 0: an equal share of what is free when the run starts
-    per_device: int = 0  # jobs at a time on a GPU, each in a thread of one process; 0: as many as suit the engine
+    memory: float = 0.0  # GiB per worker; 0: an equal share of the memory that is free when the run starts
+    per_device: int = 0  # jobs that train at the same time on a GPU; 0: as many as suit the engine
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -84,7 +85,7 @@ class ExecutorConfig:
 
 @dataclass
 class CheckpointConfig:
-    """How the state of a training in progress is kept."""
+    """How often the state of a training in progress is saved."""
 
     every_seconds: float = 120.0  # 0: after every epoch
 
@@ -102,19 +103,20 @@ class RunConfig:
     model: ModelsConfig = field(default_factory=ModelsConfig)
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     seeds: Any = 1  # a count, or the list of seeds
+    resamples: Any = None  # a count n: the official split and n - 1 stratified resamples
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
     label: Optional[str] = None  # noqa: UP045 (the label column of the user's tables; None: label, class, target or y)
     test_size: Optional[float] = None  # noqa: UP045 (share of test cases where a dataset is one table; None: 0.3)
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
-    device: str = "cpu"  # where networks are trained: one of DEVICES
+    device: str = "cpu"  # one of device.DEVICES
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     results: str = "results"
     save_weights: bool = False
     require_predictions: bool = False
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    max_attempts: int = 3  # at a job that fails
+    max_attempts: int = 3  # a job that has failed this often is not tried again
     budget: Optional[str] = None  # noqa: UP045 (as 2h, 30m, 1h30m; None: until all is done)
     dry_run: bool = False
 
@@ -125,7 +127,7 @@ class RunConfig:
 
 
 def run_schema() -> type[RunConfig]:
-    """Return RunConfig with what there is to set of each registered model."""
+    """Return RunConfig with the settings of all registered models."""
     model, protocol = models_schema(), protocol_schema()
     open_fields = [
         ("model", model, field(default_factory=model)),

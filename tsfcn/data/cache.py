@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tsfcn.common.files import cache_folder
+from tsfcn.common.files import cache_folder, create_cache_folder, is_trusted
 from tsfcn.data.dataset import Dataset
+from tsfcn.data.provenance import content_hash
 
 ABANDONED_SECONDS = 3600  # the age from which no process can still be writing a temporary file
 
@@ -25,16 +26,22 @@ def cache_file(name: str, stamp: str) -> Path:
 
 
 def read_cache(name: str, stamp: str, *, only_passport: bool = False) -> Dataset | None:
-    """Return the dataset that was kept of these very files, or None, also if the cache is damaged."""
+    """Return what was kept of these very files; None where the cache is damaged, or others could have written it."""
     try:
-        with np.load(cache_file(name, stamp), allow_pickle=False) as kept:
+        path = cache_file(name, stamp)
+        if not is_trusted(path):
+            return None
+        with np.load(path, allow_pickle=False) as kept:
             if str(kept["stamp"]) != stamp:
                 return None
             passport = json.loads(str(kept["passport"]))
             nothing = np.empty((0, 0, 0)), np.empty(0, dtype=np.str_)
             x_train, y_train = nothing if only_passport else (kept["x_train"], kept["y_train"])
             x_test, y_test = nothing if only_passport else (kept["x_test"], kept["y_test"])
-            return Dataset(name, x_train, y_train, x_test, y_test, bool(passport["unequal"]), passport)
+            unequal = bool(passport["unequal"])
+            if not only_passport and content_hash(x_train, y_train, x_test, y_test, unequal) != passport["content"]:
+                return None
+            return Dataset(name, x_train, y_train, x_test, y_test, unequal, passport)
     except Exception:  # a damaged file fails in many ways (zip, npy, JSON), and its content can be read again
         return None
 
@@ -46,7 +53,7 @@ def write_cache(dataset: Dataset, stamp: str) -> None:
         return  # a change within the same tick of the file system's clock would not be seen
     with contextlib.suppress(OSError):
         target = cache_file(dataset.name, stamp)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        create_cache_folder()
         for left in target.parent.glob(f".{dataset.name}-*.tmp"):  # by a process that was killed
             if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
                 left.unlink(missing_ok=True)

@@ -1,13 +1,14 @@
-"""Download datasets: one zip each from the archive's public site, or from a mirror, into the archive's root.
+"""Download datasets into the archive: one zip each, from the archive's public site or from a mirror.
 
-The address is the one that sktime and aeon use; it was never tried against the real site, only against a server of our
-own that misbehaves in every way we could think of (docs/data.md has the table). A download that breaks off is tried
-again with growing pauses and goes on where it stopped if the server says that the file is still the same.
+The address is the one that sktime and aeon use. It has not been tried against the real site, only against a local
+server that misbehaves in many ways (docs/data.md has the table). A download that breaks off is tried again after
+growing pauses, and continues where it stopped if the server states that the file is still the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -25,48 +26,67 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO
 
+from tsfcn.common import files
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.text import printable, size, unescaped
 from tsfcn.data import importer, locate
-from tsfcn.data.importer import Incoming, size
+from tsfcn.data.importer import Incoming
+from tsfcn.data.safe_zip import open_zip
 
-REDIRECTS = 5
+MAX_REDIRECTS = 5
+MAX_DIGITS = 18  # of a length that a server states
+MAX_WAIT_SECONDS = 60.0  # that a server may ask for
+PROGRESS_BYTES = 100_000  # a try that brings so many starts the count of tries anew
+BLOCK_BYTES = 1 << 16
 # A zip of the site holds each value three times (.ts, .arff, .txt); the bundled .ts files zip to 4.7 bytes a value.
-ZIPPED_BYTES = 14  # a value: what a download is estimated at
-ELSEWHERE = "try later, set another archive.mirror, or `tsfcn data import` what you have"
+ZIPPED_BYTES = 14  # a value, for the estimate of a download
+REMEDY = "try later, set another archive.mirror, or import your own copy with `tsfcn data import`"
+
+Progress = Callable[[int, int | None], None]  # called with the bytes that have arrived, and all bytes if known
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a server is borne with. Times are seconds."""
+class RetryPolicy:
+    """How long a server is waited for, and how often it is asked. Times are in seconds."""
 
-    tries: int = 5  # in a row without progress
-    pause: float = 1.0  # before the second try, doubled for each further one
-    longest_pause: float = 30.0
-    silence: float = 30.0  # without a byte
-    window: float = 30.0  # over which
-    slowest: float = 1000.0  # bytes a second must arrive
-    total: float = 3600.0  # for one dataset
+    max_tries: int = 5  # in a row without progress
+    first_pause: float = 1.0  # before the second try, doubled for each further one
+    max_pause: float = 30.0
+    read_timeout: float = 30.0  # without a byte
+    rate_window: float = 30.0  # over which the rate is measured
+    min_rate: float = 1000.0  # bytes a second
+    total_timeout: float = 3600.0  # for one dataset
 
 
-class _Again(Exception):
-    """What went wrong may go right the next time.
+class _RetryableError(Exception):
+    """A failure that another try may mend.
 
-    after: seconds that the server asks to wait. anew: what has arrived is of no use.
+    The message follows the address in a sentence: 'is not reachable'.
+
+    Args:
+        message: What happened.
+        wait_seconds: The pause that the server asks for.
+        restart: Whether what has arrived is useless.
     """
 
-    def __init__(self, what: str, *, after: float = 0.0, anew: bool = False) -> None:
-        super().__init__(what)
-        self.after, self.anew = after, anew
+    def __init__(self, message: str, *, wait_seconds: float = 0.0, restart: bool = False) -> None:
+        super().__init__(message)
+        self.wait_seconds, self.restart = wait_seconds, restart
 
 
-Progress = Callable[[int, int | None], None]  # bytes that have arrived, and bytes in all if the server says
+# ---------------------------------------------------------------------------------------------------------------------
+# Addresses
 
 
 def address(name: str, mirror: str | None = None) -> str:
     """Return the address of a dataset's zip.
 
-    mirror: another base address than the public site's, or a whole one with {name} in it. Raises UserError unless it
-    is an http or https address without a password.
+    Args:
+        name: The dataset.
+        mirror: Another base address than that of the public site, or a complete one with {name} in it.
+
+    Raises:
+        UserError: The mirror is no http or https address, or contains a user name.
 
     >>> address("Coffee", "https://example.org/ucr"), address("Coffee", "http://example.org/{name}/data.zip")
     ('https://example.org/ucr/Coffee.zip', 'http://example.org/Coffee/data.zip')
@@ -78,261 +98,430 @@ def address(name: str, mirror: str | None = None) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise UserError("archive.mirror contains a user name, which is not sent: remove it from the address")
     if not host or parts.scheme not in ("http", "https") or re.search(r"[\s{}]", url):
         raise UserError(
-            f"archive.mirror '{mirror}' is no http(s) address: write https://HOST/FOLDER or https://HOST/{{name}}.zip"
+            f"archive.mirror '{public_address(base)}' is not an http(s) address: "
+            "write https://HOST/FOLDER or https://HOST/{name}.zip"
         )
-    if parts.username is not None:
-        raise UserError("archive.mirror is an address with a user's name in it, which is not sent: write it without")
     return url
 
 
+def public_address(url: str) -> str:
+    """Return an address for messages and records: without user, password, query and fragment, which may be secrets.
+
+    >>> public_address("https://me:word@example.org/Coffee.zip?token=1")
+    'https://example.org/Coffee.zip'
+    """
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    host, slash, path = rest.partition("/")
+    return re.split("[?#]", f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}", maxsplit=1)[0]
+
+
 def estimate(names: Sequence[str]) -> int:
-    """Return about how many bytes downloading these datasets takes; those that the catalogue does not know count 0."""
-    return ZIPPED_BYTES * sum(importer.values(name) or 0 for name in names)
+    """Return the approximate bytes of a download of datasets; those that are not in the catalogue count 0."""
+    return ZIPPED_BYTES * sum(importer.n_values(name) or 0 for name in names)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One dataset
 
 
 def fetch(
     name: str,
     root: Path,
     mirror: str | None = None,
-    patience: Patience | None = None,
-    progress: Progress = lambda arrived, total: None,
-    tell: Callable[[str], None] = lambda line: None,
+    policy: RetryPolicy | None = None,
+    progress: Progress = lambda n_bytes, n_total: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> bool:
-    """Download one dataset to root/NAME unless it is there. Returns whether it was downloaded now.
+    """Download one dataset to ROOT/NAME unless it is there. Returns whether it was downloaded now.
 
     It is read and checked against the catalogue before it appears there. A failure leaves nothing behind; an
-    interruption leaves root/.incoming/NAME, from which the next call goes on. Safe in several processes at once.
-    Raises UserError, of one line, for whatever goes wrong.
+    interruption leaves ROOT/.incoming/NAME, from which the next call continues. Several processes may call it at once.
+
+    Args:
+        name: The dataset.
+        root: The archive.
+        mirror: As for `address`.
+        policy: How long to wait and how often to try.
+        progress: Called with the bytes that have arrived, and all bytes where the server states them.
+        notify: Receives a line when another process downloads the same dataset.
+
+    Raises:
+        UserError: The dataset could not be downloaded, or is not what its name says.
     """
-    url, patience = address(name, mirror), patience or Patience()
-    if importer.there(name, root):
+    url = address(name, mirror)
+    if importer.is_present(name, root):
         return False
-    with Incoming(name, root, tell) as place:
-        if importer.there(name, root):  # by another process, while this one waited
+    with Incoming(name, root, notify) as place:
+        if importer.is_present(name, root):  # imported by another process while this one waited
             return False
-        resumed = _download(url, place, patience, progress)
+        download = _Download(url, place, policy or RetryPolicy(), progress)
+        was_resumed = download.run()
         try:
-            _install(url, place)
+            _install(download.label, place)
         except UserError:
-            if not resumed:
+            if not was_resumed:
                 raise
-            place.part.truncate(0)  # perhaps two files in one: the server said that it was the same, and was wrong
-            _download(url, place, patience, progress)
-            _install(url, place)
+            place.part.truncate(0)  # the server may have joined two files although it stated that they are the same
+            download.run()
+            _install(download.label, place)
     return True
 
 
-def _install(url: str, place: Incoming) -> None:
-    with importer.opened(place.part, url) as zipped:
-        found = importer.datasets(zipped.members, url)
-        if place.name not in found:
-            held = f"it holds {', '.join(sorted(found)[:3])}" if found else "it holds no dataset"
-            if zipped.encrypted:
-                held += ", encrypted"
-            raise UserError(f"'{url}' is without dataset '{place.name}', {held}: set another archive.mirror")
-        paths = found[place.name]
-        if isinstance(paths, UserError):
-            raise paths
-        importer.room(place.root, sum(zipped.members[path].file_size for path in paths))
-        place.put(zipped.files(place.name, paths), url)
+def _install(label: str, place: Incoming) -> None:
+    """Put the dataset of a complete download into the archive. Raises UserError if there is none, or a wrong one."""
+    with open_zip(place.part, label) as zipped:
+        pairs = importer.find_datasets(zipped.entries, label)
+        if place.name not in pairs:
+            content = ", ".join(sorted(pairs)[:3]) or "no dataset"
+            if zipped.is_encrypted:
+                content += ", encrypted"
+            raise UserError(
+                f"'{label}' does not contain dataset '{place.name}' (it contains {content}): set another archive.mirror"
+            )
+        pair = pairs[place.name]
+        if isinstance(pair, UserError):
+            raise pair
+        importer.check_free_space(place.root, sum(map(zipped.n_bytes, pair)))
+        place.install(importer.read_files(zipped, place.name, pair), label)
+
+
+class _Download:
+    """The download of one file to the `part` of an Incoming.
+
+    Args:
+        url: The address.
+        place: Where it goes.
+        policy: How long to wait and how often to try.
+        progress: Called with the bytes that have arrived, and all bytes if known.
+    """
+
+    def __init__(self, url: str, place: Incoming, policy: RetryPolicy, progress: Progress) -> None:
+        self.url, self.place, self.policy, self.progress = url, place, policy, progress
+        self.label = public_address(url)
+        self.max_bytes = 3 * importer.max_file_bytes(place.name)
+        self.deadline = time.monotonic() + policy.total_timeout
+        self.n_arrived = 0
+        self.n_total: int | None = None  # as far as the server states it
+
+    def run(self) -> bool:
+        """Download the file in as many tries as it takes. Returns whether it continues an older part.
+
+        Raises UserError when the policy allows no further try, or where none would help.
+        """
+        n_tries, furthest, was_resumed = 0, _length(self.place.part), False
+        while True:
+            try:
+                return self._try() or was_resumed
+            except _RetryableError as error:
+                n_kept = _length(self.place.part)
+                if error.restart and n_kept > 0:
+                    self.place.part.truncate(0)  # a second time there is nothing that could be useless
+                    continue
+                was_resumed = was_resumed or n_kept > 0
+                if n_kept > furthest + PROGRESS_BYTES:
+                    n_tries = 0
+                furthest = max(furthest, n_kept)
+                n_tries += 1
+                self._pause(n_tries, error)
+
+    def _pause(self, n_tries: int, error: _RetryableError) -> None:
+        """Wait before the next try. Raises UserError if there is to be none."""
+        pause = max(min(self.policy.first_pause * 2 ** (n_tries - 1), self.policy.max_pause), error.wait_seconds)
+        if n_tries >= self.policy.max_tries or time.monotonic() + pause > self.deadline:
+            tries = f", tried {n_tries} times" if n_tries > 1 else ""
+            raise UserError(f"'{self.label}' {error}{tries}: {REMEDY}") from error
+        time.sleep(pause)
+
+    def _try(self) -> bool:
+        """Ask for what is missing and write it. Returns whether it continues an older part."""
+        part = self.place.part
+        validator, self.n_total = self._load_state()
+        n_kept = _length(part) if validator or self.n_total == _length(part) else 0
+        if n_kept and n_kept == self.n_total:
+            return True  # the process was killed after all had arrived
+        headers = {"User-Agent": "tsfcn", "Accept-Encoding": "identity"}
+        if n_kept:
+            headers |= {"Range": f"bytes={n_kept}-", "If-Range": validator}
+        with _response(self.url, headers, self.policy) as response:
+            if response.status == 206:
+                self._check_range(response, n_kept, validator)
+            else:
+                n_kept, self.n_total = 0, _stated_length(response.headers.get("Content-Length", ""))
+            part.truncate(n_kept)
+            part.seek(n_kept)
+            self._check_total(n_kept)
+            self._save_state(_validator(response) or (validator if n_kept else ""))
+            self._write_body(response, n_kept)
+        return n_kept > 0
+
+    def _check_range(self, response: http.client.HTTPResponse, n_kept: int, validator: str) -> None:
+        """Take the total from a partial answer. Raises _RetryableError if it is not the part that was asked for."""
+        new_validator = _validator(response)
+        stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        is_same = not new_validator or new_validator == validator
+        if not n_kept or stated is None or _stated_length(stated[1]) != n_kept or not is_same:
+            raise _RetryableError("sent another part of the file than was asked for", restart=True)
+        self.n_total = _stated_length(stated[2])
+
+    def _check_total(self, n_kept: int) -> None:
+        """Raise UserError if the file, as the server states it, is too large for the dataset or the disk."""
+        if self.n_total is None:
+            return
+        if self.n_total > self.max_bytes:
+            raise self._too_large(f"{size(self.n_total)}, ")
+        importer.check_free_space(self.place.root, self.n_total - n_kept)
+
+    def _write_body(self, response: http.client.HTTPResponse, n_kept: int) -> None:
+        """Write what arrives behind the `n_kept` bytes of the part, until the end of the file."""
+        rate = _RateMeter(self.policy)
+        self.n_arrived = n_kept
+        while data := self._receive(response):
+            if self.n_arrived == 0 and not data.startswith(b"PK"[: len(data)]):
+                content = "a web page, not a zip" if data.lstrip().startswith(b"<") else "not a zip"
+                raise UserError(f"'{self.label}' is {content}: {REMEDY}")
+            self._write(data)
+            self.n_arrived += len(data)
+            if self.n_arrived > self.max_bytes:
+                raise self._too_large()
+            self.progress(self.n_arrived, self.n_total)
+            if rate.is_too_slow(len(data)):
+                limit = f"under {size(self.policy.min_rate)} a second for {self.policy.rate_window:g} s"
+                raise _RetryableError(f"is too slow, {limit}, after {self._arrived()}")
+            if time.monotonic() > self.deadline:
+                limit = f"{self._arrived()} in {self.policy.total_timeout:g} s"
+                raise UserError(f"'{self.label}' is too slow, {limit}: {REMEDY}")
+        if self.n_total is not None and self.n_arrived < self.n_total:
+            raise _RetryableError(f"was cut off after {self._arrived()}")
+
+    def _receive(self, response: http.client.HTTPResponse) -> bytes:
+        """Return the bytes that are there, if only one; b'' at the end. Raises _RetryableError."""
+        try:
+            return response.read1(BLOCK_BYTES)  # `read` would wait for a whole block
+        except TimeoutError:
+            silence = f"sent nothing for {self.policy.read_timeout:g} s"
+            raise _RetryableError(f"{silence} after {self._arrived()}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _RetryableError(f"was cut off after {self._arrived()} ({_reason(error)})") from error
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self.place.part.write(rest) :]
+        except OSError as error:
+            raise importer.not_writable(self.place.root, error.strerror) from error
+
+    def _arrived(self) -> str:
+        return size(self.n_arrived) if self.n_total is None else f"{self.n_arrived} of {self.n_total} bytes"
+
+    def _too_large(self, stated: str = "") -> UserError:
+        return UserError(
+            f"'{self.label}' is too large, {stated}more than the limit of {size(self.max_bytes)}: {REMEDY}"
+        )
+
+    # What is known of the part that an interrupted download left
+
+    def _fingerprint(self) -> str:
+        """Return what identifies the address; it may contain a secret, which is not written to disk."""
+        return hashlib.sha256(self.url.encode(errors="replace")).hexdigest()
+
+    def _load_state(self) -> tuple[str, int | None]:
+        """Return validator and total of the part; ('', None) if they are unknown or those of another address."""
+        try:
+            state = json.loads(self.place.state_file.read_text(encoding="utf-8"))
+            if state["url"] != self._fingerprint():
+                return "", None
+            return str(state["same"]), _stated_length(str(state["total"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return "", None
+
+    def _save_state(self, validator: str) -> None:
+        state = json.dumps({"url": self._fingerprint(), "same": validator, "total": self.n_total}).encode()
+        try:
+            files.replace(self.place.state_file, lambda file: file.write(state), sync=False)
+        except OSError as error:
+            raise importer.not_writable(self.place.root, error.strerror) from error
+
+
+class _RateMeter:
+    """Measures the rate of a download over one window of time after another."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy = policy
+        self.start, self.n_bytes = time.monotonic(), 0
+
+    def is_too_slow(self, n_bytes: int) -> bool:
+        """Count bytes that arrive now. Returns whether a window ends with too few."""
+        now = time.monotonic()
+        self.n_bytes += n_bytes
+        if now - self.start < self.policy.rate_window:
+            return False
+        is_slow = self.n_bytes < self.policy.min_rate * (now - self.start)
+        self.start, self.n_bytes = now, 0
+        return is_slow
+
+
+def _length(file: IO[bytes]) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _stated_length(text: str) -> int | None:
+    """Return the length that a server states; None where it is none, or too long to be one."""
+    return int(text) if re.fullmatch(rf"[0-9]{{1,{MAX_DIGITS}}}", text) else None
+
+
+def _validator(response: http.client.HTTPResponse) -> str:
+    """Return what distinguishes this file from later ones at its address: a strong ETag, else its date, else ''."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # HTTP
 
 
-def _download(url: str, place: Incoming, patience: Patience, progress: Progress) -> bool:
-    """Bring the file at url to place.part, in as many tries as it takes. Returns whether an older part went into it."""
-    started, tries, furthest, resumed = time.monotonic(), 0, _length(place.part), False
-    while True:
-        try:
-            return _attempt(url, place, patience, progress, started) or resumed
-        except _Again as trouble:
-            arrived = _length(place.part)
-            if trouble.anew and arrived > 0:
-                place.part.truncate(0)  # then nothing can be wrong with it a second time
-                continue
-            resumed = resumed or arrived > 0
-            if arrived > furthest + 100_000:
-                tries = 0
-            furthest = max(furthest, arrived)
-            tries += 1
-            pause = max(min(patience.pause * 2 ** (tries - 1), patience.longest_pause), trouble.after)
-            if tries >= patience.tries or time.monotonic() - started + pause > patience.total:
-                often = f", tried {tries} times" if tries > 1 else ""
-                raise UserError(f"'{url}' is {trouble}{often}: {ELSEWHERE}") from trouble
-            time.sleep(pause)
+class _Watchdog:
+    """Breaks connections that take too long to answer: a timeout starts anew with each byte of the headers."""
 
+    def __init__(self, seconds: float) -> None:
+        self.connections: list[http.client.HTTPConnection] = []
+        self.has_ended = threading.Event()
+        self.timer = threading.Timer(seconds, self.end)
+        self.timer.daemon = True
 
-def _attempt(url: str, place: Incoming, patience: Patience, progress: Progress, started: float) -> bool:
-    part, limit = place.part, 3 * importer.largest(place.name)
-    same, total = _facts(place, url)
-    have = _length(part) if same or total == _length(part) else 0
-    if have and have == total:
-        return True  # all had arrived when the process was killed
-    headers = {"User-Agent": "tsfcn", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": same}
-    with _answer(url, headers, patience) as response:
-        status, same_now = response.status, _validator(response)
-        if status == 206:
-            where = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            if not have or where is None or int(where[1]) != have or (same_now and same_now != same):
-                raise _Again("answering with another part of the file than was asked for", anew=True)
-            total = None if where[2] == "*" else int(where[2])
-        else:
-            have, total = 0, _content_length(response)
-        part.truncate(have)
-        part.seek(have)
-        if total is not None:
-            if total > limit:
-                raise _oversized(url, limit, f"{size(total)}, ")
-            importer.room(place.root, total - have)
-        _remember(place, url, same_now or (same if have else ""), total)
-        _body(url, response, place, patience, progress, have, total, limit, started)
-    return have > 0
-
-
-def _body(
-    url: str,
-    response: http.client.HTTPResponse,
-    place: Incoming,
-    patience: Patience,
-    progress: Progress,
-    have: int,
-    total: int | None,
-    limit: int,
-    started: float,
-) -> None:
-    """Write what arrives to place.part, which holds `have` bytes, until all `total` are there."""
-    window_began, window_bytes, arrived = time.monotonic(), 0, have
-    while True:
-        try:
-            data = response.read1(1 << 16)  # what is there, be it one byte: `read` would wait for all of it
-        except TimeoutError:
-            raise _Again(f"silent for {patience.silence:g} s after {_of(arrived, total)}") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise _Again(f"cut off after {_of(arrived, total)} ({_reason(error)})") from error
-        if not data:
-            break
-        if arrived == 0 and not data.startswith(b"PK"[: len(data)]):
-            what = "a web page" if data.lstrip().startswith(b"<") else "something else"
-            raise UserError(f"'{url}' is {what}, not a zip: {ELSEWHERE}")
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[place.part.write(view) :]
-        except OSError as error:
-            raise importer.not_writable(place.root, error.strerror) from error
-        arrived += len(data)
-        if arrived > limit:
-            raise _oversized(url, limit)
-        progress(arrived, total)
-        now, window_bytes = time.monotonic(), window_bytes + len(data)
-        if now - window_began >= patience.window:
-            if window_bytes < patience.slowest * (now - window_began):
-                raise _Again(
-                    f"too slow, under {size(patience.slowest)} a second for {patience.window:g} s, "
-                    f"after {_of(arrived, total)}"
-                )
-            window_began, window_bytes = now, 0
-        if now - started > patience.total:
-            raise UserError(f"'{url}' is too slow, {_of(arrived, total)} in {patience.total:g} s: {ELSEWHERE}")
-    if total is not None and arrived < total:
-        raise _Again(f"cut off after {_of(arrived, total)}")
-
-
-@contextlib.contextmanager
-def _answer(url: str, headers: dict[str, str], patience: Patience) -> Generator[http.client.HTTPResponse]:
-    """Ask for the file and give the answer, if it is one with the file. Raises _Again or UserError else."""
-    connections: list[http.client.HTTPConnection] = []
-    ended = threading.Event()
-
-    def end() -> None:  # a timeout begins anew with each byte: a trickle of headers would hold us for ever
-        ended.set()
-        for connection in connections:
+    def end(self) -> None:
+        """Break all connections."""
+        self.has_ended.set()
+        for connection in self.connections:
             with contextlib.suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-    watch = threading.Timer(patience.silence * 2, end)
-    slow = _Again(f"without a whole answer for {patience.silence * 2:g} s{_proxy(url)}")
-    watch.daemon = True
-    watch.start()
+
+@contextlib.contextmanager
+def _response(url: str, headers: dict[str, str], policy: RetryPolicy) -> Generator[http.client.HTTPResponse]:
+    """Ask for the file and give the answer, if it contains the file. Raises _RetryableError or UserError otherwise."""
+    watchdog = _Watchdog(policy.read_timeout * 2)
+    slow = _RetryableError(f"sent no complete answer within {policy.read_timeout * 2:g} s{_via_proxy(url)}")
+    watchdog.timer.start()
     try:
-        try:
-            opener = _opener(connections)
-            response = opener.open(urllib.request.Request(url, headers=headers), timeout=patience.silence)
-        finally:
-            watch.cancel()
+        request = urllib.request.Request(url, headers=headers)
+        response = _opener(watchdog.connections).open(request, timeout=policy.read_timeout)
     except urllib.error.HTTPError as error:
-        with error:
-            raise _refused(url, error) from None
+        error.close()
+        raise _status_error(url, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        if ended.is_set():
-            raise slow from None
-        if isinstance(cause, TimeoutError):
-            raise _Again(f"silent for {patience.silence:g} s{_proxy(url)}") from None
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise UserError(
-                f"'{url}' is not trusted ({cause.verify_message}): mend this machine's certificates or clock, or set "
-                "another archive.mirror"
-            ) from None
-        raise _Again(f"not reachable ({_reason(cause)}){_proxy(url)}") from error
+        raise slow if watchdog.has_ended.is_set() else _connection_error(url, error, policy) from None
+    finally:
+        watchdog.timer.cancel()
     with response:
-        if ended.is_set():  # what ends in the middle of its headers looks like an answer that has no more of them
+        if watchdog.has_ended.is_set():  # an answer that ends within its headers looks like one that has no more
             raise slow
         yield response
+
+
+def _connection_error(url: str, error: Exception, policy: RetryPolicy) -> Exception:
+    """Return the error for a connection that failed."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, TimeoutError):
+        return _RetryableError(f"sent nothing for {policy.read_timeout:g} s{_via_proxy(url)}")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return UserError(
+            f"'{public_address(url)}' is not trusted ({cause.verify_message}): correct this machine's certificates or "
+            "clock, or set another archive.mirror"
+        )
+    return _RetryableError(f"is not reachable ({_reason(cause)}){_via_proxy(url)}")
+
+
+def _status_error(url: str, error: urllib.error.HTTPError) -> Exception:
+    """Return the error for an answer with a status that means that it is not the file."""
+    label, code = public_address(url), error.code
+    status = f"{code} {http.client.responses.get(code, '')}".strip()
+    if code in (301, 302, 303, 307, 308):
+        target = urllib.parse.urljoin(error.url or url, error.headers.get("Location", ""))
+        if _may_follow(error.url or url, target):
+            return UserError(f"'{label}' is redirected again and again: {REMEDY}")
+        shown = printable(public_address(target)[:200])
+        return UserError(f"'{label}' is redirected to '{shown}', which is not followed: {REMEDY}")
+    if code in (404, 410):
+        return UserError(f"'{label}' does not exist ({status}): {REMEDY}")
+    if code == 416:
+        return _RetryableError("has another length than before", restart=True)
+    if code in (408, 425, 429) or code >= 500:
+        wait_seconds = min(float(_stated_length(error.headers.get("Retry-After", "")) or 0), MAX_WAIT_SECONDS)
+        return _RetryableError(f"is not available now ({status})", wait_seconds=wait_seconds)
+    return UserError(f"'{label}' is refused ({status}){_via_proxy(url)}: {REMEDY}")
+
+
+class _Http(urllib.request.HTTPHandler):
+    """Opens http and keeps the connections, for the watchdog."""
+
+    def __init__(self, connections: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self.connections = connections
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Send a request and return the answer."""
+        return self.do_open(self._connect, request)  # type: ignore[arg-type]
+
+    def _connect(self, host: str, /, **options: float) -> http.client.HTTPConnection:
+        self.connections.append(http.client.HTTPConnection(host, timeout=options["timeout"]))
+        return self.connections[-1]
+
+
+class _Https(urllib.request.HTTPSHandler):
+    """Opens https and keeps the connections, for the watchdog."""
+
+    def __init__(self, connections: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self.connections = connections
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Send a request and return the answer."""
+        return self.do_open(self._connect, request)  # type: ignore[arg-type]
+
+    def _connect(self, host: str, /, **options: float) -> http.client.HTTPSConnection:
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(host, timeout=options["timeout"], context=context)
+        self.connections.append(connection)
+        return connection
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections as `_may_follow` allows, without reading their bodies, which may have no end."""
+
+    max_redirections = MAX_REDIRECTS
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        """Return the request for the new address; None, which makes the answer an error, where it is not followed."""
+        if not _may_follow(req.full_url, newurl):
+            return None
+        fp.close()  # the base class reads the body, of which nothing is left then
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener(connections: list[http.client.HTTPConnection]) -> urllib.request.OpenerDirector:
     """Return what opens http and https and nothing else, through the proxies of the environment.
 
-    connections: gets each connection that is made.
+    connections: receives each connection that is made.
     """
-
-    class Http(urllib.request.HTTPHandler):
-        def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            def connect(host: str, /, **options: float) -> http.client.HTTPConnection:
-                connections.append(http.client.HTTPConnection(host, timeout=options["timeout"]))
-                return connections[-1]
-
-            return self.do_open(connect, request)  # type: ignore[arg-type]
-
-    class Https(urllib.request.HTTPSHandler):
-        def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-            def connect(host: str, /, **options: float) -> http.client.HTTPSConnection:
-                context = ssl.create_default_context()
-                connection = http.client.HTTPSConnection(host, timeout=options["timeout"], context=context)
-                connections.append(connection)
-                return connection
-
-            return self.do_open(connect, request)  # type: ignore[arg-type]
-
-    class Redirect(urllib.request.HTTPRedirectHandler):
-        max_redirections = REDIRECTS
-
-        def redirect_request(
-            self,
-            req: urllib.request.Request,
-            fp: IO[bytes],
-            code: int,
-            msg: str,
-            headers: http.client.HTTPMessage,
-            newurl: str,
-        ) -> urllib.request.Request | None:
-            if not _follows(req.full_url, newurl):
-                return None  # then it is an error like any other answer without the file
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
-
     director = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        Http(),
-        Https(),
-        Redirect(),
+        _Http(connections),
+        _Https(connections),
+        _Redirects(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -341,36 +530,14 @@ def _opener(connections: list[http.client.HTTPConnection]) -> urllib.request.Ope
     return director
 
 
-def _follows(old: str, new: str) -> bool:
-    """Say whether a redirection stays with http or https, and with https where it was."""
+def _may_follow(old: str, new: str) -> bool:
+    """Return whether a redirection stays with http or https, and with https where it was."""
     before, after = urllib.parse.urlsplit(old).scheme, urllib.parse.urlsplit(new).scheme
     return after == "https" or (after == "http" and before == "http")
 
 
-def _refused(url: str, error: urllib.error.HTTPError) -> Exception:
-    """Return the error for an answer that is not the file."""
-    code, said = error.code, f"{error.code} {http.client.responses.get(error.code, '')}".strip()
-    if code in (301, 302, 303, 307, 308):
-        new = urllib.parse.urljoin(error.url or url, error.headers.get("Location", ""))
-        if _follows(error.url or url, new):
-            return UserError(f"'{url}' is redirected over and over: {ELSEWHERE}")
-        return UserError(f"'{url}' is redirected to {new[:200]!r}, which is not followed: {ELSEWHERE}")
-    if code in (404, 410):
-        return UserError(f"'{url}' is not there ({said}): {ELSEWHERE}")
-    if code == 416:
-        return _Again("of another length than before", anew=True)
-    if code in (408, 425, 429) or code >= 500:
-        wait = error.headers.get("Retry-After", "")
-        return _Again(f"not available now ({said})", after=min(float(wait), 60.0) if wait.isdecimal() else 0.0)
-    return UserError(f"'{url}' is refused ({said}){_proxy(url)}: {ELSEWHERE}")
-
-
-def _oversized(url: str, limit: int, said: str = "") -> UserError:
-    return UserError(f"'{url}' is oversized, {said}more than the {size(limit)} that it can have: {ELSEWHERE}")
-
-
-def _proxy(url: str) -> str:
-    """Return the words that name the proxy between us and the server, without its password, or nothing."""
+def _via_proxy(url: str) -> str:
+    """Return the words that name the proxy, without its password; '' without a proxy."""
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
@@ -379,109 +546,91 @@ def _proxy(url: str) -> str:
 
 
 def _reason(error: object) -> str:
+    """Return what went wrong, in a word or a line."""
     if isinstance(error, http.client.IncompleteRead):
         return "incomplete"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return first_line(error) if isinstance(error, BaseException) else str(error)
-
-
-def _of(arrived: int, total: int | None) -> str:
-    return size(arrived) if total is None else f"{arrived} of {total} bytes"
-
-
-def _content_length(response: http.client.HTTPResponse) -> int | None:
-    written = response.headers.get("Content-Length", "")
-    return int(written) if written.isdecimal() else None
-
-
-def _validator(response: http.client.HTTPResponse) -> str:
-    """Return what tells this file from later ones at its address: a strong ETag, else its date, else nothing."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return printable(first_line(error) if isinstance(error, BaseException) else str(error))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The part that a killed download leaves
-
-
-def _length(file: IO[bytes]) -> int:
-    return file.seek(0, os.SEEK_END)
-
-
-def _facts(place: Incoming, url: str) -> tuple[str, int | None]:
-    """Return validator and total of what is in place.part, ('', None) if nothing is known or it is of another url."""
-    try:
-        kept = json.loads(place.facts.read_text(encoding="utf-8"))
-        known = kept["url"] == url
-        return (str(kept["same"]), kept["total"] and int(kept["total"])) if known else ("", None)
-    except (OSError, ValueError, KeyError, TypeError):
-        return "", None
-
-
-def _remember(place: Incoming, url: str, same: str, total: int | None) -> None:
-    temporary = place.facts.with_suffix(".tmp")
-    try:
-        temporary.write_text(json.dumps({"url": url, "same": same, "total": total}), encoding="utf-8")
-        os.replace(temporary, place.facts)
-    except OSError as error:
-        raise importer.not_writable(place.root, error.strerror) from error
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Several
+# Several datasets
 
 
 class Bar:
-    """The line on a terminal that says how far the download of one dataset is. Elsewhere nothing is drawn."""
+    """The line on a terminal that shows how far the download of one dataset is. Elsewhere nothing is drawn."""
 
     def __init__(self, label: str, out: TextIO) -> None:
-        self.label, self.out = label, out
-        self.began = self.drawn = time.monotonic()
-        self.first: int | None = None  # bytes that were there before
+        self.label, self.out = label, unescaped(out)
+        self.start = self.drawn_at = time.monotonic()
+        self.n_kept: int | None = None  # bytes that were there before
 
-    def __call__(self, arrived: int, total: int | None) -> None:
+    def __call__(self, n_bytes: int, n_total: int | None) -> None:
         """Draw the line, five times a second at most."""
         now = time.monotonic()
-        if self.first is None:
-            self.first = arrived
-        if not self.out.isatty() or now - self.drawn < 0.2:
+        if self.n_kept is None:
+            self.n_kept = n_bytes
+        if not self.out.isatty() or now - self.drawn_at < 0.2:
             return
-        self.drawn = now
-        rate = size((arrived - self.first) / (now - self.began))
-        of = f" of {size(total)}" if total else ""
-        print(f"\r\x1b[K{self.label}  {size(arrived)}{of}, {rate} a second", end="", file=self.out, flush=True)
+        self.drawn_at = now
+        rate = size((n_bytes - self.n_kept) / (now - self.start))
+        of = f" of {size(n_total)}" if n_total else ""
+        print(f"\r\x1b[K{self.label}  {size(n_bytes)}{of}, {rate} a second", end="", file=self.out, flush=True)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self.out.isatty():
             print("\r\x1b[K", end="", file=self.out, flush=True)
 
 
-def several(
-    names: Sequence[str], root: Path, mirror: str | None = None, patience: Patience | None = None
-) -> Iterator[tuple[str, str | None, str]]:
-    """Download datasets one after the other; yield of each its name, why it failed or None, and a line that tells.
+@dataclass(frozen=True)
+class Result:
+    """What became of the download of one dataset."""
 
-    A site that failed three times in a row is not asked for the rest. Raises UserError, before anything is asked for,
-    for a mirror that is no address.
+    name: str
+    line: str  # for the user
+    reason: str | None = None  # why it failed; None if it did not
+
+
+def fetch_several(
+    names: Sequence[str], root: Path, mirror: str | None = None, policy: RetryPolicy | None = None
+) -> Iterator[Result]:
+    """Download datasets one after another and yield the result of each.
+
+    A site that failed three times in a row is not asked for the rest.
+
+    Args:
+        names: The datasets.
+        root: The archive.
+        mirror: As for `address`.
+        policy: How long to wait and how often to try.
+
+    Raises:
+        UserError: The mirror is no address; nothing was asked for.
     """
     urls = [address(name, mirror) for name in names]
-    down = 0
+    n_failed = 0
     for number, (name, url) in enumerate(zip(names, urls, strict=True), start=1):
-        if down == 3:
-            reason = f"'{url}' is not asked for, the site failed three times before: {ELSEWHERE}"
-            yield name, reason, f"failed: {name}: not asked for, the site failed three times before"
+        if n_failed == 3:
+            skipped = "not asked for, the site failed three times before"
+            reason = f"'{public_address(url)}' is {skipped}: {REMEDY}"
+            yield Result(name, f"failed: {name}: {skipped}", reason)
             continue
         label = f"{name} ({number} of {len(names)})" if len(names) > 1 else name
-        bar, began = Bar(label, sys.stderr), time.monotonic()
+        bar, start = Bar(label, sys.stderr), time.monotonic()
         try:
-            new = fetch(name, root, mirror, patience, bar, lambda line: print(line, file=sys.stderr, flush=True))
+            is_new = fetch(name, root, mirror, policy, bar, _print_line)
         except UserError as error:
-            bar.clear()
-            down = down + 1 if isinstance(error.__cause__, _Again) else 0
-            yield name, str(error), f"failed: {name}: {error}"
-            continue
+            n_failed = n_failed + 1 if isinstance(error.__cause__, _RetryableError) else 0
+            result = Result(name, f"failed: {name}: {error}", str(error))
+        else:
+            n_failed = 0
+            state = f"downloaded, {time.monotonic() - start:.1f} s" if is_new else "already present"
+            result = Result(name, f"{name}: {state}")
         bar.clear()
-        down = 0
-        yield name, None, f"{name}: {f'downloaded, {time.monotonic() - began:.1f} s' if new else 'is there'}"
+        yield result
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

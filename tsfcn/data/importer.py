@@ -1,95 +1,80 @@
-"""From a zip or a folder of somebody else's to checked datasets under the archive's root.
+"""Datasets from a zip or a folder of any origin, checked before they appear in the archive.
 
-Nothing that comes from outside is trusted: of a zip only the two files of a dataset are unpacked, under names that we
-choose, into a hidden folder of root; they are read and checked against the catalogue there, and only then does the
-folder move to root/NAME, at once. Whatever is refused leaves nothing behind and touches nothing that was there.
+Nothing that comes from outside is trusted. Only the two files of a dataset are unpacked or copied, under names chosen
+here, into a hidden folder of the archive; they are read and checked against the catalogue there, and only then the
+folder is moved to ROOT/NAME in one step. A refused dataset leaves nothing behind and changes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import shutil
-import stat
-import struct
-import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from tsfcn.common.errors import UserError
+from tsfcn.common.files import is_behind_link, open_regular, remove_tree
+from tsfcn.common.text import size
 from tsfcn.data import archive, catalogue, locate
+from tsfcn.data.safe_zip import CHUNK_BYTES, Zip, open_zip
 
-# The suffixes of files that hold a dataset, in the order in which we would have them: the official text first, that of
-# 2015, which has none, last.
+# The suffixes of files that hold a dataset, the preferred ones first: the text of the official archive, ..., that of
+# the 2015 archive, which has no suffix.
 FORMATS = (".tsv", ".ts", ".arff", ".csv", ".txt", "")
 FILE = re.compile(
     rf"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)(?P<format>{'|'.join(map(re.escape, FORMATS))})"
 )
-# The official zip holds, beside the datasets, fifteen of them with gaps filled and short cases lengthened.
+# The official zip also contains fifteen datasets with missing values filled in and short cases lengthened.
 ADJUSTED = re.compile(r"(^|/)[^/]*adjusted[^/]*/", re.IGNORECASE)
 
 VALUE_BYTES = 32  # a number written in full has 24 characters and a separator
-HEADER_BYTES = 1_000_000  # what a file may hold besides: comments, labels, '@' lines
-N_MEMBERS = 10_000  # entries of a zip: the official one has a few hundred
-DIRECTORY_BYTES = 8_000_000  # its list of entries, which is read as a whole
-RATIO = 500  # text of numbers shrinks three to ten times; of one value alone, a hundred times
-PIECE = 1 << 18  # bytes unpacked at a time
+HEADER_BYTES = 1_000_000  # for all else in a file: comments, labels, '@' lines
+MAX_FILE_BYTES = 4_000_000_000  # of a dataset that is not in the catalogue
+SPARE_BYTES = 10_000_000  # that stay free on the disk
+WAIT_SECONDS = 0.1  # between two looks at a dataset that another process is importing
+
+Pair = tuple[str, str] | UserError  # the training and the test file of a dataset, or what is wrong with them
 
 
-def values(name: str) -> int | None:
-    """Return how many values a dataset holds in both splits, or None for a name that the catalogue does not know."""
+def n_values(name: str) -> int | None:
+    """Return the number of values in both splits of a dataset; None for a name that is not in the catalogue."""
     facts = catalogue.CATALOGUE.get(name)
     return None if facts is None else (facts.n_train + facts.n_test) * facts.length
 
 
-def largest(name: str) -> int:
-    """Return the bytes that one file of the dataset can have at most."""
-    n_values = values(name)
-    return 4_000_000_000 if n_values is None else n_values * VALUE_BYTES + HEADER_BYTES
-
-
-def size(n_bytes: float) -> str:
-    """Return a number of bytes as one reads it.
-
-    >>> [size(n) for n in (0, 999, 1_234_567, 98_765_432, 3e9)]
-    ['0 bytes', '999 bytes', '1.2 MB', '99 MB', '3.0 GB']
-    """
-    for unit, word in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if n_bytes >= unit:
-            return f"{n_bytes / unit:.{1 if n_bytes < 10 * unit else 0}f} {word}"
-    return f"{n_bytes:.0f} bytes"
+def max_file_bytes(name: str) -> int:
+    """Return the limit on the bytes of one file of a dataset."""
+    n = n_values(name)
+    return MAX_FILE_BYTES if n is None else n * VALUE_BYTES + HEADER_BYTES
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Where datasets go
+# The archive
 
 
 def destination(root: str | Path | None) -> Path:
-    """Return the folder that datasets are put in, made if need be: `root`, else $TSFCN_ARCHIVE, else the default one.
+    """Return the folder for new datasets, created where it is missing: `root`, else $TSFCN_ARCHIVE, else the default.
 
-    Raises UserError where it is a file or cannot be made.
+    Raises UserError where it is a file or cannot be created.
     """
-    given = root or os.environ.get("TSFCN_ARCHIVE")
+    written = root or os.environ.get("TSFCN_ARCHIVE")
     try:
-        folder = Path(given).expanduser() if given else locate.default_folder()
+        folder = Path(written).expanduser() if written else locate.default_folder()
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UserError(f"archive root '{given or '~'}' cannot be made ({said}): give another folder") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"archive root '{written or '~'}' cannot be created ({reason}): use another folder") from error
     return folder
 
 
-def there(name: str, root: Path) -> bool:
-    """Say whether root holds the dataset, whole and right. Raises UserError where it holds something else of its name.
+def is_present(name: str, root: Path) -> bool:
+    """Return whether the archive at `root` has a dataset, complete and correct.
 
-    A dataset that is not under root is not there, bundled or not.
+    A dataset outside `root` does not count, bundled or not. Raises UserError where something else has its name.
     """
     remedy = f"move '{root / name}' away and start again"
     try:
@@ -97,88 +82,120 @@ def there(name: str, root: Path) -> bool:
             archive.passport(name, root)
             return True
     except UserError as error:
-        raise UserError(f"dataset '{name}' is there but not usable: {remedy} ({error})") from error
-    if os.path.lexists(root / name) and not _empty(root / name):
-        raise UserError(f"folder '{root / name}' is there but without '{name}_TRAIN' and '{name}_TEST' files: {remedy}")
+        raise UserError(f"dataset '{name}' is present but not usable: {remedy} ({error})") from error
+    if os.path.lexists(root / name) and not _is_empty_folder(root / name):
+        raise UserError(f"folder '{root / name}' exists without '{name}_TRAIN' and '{name}_TEST' files: {remedy}")
     return False
 
 
-def _empty(path: Path) -> bool:
+def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
-class Incoming:
-    """The hidden place under root, root/.incoming/NAME, in which one dataset is made ready by one process.
+def check_free_space(root: Path, n_bytes: int) -> None:
+    """Raise UserError unless the disk of `root` has `n_bytes` free, and ten megabytes more."""
+    n_free, n_needed = shutil.disk_usage(root).free, n_bytes + SPARE_BYTES
+    if n_needed > n_free:
+        raise UserError(
+            f"archive root '{root}' has {size(n_free)} free, {size(n_needed)} are needed: "
+            "free some space, or use another folder"
+        )
 
-    As a context it waits until no other process is at the same dataset, and removes the place at its end. Only an
-    interruption (Ctrl-C, a kill) leaves `part`, from which a download goes on.
+
+def not_writable(root: Path, reason: str | None) -> UserError:
+    """Return the error for an archive that cannot be written to."""
+    return UserError(
+        f"archive root '{root}' is not writable ({reason}): "
+        "free some space, correct its permissions, or use another folder"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The place where a dataset is prepared
+
+
+class Incoming:
+    """The hidden folder ROOT/.incoming/NAME in which one process prepares one dataset.
+
+    As a context it waits until no other process prepares the same dataset, and removes the folder at the end. Only an
+    interruption (Ctrl-C, a kill) leaves `part`, from which a download continues. No link is followed: neither folder
+    may be one.
+
+    Args:
+        name: The dataset.
+        root: The archive.
+        notify: Receives a line when the context has to wait.
     """
 
-    def __init__(self, name: str, root: Path, tell: Callable[[str], None] = lambda line: None) -> None:
-        self.name, self.root, self.tell = name, root, tell
+    def __init__(self, name: str, root: Path, notify: Callable[[str], None] = lambda line: None) -> None:
+        self.name, self.root, self.notify = name, root, notify
         self.folder = root / ".incoming" / name
         self.unpacked = self.folder / "unpacked"
-        self.facts = self.folder / "part.json"  # what `part` is a part of
-        self.part: BinaryIO  # open while the context is entered, and locked
+        self.state_file = self.folder / "part.json"  # which file `part` is a part of
+        self.part: BinaryIO  # open and locked inside the context
 
     def __enter__(self) -> Incoming:
-        """Wait for the place, and clear what a killed process left of unpacked files."""
-        told = False
-        while True:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                handle = os.open(self.folder / "part", os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
-            except FileNotFoundError:
-                if self.root.is_dir():
-                    continue  # another process removed the place between the two calls
-                raise not_writable(self.root, "the folder is gone") from None
-            except OSError as error:
-                raise not_writable(self.root, error.strerror) from error
-            self.part = os.fdopen(handle, "r+b", buffering=0)
-            if _lock(self.part) and self._same():
-                break
-            self.part.close()
-            if not told:
-                self.tell(f"{self.name}: another process is at it, waiting")
-                told = True
-            time.sleep(0.1)
-        shutil.rmtree(self.unpacked, ignore_errors=True)
+        """Wait for the folder, and clear what a killed process left of unpacked files. Raises UserError."""
+        has_waited = False
+        while not self._take():
+            if not has_waited:
+                self.notify(f"{self.name}: waiting for another process that imports it")
+            has_waited = True
+            time.sleep(WAIT_SECONDS)
+        remove_tree(self.unpacked, self.root)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Remove the place, but keep what has arrived if this is an interruption."""
-        shutil.rmtree(self.unpacked, ignore_errors=True)
-        interrupted = kind is not None and not issubclass(kind, Exception)
-        if not interrupted or self.part.seek(0, os.SEEK_END) == 0:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, but keep what has arrived if this is an interruption."""
+        remove_tree(self.unpacked, self.root)
+        is_interrupted = kind is not None and not issubclass(kind, Exception)
+        is_obsolete = not is_interrupted or self.part.seek(0, os.SEEK_END) == 0
+        if is_obsolete:
+            remove_tree(self.folder, self.root)
         self.part.close()
-        if sys.platform == "win32" and not interrupted:
-            shutil.rmtree(self.folder, ignore_errors=True)  # an open file cannot be removed there
+        if is_obsolete and os.name == "nt":  # an open file cannot be removed there
+            remove_tree(self.folder, self.root)
         with contextlib.suppress(OSError):
             self.folder.parent.rmdir()
 
-    def _same(self) -> bool:
-        """Say whether the locked file is still the one in the place: who held it before may have removed it."""
+    def _take(self) -> bool:
+        """Open and lock `part`. Returns False where another process has it, or has removed it meanwhile."""
         try:
-            return os.path.samestat(os.fstat(self.part.fileno()), os.stat(self.folder / "part"))
+            if is_behind_link(self.folder, self.root):
+                raise not_writable(self.root, f"'{self.folder}' is or is behind a symbolic link, which is not followed")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.part = open_regular(self.folder / "part", "r+b", follow=False)
+        except (FileNotFoundError, FileExistsError):
+            if self.root.is_dir() and not self.folder.is_file():
+                return False  # another process removed the folder between the two calls
+            raise not_writable(self.root, "the folder is gone, or a file is in its place") from None
+        except OSError as error:
+            raise not_writable(self.root, error.strerror) from error
+        if _lock(self.part) and self._is_current():
+            return True
+        self.part.close()
+        return False
+
+    def _is_current(self) -> bool:
+        """Return whether the locked file is still in the folder: the previous process may have removed it."""
+        try:
+            return os.path.samestat(os.fstat(self.part.fileno()), os.lstat(self.folder / "part"))
         except OSError:
             return False
 
-    def put(self, files: dict[str, Iterator[bytes]], label: str) -> dict[str, object]:
-        """Write the files, by name, check them as the dataset, move them to root/NAME and return the passport.
+    def install(self, files: dict[str, Iterator[bytes]], label: str) -> dict[str, object]:
+        """Write the files, check them as the dataset, move them to ROOT/NAME and return the passport.
 
-        label: what messages call the source. Raises UserError for whatever is wrong, and leaves root as it was.
+        Args:
+            files: The content of each file in chunks, by file name.
+            label: The name of the source in messages.
+
+        Raises:
+            UserError: The files are not the dataset, or cannot be written. The archive is as it was.
         """
-        target = self.root / self.name
-        work = self.unpacked / self.name
+        target, work = self.root / self.name, self.unpacked / self.name
         try:
-            work.mkdir(parents=True)
-            for file_name, pieces in files.items():
-                with (work / file_name).open("wb") as file:
-                    for piece in pieces:
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
+            self._write(work, files)
         except OSError as error:
             raise not_writable(self.root, error.strerror) from error
         try:
@@ -186,44 +203,32 @@ class Incoming:
         except UserError as error:
             raise UserError(str(error).replace(f"{work}{os.sep}", f"{label}/").replace(str(work), label)) from error
         try:
-            if _empty(target):
+            if _is_empty_folder(target):
                 target.rmdir()
             os.rename(work, target)
         except OSError as error:
             raise not_writable(self.root, f"'{target}': {error.strerror}") from error
         return passport
 
-
-def not_writable(root: Path, reason: str | None) -> UserError:
-    """Return the error for a root that nothing can be written to."""
-    return UserError(f"archive root '{root}' is not writable ({reason}): make room or mend its rights, or give another")
-
-
-def room(root: Path, needed: int) -> None:
-    """Raise UserError unless the disk under root has `needed` bytes, and ten megabytes more, to spare."""
-    free = shutil.disk_usage(root).free
-    needed += 10_000_000
-    if needed > free:
-        raise UserError(
-            f"archive root '{root}' has {size(free)} free, {size(needed)} are needed: make room, or give another folder"
-        )
+    def _write(self, work: Path, files: dict[str, Iterator[bytes]]) -> None:
+        work.mkdir(parents=True)
+        for file_name, chunks in files.items():
+            with (work / file_name).open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed. False: another process has it. Where a file system knows no locks: True.
+    """Lock a file until it is closed. Returns False where another process has locked it.
 
-    Without locks two processes can spoil one download between them; it is then refused, as any damaged one.
+    Some file systems have no locks: two processes may then spoil one download, which is refused like any damaged one.
     """
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:
+        return _lock_on_windows(file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -233,26 +238,36 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
+def _lock_on_windows(file: BinaryIO) -> bool:
+    """Lock the first byte of a file; True also on a system without this kind of lock."""
+    try:
+        import msvcrt
+    except ImportError:
+        return True
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return True
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# What a source holds
+# The datasets of a source
 
 
-Pair = tuple[str, str] | UserError  # the training and the test file of a dataset, or what is wrong with them
+def find_datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
+    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name in the 2018 archive.
 
+    Of several formats the first of FORMATS counts, of several folders the outermost; files of the archive's "adjusted"
+    folder never do. Where that leaves a choice, one split is missing, or the name cannot be used, an error takes the
+    place of the files: a mistake in one dataset is no reason to refuse another.
 
-def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
-    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name, that of 2018.
-
-    Of several formats the first of FORMATS is taken, of several folders the least deep; files of the archive's
-    "adjusted" folder never. Where that leaves a choice, or one split of a dataset without the other, the error stands
-    in the place of the files: another dataset's mistake is no reason to refuse this one.
-
-    >>> datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
+    >>> find_datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
     {'Coffee': ('U/Coffee/Coffee_TRAIN.tsv', 'U/Coffee/Coffee_TEST.tsv')}
-    >>> list(datasets(["50words/50words_TRAIN", "50words/50words_TEST"], "UCR_TS_Archive_2015"))
+    >>> list(find_datasets(["50words/50words_TRAIN", "50words/50words_TEST"], "UCR_TS_Archive_2015"))
     ['FiftyWords']
     """
-    found: dict[str, dict[tuple[int, int, str], dict[str, str]]] = {}
+    places: dict[str, dict[tuple[int, int, str], dict[str, str]]] = {}
     for path in paths:
         folder, _, base = path.rpartition("/")
         match = FILE.fullmatch(base)
@@ -260,316 +275,140 @@ def datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
             continue
         place = (path.count("/"), FORMATS.index(match["format"]), folder)
         name = catalogue.BY_FILE.get(match["name"].lower(), match["name"])
-        splits = found.setdefault(name, {}).setdefault(place, {})
-        splits[match["split"]] = path
-    pairs: dict[str, Pair] = {}
-    for name, places in found.items():
-        whole = sorted(place for place, splits in places.items() if len(splits) == 2)
-        if not whole:
-            (path,) = next(iter(places.values())).values()
-            pairs[name] = UserError(f"'{label}' holds half of dataset '{name}', '{path}': it needs _TRAIN and _TEST")
-        elif len(whole) > 1 and whole[0][:2] == whole[1][:2]:
-            both = f"in '{whole[0][2]}' and '{whole[1][2]}'"
-            pairs[name] = UserError(f"'{label}' holds dataset '{name}' {both}: import one of them")
-        else:
-            splits = places[whole[0]]
-            pairs[name] = (splits["TRAIN"], splits["TEST"])
-    return pairs
+        places.setdefault(name, {}).setdefault(place, {})[match["split"]] = path
+    return {name: _pair(name, candidates, label) for name, candidates in places.items()}
+
+
+def _pair(name: str, candidates: dict[tuple[int, int, str], dict[str, str]], label: str) -> Pair:
+    """Return the two files of a dataset, from its files by depth, format and folder."""
+    complete = sorted(place for place, splits in candidates.items() if len(splits) == 2)
+    if not locate.NAME.fullmatch(name):
+        return UserError(f"'{label}' contains dataset {name!r}, which cannot be used as a name: rename its files")
+    if not complete:
+        (path,) = next(iter(candidates.values())).values()
+        return UserError(f"'{label}' contains half of dataset '{name}', '{path}': both _TRAIN and _TEST are needed")
+    if len(complete) > 1 and complete[0][:2] == complete[1][:2]:
+        both = f"in '{complete[0][2]}' and '{complete[1][2]}'"
+        return UserError(f"'{label}' contains dataset '{name}' {both}: import one of them")
+    splits = candidates[complete[0]]
+    return splits["TRAIN"], splits["TEST"]
 
 
 def file_name(name: str, path: str) -> str:
-    """Return what a file of `datasets` is called in the archive of dataset `name`."""
+    """Return the name that a file of `find_datasets` gets in the archive as a file of dataset `name`."""
     match = FILE.fullmatch(path.rpartition("/")[2])
     assert match is not None
     return f"{name}_{match['split']}{match['format']}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Importing
-
-
 class Folder:
-    """An unpacked archive, or a single dataset's folder, anywhere on this machine."""
+    """A folder with the files of datasets: an unpacked archive, or the folder of one dataset."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.label = path, str(path)
 
     def paths(self) -> list[str]:
-        """Return the files under the folder, with '/', without hidden ones. Raises UserError where it is unreadable."""
-        found = []
-
-        def failed(error: OSError) -> None:
-            raise UserError(f"folder '{error.filename}' is not readable ({error.strerror}): mend its rights") from error
-
-        for folder, inner, files in os.walk(self.path, onerror=failed):
+        """Return the files under the folder, with '/', without hidden ones. Raises UserError if it is unreadable."""
+        paths = []
+        for folder, inner, files in os.walk(self.path, onerror=_refuse_unreadable):
             inner[:] = sorted(name for name in inner if not name.startswith("."))
-            found += [(Path(folder) / name).relative_to(self.path).as_posix() for name in files]
-        return found
+            paths += [(Path(folder) / name).relative_to(self.path).as_posix() for name in files]
+        return paths
 
-    def files(self, name: str, paths: tuple[str, str], password: bytes | None = None) -> dict[str, Iterator[bytes]]:
-        """Return the content of two files in pieces, by file name. Raises UserError for files that are too large."""
-        return {file_name(name, path): self._pieces(self.path / path, largest(name)) for path in paths}
+    def n_bytes(self, path: str) -> int:
+        """Return the size of a file; 0 where it cannot be seen, which reading it will tell."""
+        with contextlib.suppress(OSError):
+            return (self.path / path).stat().st_size
+        return 0
 
-    def _pieces(self, path: Path, limit: int) -> Iterator[bytes]:
+    def read(self, path: str, max_bytes: int, password: bytes | None = None) -> Iterator[bytes]:
+        """Return the content of a file in chunks. Raises UserError for one that is too large or not a regular file."""
+        file_path = self.path / path
+        n_bytes = 0
         try:
-            with path.open("rb") as file:
-                if (n_bytes := os.fstat(file.fileno()).st_size) > limit:
-                    raise UserError(f"file '{path}' is oversized, {size(n_bytes)}: {size(limit)} are the most")
-                while piece := file.read(PIECE):
-                    yield piece
+            with open_regular(file_path) as file:
+                n_stated = os.fstat(file.fileno()).st_size
+                while n_bytes <= max_bytes and n_stated <= max_bytes and (chunk := file.read(CHUNK_BYTES)):
+                    n_bytes += len(chunk)
+                    yield chunk
         except OSError as error:
-            raise UserError(f"file '{path}' is not readable ({error.strerror}): mend its rights or its disk") from error
+            remedy = "correct its permissions, or leave it out"
+            raise UserError(f"file '{file_path}' is not readable ({error.strerror}): {remedy}") from error
+        if max(n_bytes, n_stated) > max_bytes:
+            raise UserError(
+                f"file '{file_path}' is too large, {size(max(n_bytes, n_stated))}: the limit is {size(max_bytes)}"
+            )
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise UserError(f"folder '{error.filename}' is not readable ({error.strerror}): correct its permissions") from error
 
 
 @contextlib.contextmanager
-def source(path: Path) -> Generator[Zip | Folder]:
-    """Open what is to be imported, a zip or a folder. Raises UserError where it is neither, or unsafe."""
+def open_source(path: Path) -> Generator[Zip | Folder]:
+    """Open a zip or a folder to import from. Raises UserError where it is neither, or unsafe."""
     if path.is_dir():
         yield Folder(path)
         return
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except OSError as error:
-        raise UserError(f"file '{path}' is not readable ({error.strerror}): give a zip or a folder") from error
-    with file, opened(file, str(path)) as zipped:
+        raise UserError(f"file '{path}' is not readable ({error.strerror}): use a zip or a folder") from error
+    with file, open_zip(file, str(path)) as zipped:
         yield zipped
 
 
-def chosen(origin: Zip | Folder, label: str) -> dict[str, Pair]:
-    """Return the files of every dataset of a source, by name (see `datasets`). Raises UserError where there is none."""
-    found = datasets(origin.members if isinstance(origin, Zip) else origin.paths(), label)
-    if not found:
-        wanted = f"NAME_TRAIN and NAME_TEST files ({', '.join(filter(None, FORMATS))} or no suffix)"
-        inner = [path for path in (origin.members if isinstance(origin, Zip) else ()) if path.lower().endswith(".zip")]
-        if inner:
-            raise UserError(f"'{label}' holds another zip, '{inner[0]}', and no {wanted}: unpack that first")
-        raise UserError(f"'{label}' holds no dataset: give the archive's zip or a folder with {wanted}")
-    return dict(sorted(found.items()))
+def datasets_of(source: Zip | Folder) -> dict[str, Pair]:
+    """Return the files of every dataset of a source, by name (see `find_datasets`). Raises UserError without any."""
+    paths = list(source.entries) if isinstance(source, Zip) else source.paths()
+    pairs = find_datasets(paths, source.label)
+    if pairs:
+        return dict(sorted(pairs.items()))
+    wanted = f"NAME_TRAIN and NAME_TEST files ({', '.join(filter(None, FORMATS))} or no suffix)"
+    inner = [path for path in paths if path.lower().endswith(".zip")] if isinstance(source, Zip) else []
+    if inner:
+        raise UserError(f"'{source.label}' contains another zip, '{inner[0]}', and no {wanted}: unpack it first")
+    raise UserError(f"'{source.label}' contains no dataset: use the archive's zip or a folder with {wanted}")
 
 
-def bring(
-    origin: Zip | Folder, name: str, paths: Pair, root: Path, password: bytes | None = None
+def read_files(
+    source: Zip | Folder, name: str, paths: tuple[str, str], password: bytes | None = None
+) -> dict[str, Iterator[bytes]]:
+    """Return the content of the two files of a dataset in chunks, by the names that they get in the archive.
+
+    Args:
+        source: The open zip or folder.
+        name: The dataset, whose size in the catalogue limits that of the files.
+        paths: The two files in the source.
+        password: That of an encrypted zip.
+
+    Raises:
+        UserError: Also while the chunks are read, for files that are too large or cannot be read.
+    """
+    return {file_name(name, path): source.read(path, max_file_bytes(name), password) for path in paths}
+
+
+def import_dataset(
+    source: Zip | Folder, name: str, paths: Pair, root: Path, password: bytes | None = None
 ) -> dict[str, object] | None:
-    """Bring one dataset of a source to root. Returns its passport, or None if it was there before.
+    """Import one dataset and return its passport; None if it was present already.
 
-    Raises UserError for whatever is wrong with it; nothing is left of it then.
+    Args:
+        source: The open zip or folder.
+        name: The dataset.
+        paths: Its two files, as `datasets_of` returns them.
+        root: The archive.
+        password: That of an encrypted zip.
+
+    Raises:
+        UserError: Something is wrong with the dataset. The archive is as it was.
     """
     if isinstance(paths, UserError):
         raise paths
-    if there(name, root):
+    if is_present(name, root):
         return None
     with Incoming(name, root) as place:
-        if there(name, root):  # by another process, while this one waited
+        if is_present(name, root):  # imported by another process while this one waited
             return None
-        return place.put(origin.files(name, paths, password), origin.label)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Zips
-
-
-@dataclass(frozen=True)
-class Zip:
-    """An open zip whose list of entries was looked through; see `opened`."""
-
-    file: BinaryIO
-    label: str
-    members: dict[str, zipfile.ZipInfo]  # by path
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether a password is needed."""
-        return any(info.flag_bits & 1 for info in self.members.values())
-
-    def files(self, name: str, paths: tuple[str, str], password: bytes | None = None) -> dict[str, Iterator[bytes]]:
-        """Return the content of two members in pieces, under the file names of dataset `name`.
-
-        Raises UserError, also while the pieces are read, for members that are too large for the dataset or damaged.
-        """
-        return {file_name(name, path): self._pieces(self.members[path], largest(name), password) for path in paths}
-
-    def check_password(self, password: bytes) -> None:
-        """Raise UserError where the password is wrong: each member has a byte that tells, with 1 in 256 by chance."""
-        locked = [info for info in self.members.values() if info.flag_bits & 1 and info.compress_type != 99]
-        for info in locked[:16]:
-            self._decrypter(info, password, self._seek(info))
-
-    def _seek(self, info: zipfile.ZipInfo) -> int:
-        """Move to the first byte of a member and return how many there are."""
-        try:
-            self.file.seek(info.header_offset)
-            head = struct.unpack("<4s22xHH", self.file.read(30))
-        except (struct.error, OSError, ValueError):
-            head = (b"", 0, 0)
-        if head[0] != b"PK\3\4":
-            raise self._damaged(info, "has no beginning")
-        self.file.seek(head[1] + head[2], os.SEEK_CUR)
-        return info.compress_size
-
-    def _decrypter(self, info: zipfile.ZipInfo, password: bytes, left: int) -> Callable[[bytes], bytes]:
-        """Read the twelve bytes before an encrypted member and return what decrypts the rest."""
-        decrypt = decrypter(password)
-        head = decrypt(self.file.read(min(12, left)))
-        hour, minute = info.date_time[3:5]
-        expected = hour << 3 | minute >> 3 if info.flag_bits & 8 else info.CRC >> 24  # of writers that stream: the time
-        if len(head) < 12 or head[11] != expected & 0xFF:
-            raise UserError(f"password of '{self.label}' is wrong: its makers tell it where they offer the file")
-        return decrypt
-
-    def _pieces(self, info: zipfile.ZipInfo, limit: int, password: bytes | None) -> Iterator[bytes]:
-        path = info.filename
-        if info.compress_type == 99:
-            raise UserError(
-                f"'{self.label}' is encrypted with AES, which only other programs undo: unpack it "
-                f"(7z x FILE) and import the folder"
-            )
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise UserError(
-                f"'{self.label}' is packed by method {info.compress_type}, which is not read: unpack it with another "
-                "program and import the folder"
-            )
-        if info.file_size > limit:
-            raise UserError(
-                f"'{self.label}' is oversized, '{path}' has {size(info.file_size)} where {size(limit)} "
-                "are the most: take the official files"
-            )
-        if info.file_size > HEADER_BYTES and info.file_size > RATIO * info.compress_size:
-            raise self._bomb(info)
-        left = self._seek(info)
-        decrypt: Callable[[bytes], bytes] = bytes
-        if info.flag_bits & 1:
-            if password is None:
-                raise UserError(f"'{self.label}' is encrypted: use `tsfcn data import`, which asks for the password")
-            decrypt = self._decrypter(info, password, left)
-            left -= 12
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS) if info.compress_type == zipfile.ZIP_DEFLATED else None
-        n_bytes, checksum = 0, 0
-        while left > 0:
-            raw = self.file.read(min(PIECE, left))
-            if not raw:
-                raise self._damaged(info, "ends early")
-            left -= len(raw)
-            for piece in [decrypt(raw)] if inflate is None else self._inflated(info, inflate, decrypt(raw)):
-                n_bytes += len(piece)
-                if n_bytes > info.file_size:
-                    raise self._bomb(info)
-                checksum = zlib.crc32(piece, checksum)
-                yield piece
-        if n_bytes != info.file_size or checksum != info.CRC:
-            raise self._damaged(info, "does not fit its checksum")
-
-    def _inflated(self, info: zipfile.ZipInfo, inflate: zlib._Decompress, pending: bytes) -> Iterator[bytes]:
-        piece = b" " * PIECE
-        while pending or len(piece) == PIECE:  # a full piece may leave more behind, inside zlib
-            try:
-                piece = inflate.decompress(pending, PIECE)
-            except zlib.error:
-                raise self._damaged(info, "cannot be unpacked") from None
-            pending = inflate.unconsumed_tail
-            if inflate.eof:
-                pending = b""
-            yield piece
-
-    def _damaged(self, info: zipfile.ZipInfo, what: str) -> UserError:
-        return UserError(f"'{self.label}' is damaged, '{info.filename}' {what}: download it again, or from elsewhere")
-
-    def _bomb(self, info: zipfile.ZipInfo) -> UserError:
-        return UserError(
-            f"'{self.label}' is a zip bomb, '{info.filename}' grows beyond what it may: take the official files"
-        )
-
-
-@contextlib.contextmanager
-def opened(file: BinaryIO, label: str) -> Generator[Zip]:
-    """Open a zip and look through its entries.
-
-    label: what messages call it. Raises UserError for what is no whole zip, and for entries that would leave the
-    folder they are unpacked to, that are no plain files, that stand there twice, or that are too many.
-    """
-    n_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    head = file.read(512).lstrip().lower()
-    again = "download it again, or from elsewhere"
-    if not n_bytes:
-        raise UserError(f"'{label}' is empty: {again}")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise UserError(f"'{label}' is a web page, not a zip: {again}")
-    _check_directory(file, n_bytes, label)
-    try:
-        zipped = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-        what = "cut short or damaged" if head.startswith(b"pk") else "not a zip"
-        raise UserError(f"'{label}' is {what}: {again}") from error
-    with zipped:
-        members: dict[str, zipfile.ZipInfo] = {}
-        for info in zipped.infolist():
-            path = info.orig_filename.replace("\\", "/")
-            unsafe = "take the official files"
-            if path.startswith("/") or ".." in path.split("/") or re.match("[A-Za-z]:", path) or "\0" in path:
-                raise UserError(f"'{label}' is unsafe, it holds {path[:80]!r}, a path out of the folder: {unsafe}")
-            if not path.isprintable():
-                problem = f"it holds {path[:80]!r}, a name with control characters"
-                raise UserError(f"'{label}' is unsafe, {problem}: {unsafe}")
-            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise UserError(f"'{label}' is unsafe, '{path[:80]}' in it is a link or a device: {unsafe}")
-            if path in members:
-                raise UserError(f"'{label}' is unsafe, it holds '{path[:80]}' twice: {unsafe}")
-            members[path] = info
-        yield Zip(file, label, {path: info for path, info in members.items() if not path.endswith("/")})
-
-
-def _check_directory(file: BinaryIO, n_bytes: int, label: str) -> None:
-    """Raise UserError for a list of entries so long that reading it would take the memory."""
-    file.seek(max(0, n_bytes - 65557))  # the end record and the longest comment after it
-    tail = file.read()
-    at = tail.rfind(b"PK\5\6")
-    if at >= 0 and len(tail) >= at + 22:
-        n_members, directory_bytes = struct.unpack("<10xHI", tail[at : at + 16])
-        if n_members > N_MEMBERS or directory_bytes > DIRECTORY_BYTES:
-            raise UserError(f"'{label}' holds {n_members} entries or more: take the official files")
-    file.seek(0)
-
-
-@functools.cache
-def _crc_table() -> list[int]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ 0xEDB88320 if value & 1 else value >> 1  # noqa: PLW2901
-        table.append(value)
-    return table
-
-
-@functools.cache
-def _pad_table() -> bytes:
-    """Return the byte that is mixed into the text, by the 16 low bits of the third key."""
-    return bytes(((key | 2) * ((key | 2) ^ 1) >> 8) & 0xFF for key in range(65536))
-
-
-def decrypter(password: bytes) -> Callable[[bytes], bytes]:
-    """Return a function that decrypts the traditional encryption of zips, piece after piece.
-
-    PKWARE's APPNOTE, section 6.1. Python's zipfile has the same, at two thirds of the speed.
-    """
-    crc, pad = _crc_table(), _pad_table()
-    key0, key1, key2 = 0x12345678, 0x23456789, 0x34567890
-
-    for byte in password:
-        key0 = (key0 >> 8) ^ crc[(key0 ^ byte) & 0xFF]
-        key1 = ((key1 + (key0 & 0xFF)) * 134775813 + 1) & 0xFFFFFFFF
-        key2 = (key2 >> 8) ^ crc[(key2 ^ (key1 >> 24)) & 0xFF]
-
-    def decrypt(data: bytes) -> bytes:
-        nonlocal key0, key1, key2
-        a, b, c = key0, key1, key2  # local names are faster, and this loop is all that takes time
-        out = bytearray(data)
-        for i, byte in enumerate(data):
-            byte ^= pad[c & 0xFFFF]  # noqa: PLW2901
-            out[i] = byte
-            a = (a >> 8) ^ crc[(a ^ byte) & 0xFF]
-            b = ((b + (a & 0xFF)) * 134775813 + 1) & 0xFFFFFFFF
-            c = (c >> 8) ^ crc[(c ^ (b >> 24)) & 0xFF]
-        key0, key1, key2 = a, b, c
-        return bytes(out)
-
-    return decrypt
+        check_free_space(root, sum(map(source.n_bytes, paths)))
+        return place.install(read_files(source, name, paths, password), source.label)

@@ -263,6 +263,7 @@ def keep(dataset: Dataset) -> Path:
         "warnings": np.array(dataset.passport.get("warnings", []), dtype=np.str_),
     }
     try:
+        common_files.create_cache_folder()
         common_files.replace(path, lambda file: np.savez(file, allow_pickle=False, **parts))
     except OSError as error:
         raise UserError(

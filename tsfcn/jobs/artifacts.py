@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from tsfcn.common.files import replace
+from tsfcn.common.files import open_regular, replace
+
+MAX_PREDICTION_BYTES = 256_000_000  # unpacked: 12 million test cases of 10 classes
+LABEL_BYTES = 1 << 16  # that the label of a class may take in them
 
 
 class FolderUnusable(OSError):
@@ -70,6 +74,39 @@ def write_predictions(
     path = predictions_path(results, key)
     with folder_errors(path):
         replace(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+
+
+def read_predictions(
+    results: Path, key: str, n_test: int | None, n_classes: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return probabilities (n_test, n_classes), true and predicted class (n_test,) of a job.
+
+    Args:
+        results: The results folder.
+        key: The job.
+        n_test: The number of test cases in its record, which limits what is unpacked; None if it has none.
+        n_classes: The number of classes, likewise.
+
+    Raises:
+        FileNotFoundError: There are no predictions.
+        Exception: The file is damaged, not a regular one, or unpacks to more than the record allows: numpy and zipfile
+            raise errors of many kinds.
+    """
+    with open_regular(predictions_path(results, key)) as file:
+        with zipfile.ZipFile(file) as zipped:
+            n_bytes = sum(entry.file_size for entry in zipped.infolist())
+        if n_bytes > max_prediction_bytes(n_test, n_classes):
+            raise ValueError(f"it unpacks to {n_bytes} bytes")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as stored:
+            return stored["probabilities"], stored["y_true"], stored["y_pred"]
+
+
+def max_prediction_bytes(n_test: int | None, n_classes: int | None) -> int:
+    """Return the limit on the unpacked bytes of predictions; None: not known."""
+    if n_test is None or n_classes is None:
+        return MAX_PREDICTION_BYTES
+    return min(n_test * (n_classes * 8 + 16) + (n_classes + 1) * LABEL_BYTES, MAX_PREDICTION_BYTES)
 
 
 def write_weights(results: Path, key: str, data: bytes) -> None:

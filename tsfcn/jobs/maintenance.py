@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -22,7 +23,7 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import grid
+from tsfcn.common.text import Problem, alike, grid, printable
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
@@ -31,6 +32,16 @@ from tsfcn.jobs.record import STATUSES, Record, place
 STATES = ("ok", "failed", "skipped", "running", "pending")
 MERGE_RECORDS = 500  # written and synced at a time
 OLD_SECONDS = 60.0  # a temporary file of this age belongs to nobody any more
+
+# The names that a run gives to its files, by folder; gc removes no others.
+FOLDERS = {
+    "predictions": re.compile(r"[0-9a-f]{16}\.npz"),
+    "weights": re.compile(r"[0-9a-f]{16}\.safetensors"),
+    "checkpoints": re.compile(r"[0-9a-f]{16}\.pt"),
+    "runners": re.compile(r"[^.].*\.json"),
+    "plans": re.compile(r"[^.].*\.json"),
+}
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 
 
 def folder(name: str) -> Path:
@@ -93,12 +104,7 @@ def status(results: Path, every_job: bool = False) -> str:
             lines += [f"  {state.summary()}", *(f"  {job.line()}" for job in state.started)]
     bad = [job for _, (_, job) in sorted(jobs.items()) if isinstance(job, Record) and not job.is_ok]
     if bad:
-        lines += [""] + [
-            f"{record.status} {record.key} {title(record)}"
-            + (f" ({failures[record.key]} attempts)" if failures.get(record.key, 0) > 1 else "")
-            + f": {record.reason}"
-            for record in bad
-        ]
+        lines += ["", *problem_lines(bad, failures)]
     if conflicts := store.contradictions(history):
         lines += ["", *conflicts]
     checkpoints = list((results / "checkpoints").glob("*.pt"))
@@ -108,6 +114,35 @@ def status(results: Path, every_job: bool = False) -> str:
     if every_job:
         lines += [""] + [f"{state:8} {key}  {title(job)}" for key, (state, job) in sorted(jobs.items())]
     return "\n".join(lines)
+
+
+def problem_lines(bad: Iterable[Record], failures: Mapping[str, int]) -> list[str]:
+    """Return one line for each reason of failed and skipped jobs: with the key of a single job, else with the names.
+
+    Args:
+        bad: the records of these jobs.
+        failures: the number of failed attempts by key.
+    """
+    lines = []
+    problems = (Problem(each.status, each.dataset, each.reason, key_and_title(each, failures)) for each in bad)
+    for reason, members in alike(problems):
+        first = members[0]
+        datasets = dict.fromkeys(member.dataset for member in members)
+        if len(members) == 1:
+            lines.append(f"{first.status} {first.title}: {first.reason}")
+        elif first.status == "skipped":
+            names = ", ".join(sorted(datasets))
+            lines.append(f"skipped: {len(members)} jobs of {len(datasets)} datasets ({names}): {reason}")
+        else:
+            lines.append(f"{first.status}: {len(members)} jobs: {reason}")
+            lines += [f"  {member.title}" for member in members]
+    return [printable(line) for line in lines]
+
+
+def key_and_title(record: Record, failures: Mapping[str, int]) -> str:
+    """Return the words that name a job in the status, with the number of its attempts if there were several."""
+    n_attempts = failures.get(record.key, 0)
+    return f"{record.key} {title(record)}" + (f" ({n_attempts} attempts)" if n_attempts > 1 else "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -158,7 +193,7 @@ def why(results: Path, start: str) -> str:
     if isinstance(job, Record) and job.is_ok:
         lines[0] += f", accuracy {job.accuracy:.4f}, {clock(job.train_seconds or 0.0)} of training"
     for number, record in enumerate([r for r in history if r.key == key and not r.is_ok], start=1):
-        lines.append(f"  {number}. {record.status} {record.finished}: {record.reason}")
+        lines.append(f"  {number}. {record.status} {record.finished}: {printable(record.reason)}")
     if artifacts.checkpoint_path(results, key).is_file():
         lines.append("  a checkpoint is kept: the next attempt goes on from it")
     others = [record for record in records.values() if record.is_ok and record.key != key]
@@ -281,56 +316,82 @@ def copy_artifacts(source: Path, results: Path, key: str) -> int:
 def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
     """Remove what no record needs, and return what that was: leftovers of crashes, files of jobs without an ok record.
 
-    dry_run: only say it. unfinished: plans and checkpoints of runs that have not finished their jobs, too.
+    Only regular files whose names have the form of a run's are removed. A folder that is a symbolic link is left alone.
+
+    Args:
+        results: The results folder.
+        dry_run: Only report what would be removed.
+        unfinished: Also remove plans and checkpoints of runs that have not finished their jobs.
+
+    Raises:
+        UserError: A run is at work in the folder.
     """
     check_idle(results)
-    records = store.read(results)
-    ok = {record.key for record in records if record.is_ok}
-    any_record = {record.key for record in records}
-    doomed: dict[str, list[Path]] = {}
-    for name in ("predictions", "weights"):
-        doomed[f"{name} without a record"] = [p for p in (results / name).glob("[!.]*") if p.stem not in ok]
-    doomed["checkpoints of finished jobs"] = [p for p in (results / "checkpoints").glob("[!.]*") if p.stem in ok]
-    if unfinished:
-        doomed["checkpoints of unfinished jobs"] = [
-            p for p in (results / "checkpoints").glob("[!.]*") if p.stem not in ok
-        ]
-    doomed["heartbeats of dead runners"] = list((results / "runners").glob("[!.]*"))
-    doomed["plans that are done"] = [
-        path
-        for path in (results / "plans").glob("[!.]*.json")
-        if all(key in any_record for group in groups_of(path) for key in group["keys"].values())
-    ]
-    if unfinished:
-        plans = set((results / "plans").glob("[!.]*.json"))
-        doomed["plans of unfinished runs"] = sorted(plans - set(doomed["plans that are done"]))
-    with tempfile.NamedTemporaryFile(dir=results, prefix=".gc.") as probe:  # the clock is that of the file system
-        now = Path(probe.name).stat().st_mtime
-        temporary = [p for p in [*results.glob(".*.*"), *results.glob("*/.*.*")] if p.is_file()]
-        doomed["temporary files"] = [
-            p for p in temporary if p.name != Path(probe.name).name and now - p.stat().st_mtime > OLD_SECONDS
-        ]
-    keys = sorted(lease.highest(results))
-    lines = []
-    for what, paths in doomed.items():
-        if paths:
-            size = sum(path.stat().st_size for path in paths)
-            lines.append(f"{len(paths)} {what} ({size / 2**20:.1f} MiB)")
+    doomed = removable(results, unfinished)
+    keys = [] if (results / "leases").is_symlink() else sorted(lease.highest(results))
+    lines = [f"{len(paths)} {what} ({megabytes(paths)})" for what, paths in doomed.items() if paths]
     if keys:
         lines.append(f"leases of {len(keys)} jobs, all of dead runners")
     if not dry_run:
-        with lease.Runner(results) as runner:
-            for key in keys:  # whoever claims a key in this moment keeps it
-                if runner.claim(key):
-                    runner.release(key)
-        for paths in doomed.values():
-            for path in paths:
-                path.unlink(missing_ok=True)
-        for name in ("leases", "runners", "plans", "checkpoints"):
-            with contextlib.suppress(OSError):
-                (results / name).rmdir()
+        remove(results, [path for paths in doomed.values() for path in paths], keys)
     verb = "would remove" if dry_run else "removed"
-    return f"{results}: {verb} " + ("; ".join(lines) or "nothing")
+    links = [name for name in FOLDERS if (results / name).is_symlink()]
+    kept = f"; left alone, being symbolic links: {', '.join(links)}" if links else ""
+    return f"{results}: {verb} " + ("; ".join(lines) or "nothing") + kept
+
+
+def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
+    """Return the files that no record needs, by what they are; unfinished: also those of unfinished runs."""
+    records = store.read(results)
+    ok = {record.key for record in records if record.is_ok}
+    any_record = {record.key for record in records}
+    found = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
+    plans = found["plans"]
+    done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
+    doomed = {
+        "predictions without a record": [path for path in found["predictions"] if path.stem not in ok],
+        "weights without a record": [path for path in found["weights"] if path.stem not in ok],
+        "checkpoints of finished jobs": [path for path in found["checkpoints"] if path.stem in ok],
+        "heartbeats of dead runners": found["runners"],
+        "plans that are done": done,
+        "temporary files": temporary_files(results),
+    }
+    if unfinished:
+        doomed["checkpoints of unfinished jobs"] = [path for path in found["checkpoints"] if path.stem not in ok]
+        doomed["plans of unfinished runs"] = [path for path in plans if path not in done]
+    return doomed
+
+
+def named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Return the regular files of a folder whose names have a form; none where the folder is a symbolic link."""
+    return [path for path in files.regular_files(folder) if pattern.fullmatch(path.name)]
+
+
+def temporary_files(results: Path) -> list[Path]:
+    """Return the temporary files of writers that were killed, which nothing has changed for OLD_SECONDS."""
+    subfolders = [results / name for name in ("records", "tables", *FOLDERS)]
+    candidates = [path for folder in [results, *subfolders] for path in named(folder, TEMPORARY)]
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".gc.") as probe:  # the clock is that of the file system
+        now = Path(probe.name).stat().st_mtime
+    return [path for path in candidates if now - path.stat().st_mtime > OLD_SECONDS]
+
+
+def megabytes(paths: Iterable[Path]) -> str:
+    """Return the size of files as text."""
+    return f"{sum(path.stat().st_size for path in paths) / 2**20:.1f} MiB"
+
+
+def remove(results: Path, paths: Iterable[Path], keys: Iterable[str]) -> None:
+    """Remove files and the leases of keys, and the folders that are empty then."""
+    with lease.Runner(results) as runner:
+        for key in keys:  # whoever claims a key in this moment keeps it
+            if runner.claim(key):
+                runner.release(key)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for name in ("leases", "runners", "plans", "checkpoints"):
+        with contextlib.suppress(OSError):
+            (results / name).rmdir()
 
 
 def groups_of(path: Path) -> list[dict[str, Any]]:

@@ -7,14 +7,17 @@ shows the same from elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tsfcn.common.text import printable, unescaped
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.progress import RunningJob, RunState, clock, title
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0  # between two lines about the running jobs where there is no terminal
 DRAW_SECONDS = 0.3  # between two drawings where there is one
+TICK_SECONDS = 1.0  # between two drawings where no event comes, so that the elapsed time moves
 STATE_SECONDS = 1.0  # between two states that others can see
 LEARN_SECONDS = 5.0  # between two corrections of the estimates
 BAR_WIDTH = 60  # at most
@@ -43,12 +47,13 @@ class Monitor:
         self,
         jobs: list[Job],
         n_workers: int,
-        out: TextIO = sys.stderr,
+        out: TextIO | None = None,
         *,
         model: cost.Model | None = None,
         runner: lease.Runner | None = None,
     ) -> None:
-        self.screen = Screen(out)
+        self.lock = threading.RLock()  # of everything below: events and ticks come from different threads
+        self.screen = Screen(sys.stderr if out is None else out)
         self.runner = runner
         self.model = cost.Model() if model is None else model
         self.jobs = {job.key: job for job in jobs}  # those not done
@@ -67,7 +72,32 @@ class Monitor:
         self.tell()
 
     def see(self, event: Event) -> None:
-        """Take the next event of the run."""
+        """Take the next event of the run and show the state."""
+        with self.lock:
+            self.take(event)
+            self.tell()
+
+    @contextlib.contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Show the state each second inside the context, where there is a live display."""
+        stopped = threading.Event()
+
+        def tick() -> None:
+            while not stopped.wait(TICK_SECONDS):
+                with self.lock:
+                    if not stopped.is_set():
+                        self.tell()
+
+        thread = threading.Thread(target=tick, name="display", daemon=True)
+        if self.screen.live:
+            thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+
+    def take(self, event: Event) -> None:
+        """Take note of an event."""
         now, key = time.monotonic(), event.job.key
         if event.kind == "end":
             self.end(event)
@@ -82,7 +112,6 @@ class Monitor:
                 since, epoch = self.first[key]
                 self.rate[key] = (event.epoch - epoch) / max(now - since, 1e-9)
             self.running[key] = event
-        self.tell()
 
     def end(self, event: Event) -> None:
         """Take note of a job's record."""
@@ -176,7 +205,7 @@ class Screen:
     """Shows states on `out`: a live display on a terminal or in a notebook, else a plain line now and then."""
 
     def __init__(self, out: TextIO) -> None:
-        self.out = out
+        self.out = unescaped(out)  # it moves the cursor
         self.notebook = in_notebook()
         self.live = self.notebook or is_terminal(out)
         self.shown_at = -math.inf if self.live else time.monotonic()  # a display is there from the start
@@ -192,7 +221,7 @@ class Screen:
         if self.drawn:
             self.shown_at = -math.inf
         self.clear()
-        print(line, file=self.out, flush=True)
+        print(printable(line), file=self.out, flush=True)
 
     def draw(self, *states: RunState) -> None:
         """Show the states of runs: the live display anew, or one plain line each."""
@@ -204,7 +233,7 @@ class Screen:
             self.draw_on_terminal(going)
         else:
             for state in going:
-                print("; ".join([state.summary(), *(job.line() for job in state.started)]), file=self.out, flush=True)
+                self.say("; ".join([state.summary(), *(job.line() for job in state.started)]))
 
     def draw_on_terminal(self, states: Sequence[RunState]) -> None:
         """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""

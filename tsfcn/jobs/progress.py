@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from tsfcn.common.json_types import short, type_checks
+from tsfcn.common.text import printable
 
 T = TypeVar("T")
 
@@ -56,7 +57,8 @@ class RunningJob:
         resampled = f" resample {self.resample}" if self.resample else ""
         parts = [f"{self.dataset} {self.model} seed {self.seed}{resampled}: epoch {self.epoch} of {self.epochs}"]
         parts += [] if self.loss is None else [f"loss {self.loss:.4g}"]
-        return parts + ([f"{self.rate:.3g} epochs/s"] if self.rate else [])
+        parts += [f"{self.rate:.3g} epochs/s"] if self.rate else []
+        return [printable(part) for part in parts]
 
     def line(self, width: int | None = None) -> str:
         """Return the job as text: as much as fits into a width, at least its name and epoch."""
@@ -106,7 +108,7 @@ class RunState:
         words += [f"{self.per_minute:.2g} jobs/min"] if self.per_minute else []
         words += [f"{clock(self.elapsed_seconds)} elapsed"] if elapsed and self.elapsed_seconds is not None else []
         words += [f"about {clock(self.left_seconds)} left"] if self.total > self.n_done else []
-        return ", ".join(words)
+        return printable(", ".join(words))
 
 
 def read_state(data: object) -> RunState | None:
@@ -145,4 +147,4 @@ def clock(seconds: float) -> str:
 def title(job: Named) -> str:
     """Return the words that name a job."""
     resampled = f" resample {job.resample}" if job.resample else ""
-    return f"{job.dataset} {job.model} {job.protocol} seed {job.seed}{resampled}"
+    return printable(f"{job.dataset} {job.model} {job.protocol} seed {job.seed}{resampled}")

@@ -25,6 +25,20 @@ LOOK_SECONDS = 1.0  # between two looks at jobs that other runners have
 STOP_SECONDS = 20.0  # for a worker to finish its epoch; managers of machines kill after 30 seconds or so
 
 
+def cause_of_death(code: int) -> str:
+    """Return the name of the signal, or the exit code, of a process by subprocess' return code.
+
+    >>> cause_of_death(-2), cause_of_death(1)
+    ('SIGINT', 'exit code 1')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:  # the real-time signals have no names
+        return f"signal {-code}"
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job.
@@ -164,7 +178,7 @@ class Queue:
         A worker that was killed from outside is no fault of the job, unless that happens without end. Any other death
         is a failed attempt, and recorded as such.
         """
-        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        cause = cause_of_death(code)
         if cause in KILLED and not out_of_memory:
             self.kills[job.key] = self.kills.get(job.key, 0) + 1
             if self.kills[job.key] < KILLS:

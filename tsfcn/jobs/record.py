@@ -283,11 +283,19 @@ def _is_curve(curve: Mapping[str, Any]) -> bool:
 
 
 def _is_passport(value: object) -> bool:
-    """Return whether a value is an object of single values whose sizes are integers."""
+    """Return whether a value is an object of single values whose sizes are integers.
+
+    Of the user's own data it also has the counts of classes and a list of warnings.
+    """
+    if type(value) is not dict:
+        return False
+    counts, warnings = value.get("class_counts", {}), value.get("warnings", [])
+    single = (each for name, each in value.items() if name not in ("class_counts", "warnings"))
     return (
-        type(value) is dict
-        and all(each is None or type(each) in (str, int, float, bool) for each in value.values())
+        all(each is None or type(each) in (str, int, float, bool) for each in single)
         and all(is_int(value.get(name, 1)) for name in ("n_channels", "length"))
+        and (type(counts) is dict and all(map(is_int, counts.values())))
+        and (type(warnings) is list and all(type(each) is str for each in warnings))
     )
 
 

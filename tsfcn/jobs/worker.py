@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tsfcn.common.exit_codes import escaped_output
 from tsfcn.common.signals import stop_signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
@@ -106,4 +107,5 @@ def work(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]))
+    with escaped_output():
+        work(Path(sys.argv[1]))

@@ -36,13 +36,24 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(Path(path).expanduser(), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError) as error:
         raise UserError(f"weights '{path}' are not readable: {first_line(error)}") from error
-    if "settings" not in metadata:
-        raise UserError(f"weights '{path}' are not of this version: train again with save_weights=true")
+    try:
+        return _network(metadata, weights)
+    except UserError:
+        raise
+    except (KeyError, ValueError, TypeError, RuntimeError, RecursionError, MemoryError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(
+            f"weights '{path}' are not of this version: train again with save_weights=true ({reason})"
+        ) from error
+
+
+def _network(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Any]]:
+    """Return what `load_network` does. Raises errors of many kinds for metadata that is not that of tsfcn."""
     about: dict[str, Any] = {**metadata, "classes": metadata["classes"].split("\n")}
     about |= {name: int(metadata[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
     about |= {name: json.loads(metadata[name]) for name in ("model_settings", "settings")}

@@ -1,1 +1,7 @@
-"""What users read: tables as text and Markdown, the README of a results folder, and the HTML page with its charts."""
+"""Tables, comparisons and reports as text, Markdown, SVG and HTML. `tsfcn.report("results")` calls document.report."""
+
+from __future__ import annotations
+
+from tsfcn.common.callable_module import make_callable
+
+make_callable(__name__, "tsfcn.report.document:report")

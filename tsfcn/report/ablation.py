@@ -59,7 +59,7 @@ def _published_line(effect: Effect, figure: published.Figure | None) -> str:
         return "No published figure is available for comparison."
     std = "" if figure.std is None else f" ± {figure.std:.4f}"
     runs = "a single run" if figure.n_runs == 1 else f"{figure.n_runs} runs"
-    return f"Published: {figure.mean:.4f}{std} ({figure.source}, {runs}): {effect.published.said}."
+    return f"Published: {figure.mean:.4f}{std} ({figure.source}, {runs}): {effect.published.text}."
 
 
 def _outcome_lines(rows: Sequence[Effect]) -> list[str]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tsfcn.analysis import compare, score_columns, tables, verdict
+from tsfcn.analysis.columns import Column, Place
 from tsfcn.analysis.marks import TEST_SELECTED
-from tsfcn.analysis.score_columns import Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs.record import Record
@@ -264,7 +264,7 @@ def _judgements(rows: Sequence[Row]) -> dict[tuple[str, str], verdict.Judgement]
     """Return the judgement on each model and protocol that has published figures."""
     judgements = {}
     for pair in sorted({(row["model"], row["protocol"]) for row in rows}):
-        figures = verdict.given(row for row in rows if (row["model"], row["protocol"]) == pair)
+        figures = verdict.paired_accuracies(row for row in rows if (row["model"], row["protocol"]) == pair)
         if figures:
             judgements[pair] = verdict.judge(figures)
     return judgements

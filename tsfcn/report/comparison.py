@@ -6,25 +6,27 @@ import csv
 import io
 import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis.compare import LEVEL, Comparison, Pair, _count, farthest
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair, count, farthest
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.report import render
+from tsfcn.report.answer import answer, common_datasets
 
 MOST_COLUMNS = 10  # of which all pairs are listed
 
 
 def text(comparison: Comparison, *, markdown: bool = False) -> str:
     """Return a comparison as aligned text, or as Markdown."""
-    parts = [_data(comparison, markdown=markdown), _summary(comparison, markdown=markdown)]
+    parts = [_paragraph([answer(comparison)], markdown=markdown), _data(comparison, markdown=markdown)]
+    parts.append(_summary(comparison, markdown=markdown))
     if len(comparison.columns) == 2:
         parts.append(_paragraph(_pair_lines(comparison), markdown=markdown))
     else:
@@ -54,14 +56,15 @@ def _best_first(comparison: Comparison) -> list[int]:
 
 def _data(comparison: Comparison, *, markdown: bool) -> str:
     """Return which datasets are compared, which are left out, and what limits the comparison."""
-    splits = Counter(place.split for place in comparison.places)
-    where = ", ".join(f"{n} on {split}" for split, n in splits.items()) if len(splits) > 1 else next(iter(splits))
-    lines = [f"{_count(len(comparison.places))} in common ({where})."]
+    lines = [common_datasets(comparison)]
+    remarks = dict.fromkeys(remark for column in comparison.columns for remark in column.remarks)
+    lines += [remark if remark.endswith("?") else f"{remark}." for remark in remarks]
+    left_out = "Left out" if len(comparison.columns) == 2 else "Left out of ranks and sets"
     for reason, datasets in comparison.left_out.items():
-        lines.append(f"Left out: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
+        lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
     if comparison.across:
         lines.append(
-            f"ACROSS SPLITS: {_count(len(comparison.across))} differ in their train and test cases and are compared "
+            f"ACROSS SPLITS: {count(len(comparison.across))} differ in their train and test cases and are compared "
             f"nevertheless, which is not fair: {plain_text.listed(comparison.across)}."
         )
     elif any("ucr2015" in reason for reason in comparison.left_out):
@@ -107,7 +110,7 @@ def _summary(comparison: Comparison, *, markdown: bool) -> str:
             ("mean rank", ">", [f"{comparison.mean_ranks[i]:.4f}" for i in order]),
             ("wins", ">", [str(comparison.wins[i]) for i in order]),
             ("marks", "<", [column.marks for column in columns]),
-            ("description", "<", [column.said for column in columns]),
+            ("description", "<", [column.description for column in columns]),
         ],
         markdown=markdown,
     )
@@ -153,8 +156,8 @@ def _limits(comparison: Comparison, pair: Pair) -> list[str]:
     if pair.ties == len(comparison.places):
         return ["The two columns are identical."]
     if least >= comparison.alpha:
-        datasets = _count(len(comparison.places))
-        return [f"{datasets} cannot show a difference: the least p possible is {render.p_value(least)}."]
+        datasets = count(len(comparison.places))
+        return [f"{datasets} cannot show a difference: the smallest possible p is {render.p_value(least)}."]
     return []
 
 
@@ -186,6 +189,7 @@ def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
         [
             ("first", "<", [names[pair.first] for pair in pairs]),
             ("second", "<", [names[pair.second] for pair in pairs]),
+            ("datasets", ">", [str(pair.test.n) for pair in pairs]),
             ("difference", ">", [render.signed(pair.difference) for pair in pairs]),
             (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in pairs]),
             ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in pairs]),
@@ -234,9 +238,11 @@ def as_csv(comparison: Comparison) -> str:
     """Return the compared accuracies as CSV, which `tsfcn compare` reads: dataset, split, a column for each model."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["dataset", "split", *_names(comparison)])
+    names = map(plain_text.spreadsheet_text, _names(comparison))
+    writer.writerow(["dataset", "split", *names])
     for place, scores in zip(comparison.places, comparison.scores, strict=True):
-        writer.writerow([place.dataset, place.split, *(f"{value:.6f}" for value in scores)])
+        dataset = plain_text.spreadsheet_text(place.dataset)
+        writer.writerow([dataset, place.split, *(f"{value:.6f}" for value in scores)])
     return out.getvalue()
 
 
@@ -244,6 +250,7 @@ def as_json(comparison: Comparison) -> str:
     """Return all of a comparison as JSON: fractions with all digits, null for unknown values."""
     names, friedman = _names(comparison), comparison.friedman
     content: dict[str, Any] = {
+        "answer": answer(comparison),
         "columns": [_column_json(comparison, i) for i in range(len(names))],
         "ties": comparison.how_ties,
         "alpha": comparison.alpha,
@@ -279,8 +286,9 @@ def _column_json(comparison: Comparison, i: int) -> dict[str, Any]:
         "name": column.name,
         "origin": column.origin,
         "marks": column.marks,
-        "said": column.said,
+        "description": column.description,
         "note": column.note,
+        "remarks": column.remarks,
         "mean_accuracy": float(comparison.scores[:, i].mean()),
         "mpce": _number_json(comparison.mpce[i]),
         "mean_rank": float(comparison.mean_ranks[i]),
@@ -292,6 +300,7 @@ def _pair_json(pair: Pair, names: list[str]) -> dict[str, Any]:
     return {
         "first": names[pair.first],
         "second": names[pair.second],
+        "n_datasets": pair.test.n,
         "difference": pair.difference,
         "bootstrap_95": [_number_json(pair.low), _number_json(pair.high)],
         "wins": pair.wins,
@@ -318,8 +327,8 @@ def as_latex(comparison: Comparison) -> str:
         "\\midrule",
         "\\endhead",
     ]
-    for place, scores in zip(comparison.places, comparison.scores, strict=True):
-        cells = [f"\\textbf{{{v:.4f}}}" if v == scores.max() else f"{v:.4f}" for v in scores]
+    for place, scores, best in zip(comparison.places, comparison.scores, comparison.best, strict=True):
+        cells = [f"\\textbf{{{v:.4f}}}" if is_best else f"{v:.4f}" for v, is_best in zip(scores, best, strict=True)]
         lines.append(" & ".join([_latex(place.dataset), *cells]) + r" \\")
     summary = {
         "mean accuracy": [f"{v:.4f}" for v in comparison.scores.mean(axis=0)],

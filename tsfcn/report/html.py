@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tsfcn.common.text import spreadsheet_text
 from tsfcn.report.svg import cleaned
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _csv_cell(value: object) -> object:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else cleaned(value)
+    return f"{value:.6g}" if isinstance(value, float) else spreadsheet_text(cleaned(value))
 
 
 @cache

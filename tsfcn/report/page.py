@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn.analysis import score_columns, tables
+from tsfcn.analysis.columns import Cell, Column
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
 from tsfcn.report.collect import Material, full_name, gather
@@ -71,7 +72,7 @@ def _script_data(material: Material) -> dict[str, Any]:
     return {**_columns_data(material.columns), **_curves_data(material)}
 
 
-def _columns_data(columns: Sequence[score_columns.Column]) -> dict[str, Any]:
+def _columns_data(columns: Sequence[Column]) -> dict[str, Any]:
     """Return the accuracies of each column, and the sentence on each pair (x, y) of columns."""
     places = sorted({place for column in columns for place in column.cells})
     index = {place: i for i, place in enumerate(places)}
@@ -93,7 +94,7 @@ def _columns_data(columns: Sequence[score_columns.Column]) -> dict[str, Any]:
     }
 
 
-def _cell_data(cell: score_columns.Cell) -> list[float]:
+def _cell_data(cell: Cell) -> list[float]:
     """Return the accuracy and, where it is known, the deviation."""
     return [round(cell.accuracy, 6), *([round(cell.std, 6)] if cell.std else [])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
-from tsfcn.common.text import escaped, grid
+from tsfcn.common.text import escaped, grid, printable
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
@@ -95,7 +96,8 @@ def _published(rows: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
     }
     totals = {names: part.pop() for names, part in parts.items()}  # the last row is the mean
     lines = [
-        f"- {escaped(model)} ({escaped(protocol)}): {_by_verdict(part)}." for (model, protocol), part in parts.items()
+        f"- {escaped(model)} ({escaped(protocol)}): {escaped(_by_verdict(part))}."
+        for (model, protocol), part in parts.items()
     ]
     sources = _sources(sorted(set(rows["published_source"]) - {""}))
     table = _published_table(parts, totals)
@@ -158,10 +160,11 @@ def _marks() -> list[str]:
 
 
 def _commands(results: Path) -> list[str]:
-    lines = [line.strip() for line in store.read_commands(results) if line.strip()]
+    lines = [printable(line.strip()) for line in store.read_commands(results) if line.strip()]
     if not lines:
         return []
-    return ["## Commands", "These commands wrote the records:", "\n".join(["```sh", *lines, "```"])]
+    fence = max(["```", *(f"`{run}" for line in lines for run in re.findall("`+", line))], key=len)
+    return ["## Commands", "These commands wrote the records:", "\n".join([f"{fence}sh", *lines, fence])]
 
 
 def _provenance(records: Sequence[Record]) -> str:

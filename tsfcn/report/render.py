@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
-from tsfcn.common.text import duration, escaped, grid
+from tsfcn.analysis.tables import with_resample_means
+from tsfcn.common.text import duration, escaped, grid, printable
 
 NOTHING = "No job is ok yet: nothing to show."
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
@@ -73,7 +74,7 @@ def table(
     """
     if frame.empty:
         return NOTHING
-    rows = frame.to_dict("records")
+    rows = with_resample_means(frame).to_dict("records")
     grid_text = grid(
         [
             ("dataset", "<", [row["dataset"] for row in rows]),
@@ -113,6 +114,8 @@ def _legend(
         lines.append("nll: mean negative log-likelihood in nats; lower is better.")
     if any(row["n_seeds"] > 1 for row in rows):
         lines.append("±: standard deviation over seeds (ddof 1).")
+    if any(row["split"].endswith("resamples") for row in rows):
+        lines.append("n resamples: mean and standard deviation over resamples 0 (the official split) to n - 1.")
     if not all(pd.isna(row["selected"]) for row in rows):
         lines.append("held-out: accuracy of the weights that held-out training cases select.")
     lines += _published_legend(rows)
@@ -189,7 +192,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     """
     if frame.empty:
         return "No row has a published figure: there is nothing to judge."
-    parts = []
+    parts, escape = [], escaped if markdown else printable
     for (model, protocol), part in frame.groupby(["model", "protocol"], sort=True):
         *rows, total = part.to_dict("records")
         grid_text = grid(
@@ -207,7 +210,7 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         )
         lines = [_mean_verdict(total), _verdict_counts(rows)]
         parts += [
-            f"{model} ({protocol}) beside {total['published_source']}",
+            f"{escape(str(model))} ({escape(str(protocol))}) beside {total['published_source']}",
             grid_text,
             "\n".join(f"- {escaped(line)}" for line in lines) if markdown else "\n".join(lines),
         ]
@@ -232,11 +235,39 @@ def _verdict_counts(rows: Sequence[Mapping[Any, Any]]) -> str:
     return f"{counted(len(rows), 'dataset')}: {words}{controlled if n_bh > n_holm else ''}."
 
 
+def _alike(rows: Iterable[Mapping[Hashable, Any]]) -> list[dict[str, str]]:
+    """Return one row of text for all failed or skipped jobs that share model, protocol, split and reason."""
+    groups: dict[tuple[str, ...], list[Mapping[Hashable, Any]]] = {}
+    for row in rows:
+        reason = str(row["reason"]).replace(row["dataset"], "NAME")
+        key = (row["status"], row["model"], row["protocol"], row["split"], reason)
+        groups.setdefault(key, []).append(row)
+    result = []
+    for (state, model, protocol, split, reason), members in groups.items():
+        datasets = list(dict.fromkeys(str(row["dataset"]) for row in members))
+        seeds = dict.fromkeys(whole(row["seed"]) for row in members)
+        result.append(
+            {
+                "status": state,
+                "dataset": ", ".join(datasets) if len(datasets) == 1 else f"{len(datasets)}: {', '.join(datasets)}",
+                "model": model,
+                "protocol": protocol,
+                "split": split,
+                "seed": ",".join(seeds),
+                "reason": str(members[0]["reason"]) if len(datasets) == 1 else reason,
+            }
+        )
+    return result
+
+
 def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
-    """Return a table of `tsfcn.analysis.tables.status` as aligned text or Markdown, or that nothing failed."""
+    """Return the table of `status` as aligned text or Markdown, or one line if nothing failed.
+
+    Jobs that share model, protocol, split and reason share a row, with NAME for the dataset in the reason.
+    """
     if frame.empty:
         return "Nothing failed and nothing was skipped."
-    rows = frame.to_dict("records")
+    rows = _alike(frame.to_dict("records"))
     return grid(
         [
             ("status", "<", [row["status"] for row in rows]),
@@ -244,7 +275,7 @@ def status(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ("model", "<", [row["model"] for row in rows]),
             ("protocol", "<", [row["protocol"] for row in rows]),
             ("split", "<", split_texts(row["split"] for row in rows)),
-            ("seed", ">", [whole(row["seed"]) for row in rows]),
+            ("seed", ">", [row["seed"] for row in rows]),
             ("reason", "<", [row["reason"] for row in rows]),
         ],
         markdown=markdown,

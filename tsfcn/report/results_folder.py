@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,13 @@ import pandas as pd
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import spreadsheet_text
 from tsfcn.jobs.record import Record
 from tsfcn.report import readme
+
+
+class ReadOnly(UserError):
+    """The permissions or the file system of a results folder do not allow to write to it."""
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -21,8 +27,9 @@ def _csv(table: pd.DataFrame) -> str:
         if pd.api.types.is_float_dtype(table[column].dtype):
             texts[column] = ["" if pd.isna(v) else f"{round(v, digits) + 0.0:.{digits}f}" for v in table[column]]
         else:
-            texts[column] = ["" if pd.isna(v) else str(v) for v in table[column]]
-    return str(pd.DataFrame(texts, columns=table.columns, dtype="str").to_csv(index=False, lineterminator="\n"))
+            texts[column] = ["" if pd.isna(v) else spreadsheet_text(str(v)) for v in table[column]]
+    frame = pd.DataFrame(texts, columns=table.columns, dtype="str")
+    return str(frame.rename(columns=spreadsheet_text).to_csv(index=False, lineterminator="\n"))
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -54,9 +61,21 @@ def write(results: Path, records: list[Record] | None = None) -> None:
         for path, text in texts.items():
             _replace(path, text.encode())
     except OSError as error:
-        raise UserError(
-            f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
-        ) from error
+        kind = ReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else UserError
+        problem = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
+        raise kind(problem) from error
+
+
+def write_if_writable(results: Path, records: list[Record] | None = None) -> str:
+    """Write the files as `write` does; return '', or for a read-only folder one line that says what was not written.
+
+    Raises UserError as `write` does, but not for a read-only folder: its tables can be printed all the same.
+    """
+    try:
+        write(results, records)
+    except ReadOnly as error:
+        return f"not written: {results / 'tables'} and README.md, since {error}"
+    return ""
 
 
 def check_page(results: Path) -> None:

@@ -13,8 +13,8 @@ from sklearn.metrics import precision_score
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns
+from tsfcn.analysis.columns import Place
 from tsfcn.analysis.convert import FORMS
-from tsfcn.analysis.score_columns import Place
 from tsfcn.cli.convert import main
 from tsfcn.jobs import artifacts, store
 

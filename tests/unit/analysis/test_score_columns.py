@@ -11,7 +11,7 @@ import pytest
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns
-from tsfcn.analysis.score_columns import Cell, Column, Place, dataset_name
+from tsfcn.analysis.columns import Cell, Column, Place, dataset_name, loose
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
@@ -61,7 +61,7 @@ def test_dataset_names_of_others(written: str, name: str) -> None:
 def test_short_names_are_of_datasets_and_hide_none() -> None:
     short = published.short_names()
     assert set(short.values()) <= set(CATALOGUE)
-    assert not {score_columns.loose(name) for name in short} & {score_columns.loose(name) for name in CATALOGUE}
+    assert not {loose(name) for name in short} & {loose(name) for name in CATALOGUE}
     assert all(dataset_name(name) == name for name in CATALOGUE)
 
 
@@ -96,7 +96,7 @@ def test_a_results_folder_has_a_column_a_model(tmp_path: Path) -> None:
         record("Beef", model="lstm_fcn", protocol="karim2019", accuracy=0.7, resample=1),
     )
     fcn, lstm = score_columns.read([str(results)])
-    assert (fcn.name, fcn.marks, fcn.said) == ("fcn (fawaz2019)", "", "1 to 2 seeds")
+    assert (fcn.name, fcn.marks, fcn.description) == ("fcn (fawaz2019)", "", "1 to 2 seeds")
     assert accuracies(fcn) == {
         ("Coffee", "ucr2018"): pytest.approx(0.95),
         ("FordA", "ucr2018"): 0.8,
@@ -172,7 +172,7 @@ def test_wide_and_long_tables_of_others(tmp_path: Path, text: str) -> None:
     assert (first.name, second.name) == ("A", "B")
     assert accuracies(first) == {("Coffee", "ucr2018"): 1.0, ("FordA", "ucr2018"): 0.5}
     assert accuracies(second) == {("Coffee", "ucr2018"): 0.9}
-    assert "files ucr2018 assumed" in first.said
+    assert "files ucr2018 assumed" in first.description
     first, _ = score_columns.read([file(tmp_path, text)], split="ucr2015")
     assert set(accuracies(first)) == {("Coffee", "ucr2018"), ("FordA", "ucr2015")}
 
@@ -218,7 +218,7 @@ def test_dl_4_tsc_tables(tmp_path: Path) -> None:
     mlp, fcn = score_columns.read([file(tmp_path, percent)])
     assert (mlp.name, fcn.name) == ("MLP", "FCN")
     assert accuracies(mlp) == pytest.approx({("FiftyWords", "ucr2018"): 0.684, ("GunPoint", "ucr2018"): 0.927})
-    assert "percent" in fcn.said
+    assert "percent" in fcn.description
 
 
 def test_files_of_tsml_eval(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ SHORT = "write fractions, 0 to 1"
         ("dataset,A\nCoffee,inf\n", f"is inf: {SHORT}"),
         ("dataset,A\nCoffee,96.4%\n", "accuracy of 'A' on Coffee in FILE is '96.4%': divide by 100"),
         ("dataset,A\nCoffee,nan\n", "is nan: leave the cell empty or the row out where there is none"),
-        ("dataset,A\nCoffee,0.5\nBeef,x\n", "accuracy of 'A' on Beef in FILE is 'x': write a fraction, 0 to 1"),
+        ("dataset,A\nCoffee,0.5\nBeef,good\n", "accuracy of 'A' on Beef in FILE is 'good': write a fraction, 0 to 1"),
         ("model,dataset,accuracy\nA,Coffee,NaN\n", "accuracy of 'A' on Coffee in FILE is nan"),
         ("model,dataset,accuracy\nA,Coffee,88\n", "is 88: write fractions, 0 to 1 (percent / 100)"),
         (
@@ -316,7 +316,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
             "'nofile.csv' is no file or folder here: name a results folder, a CSV, or published:SOURCE/MODEL",
         ),
         ("karim2019/LSTM-FCN", "did you mean 'published:karim2019/LSTM-FCN'?"),
-        ("published:nobody", "published source 'nobody' is not there"),
+        ("published:nobody", "published source 'nobody' is not known"),
         ("published:fawaz2019/FCN", "are short for 2: write one of fawaz2019_ucr128/fcn, fawaz2019_ucr85/fcn"),
         (str(tmp_path), "is without results: it needs records/"),
     ]:

@@ -28,7 +28,7 @@ def table(seed: int, n: int = 30, k: int = 5, step: float = 0.02) -> np.ndarray:
 
 def enumerated(differences: np.ndarray, zeros: str) -> float:
     """P of the two-sided signed-rank test over all signs of the nonzero differences, in whole numbers."""
-    d = stats.tied(differences)
+    d = stats.rounded(differences)
     d = d if zeros == "pratt" else d[d != 0]
     ranks = scipy.stats.rankdata(np.abs(d))[d != 0]
     positive = ranks[d[d != 0] > 0].sum()
@@ -55,7 +55,7 @@ def test_exact_p_is_that_of_full_enumeration(n: int, zeros: str) -> None:
 def test_normal_approximation_is_scipys(seed: int, zeros: str) -> None:
     scores = table(seed)
     for i, j in itertools.combinations(range(scores.shape[1]), 2):
-        d = stats.tied(scores[:, i] - scores[:, j])
+        d = stats.rounded(scores[:, i] - scores[:, j])
         theirs = scipy.stats.wilcoxon(d, zero_method=zeros, method="approx")
         got = stats.wilcoxon(d, zeros=zeros, method="normal")
         assert got.p == pytest.approx(theirs.pvalue, abs=1e-12)
@@ -110,8 +110,10 @@ def test_corrections_are_statsmodels(seed: int) -> None:
 def test_ranks_and_friedman_are_scipys(seed: int) -> None:
     scores = table(seed)
     for ties in ("average", "min"):
-        assert stats.ranks(scores, ties=ties) == pytest.approx(scipy.stats.rankdata(-stats.tied(scores), ties, axis=1))
-    theirs = scipy.stats.friedmanchisquare(*stats.tied(scores).T)
+        assert stats.ranks(scores, ties=ties) == pytest.approx(
+            scipy.stats.rankdata(-stats.rounded(scores), ties, axis=1)
+        )
+    theirs = scipy.stats.friedmanchisquare(*stats.rounded(scores).T)
     got = stats.friedman(scores)
     assert [got.chi2, got.p, got.df] == pytest.approx([theirs.statistic, theirs.pvalue, 4])
     assert stats.friedman(np.ones((6, 3))) == stats.Friedman(0.0, 2, 1.0)
@@ -170,7 +172,7 @@ def test_cliques_of_many_columns_come_at_once() -> None:
 def test_bayesian_signed_ranks_are_baycomps(seed: int, rope: float) -> None:
     scores = table(seed, n=20)
     x, y = scores[:, 0], scores[:, 3]
-    got = stats.bayesian_signed_rank(stats.tied(x - y), rope=rope)
+    got = stats.bayesian_signed_rank(stats.rounded(x - y), rope=rope)
     # Theirs takes second minus first. In whole hundredths, since their float sums miss the edges of the region.
     hundredths = np.rint(100 * (x - y))
     sample = baycomp.SignedRankTest.sample(np.zeros(20), hundredths, 100 * rope, nsamples=4000, random_state=1)

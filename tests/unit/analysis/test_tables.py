@@ -314,8 +314,10 @@ def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
         ("mlp", "ItalyPowerDemand"),
         ("mlp", "mean of 1 dataset"),
     ]
-    judged = verdict.judge(verdict.given([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2]))
-    assert list(made["verdict"][:3]) == [v.said for v in (*judged.verdicts, judged.archive)]
+    judged = verdict.judge(
+        verdict.paired_accuracies([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2])
+    )
+    assert list(made["verdict"][:3]) == [v.text for v in (*judged.verdicts, judged.archive)]
     assert list(made["p_holm"][:2]) == [v.p_holm for v in judged.verdicts]
     assert list(made["word"]) == ["different", "equivalent", "different", "undecided", "undecided"]
     assert made["n_seeds"][2] == 6 and made["mean"][2] == pytest.approx((0.5 + 0.962) / 2)
@@ -719,3 +721,15 @@ def test_main_answers_a_mistake_in_one_line(
     assert captured.err.startswith("error: ")
     assert said in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_resamples_from_the_official_split_on_have_a_row_for_their_mean() -> None:
+    accuracies = {0: 0.9, 1: 0.8, 2: 0.4}
+    records = [record(resample=number, accuracy=value) for number, value in accuracies.items()]
+    records += [record("Beef", resample=number) for number in (0, 2)]  # with a gap
+    table = tables.with_resample_means(tables.accuracy(records))
+    assert table["split"].tolist() == ["official", "resample 2", "official", "resample 1", "resample 2", "3 resamples"]
+    row = table.iloc[-1]
+    assert (row["dataset"], row["n_seeds"], row["published_source"]) == ("GunPoint", 1, "")
+    assert (row["mean"], row["std"]) == (pytest.approx(0.7), pytest.approx(np.std([0.9, 0.8, 0.4], ddof=1)))
+    assert (row["min"], row["max"]) == (0.4, 0.9)

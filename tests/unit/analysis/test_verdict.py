@@ -14,19 +14,19 @@ import pytest
 from tests.records import PASSPORT, record
 from tsfcn.analysis import stats, verdict
 from tsfcn.analysis import tables as table
-from tsfcn.analysis.verdict import Given, Verdict, given, judge
+from tsfcn.analysis.verdict import PairedAccuracy, Verdict, judge, paired_accuracies
 
 ROOT = Path(__file__).parents[3]
 
 
-def row(accuracy: float = 0.9, published: float = 0.9, **other: Any) -> Given:
+def row(accuracy: float = 0.9, published: float = 0.9, **other: Any) -> PairedAccuracy:
     fields: dict[str, Any] = {"dataset": "A", "n_test": 1000, "std": 0.002, "n_seeds": 5}
     fields |= {"published_std": 0.002, "published_runs": 5, **other}
-    return Given(accuracy=accuracy, published=published, **fields)
+    return PairedAccuracy(accuracy=accuracy, published=published, **fields)
 
 
-def one(given: Given) -> Verdict:
-    (found,) = judge([given]).verdicts
+def one(pair: PairedAccuracy) -> Verdict:
+    (found,) = judge([pair]).verdicts
     return found
 
 
@@ -69,7 +69,7 @@ def test_interval_is_the_more_careful_of_two_tests() -> None:
 
 def test_undecidable_where_the_published_runs_leave_too_much_open() -> None:
     found = one(row(published_std=0.05))
-    assert (found.word, found.said) == ("undecidable", "undecidable: the published runs are too few")
+    assert (found.word, found.text) == ("undecidable", "undecidable: the published runs are too few")
     assert found.more_seeds is None
     assert one(row(published_std=0.05, published_runs=100, n_seeds=60)).word == "equivalent"
 
@@ -82,15 +82,15 @@ def test_seeds_that_decide_do_decide() -> None:
         assert one(enough).word in ("equivalent", "different")
         assert one(replace(enough, n_seeds=enough.n_seeds - 1)).word == "undecided"
         plural = "" if found.more_seeds == 1 else "s"
-        assert found.said == f"undecided, {found.more_seeds} more seed{plural}"
+        assert found.text == f"undecided, {found.more_seeds} more seed{plural}"
     never = one(row(0.9199, published_std=0.01))
-    assert never.said == "undecided, more than 100 more seeds"
+    assert never.text == "undecided, more than 100 more seeds"
 
 
 def test_a_single_seed_of_ours_is_undecided() -> None:
     found = one(row(std=None, n_seeds=1))
     assert found.word == "undecided" and found.more_seeds is not None and np.isnan(found.p)
-    assert judge([row(std=None, n_seeds=1), row()]).archive.said == "undecided, 2 more seeds"
+    assert judge([row(std=None, n_seeds=1), row()]).archive.text == "undecided, 2 more seeds"
 
 
 def test_against_a_single_run_the_words_are_inside_and_outside() -> None:
@@ -99,7 +99,7 @@ def test_against_a_single_run_the_words_are_inside_and_outside() -> None:
     assert (inside.word, outside.word) == ("inside", "outside")
     assert inside.low <= 0 <= inside.high and not outside.low <= 0 <= outside.high
     assert one(row(0.91, std=0.0005, **single)).word == "inside", "within the margin"
-    assert one(row(0.91, std=None, n_seeds=1, **single)).said == "undecided, 2 more seeds"
+    assert one(row(0.91, std=None, n_seeds=1, **single)).text == "undecided, 2 more seeds"
     assert one(row(0.9, published_runs=5, published_std=None)).word == "inside", "a mean without its deviation"
     # More seeds than six sharpen our mean, not the law of a single run.
     wide, wider = (one(row(0.9, std=0.01, n_seeds=n, **single)).high for n in (6, 60))
@@ -139,14 +139,14 @@ def test_rows_of_an_accuracy_table_are_judged() -> None:
     records = [record("GunPoint", seed=s, accuracy=a) for s, a in enumerate((1.0, 0.9933, 1.0))]
     records += [record("FordB", passport=old, seed=s, accuracy=0.9 + s / 1000, **lstm) for s in range(3)]
     records += [record("FordB", accuracy=0.5, **lstm), record("Coffee", protocol="smoke")]
-    rows = given(table.accuracy(records).to_dict("records"))
+    rows = paired_accuracies(table.accuracy(records).to_dict("records"))
     assert [(r.dataset, r.n_test, r.n_seeds, r.published_runs) for r in rows] == [
         ("FordB", 3636, 3, 1),  # the test cases of the 2015 files
         ("GunPoint", 150, 3, 5),
     ]
     assert [v.word for v in judge(rows).verdicts] == ["inside", "equivalent"]
     with pytest.raises(ValueError, match="nothing to judge"):
-        judge(given(table.accuracy(records[-1:]).to_dict("records")))
+        judge(paired_accuracies(table.accuracy(records[-1:]).to_dict("records")))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_the_judge_decides_as_the_simulation_does(simulation: Any) -> None:
     fcn, rng = simulation.spreads("fcn"), np.random.default_rng(5)
     ours, theirs = simulation.draw(rng, fcn, 3, shift=-0.03), simulation.draw(rng, fcn, 5)
     rows = [
-        Given(name, int(n), float(x.mean()), float(x.std(ddof=1)), 3, float(y.mean()), float(y.std(ddof=1)), 5)
+        PairedAccuracy(name, int(n), float(x.mean()), float(x.std(ddof=1)), 3, float(y.mean()), float(y.std(ddof=1)), 5)
         for name, n, x, y in zip(fcn.names, fcn.n_test, ours, theirs, strict=True)
     ]
     words = np.array([v.word for v in judge(rows).verdicts])

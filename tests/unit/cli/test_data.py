@@ -45,8 +45,8 @@ def test_list_tells_what_is_here_and_where(capsys: pytest.CaptureFixture[str], r
     assert lines["OSULeaf"].endswith("sktime")
     assert lines["Mine"].split() == ["Mine", "your", "own", "ts"]
     assert "reversed in 2015" in lines["FordA"] and "unequal length" in lines["PLAID"]
-    assert "6 of 129 are here" in out
-    assert said(capsys, "list", "GunPoint", "--root", root)[1].endswith("1 of 1 are here\n")
+    assert "6 of 129 are present" in out
+    assert said(capsys, "list", "GunPoint", "--root", root)[1].endswith("1 of 1 are present\n")
 
 
 def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -57,10 +57,10 @@ def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixt
     assert told["ItalyPowerDemand"] == ["official 2018 values, rounded", "arff"]
     assert told["Mine"] == ["a dataset of your own", "ts"]
     assert told["OSULeaf"] == told["GunPoint (sktime)"] == ["official 2018, corrected revision", "sktime"]
-    assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; not the same as yours"
+    assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; differs from yours"
     assert told["PLAID (sktime)"] == ["early revision of 2018", "sktime"]
     assert "6 datasets read: 4 official 2018, corrected revision; 1 official 2018 values, rounded; 1 a" in out
-    assert "123 not here: Adiac, " in out
+    assert "123 not present: Adiac, " in out
 
 
 def test_verify_fails_where_something_is_wrong(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -89,7 +89,7 @@ def test_show_draws_and_tells(capsys: pytest.CaptureFixture[str], root: Path, tm
     assert picture.read_text().startswith("<svg")
     out = said(capsys, "show", "Mine", "--root", root, "--protocol", "wang2017")[1]
     assert "first channel of 2" in out
-    assert "1 test cases (1 distinct series) are training cases too, 0 of them of another class" in out
+    assert "1 test cases (1 distinct series) are also training cases, 0 of them with another class" in out
     assert "length         pad       1 cases padded, 0 cut; 3 timepoints" in out
 
 

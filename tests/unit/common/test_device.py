@@ -19,7 +19,8 @@ from tsfcn.common import device
 from tsfcn.common.device import check_device
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
-from tsfcn.config.compose import command_line, compose
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line
 from tsfcn.data import archive
 from tsfcn.jobs import lease, plan, run_job, store
 from tsfcn.jobs.executors import threads
@@ -40,7 +41,7 @@ def planned(*words: str) -> list[Job]:
     """Return the jobs of a small network on a bundled dataset under the smoke protocol."""
     run, unchanged = compose(["protocol=smoke", *words])
     passports = {"ItalyPowerDemand": dict(archive.passport("ItalyPowerDemand"))}
-    return plan.jobs(passports, run.model.chosen(), run.protocol, unchanged, [0], [0], run.engine.precision)
+    return plan.jobs(passports, run.model.configs(), run.protocol, unchanged, [0], [0], run.engine.precision)
 
 
 def run(made: Job, results: Path, **terms: Any) -> Record:
@@ -198,7 +199,7 @@ def to(self, device, dtype=None):  # Module.to swaps tensors in place, which fak
 
 nn.Module.to = to
 run, _ = compose(sys.argv[1:])
-((name, config),) = run.model.chosen().items()
+((name, config),) = run.model.configs().items()
 with FakeTensorMode():
     x = torch.zeros(11, 1, 12, device="fakegpu")
     y = torch.zeros(11, dtype=torch.long, device="fakegpu")

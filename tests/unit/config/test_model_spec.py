@@ -59,13 +59,13 @@ def test_layers_are_counted() -> None:
     [
         (ModelSpec("FCN", Settings, "a:B"), "model name 'FCN' is not valid: use lower-case letters, digits and _"),
         (ModelSpec("fcn", Settings, "a:B"), "model 'fcn' is registered already: choose another name"),
-        (ModelSpec("mine", dict, "a:B"), "settings of model 'mine' are no ModelConfig"),  # type: ignore[arg-type]
-        (ModelSpec("mine", Undecorated, "a:B"), "settings of model 'mine' are no ModelConfig"),
+        (ModelSpec("mine", dict, "a:B"), "settings of model 'mine' are not a ModelConfig"),  # type: ignore[arg-type]
+        (ModelSpec("mine", Undecorated, "a:B"), "settings of model 'mine' are not a ModelConfig"),
         (ModelSpec("mine", Open, "a:B"), "settings of model 'mine' have no default for depth: give each field one"),
         (ModelSpec("mine", Unplain, "a:B"), "settings of model 'mine' are not plain values: use numbers, text"),
         (ModelSpec("mine", Uncounted, "a:B"), r"settings of model 'mine' have no layers\(n_channels, n_timepoints\)"),
-        (ModelSpec("mine", Settings, "a:B", lstm=True), "settings of model 'mine' and lstm=True do not fit"),
-        (ModelSpec("mine", models.LSTMFCNConfig, "a:B"), "settings of model 'mine' and lstm=False do not fit"),
+        (ModelSpec("mine", Settings, "a:B", lstm=True), "settings of model 'mine' do not match lstm=True"),
+        (ModelSpec("mine", models.LSTMFCNConfig, "a:B"), "settings of model 'mine' do not match lstm=False"),
     ],
 )
 def test_a_model_that_cannot_be_registered(spec: ModelSpec, message: str, forgotten_models: None) -> None:
@@ -86,7 +86,7 @@ def test_our_settings_under_another_name_do_not_bring_the_fast_engine(forgotten_
     from tsfcn.config.protocol import fast_trains, settings
 
     run, _ = compose(["model=[fcn,mine]", "protocol=smoke"])
-    found = {name: fast_trains(name, c, settings(run.protocol, name, c)) for name, c in run.model.chosen().items()}
+    found = {name: fast_trains(name, c, settings(run.protocol, name, c)) for name, c in run.model.configs().items()}
     assert found == {"fcn": True, "mine": False}
 
 
@@ -102,14 +102,14 @@ def test_an_entry_point_that_cannot_be_loaded_is_told_when_it_is_asked_for(
     model_spec.entry_points.cache_clear()
     monkeypatch.setattr(model_spec, "_failures", {})
     try:
-        assert compose(["model=fcn"])[0].model.chosen().keys() == {"fcn"}
+        assert compose(["model=fcn"])[0].model.configs().keys() == {"fcn"}
         with pytest.raises(UserError) as gone:
             compose(["model=gone"])
         assert str(gone.value) == (
             "model 'gone' cannot be loaded from its entry point, theirs_gone:MODEL: "
-            "No module named 'theirs_gone': mend or remove its package"
+            "No module named 'theirs_gone': repair or remove its package"
         )
-        with pytest.raises(UserError, match="json:dumps: the entry point is no ModelSpec named 'other'"):
+        with pytest.raises(UserError, match="json:dumps: the entry point is not a ModelSpec named 'other'"):
             compose(["model=other"])
     finally:
         model_spec.entry_points.cache_clear()

@@ -359,8 +359,8 @@ def test_architecture_out_of_range(kind: Any, values: dict[str, Any], message: s
 def test_chosen_models_come_in_one_order() -> None:
     settings: dict[str, Any] = {"resnet": ResNetConfig(), "fcn": FCNConfig()}
     asked = models_schema()(**settings)
-    assert list(asked.chosen()) == ["fcn", "resnet"]
-    assert models_schema()().chosen() == {}
+    assert list(asked.configs()) == ["fcn", "resnet"]
+    assert models_schema()().configs() == {}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -381,9 +381,10 @@ def test_integers() -> None:
         (0, "seeds=0 is out of range: give a number at least 1"),
         (-1, "seeds=-1 is out of range"),
         ([], r"seeds=\[\] is empty: give at least one"),
-        ([0, -1], r"seeds=\[0, -1\] holds -1: give whole numbers from 0 on"),
-        ([0, "a"], "holds 'a': give whole numbers from 0 on"),
-        ([0, True], "holds True: give whole numbers from 0 on"),
+        ([0, -1], r"seeds=\[0, -1\] holds -1: give whole numbers from 0 to 4294967295"),
+        ([2**32], r"seeds=\[4294967296\] holds 4294967296: give whole numbers from 0 to 4294967295"),
+        ([0, "a"], "holds 'a': give whole numbers from 0 to 4294967295"),
+        ([0, True], "holds True: give whole numbers from 0 to 4294967295"),
         ([0, 1, 0], r"seeds=\[0, 1, 0\] names a number twice"),
         (True, "seeds=True is not a whole number"),
         (1.5, r"seeds=1\.5 is not a whole number"),

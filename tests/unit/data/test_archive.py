@@ -608,14 +608,46 @@ def the_one_file(cache: Path) -> Path:
 def test_the_second_read_is_from_the_cache(toy: Path, own_cache: Path) -> None:
     first = archive.load("Toy", toy)
     kept = the_one_file(own_cache)
+    changed = first.x_train + 1
+    content = provenance.content_hash(changed, first.y_train, first.x_test, first.y_test, first.unequal)
     with np.load(kept) as parts:
-        changed = {**parts, "x_train": parts["x_train"] + 1}
-    np.savez(kept, allow_pickle=False, **changed)
+        passport = {**json.loads(str(parts["passport"])), "content": content}
+        np.savez(kept, allow_pickle=False, **{**parts, "x_train": changed, "passport": json.dumps(passport)})
     second = archive.load("Toy", toy)
-    np.testing.assert_array_equal(second.x_train, first.x_train + 1)  # so the files were not read
-    assert second.passport == first.passport == archive.passport("Toy", toy)
+    np.testing.assert_array_equal(second.x_train, changed)  # so the files were not read
+    assert second.passport == archive.passport("Toy", toy) == {**first.passport, "content": content}
     assert (second.name, second.unequal) == (first.name, first.unequal)
     np.testing.assert_array_equal(second.y_test, first.y_test)
+
+
+def test_a_cache_whose_arrays_do_not_match_its_passport_is_not_used(toy: Path, own_cache: Path) -> None:
+    first = archive.load("Toy", toy)
+    kept = the_one_file(own_cache)
+    with np.load(kept) as parts:
+        np.savez(kept, allow_pickle=False, **{**parts, "y_train": parts["y_train"][::-1]})
+    second = archive.load("Toy", toy)
+    np.testing.assert_array_equal(second.y_train, first.y_train)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no permissions here")
+@pytest.mark.parametrize("of", ["file", "folder"])
+def test_a_cache_that_others_can_write_to_is_not_used(
+    of: str, toy: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A planted file may hold other labels under a passport that fits them."""
+    first = archive.load("Toy", toy)
+    kept = the_one_file(own_cache)
+    labels = first.y_train[::-1]
+    content = provenance.content_hash(first.x_train, labels, first.x_test, first.y_test, first.unequal)
+    with np.load(kept) as parts:
+        passport = {**json.loads(str(parts["passport"])), "content": content}
+        np.savez(kept, allow_pickle=False, **{**parts, "y_train": labels, "passport": json.dumps(passport)})
+    assert archive.passport("Toy", toy)["content"] == content  # as long as nobody else could write it
+    (kept if of == "file" else own_cache).chmod(0o777)
+    assert archive.passport("Toy", toy) == first.passport
+    np.testing.assert_array_equal(archive.load("Toy", toy).y_train, first.y_train)
+    expected = f"cache folder '{own_cache}' is not used, other users can write to it: remove their permission"
+    assert capsys.readouterr().err.startswith(expected) == (of == "folder")
 
 
 def test_a_passport_needs_no_second_read(toy: Path, own_cache: Path) -> None:

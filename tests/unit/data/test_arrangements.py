@@ -162,14 +162,20 @@ def read_or_refused(root: Path, toy: tuple[Cases, Cases], way: Arrangement) -> N
         write(root / f"Toy_{split}{suffix}", rows, way)
     told = way.told and (way.long or way.named != "no")
     options = ReadOptions(Columns(label=way.label_name if told else None))
+    outcome = load_or_refusal(root, options)
+    if isinstance(outcome, str):
+        assert "\n" not in outcome and ": " in outcome
+        assert not must_be_read(way), (way, outcome)
+    else:
+        assert is_right(outcome, *toy), (way, outcome.passport)
+
+
+def load_or_refusal(root: Path, options: ReadOptions) -> Dataset | str:
+    """Return the dataset Toy, or the line with which it is refused."""
     try:
-        dataset = archive.load("Toy", root, options=options)
+        return archive.load("Toy", root, options=options)
     except UserError as error:
-        assert "\n" not in str(error)
-        assert ": " in str(error)
-        assert not must_be_read(way), (way, str(error))
-        return
-    assert is_right(dataset, *toy), (way, dataset.passport)
+        return str(error)
 
 
 def test_any_arrangement_is_read_right_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

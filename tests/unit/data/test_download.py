@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import stat
@@ -20,14 +21,14 @@ import pytest
 from tests.processes import until
 from tests.server import ITALY, TAG, Behaviour, Request, Server, encrypted, italy, real, serving, zipped
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import size
 from tsfcn.data import archive, download
-from tsfcn.data.importer import size
 
 ROOT = Path(__file__).parents[3]
-PATIENT = download.Patience(tries=2, pause=0.01, silence=60, window=60, total=120)
+PATIENT = download.RetryPolicy(max_tries=2, first_pause=0.01, read_timeout=60, rate_window=60, total_timeout=120)
 # For servers that are silent or slow on purpose; on a busy machine a good one may be so, too.
-HASTY = replace(PATIENT, silence=0.3)
-SLOW = replace(PATIENT, window=0.3)
+HASTY = replace(PATIENT, read_timeout=0.3)
+SLOW = replace(PATIENT, rate_window=0.3)
 
 
 @pytest.fixture
@@ -222,41 +223,41 @@ class Case:
 
 CASES = [
     Case("slow trickle", trickle, "{url} is too slow, under 1.0 kB a second for {window} s, {after}{tries}: {else}"),
-    Case("trickle of headers", trickle_of_headers, "{url} is without a whole answer for {silence2} s{tries}: {else}"),
-    Case("no answer", silent, "{url} is silent for {silence} s{tries}: {else}"),
-    Case("silence in the middle", silent_half_way, "{url} is silent for {silence} s after {half}{tries}: {else}"),
-    Case("reset in the middle", reset, "{url} is cut off after {half} (Connection reset by peer){tries}: {else}"),
+    Case("trickle of headers", trickle_of_headers, "{url} sent no complete answer within {silence2} s{tries}: {else}"),
+    Case("no answer", silent, "{url} sent nothing for {silence} s{tries}: {else}"),
+    Case("silence in the middle", silent_half_way, "{url} sent nothing for {silence} s after {half}{tries}: {else}"),
+    Case("reset in the middle", reset, "{url} was cut off after {half} (Connection reset by peer){tries}: {else}"),
     Case("reset in the middle, once", reset_then_well, ""),
     Case("redirection", redirect, ""),
-    Case("redirection in a circle", redirect_to("/"), "{url} is redirected over and over: {else}"),
-    Case("redirection without end", redirect_on, "{url} is redirected over and over: {else}"),
+    Case("redirection in a circle", redirect_to("/"), "{url} is redirected again and again: {else}"),
+    Case("redirection without end", redirect_on, "{url} is redirected again and again: {else}"),
     Case(
         "redirection to a file",
         redirect_to("file:///etc/passwd"),
         "{url} is redirected to 'file:///etc/passwd', which is not followed: {else}",
     ),
-    Case("404", answer(404), "{url} is not there (404 Not Found): {else}"),
+    Case("404", answer(404), "{url} does not exist (404 Not Found): {else}"),
     Case("403", answer(403), "{url} is refused (403 Forbidden): {else}"),
     Case("500 for ever", answer(500), "{url} is not available now (500 Internal Server Error){tries}: {else}"),
     Case("500, then well", error_then_well, ""),
     Case("429", answer(429, Retry_After="0"), "{url} is not available now (429 Too Many Requests){tries}: {else}"),
-    Case("length over the body's", longer_than_it_is, "{url} is cut off after {whole}{tries}: {else}"),
+    Case("length over the body's", longer_than_it_is, "{url} was cut off after {whole}{tries}: {else}"),
     Case("length under the body's", shorter_than_it_is, "{url} is cut short or damaged: {again}"),
     Case("body cut short, no length", truncated, "{url} is cut short or damaged: {again}"),
     Case("in chunks, without a length", chunked(italy), ""),
     Case(
         "chunks that end early",
         chunked(italy, b"2710\r\nPK"),
-        "{url} is cut off after {all} (incomplete){tries}: {else}",
+        "{url} was cut off after {all} (incomplete){tries}: {else}",
     ),
     Case("empty body", serve(bytes), "{url} is empty: {again}"),
     Case("web page with status 200", serve(lambda: b"\n<!DOCTYPE html><p>"), "{url} is a web page, not a zip: {else}"),
-    Case("no zip", serve(lambda: b"Rar!\x1a\x07"), "{url} is something else, not a zip: {else}"),
+    Case("no zip", serve(lambda: b"Rar!\x1a\x07"), "{url} is not a zip: {else}"),
     Case("corrupt zip", serve(corrupt), "{url} is damaged, '{name}_TEST.ts' {spoilt}: {again}"),
     Case(
         "another dataset",
         serve(lambda: zipped(real("GunPoint"))),
-        "{url} is without dataset '{name}', it holds GunPoint: set another archive.mirror",
+        "{url} does not contain dataset '{name}' (it contains GunPoint): set another archive.mirror",
     ),
     Case(
         "another dataset under this name",
@@ -273,55 +274,55 @@ CASES = [
     Case(
         "oversized, as it says",
         says_huge,
-        "{url} is oversized, 10000 GB, more than the 5.5 MB that it can have: {else}",
+        "{url} is too large, 10000 GB, more than the limit of 5.5 MB: {else}",
     ),
-    Case("oversized, unsaid", endless, "{url} is oversized, more than the 5.5 MB that it can have: {else}"),
+    Case("oversized, unsaid", endless, "{url} is too large, more than the limit of 5.5 MB: {else}"),
     Case(
         "oversized file in it",
         serve(lambda: with_train(bytes(50_000_000))),
-        "{url} is oversized, '{name}_TRAIN.ts' has 50 MB where 1.8 MB are the most: take the official files",
+        "{url} is too large, '{name}_TRAIN.ts' has 50 MB, the limit is 1.8 MB: use the official files",
     ),
     Case(
         "bomb",
         serve(lambda: with_train(bytes(1_800_000))),
-        "{url} is a zip bomb, '{name}_TRAIN.ts' grows beyond what it may: take the official files",
+        "{url} is a zip bomb, '{name}_TRAIN.ts' unpacks to far more than it takes up: use the official files",
     ),
     Case(
         "bomb that lies",
         serve(lying_bomb),
-        "{url} is a zip bomb, '{name}_TRAIN.ts' grows beyond what it may: take the official files",
+        "{url} is a zip bomb, '{name}_TRAIN.ts' unpacks to far more than it takes up: use the official files",
     ),
     Case(
         "path traversal",
         serve(lambda: with_member("../../evil.ts")),
-        "{url} is unsafe, it holds '../../evil.ts', a path out of the folder: take the official files",
+        "{url} is unsafe, it contains '../../evil.ts', a path that leaves the folder: use the official files",
     ),
     Case(
         "absolute path",
         serve(lambda: with_member("/etc/evil.ts")),
-        "{url} is unsafe, it holds '/etc/evil.ts', a path out of the folder: take the official files",
+        "{url} is unsafe, it contains '/etc/evil.ts', a path that leaves the folder: use the official files",
     ),
     Case(
         "drive letter",
         serve(lambda: with_member("C:\\evil.ts")),
-        "{url} is unsafe, it holds 'C:/evil.ts', a path out of the folder: take the official files",
+        "{url} is unsafe, it contains 'C:/evil.ts', a path that leaves the folder: use the official files",
     ),
     Case(
         "symbolic link",
         serve(lambda: with_member("evil.ts", stat.S_IFLNK | 0o777)),
-        "{url} is unsafe, 'evil.ts' in it is a link or a device: take the official files",
+        "{url} is unsafe, it contains 'evil.ts', a link or a device: use the official files",
     ),
     Case(
         "a name that plays with the terminal",
         serve(lambda: with_member("\x1b[2Jevil.ts")),
-        "{url} is unsafe, it holds '\\x1b[2Jevil.ts', a name with control characters: take the official files",
+        "{url} is unsafe, it contains '\\x1b[2Jevil.ts', a name with control characters: use the official files",
     ),
-    Case("member twice", serve(twice), "{url} is unsafe, it holds '{name}_TRAIN.ts' twice: take the official files"),
-    Case("10,003 members", serve(crowded), "{url} holds 10003 entries or more: take the official files"),
+    Case("member twice", serve(twice), "{url} is unsafe, it contains '{name}_TRAIN.ts' twice: use the official files"),
+    Case("10,003 members", serve(crowded), "{url} has 10003 entries, the limit is 10000: use the official files"),
     Case(
         "zip in a zip",
         serve(lambda: zipped({f"{ITALY}.zip": italy()})),
-        "{url} is without dataset '{name}', it holds no dataset: set another archive.mirror",
+        "{url} does not contain dataset '{name}' (it contains no dataset): set another archive.mirror",
     ),
     Case(
         "encrypted",
@@ -331,25 +332,26 @@ CASES = [
 ]
 
 
-def said(message: str, url: str, patience: download.Patience, n_bytes: int) -> str:
-    """Return a message of CASES as it reads for this address, patience and size of the good zip."""
+def said(message: str, url: str, policy: download.RetryPolicy, n_bytes: int) -> str:
+    """Return a message of CASES as it reads for this address, policy and size of the good zip."""
     terms = {
         "url": f"'{url}'",
         "address": url,
         "name": ITALY,
-        "tries": f", tried {patience.tries} times",
-        "window": f"{patience.window:g}",
-        "silence": f"{patience.silence:g}",
-        "silence2": f"{2 * patience.silence:g}",
+        "tries": f", tried {policy.max_tries} times",
+        "window": f"{policy.rate_window:g}",
+        "silence": f"{policy.read_timeout:g}",
+        "silence2": f"{2 * policy.read_timeout:g}",
         "half": f"{n_bytes // 2} of {n_bytes} bytes",
         "all": size(n_bytes),
         "whole": f"{n_bytes} of {n_bytes + 1000} bytes",
-        "else": download.ELSEWHERE,
+        "else": download.REMEDY,
         "again": "download it again, or from elsewhere",
-        "holds_half": f"'{url}' holds half of dataset '{ITALY}', '{ITALY}_TRAIN.ts': it needs _TRAIN and _TEST",
+        "holds_half": f"'{url}' contains half of dataset '{ITALY}', '{ITALY}_TRAIN.ts': "
+        "both _TRAIN and _TEST are needed",
         # Two words stand for what depends on the moment or on zlib's version.
         "after": "after N bytes",
-        "spoilt": "cannot be unpacked",
+        "spoilt": "cannot be decompressed",
     }
     return message.format(**terms)
 
@@ -357,18 +359,18 @@ def said(message: str, url: str, patience: download.Patience, n_bytes: int) -> s
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_misbehaving_server(case: Case, server: Server, root: Path) -> None:
     server.behave = case.behave
-    patience = HASTY if "{silence" in case.message else SLOW if "{window}" in case.message else PATIENT
+    policy = HASTY if "{silence" in case.message else SLOW if "{window}" in case.message else PATIENT
     url = f"{server.url}/{ITALY}.zip"
     (root / "Mine").mkdir()
     (root / "Mine" / "notes.txt").write_text("stays")
     before = left(root)
     if not case.message:
-        assert download.fetch(ITALY, root, server.url, patience)
+        assert download.fetch(ITALY, root, server.url, policy)
         assert left(root) == sorted([*before, *DATASET])
         assert archive.load(ITALY, root).passport["content"] == archive.load(ITALY).passport["content"]
         return
     with pytest.raises(UserError) as caught:
-        download.fetch(ITALY, root, server.url, patience)
+        download.fetch(ITALY, root, server.url, policy)
     message = str(caught.value)
     assert "\n" not in message and str(root) not in message
     if case.name == "slow trickle":
@@ -376,8 +378,8 @@ def test_misbehaving_server(case: Case, server: Server, root: Path) -> None:
         message = message.replace(f"after {words} bytes", "after N bytes")
         assert words.endswith(f" of {len(italy())}")
     if case.name == "corrupt zip":
-        message = message.replace("does not fit its checksum", "cannot be unpacked")
-    assert message == said(case.message, url, patience, len(italy()))
+        message = message.replace("does not match its checksum", "cannot be decompressed")
+    assert message == said(case.message, url, policy, len(italy()))
     assert left(root) == before
 
 
@@ -385,7 +387,7 @@ def test_the_table_of_the_documentation() -> None:
     address = f"https://MIRROR/{ITALY}.zip"
     rows = ["| the server sends | message | left on disk |", "| --- | --- | --- |"]
     for case in CASES:
-        message = said(case.message, address, download.Patience(), 150_000).replace(download.ELSEWHERE, "…")
+        message = said(case.message, address, download.RetryPolicy(), 150_000).replace(download.REMEDY, "…")
         rows.append(f"| {case.name} | {message.replace('|', '&#124;')} | {case.left} |")
     table = "\n".join(rows)
     text = (ROOT / "docs" / "data.md").read_text()
@@ -399,7 +401,7 @@ def test_connection_refused(root: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(UserError) as caught:
         download.fetch(ITALY, root, url, PATIENT)
-    expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {download.ELSEWHERE}"
+    expected = f"'{url}/{ITALY}.zip' is not reachable (Connection refused), tried 2 times: {download.REMEDY}"
     assert str(caught.value) == expected
     assert left(root) == []
 
@@ -420,10 +422,10 @@ def test_a_proxy_is_used_and_named_without_its_password(root: Path, monkeypatch:
 
 
 def test_https_is_not_left() -> None:
-    assert download._follows("http://a/x", "https://b/y") and download._follows("http://a/x", "http://b/y")
-    assert download._follows("https://a/x", "https://b/y")
-    assert not download._follows("https://a/x", "http://a/x")
-    assert not download._follows("http://a/x", "file:///x") and not download._follows("http://a/x", "ftp://a/x")
+    assert download._may_follow("http://a/x", "https://b/y") and download._may_follow("http://a/x", "http://b/y")
+    assert download._may_follow("https://a/x", "https://b/y")
+    assert not download._may_follow("https://a/x", "http://a/x")
+    assert not download._may_follow("http://a/x", "file:///x") and not download._may_follow("http://a/x", "ftp://a/x")
 
 
 @pytest.mark.parametrize(
@@ -431,7 +433,7 @@ def test_https_is_not_left() -> None:
 )
 def test_a_mirror_that_is_no_address(mirror: str) -> None:
     with pytest.raises(
-        UserError, match=r"^archive\.mirror '.*' is no http\(s\) address: write https://HOST/FOLDER or "
+        UserError, match=r"^archive\.mirror '.*' is not an http\(s\) address: write https://HOST/FOLDER or "
     ):
         download.address("Coffee", mirror)
 
@@ -439,9 +441,7 @@ def test_a_mirror_that_is_no_address(mirror: str) -> None:
 def test_a_mirror_with_a_password_is_refused_without_telling_it() -> None:
     with pytest.raises(UserError) as caught:
         download.address("Coffee", "https://me:secret@example.org")
-    assert str(caught.value) == (
-        "archive.mirror is an address with a user's name in it, which is not sent: write it without"
-    )
+    assert str(caught.value) == ("archive.mirror contains a user name, which is not sent: remove it from the address")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -593,7 +593,9 @@ def test_a_complete_part_needs_no_server(root: Path) -> None:
     place.mkdir(parents=True)
     (place / "part").write_bytes(italy())
     url = download.address(ITALY, "http://127.0.0.1:9")
-    (place / "part.json").write_text(json.dumps({"url": url, "same": "", "total": len(italy())}))
+    (place / "part.json").write_text(
+        json.dumps({"url": hashlib.sha256(url.encode()).hexdigest(), "same": "", "total": len(italy())})
+    )
     assert download.fetch(ITALY, root, "http://127.0.0.1:9", PATIENT)
     assert left(root) == DATASET
 
@@ -619,7 +621,8 @@ def test_what_is_there_is_never_touched(name: str, server: Server, root: Path) -
     (root / ITALY).mkdir()
     (root / ITALY / name).write_text("mine")
     with pytest.raises(
-        UserError, match=rf"^(dataset|folder) '.*{ITALY}' is there but .*move '.*' away and start again"
+        UserError,
+        match=rf"^(dataset|folder) '.*{ITALY}' (is present but|exists without) .*move '.*' away and start again",
     ):
         download.fetch(ITALY, root, server.url, PATIENT)
     assert left(root) == [ITALY, f"{ITALY}/{name}"] and (root / ITALY / name).read_text() == "mine"
@@ -628,15 +631,17 @@ def test_what_is_there_is_never_touched(name: str, server: Server, root: Path) -
 
 def test_several_at_once_download_once(server: Server, root: Path) -> None:
     news: list[bool] = []
-    told: list[str] = []
+    lines: list[str] = []
 
     def when_all_wait(request: Request) -> None:
-        until(lambda: len(told) == 4)
+        until(lambda: len(lines) == 4)
         request.ranged(italy())
 
     server.behave = when_all_wait
     threads = [
-        threading.Thread(target=lambda: news.append(download.fetch(ITALY, root, server.url, PATIENT, tell=told.append)))
+        threading.Thread(
+            target=lambda: news.append(download.fetch(ITALY, root, server.url, PATIENT, notify=lines.append))
+        )
         for _ in range(5)
     ]
     for thread in threads:
@@ -644,7 +649,7 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(news) == [False] * 4 + [True]
-    assert told == [f"{ITALY}: another process is at it, waiting"] * 4
+    assert lines == [f"{ITALY}: waiting for another process that imports it"] * 4
     assert len(server.requests) == 1 and left(root) == DATASET
 
 
@@ -655,17 +660,17 @@ def test_several_at_once_download_once(server: Server, root: Path) -> None:
 def test_a_site_that_is_down_is_not_asked_for_each(server: Server, root: Path) -> None:
     server.behave = answer(503)
     names = ["Coffee", "Beef", "Adiac", "BME", "Chinatown"]
-    told = list(download.several(names, root, server.url, PATIENT))
-    assert [name for name, reason, _ in told if reason] == names
-    assert len(server.requests) == 3 * PATIENT.tries
-    assert told[3][2] == "failed: BME: not asked for, the site failed three times before"
+    results = list(download.fetch_several(names, root, server.url, PATIENT))
+    assert [result.name for result in results if result.reason] == names
+    assert len(server.requests) == 3 * PATIENT.max_tries
+    assert results[3].line == "failed: BME: not asked for, the site failed three times before"
     assert left(root) == []
 
 
 def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
     server.behave = lambda request: request.ranged(italy()) if ITALY in request.path else request.body(b"", 404)
-    told = list(download.several(["Coffee", ITALY, "Beef"], root, server.url, PATIENT))
-    assert [reason is None for _, reason, _ in told] == [False, True, False]
+    results = list(download.fetch_several(["Coffee", ITALY, "Beef"], root, server.url, PATIENT))
+    assert [result.reason is None for result in results] == [False, True, False]
     assert left(root) == DATASET
 
 
@@ -674,3 +679,123 @@ def test_an_estimate_is_of_the_right_order() -> None:
     three = {f"{path}{n}": data for path, data in files.items() for n in range(3)}
     assert 0.5 < download.estimate([ITALY]) / len(zipped(three)) < 2
     assert download.estimate(["Coffee", "no such"]) == download.estimate(["Coffee"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a hostile server can send
+
+
+def test_the_body_of_a_redirection_is_not_read(server: Server, root: Path) -> None:
+    sent: list[int] = []
+
+    def endless_redirection(request: Request) -> None:
+        if request.path == "/elsewhere":
+            request.ranged(italy())
+            return
+        request.head(302, Location="/elsewhere", Connection="close")
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        for _ in range(2000):  # 131 MB
+            request.wfile.write(bytes(1 << 16))
+            sent.append(1 << 16)
+
+    server.behave = endless_redirection
+    assert download.fetch(ITALY, root, server.url, replace(HASTY, read_timeout=10))
+    assert sum(sent) < 20_000_000
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda request: (request.head(Content_Length=LONG, Connection="close"), request.wfile.write(italy())),
+        lambda request: (
+            request.head(503, Retry_After=LONG) if len(request.server.requests) == 1 else serve(italy)(request)
+        ),
+    ],
+    ids=["length", "pause"],
+)
+def test_numbers_of_5000_digits_are_no_numbers(behave: Behaviour, server: Server, root: Path) -> None:
+    server.behave = behave
+    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_range_of_5000_digits_is_no_range(server: Server, root: Path) -> None:
+    interrupt(server, root)
+    server.behave = lambda request: (
+        request.body(b"x", 206, Content_Range=f"bytes {LONG}-{LONG}/{LONG}", ETag=TAG)
+        if "Range" in request.headers
+        else request.ranged(italy())
+    )
+    assert download.fetch(ITALY, root, server.url, HASTY)
+    assert left(root) == DATASET
+
+
+def test_a_status_line_is_escaped(server: Server, root: Path) -> None:
+    def status(request: Request) -> None:
+        request.wfile.write(b"\x1b[2J\x1b]0;title\x07 not HTTP\r\n\r\n")
+
+    server.behave = status
+    with pytest.raises(UserError) as caught:
+        download.fetch(ITALY, root, server.url, HASTY)
+    assert str(caught.value).isprintable() and "\\x1b[2J" in str(caught.value)
+
+
+def test_the_target_of_a_redirection_is_escaped_and_without_its_query(server: Server, root: Path) -> None:
+    server.behave = redirect_to("file:///a%1b[2J?token=SECRET#x")
+    with pytest.raises(UserError) as caught:
+        download.fetch(ITALY, root, server.url, HASTY)
+    assert "is redirected to 'file:///a%1b[2J', which" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Addresses with secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:SECRET@example.org/a.zip?token=SECRET#SECRET", "https://example.org/a.zip"),
+        ("https://me:SECRET?SECRET@example.org/a.zip", "https://example.org/a.zip"),
+        ("http://example.org?SECRET", "http://example.org"),
+        ("example.org?SECRET", "example.org"),
+        ("me:SECRET@example.org", "example.org"),
+        ("ftp://me:SECRET@example.org/a", "ftp://example.org/a"),
+        ("https://example.org/a@b/c", "https://example.org/a@b/c"),
+    ],
+)
+def test_a_public_address_has_no_secrets(url: str, expected: str) -> None:
+    assert download.public_address(url) == expected
+
+
+MISBEHAVIOURS = {
+    "404": answer(404),
+    "503": answer(503),
+    "redirect": redirect_to("/"),
+    "page": serve(lambda: b"<html>"),
+    "other": serve(lambda: zipped(real("GunPoint"))),
+    "renamed": serve(lambda: renamed("GunPoint")),
+    "reset": reset,
+}
+
+
+@pytest.mark.parametrize("behave", MISBEHAVIOURS.values(), ids=MISBEHAVIOURS)
+def test_messages_and_files_have_no_query(behave: Behaviour, server: Server, root: Path) -> None:
+    server.behave = behave
+    mirror = f"{server.url}/{{name}}.zip?token=SECRET"
+    (result,) = download.fetch_several([ITALY], root, mirror, HASTY)
+    assert result.reason is not None and "SECRET" not in result.line + result.reason
+    assert "token=SECRET" in server.requests[0][0]
+    server.behave = halves
+    with pytest.raises(KeyboardInterrupt):
+        download.fetch(ITALY, root, mirror, HASTY, Stop())
+    assert "SECRET" not in (root / ".incoming" / ITALY / "part.json").read_text()
+
+
+def test_a_wrong_mirror_is_named_without_its_secrets() -> None:
+    for mirror in ("ftp://example.org/a?SECRET", "ftp://me:SECRET@example.org"):
+        with pytest.raises(UserError, match=r"^archive\.mirror ") as caught:
+            download.address("Coffee", mirror)
+        assert "SECRET" not in str(caught.value)

@@ -293,9 +293,9 @@ def test_broken_figures_stay_and_say_so() -> None:
 
 
 def test_an_unknown_source_is_a_mistake() -> None:
-    with pytest.raises(UserError, match="published source 'nobody' is not there: write one of fawaz2019_ucr128, "):
+    with pytest.raises(UserError, match="published source 'nobody' is not known: write one of fawaz2019_ucr128, "):
         read("nobody")
-    with pytest.raises(UserError, match="published source 'karim2091' is not there; did you mean 'karim2019'"):
+    with pytest.raises(UserError, match="published source 'karim2091' is not known; did you mean 'karim2019'"):
         read("karim2091")
 
 
@@ -328,8 +328,8 @@ def test_names_are_found(words: str, pairs: list[tuple[str, str]] | None) -> Non
         ("fawaz2019", "is short for 3: write one of fawaz2019_ucr128, fawaz2019_ucr85, fawaz2019_ensembles"),
         ("fawaz2019/FCN", "are short for 2: write one of fawaz2019_ucr128/fcn, fawaz2019_ucr85/fcn"),
         ("karim2018/WEASEL", "published model 'WEASEL' is not in karim2018: write one of lstm_fcn, alstm_fcn, "),
-        ("nobody/FCN", "published source 'nobody' is not there"),
-        ("", "published source '' is not there"),
+        ("nobody/FCN", "published source 'nobody' is not known"),
+        ("", "published source '' is not known"),
         ("karim2019/", "published model '' is not in karim2019"),
     ],
 )

@@ -388,7 +388,7 @@ def test_a_damaged_kept_dataset_is_never_used(tmp_path: Path, damage: str) -> No
 def test_a_cache_that_cannot_be_written_is_named(cache: Path) -> None:
     cache.write_text("a file where the folder should be", encoding="utf-8")
     dataset = user_data.dataset_of_arrays("mine", (TRAIN.values, TRAIN.labels), DEFAULT)
-    with pytest.raises(UserError, match="'mine' cannot be kept in .* set TSFCN_CACHE to a folder that can be written"):
+    with pytest.raises(UserError, match=r"'mine' cannot be kept in .* set TSFCN_CACHE to a folder that can be written"):
         user_data.keep(dataset)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.records import record, save
 from tsfcn.cli.results import main
 from tsfcn.jobs import artifacts, lease, store
-from tsfcn.jobs.maintenance import compact, gc, merge, status, why
+from tsfcn.jobs.maintenance import FOLDERS, compact, gc, merge, status, why
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
@@ -72,6 +72,19 @@ def plan_of(results: Path, *seeds: int) -> None:
     path = results / "plans" / "a.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"command": "python -m tsfcn.run", "groups": [group]}))
+
+
+def test_status_gives_each_reason_once_with_the_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for dataset in ("Beef", "Adiac", "Car"):
+        save(tmp_path, record(dataset, status="skipped", reason=f"dataset '{dataset}' is not here: fetch {dataset}"))
+    save(tmp_path, record("Beef", seed=1, status="skipped", reason="dataset 'Beef' is not here: fetch Beef"))
+    wines = [record("Wine", seed=seed, status="failed", reason="training loss is nan") for seed in range(2)]
+    save(tmp_path, *wines)
+    assert told(capsys, "status", tmp_path).splitlines()[5:] == [
+        "skipped: 4 jobs of 3 datasets (Adiac, Beef, Car): dataset 'NAME' is not here: fetch NAME",
+        "failed: 2 jobs: training loss is nan",
+        *sorted(f"  {wine.key} Wine fcn fawaz2019 seed {wine.seed}" for wine in wines),
+    ]
 
 
 def test_status_counts_every_job_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -305,23 +318,27 @@ def test_merge_into_an_empty_folder_is_the_whole(tmp_path: Path) -> None:
 
 def test_gc_removes_what_no_record_needs_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path, attempt(0, "ok", 1), attempt(1, "failed", 2))
-    ok, failed = key_of(0), key_of(1)
+    ok, failed, other = key_of(0), key_of(1), "b0" * 8
     stays = [
         touch(tmp_path / "predictions" / f"{ok}.npz"),
-        touch(tmp_path / "checkpoints" / "b.pt"),  # of a job that is not done
+        touch(tmp_path / "checkpoints" / f"{other}.pt"),  # of a job that is not done
         touch(tmp_path / "tables" / "accuracy.csv"),
-        touch(tmp_path / "predictions" / ".young.npz.abc"),
+        touch(tmp_path / "predictions" / ".young.npz.0123abcd"),
         touch(tmp_path / "notes.txt", 1e6),
+        touch(tmp_path / ".notes.txt.swp", 1e6),
+        touch(tmp_path / "predictions" / "mine.npz", 1e6),
+        touch(tmp_path / "weights" / f"{other}.pt", 1e6),
+        touch(tmp_path / "notes" / ".a0.npz.0123abcd", 1e6),
         tmp_path / "records" / "one.jsonl",
     ]
     text = (tmp_path / "records" / "one.jsonl").read_text()
     plan_of(tmp_path, 2)
     goes = [
         touch(tmp_path / "predictions" / f"{failed}.npz"),
-        touch(tmp_path / "weights" / "zz.safetensors"),
+        touch(tmp_path / "weights" / f"{other}.safetensors"),
         touch(tmp_path / "checkpoints" / f"{ok}.pt"),
-        touch(tmp_path / "predictions" / f".{ok}.npz.abc", 1e4),
-        touch(tmp_path / ".README.md.abc", 1e4),
+        touch(tmp_path / "predictions" / f".{ok}.npz.0123abcd", 1e4),
+        touch(tmp_path / ".README.md.0123abcd", 1e4),
         touch(tmp_path / "plans" / "broken.json"),
     ]
     if lease.machine():
@@ -343,6 +360,22 @@ def test_gc_removes_what_no_record_needs_and_nothing_else(tmp_path: Path, capsys
     assert "1 checkpoints of unfinished jobs" in said and "1 plans of unfinished runs" in said
     assert not (tmp_path / "plans").exists() and not (tmp_path / "checkpoints").exists()
     assert (tmp_path / "records" / "one.jsonl").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["predictions", "weights", "checkpoints", "runners", "plans", "leases", "tables"])
+def test_gc_removes_nothing_behind_a_link(name: str, tmp_path: Path) -> None:
+    """A folder that is a link may lead to the files of others."""
+    key = "b0" * 8
+    names = [f"{key}.npz", f"{key}.safetensors", f"{key}.pt", f"{key}.json", f"{key}.0", f".{key}.npz.0123abcd"]
+    if name == "runners":
+        names.remove(f"{key}.json")  # a heartbeat, under which gc refuses to work
+    others = [touch(tmp_path / "others" / file_name, 1e6) for file_name in names]
+    results = save(tmp_path / "results", attempt(0, "ok", 1, group="a"))
+    (results / name).symlink_to(tmp_path / "others")
+    (results / f"{key}.link").symlink_to(tmp_path / "others")
+    text = gc(results, dry_run=False, unfinished=True)
+    assert [path for path in others if not path.exists()] == []
+    assert text.endswith(f"removed nothing; left alone, being symbolic links: {name}") == (name in FOLDERS)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -281,6 +281,23 @@ def test_a_terminal_shows_the_state_once_and_keeps_what_is_finished() -> None:
     ]
 
 
+@pytest.mark.usefixtures("wide")
+def test_the_elapsed_time_moves_where_no_event_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsfcn.jobs.monitor.TICK_SECONDS", 0.01)
+    out = Terminal()
+    monitor = Monitor([job(0)], 1, out)
+    assert ", 0 s elapsed, " in out.screen()[-1]
+    with monitor.ticking():
+        monitor.began -= 100
+        end = time.monotonic() + 10
+        while "1 min 40 s elapsed" not in out.getvalue() and time.monotonic() < end:
+            time.sleep(0.05)
+    assert ", 1 min 4" in out.screen()[-1]
+    drawn = out.getvalue()
+    time.sleep(0.4)
+    assert out.getvalue() == drawn  # outside the context nothing is drawn
+
+
 def test_a_line_that_does_not_fit_loses_what_matters_least() -> None:
     running = RunningJob(0, "k", "GunPoint", "fcn", "fawaz2019", 0, 0, epoch=5, epochs=9, loss=0.25, rate=50.0)
     assert running.line() == running.line(80) == "GunPoint fcn seed 0: epoch 5 of 9, loss 0.25, 50 epochs/s"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.records import record
 from tsfcn.analysis import tables
-from tsfcn.analysis.score_columns import Cell, Column, Place
+from tsfcn.analysis.columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.report.collect import (
     CURVE_POINTS,

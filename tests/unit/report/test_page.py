@@ -141,7 +141,7 @@ def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> No
     assert len(rows) == len(expected)
     judged: dict[tuple[str, str, str], verdict.Verdict] = {}
     for pair in {(r["model"], r["protocol"]) for r in expected}:
-        figures = verdict.given(r for r in expected if (r["model"], r["protocol"]) == pair)
+        figures = verdict.paired_accuracies(r for r in expected if (r["model"], r["protocol"]) == pair)
         judged |= {(*pair, v.dataset): v for v in verdict.judge(figures).verdicts}
     for row, want in zip(rows, expected, strict=True):
         assert (row["dataset"], row["model"]) == (want["dataset"], f"{want['model']} | {want['protocol']}")
@@ -167,8 +167,8 @@ def test_ranks_are_those_of_compare(committed: str) -> None:
 def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
     (row,) = [r for r in Page(committed).rows("t-headline") if r["model"] == "fcn | fawaz2019"]
     expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
-    judged = verdict.judge(verdict.given(r for r in expected if r["model"] == "fcn"))
-    assert row["verdict"].partition(" | ")[0] == judged.archive.said
+    judged = verdict.judge(verdict.paired_accuracies(r for r in expected if r["model"] == "fcn"))
+    assert row["verdict"].partition(" | ")[0] == judged.archive.text
     assert row["datasets by verdict"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
     assert re.fullmatch(r"0\.\d{4} \| 0\.\d{4} to 0\.\d{4}", row["mean accuracy"])
 
@@ -354,7 +354,7 @@ def test_command_writes_beside_the_records_and_disturbs_nothing(
     ("words", "message"),
     [
         (["nowhere"], "results folder 'nowhere' is not a folder"),
-        (["r", "published:nobody"], "published source 'nobody' is not there"),
+        (["r", "published:nobody"], "published source 'nobody' is not known"),
         (["r", "--out", "mine.html"], "'mine.html' is not a report of tsfcn's and would be replaced"),
         (["r", "--out", "r"], "'r' is a folder: name a file to write"),
         (["r", "--out", "/proc/none/x.html"], "file '/proc/none/x.html' is not writable"),

@@ -13,7 +13,8 @@ import pytest
 from tests.factories import small_config, smoke_protocol, train, trainable_job
 from tests.records import require
 from tsfcn.common.errors import UserError
-from tsfcn.config.compose import command_line, compose
+from tsfcn.config.compose import compose
+from tsfcn.config.overrides import command_line
 from tsfcn.jobs import artifacts, plan, store
 from tsfcn.run import planned as planned_jobs
 from tsfcn.training import select_engine
@@ -64,7 +65,7 @@ def test_bfloat16_is_refused_where_only_the_reference_loop_trains() -> None:
     how = smoke_protocol()
     with pytest.raises(UserError, match=r"^engine\.precision=bfloat16 is not for resnet with these settings: leave"):
         plan.jobs({}, {"resnet": small_config("resnet")}, how, how, [0], [0], "bfloat16")
-    with pytest.raises(UserError, match=r"=bfloat16 is not for the reference loop: leave out engine\.name"):
+    with pytest.raises(UserError, match=r"=bfloat16 is not available in the reference loop: leave out engine\.name"):
         compose(["engine.precision=bfloat16", "engine.name=reference"])
     with pytest.raises(UserError, match=r"engine\.name=quick is not known"):
         compose(["engine.name=quick"])

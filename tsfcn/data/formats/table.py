@@ -130,8 +130,8 @@ def _is_header(words: Sequence[str], columns: Columns, where: str) -> bool:
     if columns or _counts_up(words):
         return True
     labels = header.label_positions(words, columns)
-    others = [word for i, word in enumerate(words) if word and i not in labels]
-    if labels and (not any(map(_is_value, others)) or _ascend(others)):
+    others = [word for i, word in enumerate(words) if word and i not in labels and not header.is_id(word)]
+    if labels and (not any(map(_is_value, others)) or _are_times(others)):
         return True
     if any(_is_value(word) or word in GAPS for word in words[1:]):
         return False
@@ -157,11 +157,12 @@ def _counts_up(words: Sequence[str]) -> bool:
     return [int(word) for word in words] == list(range(start, start + len(words)))
 
 
-def _ascend(words: Sequence[str]) -> bool:
-    """Return whether all fields are numbers and ascend, as the times of a header do."""
+def _are_times(words: Sequence[str]) -> bool:
+    """Return whether all fields are numbers that rise or fall throughout, as the times of a header do."""
     if not all(map(NUMBER.fullmatch, words)):
         return False
-    return all(a < b for a, b in itertools.pairwise(map(float, words)))
+    steps = np.diff([float(word) for word in words])
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _has_repeats(path: Path, column: int) -> bool:
@@ -315,12 +316,21 @@ def _check_first_case(path: Path, contents: _Rows) -> None:
     if not contents.labels:
         return
     word, first = contents.labels[0], contents.values[0]
-    counted = len(first) > 2 and first[0] in (0, 1) and bool((np.diff(first) == 1).all())
-    if counted and contents.labels.count(word) == 1 and not NUMBER.fullmatch(word):
+    alone = contents.labels.count(word) == 1 and not NUMBER.fullmatch(word)
+    others_rise = any(map(_rises, contents.values[1:3]))
+    if alone and _rises(first) and (first[0] in (0, 1) or not others_rise):
         raise UserError(
             f"file '{path}' line 1 seems to be a header, whose columns have numbers for names: "
-            f"call that of the labels 'label' instead of {word[:40]!r}"
+            f"call that of the labels 'label' instead of {word[:40]!r}, or name it with label=NAME"
         )
+
+
+def _rises(values: Float64) -> bool:
+    """Return whether three values or more rise in equal steps, or four or more in any."""
+    steps = np.diff(values)
+    if len(steps) < 2 or not (steps > 0).all():
+        return False
+    return len(steps) > 2 or bool(np.isclose(steps, steps[0]).all())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

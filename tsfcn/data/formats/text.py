@@ -7,7 +7,6 @@ import gzip
 import io
 import os
 import re
-import stat
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from tsfcn.common import files
 from tsfcn.common.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
@@ -56,13 +56,10 @@ OTHER_CONTENT = (
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading. Raises UserError for anything else, as a device, a pipe or a folder."""
     try:
-        # O_NONBLOCK: opening a pipe would wait for a writer.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise UserError(f"file '{path}' is a pipe, a device or a folder: give a regular file")
-        return os.fdopen(handle, "rb")
+        return files.open_regular(path)
     except OSError as error:
+        if path.exists() and not path.is_file():
+            raise UserError(f"file '{path}' is a pipe, a device or a folder: give a regular file") from error
         raise unreadable(path, error) from error
 
 

@@ -1,14 +1,15 @@
-"""Figures that papers and their public result files report, and the few lines that read and show them.
+"""Figures that papers and their public result files report.
 
     tsfcn published list
     tsfcn published show SOURCE[/MODEL]
 
-`sources.csv` is each source's passport: where its figures stand, on which split they were measured, over how many runs,
-and by what the weights were selected. `SOURCE.csv` is its accuracy, a row a dataset and a column a model: the mean, and
-after a space the standard deviation over runs where the source gives one, with its own digits; `SOURCE.METRIC.csv` the
-same for another metric. `notes.csv` holds what differs from the passport for a model, a dataset or one figure, and what
-must be known to read it: a figure that looks broken at its source stays, and its note says so. `SOURCE.runs.csv` holds
-single runs: the test cases that were right, and seconds of training. Models that tsfcn has are spelled as it does.
+`sources.csv` describes each source: where its figures were published, on which split they were measured, over how
+many runs, and how the weights were selected. `SOURCE.csv` has the accuracies, with a row for each dataset and a column
+for each model: the mean and, after a space, the standard deviation over runs where the source gives one, with the
+digits of the source; `SOURCE.METRIC.csv` has the same for another metric. `notes.csv` has what differs for a model, a
+dataset or a single figure: a figure that looks wrong in its source is kept, with a note. `SOURCE.runs.csv` has single
+runs: the number of correct test cases, and the seconds of training. The models of tsfcn have the names that they have
+in tsfcn.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE
 
 _HERE = Path(__file__).parent
-_CATALOGUED = "ucr2018_1nn"  # its figures are the errors that the catalogue holds
+_CATALOGUED = "ucr2018_1nn"  # its figures are the errors in the catalogue
 METRICS = ("accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set of figures comes from and what must be known before comparing with it."""
+    """Where a set of figures comes from, and how it was measured."""
 
     source: str
     paper: str
@@ -50,7 +51,7 @@ class Model:
     model: str
     n_runs: int
     selected_by: str
-    note: str  # what to know of the whole column, or ''
+    note: str  # on the whole column, or ''
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Figure:
     n_runs: int
     split: str  # what this figure was measured on: 'ucr2018', 'ucr2015', '30 resamples', 'mixed' or 'early'
     selected_by: str
-    note: str  # why this figure is to be read with care, or ''
+    note: str  # why this figure must be read with care, or ''
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Runs:
     train_seconds: tuple[float, ...]  # wall clock, two or more digits; empty where the source has none
 
 
-# Sources of the accuracy that a protocol's paper reports, the first that has the dataset counts. Karim 2018 is nobody's
-# target (selected on the test set), and Fawaz' 85-dataset run used another normalisation than the protocol states.
+# Sources of the accuracy that a protocol's paper reports; the first that has the dataset counts. Karim 2018 is not
+# listed since its weights were selected on the test set, and the run of Fawaz et al. on 85 datasets since its
+# normalisation differs from that of the protocol.
 _BESIDE: dict[str, tuple[str, ...]] = {
     "fawaz2019": ("fawaz2019_ucr128",),
     "karim2019": ("karim2019",),
@@ -87,50 +89,54 @@ _BESIDE: dict[str, tuple[str, ...]] = {
 
 
 def sources() -> dict[str, Source]:
-    """Every source by its name, in the order of `sources.csv`."""
+    """Return every source by its name, in the order of `sources.csv`."""
     return dict(_sources())
 
 
 def models(source: str) -> dict[str, Model]:
-    """The models of a source by name, in the order of its file; raises UserError for a source that is not there."""
-    passport = _source(source)
-    said = {note["model"]: note for note in _notes(source) if note["model"] and not note["dataset"]}
-    found = {}
+    """Return the models of a source by name, in the order of its file. Raises UserError for an unknown source."""
+    defaults = _source(source)
+    notes = {note["model"]: note for note in _notes(source) if note["model"] and not note["dataset"]}
+    columns = {}
     for name in _columns(source):
-        own = said.get(name, {"n_runs": "", "selected_by": "", "note": ""})
-        n_runs, selected_by = int(own["n_runs"] or passport.n_runs), own["selected_by"] or passport.selected_by
-        found[name] = Model(source, name, n_runs, selected_by, own["note"])
-    return found
+        note = notes.get(name, {"n_runs": "", "selected_by": "", "note": ""})
+        n_runs, selected_by = int(note["n_runs"] or defaults.n_runs), note["selected_by"] or defaults.selected_by
+        columns[name] = Model(source, name, n_runs, selected_by, note["note"])
+    return columns
 
 
 def read(source: str) -> list[Figure]:
-    """All figures of a source, by dataset, then model, then metric; raises UserError for a source that is not there."""
+    """Return all figures of a source by dataset, model and metric. Raises UserError for an unknown source."""
     return list(_figures(source))
 
 
 def runs(source: str) -> dict[tuple[str, str], Runs]:
-    """The single runs of a source by (dataset, model), empty where it gives none; UserError for an unknown source."""
+    """Return the single runs of a source by (dataset, model), empty where it has none.
+
+    Raises UserError for an unknown source.
+    """
     path = _HERE / f"{_source(source).source}.runs.csv"
     if not path.is_file():
         return {}
     splits = {(f.dataset, f.model): f.split for f in _figures(source) if f.metric == "accuracy"}
-    found = {}
+    single = {}
     for row in _rows(path):
         facts, names = CATALOGUE[row["dataset"]], (row["dataset"], row["model"])
-        swapped = measured_on(row["dataset"], splits[names]) == "ucr2015"
-        n_test = facts.n_train if swapped else facts.n_test
-        found[names] = Runs(
+        is_swapped = measured_on(row["dataset"], splits[names]) == "ucr2015"
+        n_test = facts.n_train if is_swapped else facts.n_test
+        single[names] = Runs(
             tuple(int(correct) / n_test for correct in row["correct"].split()),
             tuple(float(seconds) for seconds in row["train_seconds"].split()),
         )
-    return found
+    return single
 
 
 def measured_on(dataset: str, split: str) -> str:
-    """What a split means for a dataset: the 2015 files of all but 14 hold the same train and test cases as UCR 2018.
+    """Return which split of a dataset is meant by the split of a source.
 
-    So 'ucr2015' is 'ucr2018' for those, and 'mixed' (one or the other) as well; any other word stays as it is. The 14
-    are inferred: the published accuracies are whole test cases of the reverse only (`split_swapped_in_2015`).
+    For all but 14 datasets the 2015 files have the same training and test cases as UCR 2018, so 'ucr2015' and 'mixed'
+    (one or the other) mean 'ucr2018'; any other word is returned as it is. The 14 are inferred: their published
+    accuracies are multiples of one test case only if train and test are exchanged (`split_swapped_in_2015`).
     """
     facts = CATALOGUE.get(dataset)
     if split in ("ucr2015", "mixed") and facts is not None and facts.in_ucr85 and not facts.split_swapped_in_2015:
@@ -139,31 +145,39 @@ def measured_on(dataset: str, split: str) -> str:
 
 
 def same_split(figure: Figure, split: str = "ucr2018") -> bool:
-    """Whether the figure was measured on the train and test cases that `split` ('ucr2018', 'ucr2015') gives."""
+    """Return whether a figure was measured on the training and test cases of `split` ('ucr2018' or 'ucr2015')."""
     return measured_on(figure.dataset, figure.split) == measured_on(figure.dataset, split)
 
 
 def protocol_of(words: str) -> tuple[str, str]:
-    """The source that `words` name, and the protocol that reproduces it; UserError for one that none does, and why."""
+    """Return the source that `words` name, and the protocol that reproduces it.
+
+    Raises UserError, with the reason, where no protocol does.
+    """
     source, model = _find(words)
     if model is not None:
         raise UserError(f"paper '{words}' is one model of a source: write paper={source} model=NAME")
-    for protocol, given in _BESIDE.items():
-        if source in given:
+    for protocol, names in _BESIDE.items():
+        if source in names:
             return source, protocol
-    can = ", ".join(name for given in _BESIDE.values() for name in given)
-    on_test = _source(source).selected_by == "TEST SET"
-    why = "its weights were selected on the test set" if on_test else "no protocol here is that of its runs"
-    raise UserError(f"paper '{source}' is not to be reproduced, {why}: use one of {can}")
+    reproducible = ", ".join(name for names in _BESIDE.values() for name in names)
+    is_test_selected = _source(source).selected_by == "TEST SET"
+    reason = "its weights were selected on the test set" if is_test_selected else "no protocol describes its runs"
+    raise UserError(f"paper '{source}' cannot be reproduced, {reason}: use one of {reproducible}")
 
 
 def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", source: str | None = None) -> Figure | None:
-    """The accuracy that the protocol's paper reports for a model on a dataset, if ours may stand beside it; else None.
+    """Return the accuracy that the protocol's paper reports for a model on a dataset; None where it does not compare.
 
-    split: the files that ours were trained on; source: only this one of the paper's sources. None where the figure is
-    of another split, and for the datasets of unequal length or with missing values in Fawaz et al. 2019: which variant
-    of those files they ran is not stated. Names must match exactly, so that a changed protocol or model
-    (`fawaz2019[epochs=3]`) finds nothing.
+    It does not compare where the figure is of another split, and for the datasets of unequal length or with missing
+    values in Fawaz et al. 2019, who do not state which variant of those files they used.
+
+    Args:
+        protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
+        model: The model, likewise.
+        dataset: The dataset.
+        split: The split of the files that the other accuracy was measured on.
+        source: Use this one of the paper's sources; None: the first that has the dataset.
     """
     facts = CATALOGUE.get(dataset)
     if facts is None or (protocol == "fawaz2019" and (facts.missing or facts.unequal)):
@@ -176,23 +190,22 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
 
 
 def short_names() -> dict[str, str]:
-    """Names by which papers shorten datasets in their tables, and the UCR 2018 name of each."""
+    """Return the UCR 2018 name of each abbreviation that papers use for datasets in their tables."""
     return {row["written"]: row["name"] for row in _rows(_HERE / "short_names.csv")}
 
 
 def find(words: str) -> list[tuple[str, str]]:
-    """The (source, model) pairs that `SOURCE` (all its models), `SOURCE/MODEL` or `MODEL` (if one source has it) means.
+    """Return the (source, model) pairs of `SOURCE` (all its models), `SOURCE/MODEL` or `MODEL` (if one source has it).
 
-    Case and the signs between letters do not count, and the beginning of a source's name is enough if no other begins
-    so: 'rocket', 'Karim2019/LSTM-FCN'. Raises UserError for what is not there and, with the candidates, for what is
-    several.
+    Case and punctuation are ignored, and an unambiguous beginning of a source's name is enough: 'rocket',
+    'Karim2019/LSTM-FCN'. Raises UserError for an unknown name and, with the candidates, for an ambiguous one.
     """
     source, model = _find(words)
     return [(source, m) for m in _columns(source)] if model is None else [(source, model)]
 
 
 def _find(words: str) -> tuple[str, str | None]:
-    """The source, and the model if one is meant."""
+    """Return the source, and the model if one is named."""
     name, slash, model = words.partition("/")
     known = list(_sources())
     same = [source for source in known if _loose(source) == _loose(name)]
@@ -217,8 +230,8 @@ def _find(words: str) -> tuple[str, str | None]:
         written = ", ".join(f"{source}/{m}" for source, m in pairs)
         raise UserError(f"published figures '{words}' are short for {len(pairs)}: write one of {written}")
     if not pairs:
-        there = ", ".join(dict.fromkeys(m for source in matching for m in _columns(source)))
-        raise UserError(f"published model '{model}' is not in {' or '.join(matching)}: write one of {there}")
+        known_models = ", ".join(dict.fromkeys(m for source in matching for m in _columns(source)))
+        raise UserError(f"published model '{model}' is not in {' or '.join(matching)}: write one of {known_models}")
     return pairs[0]
 
 
@@ -231,7 +244,7 @@ def _loose(text: str) -> str:
 
 
 def _named(source: str, model: str) -> list[str]:
-    """Models of a source that go by a name: the one spelled so, or those that are but for case and signs."""
+    """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only."""
     columns = _columns(source)
     return [model] if model in columns else [m for m in columns if _loose(m) == _loose(model)]
 
@@ -242,8 +255,8 @@ def _unknown(name: str) -> str:
     known = list(_sources())
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     if near:
-        return f"published source '{name}' is not there; did you mean '{near[0]}'?"
-    return f"published source '{name}' is not there: write one of {', '.join(known)}"
+        return f"published source '{name}' is not known; did you mean '{near[0]}'?"
+    return f"published source '{name}' is not known: write one of {', '.join(known)}"
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -288,7 +301,7 @@ def _notes(source: str) -> list[dict[str, str]]:
 
 @cache
 def _columns(source: str) -> tuple[str, ...]:
-    """Names of a source's models, without reading its figures."""
+    """Return the names of a source's models, without reading its figures."""
     if source == _CATALOGUED:
         return ("1NN-ED", "1NN-DTW", "1NN-DTW-full")
     with (_HERE / f"{source}.csv").open(encoding="utf-8", newline="") as file:
@@ -318,13 +331,13 @@ def _cells(source: str) -> Iterator[tuple[str, str, str, str]]:
 def _figures(source: str) -> tuple[Figure, ...]:
     passport, known = _source(source), models(source)
     split = passport.split.split(" but ")[0]
-    column_split = {said["model"]: said["split"] for said in _notes(source) if not said["dataset"]}
-    single = {(said["model"], said["dataset"]): said for said in _notes(source) if said["dataset"]}
+    column_split = {note["model"]: note["split"] for note in _notes(source) if not note["dataset"]}
+    single = {(note["model"], note["dataset"]): note for note in _notes(source) if note["dataset"]}
     figures = []
     for dataset, model, metric, cell in _cells(source):
         mean, _, std = cell.partition(" ")
-        said = [single[key] for key in (("", dataset), (model, dataset)) if key in single]  # the general one first
-        splits = [split, column_split.get(model, ""), *(note["split"] for note in said)]
+        notes = [single[key] for key in (("", dataset), (model, dataset)) if key in single]  # the general one first
+        splits = [split, column_split.get(model, ""), *(note["split"] for note in notes)]
         figures.append(
             Figure(
                 source=source,
@@ -336,7 +349,7 @@ def _figures(source: str) -> tuple[Figure, ...]:
                 n_runs=known[model].n_runs,
                 split=[word for word in splits if word][-1],
                 selected_by=known[model].selected_by,
-                note="; ".join(note["note"] for note in said if note["note"]),
+                note="; ".join(note["note"] for note in notes if note["note"]),
             )
         )
     return tuple(figures)

@@ -88,7 +88,7 @@ def _published_columns(rows: list[Row], verdicts: list[verdict.Verdict | None]) 
             "verdict",
             ["" if v is None else v.word for v in verdicts],
             second_title="what is missing",
-            second_texts=["" if v is None else v.said.removeprefix(v.word).lstrip(",: ") for v in verdicts],
+            second_texts=["" if v is None else v.text.removeprefix(v.word).lstrip(",: ") for v in verdicts],
             is_filter=True,
         ),
     ]

@@ -40,7 +40,7 @@ class _Line:
     @property
     def verdict(self) -> str:
         """The verdict on the mean, in words."""
-        return "" if self.judgement is None else self.judgement.archive.said
+        return "" if self.judgement is None else self.judgement.archive.text
 
     @property
     def verdict_interval(self) -> str:

@@ -35,7 +35,7 @@ def _columns(material: Material) -> list[TableColumn]:
     return [
         TableColumn("column", [marked_name(column) for column in columns]),
         TableColumn("datasets", [str(len(column.cells)) for column in columns], is_numeric=True),
-        TableColumn("description", [column.said for column in columns]),
+        TableColumn("description", [column.description for column in columns]),
         TableColumn("note", [column.note for column in columns]),
     ]
 

@@ -75,6 +75,9 @@ def _basis(comparison: Comparison) -> list[str]:
         ", ".join(f"{n} on {split}" for split, n in sorted(splits.items())) if len(splits) > 1 else next(iter(splits))
     )
     lines = [f"{counted(n_datasets, 'dataset')} that all columns have on the same split ({where})."]
+    most = max(pair.test.n for pair in comparison.pairs)
+    if most > n_datasets:
+        lines.append(f"Ranks and sets use these; each pair uses all datasets that it shares, at most {most}.")
     friedman = comparison.friedman
     if friedman is not None:
         lines.append(

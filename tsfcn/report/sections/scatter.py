@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tsfcn.analysis import stats
-from tsfcn.analysis.score_columns import Column, Place
+from tsfcn.analysis.columns import Column, Place
 from tsfcn.report.charts.scatter import Point, scatter
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Chart, Content, csv_text

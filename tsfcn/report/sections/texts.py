@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from tsfcn.analysis.columns import Column
 from tsfcn.analysis.marks import TEST_SELECTED
-from tsfcn.analysis.score_columns import Column
 from tsfcn.report.render import fraction, signed
 
 
