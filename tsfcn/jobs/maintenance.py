@@ -230,12 +230,12 @@ def check_idle(results: Path) -> None:
 def compact(results: Path) -> str:
     """Write all records into one file, remove the others, and return what was done.
 
-    Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
+    Kept are the records that count and every failure; dropped are doubles, what was superseded, and the last line of a
+    file where a crash tore it. A file with any other line that is not a record stays as it is.
     """
     check_idle(results)
-    paths = [path for path in sorted((results / "records").glob("*.jsonl")) if path.is_file()]
+    paths, history, refused = clean_files(results)
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
-    history = store.Reader(results, curves=True).new()
     kept = {id(record) for record in store.current(history)}
     failures: dict[tuple[Any, ...], Record] = {}
     for record in store.by_time(history):
@@ -244,13 +244,26 @@ def compact(results: Path) -> str:
     kept |= {id(record) for record in failures.values()}
     records = [record for record in store.by_time(history) if id(record) in kept]
     if len(paths) <= 1 and len(records) == n_lines:
-        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files"
+        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files{refused}"
     with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
         name = Path(file.name)  # empty until the records are moved into place
     files.replace(name, lambda file: file.writelines(record.line() for record in records))
     for path in paths:
         path.unlink()
-    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one"
+    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one{refused}"
+
+
+def clean_files(results: Path) -> tuple[list[Path], list[Record], str]:
+    """Return the files of records without a line that is refused, their records, and words for the other files."""
+    reader = store.Reader(results, curves=True)
+    paths, records = [], []
+    for path in sorted((results / "records").glob("*.jsonl")):
+        found = reader.rest(path)
+        if path.is_file() and path.name not in reader.refused:
+            paths.append(path)
+            records += found
+    n_refused = len(reader.refused)
+    return paths, records, f"; {n_refused} with lines that are not records stay as they are" if n_refused else ""
 
 
 def merge(source: Path, results: Path) -> str:
@@ -342,15 +355,17 @@ def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
 
 def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     """Return the files that no record needs, by what they are; unfinished: also those of unfinished runs."""
-    records = store.read(results)
+    reader = store.Reader(results)
+    records = store.current(reader.new())
     ok = {record.key for record in records if record.is_ok}
     any_record = {record.key for record in records}
     found = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
     plans = found["plans"]
     done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
     doomed = {
-        "predictions without a record": [path for path in found["predictions"] if path.stem not in ok],
-        "weights without a record": [path for path in found["weights"] if path.stem not in ok],
+        # A line that is not a record may be the damaged one of a job whose files these are.
+        "predictions without a record": [p for p in found["predictions"] if p.stem not in ok and not reader.refused],
+        "weights without a record": [p for p in found["weights"] if p.stem not in ok and not reader.refused],
         "checkpoints of finished jobs": [path for path in found["checkpoints"] if path.stem in ok],
         "heartbeats of dead runners": found["runners"],
         "plans that are done": done,

@@ -81,6 +81,7 @@ class Reader:
         self.folder = results / "records"
         self.curves = curves
         self.positions: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were read
+        self.refused: set[str] = set()  # the names of files with lines that are not records
         self.shared: dict[tuple[str, str], Any] = {}  # values that many records have in common, each kept once
 
     def new(self) -> list[Record]:
@@ -123,6 +124,7 @@ class Reader:
                     start += len(line)
         self.positions[path.name] = start, number
         if bad:
+            self.refused.add(path.name)
             notice(f"{path}: {left_out(bad)}")
         return records
 

@@ -55,7 +55,7 @@ def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixt
     told = {line.split("  ")[0]: re.split(r"\s{2,}", line)[1:3] for line in out.splitlines() if "  " in line}
     assert told["GunPoint"] == ["official 2018, corrected revision", "arff"]
     assert told["ItalyPowerDemand"] == ["official 2018 values, rounded", "arff"]
-    assert told["Mine"] == ["a dataset of your own", "ts"]
+    assert told["Mine"] == ["your own data", "ts"]
     assert told["OSULeaf"] == told["GunPoint (sktime)"] == ["official 2018, corrected revision", "sktime"]
     assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; differs from yours"
     assert told["PLAID (sktime)"] == ["early revision of 2018", "sktime"]
