@@ -685,7 +685,7 @@ def run(
     named |= {} if selection is None else {"dataset": selection}
     folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
     words, command = ([*folder, *from_settings({**each, **settings}), *overrides] for each in (named, typed))
-    with safe_streams(), exit_codes.escaped_output():
+    with safe_streams():
         first, *others = compose_all(words)
         more = [(each.run, each.unchanged) for each in others]
         _, jobs = execute_run(first.run, first.unchanged, command_line(command), more=more)

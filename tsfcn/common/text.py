@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TextIO, cast
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
 MIN_TEXT_WIDTH = 16  # columns of text up to this width are not folded
@@ -46,37 +45,6 @@ def printable(text: str, *, lines: bool = False) -> str:
     """
     controls = _CONTROLS_IN_LINES if lines else _CONTROLS
     return controls.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-class EscapingStream:
-    """A text stream that escapes what terminals obey in all that is written to it; `unescaped` returns the stream."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text with its newlines and tabs; return its length."""
-        self.stream.write(printable(text, lines=True))
-        return len(text)
-
-    def writelines(self, texts: Iterable[str]) -> None:
-        """Write several texts."""
-        for text in texts:
-            self.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return anything else from the stream."""
-        return getattr(self.stream, name)
-
-
-def escaping(stream: TextIO) -> TextIO:
-    """Return a stream that writes to `stream` and escapes what terminals obey."""
-    return stream if isinstance(stream, EscapingStream) else cast(TextIO, EscapingStream(stream))
-
-
-def unescaped(stream: TextIO) -> TextIO:
-    """Return the stream behind an EscapingStream, for a display that moves the cursor and escapes names itself."""
-    return stream.stream if isinstance(stream, EscapingStream) else stream
 
 
 def escaped(text: str) -> str:
