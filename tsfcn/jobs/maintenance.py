@@ -23,7 +23,8 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import Problem, alike, grid, printable
+from tsfcn.common.escapes import printable
+from tsfcn.common.text import Problem, alike, grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
