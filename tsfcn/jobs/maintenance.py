@@ -363,12 +363,11 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     candidates = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
     plans = candidates["plans"]
     done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
+    # A line that is not a record may be the damaged one of any job.
+    unneeded = [] if reader.refused else [p for name in ("predictions", "weights") for p in candidates[name]]
     doomed = {
-        # A line that is not a record may be the damaged one of a job whose files these are.
-        "predictions without a record": [
-            p for p in candidates["predictions"] if p.stem not in ok and not reader.refused
-        ],
-        "weights without a record": [p for p in candidates["weights"] if p.stem not in ok and not reader.refused],
+        "predictions without a record": [p for p in unneeded if p.suffix == ".npz" and p.stem not in ok],
+        "weights without a record": [p for p in unneeded if p.suffix == ".safetensors" and p.stem not in ok],
         "checkpoints of finished jobs": [path for path in candidates["checkpoints"] if path.stem in ok],
         "heartbeats of dead runners": candidates["runners"],
         "plans that are done": done,
