@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -37,7 +36,6 @@ from tsfcn.config import classifier
 from tsfcn.config import protocol as protocols
 from tsfcn.config.classifier import Callback
 from tsfcn.config.models import ModelConfig
-from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import preprocess
 from tsfcn.data.preprocess import Float32, Floats, Int64
 
@@ -112,7 +110,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         self.seed_ = self._seed()
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs two classes or more")
+            raise ValueError(f"y has only one class, {self.classes_.tolist()}: give cases of two classes or more")
         self._train(cases, unequal, labels, self._case_factors(labels, weights))
         return self
 
@@ -145,7 +143,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         """Return the factor of each case's loss from sample weights and a mapping of class weights; None: all are 1."""
         if self.class_weight is None or isinstance(self.class_weight, str):
             return weights
-        factors = np.asarray(compute_sample_weight(dict(self.class_weight), labels), dtype=np.float64)
+        factors = class_factors(self.class_weight, labels)
         return factors if weights is None else factors * weights
 
     def _train(self, cases: Floats, unequal: bool, labels: Labels, factors: Weights | None) -> None:
@@ -237,8 +235,6 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
         if self.precision == "auto":
             return automatic_precision(self.engine, device)
-        if self.precision not in ("float32", "float64", *FAST_PRECISIONS):
-            raise UserError(f"precision='{self.precision}' is not known: use float32, float64, bfloat16, tf32 or auto")
         return self.precision
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -335,9 +331,21 @@ def checked_weights(sample_weight: Any, cases: Floats) -> Weights | None:
     if sample_weight is None:
         return None
     weights: Weights = _check_sample_weight(sample_weight, cases, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every case: give at least one case a positive weight")
     return weights
+
+
+def class_factors(class_weight: Mapping[Any, float], labels: Labels) -> Weights:
+    """Return the factor of each case's class, float64 (n_cases,), 1 for a class that is not in the mapping.
+
+    Raises UserError if the mapping has a class that `labels` lack and lacks one that they have, as for another type.
+    scikit-learn's compute_sample_weight is not used, since it takes the label '1' for the number 1.
+    """
+    classes = np.unique(labels).tolist()
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown and not set(classes) <= set(class_weight):
+        raise UserError(f"class_weight has {unknown[0]!r}, which is not a class: use the classes of y, {classes[:6]}")
+    factor_of = np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
+    return factor_of[np.searchsorted(np.unique(labels), labels)]
 
 
 def as_cases(X: Any) -> Floats:

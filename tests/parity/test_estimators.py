@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tsfcn
 from tsfcn import estimators
@@ -26,7 +27,7 @@ CLASSIFIERS: dict[str, tuple[type[NetworkClassifier], dict[str, Any]]] = {
     "mlp": (MLPClassifier, {"units": [6, 5, 4]}),
 }
 SEED = 7
-QUICK = {"epochs": 5, "batch_size": 16, "lr": 0.01}
+QUICK: dict[str, Any] = {"epochs": 5, "batch_size": 16, "lr": 0.01}
 BUNDLED = ("ItalyPowerDemand", "GunPoint", "ArrowHead")
 
 
@@ -53,7 +54,7 @@ def compare(results: Path, data: Dataset, dataset: object, model: str, engine: s
     """Assert that a classifier and a run agree in every bit that the run stores; return the classifier's engine."""
     stored = stored_predictions(results, dataset, model, engine, **protocol)
     kind, settings = CLASSIFIERS[model]
-    parameters = {"protocol": "smoke", **QUICK, "engine": engine, "random_state": SEED} | protocol
+    parameters: dict[str, Any] = {"protocol": "smoke", **QUICK, "engine": engine, "random_state": SEED} | protocol
     classifier = kind(**parameters, **settings).fit(series(data, data.x_train), data.y_train)
     order = [list(classifier.classes_).index(label) for label in stored["classes"]]
     probabilities = classifier.predict_proba(series(data, data.x_test))[:, order]
@@ -84,6 +85,7 @@ def test_the_fast_engine_in_pytorch(model: str, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu(tmp_path: Path) -> None:
     stored = tmp_path / "cuda"
     data = tsfcn.load("ItalyPowerDemand")
@@ -138,7 +140,7 @@ def test_datasets_of_the_archive(
 def test_series_of_unequal_length(model: str, length: str, tmp_path: Path) -> None:
     """Series of ItalyPowerDemand, cut to lengths from 9 to 24 timepoints, with labels 10 and 9."""
     data = tsfcn.load("ItalyPowerDemand")
-    names = {label: name for label, name in zip(np.unique(data.y_train), ("10", "9"), strict=True)}
+    names = dict(zip(np.unique(data.y_train), ("10", "9"), strict=True))
     cases = {
         split: [case[:, : 24 - number % 16] for number, case in enumerate(x)]
         for split, x in (("train", data.x_train), ("test", data.x_test))
@@ -159,8 +161,8 @@ def test_series_of_unequal_length(model: str, length: str, tmp_path: Path) -> No
 
 def test_seeds_differ() -> None:
     data = tsfcn.load("ItalyPowerDemand")
-    both = [
+    one, other = (
         FCNClassifier(protocol="smoke", random_state=seed, filters=(6, 5, 4)).fit(data.x_train, data.y_train)
         for seed in (0, 1)
-    ]
-    assert not np.allclose(*(each.predict_proba(data.x_test) for each in both), atol=1e-3)
+    )
+    assert not np.allclose(one.predict_proba(data.x_test), other.predict_proba(data.x_test), atol=1e-3)

@@ -26,4 +26,4 @@ class WandbLogger:
         wandb = import_library("wandb", "wandb")
         if wandb.run is None:
             raise UserError("wandb has no active run: call wandb.init() before fit")
-        wandb.run.log(dict(logs), step=epoch)
+        wandb.run.log(dict(logs), step=epoch, commit=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config import protocol as protocols
+from tsfcn.config.checks import one_of
+from tsfcn.config.schema import ENGINES, PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +113,8 @@ class NetworkParameters:
 
     def protocol_settings(self) -> protocols.Settings:
         """Return the protocol, resolved for the network. Raises UserError for a value out of range."""
+        one_of("engine", self.engine, ENGINES)
+        one_of("precision", self.precision, PRECISIONS)
         protocol = deepcopy(protocol_config(self.protocol))
         for name, value in self.protocol_values().items():
             setattr(protocol, name, value)
