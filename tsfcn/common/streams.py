@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO, cast
 
-from tsfcn.common.text import printable
+from tsfcn.common.escapes import printable
 
 
 class SafeStream:

@@ -23,7 +23,8 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import Problem, alike, grid, printable
+from tsfcn.common.escapes import printable
+from tsfcn.common.text import Problem, alike, grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
@@ -258,10 +259,10 @@ def clean_files(results: Path) -> tuple[list[Path], list[Record], str]:
     reader = store.Reader(results, curves=True)
     paths, records = [], []
     for path in sorted((results / "records").glob("*.jsonl")):
-        found = reader.rest(path)
+        records_of_file = reader.rest(path)
         if path.is_file() and path.name not in reader.refused:
             paths.append(path)
-            records += found
+            records += records_of_file
     n_refused = len(reader.refused)
     return paths, records, f"; {n_refused} with lines that are not records stay as they are" if n_refused else ""
 
@@ -359,20 +360,21 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     records = store.current(reader.new())
     ok = {record.key for record in records if record.is_ok}
     any_record = {record.key for record in records}
-    found = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
-    plans = found["plans"]
+    candidates = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
+    plans = candidates["plans"]
     done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
+    # A line that is not a record may be the damaged one of any job.
+    unneeded = [] if reader.refused else [p for name in ("predictions", "weights") for p in candidates[name]]
     doomed = {
-        # A line that is not a record may be the damaged one of a job whose files these are.
-        "predictions without a record": [p for p in found["predictions"] if p.stem not in ok and not reader.refused],
-        "weights without a record": [p for p in found["weights"] if p.stem not in ok and not reader.refused],
-        "checkpoints of finished jobs": [path for path in found["checkpoints"] if path.stem in ok],
-        "heartbeats of dead runners": found["runners"],
+        "predictions without a record": [p for p in unneeded if p.suffix == ".npz" and p.stem not in ok],
+        "weights without a record": [p for p in unneeded if p.suffix == ".safetensors" and p.stem not in ok],
+        "checkpoints of finished jobs": [path for path in candidates["checkpoints"] if path.stem in ok],
+        "heartbeats of dead runners": candidates["runners"],
         "plans that are done": done,
         "temporary files": temporary_files(results),
     }
     if unfinished:
-        doomed["checkpoints of unfinished jobs"] = [path for path in found["checkpoints"] if path.stem not in ok]
+        doomed["checkpoints of unfinished jobs"] = [path for path in candidates["checkpoints"] if path.stem not in ok]
         doomed["plans of unfinished runs"] = [path for path in plans if path not in done]
     return doomed
 

@@ -113,13 +113,13 @@ class Reader:
             if os.fstat(file.fileno()).st_size > start:
                 file.seek(start)
                 for line in file:
-                    found = self.parse(line, path) if line.strip() else None
-                    if isinstance(found, Record):
-                        records.append(found)
-                    elif found is not None:
+                    parsed = self.parse(line, path) if line.strip() else None
+                    if isinstance(parsed, Record):
+                        records.append(parsed)
+                    elif parsed is not None:
                         if not line.endswith(b"\n"):
                             break
-                        bad.append(f"line {number + 1}: {found}")
+                        bad.append(f"line {number + 1}: {parsed}")
                     number += line.endswith(b"\n")
                     start += len(line)
         self.positions[path.name] = start, number

@@ -10,8 +10,9 @@ import pytest
 
 from tsfcn.common import exit_codes
 from tsfcn.common.errors import UserError
+from tsfcn.common.escapes import printable
 from tsfcn.common.streams import SafeStream, safe_streams, unescaped
-from tsfcn.common.text import escaped, grid, printable, spreadsheet_text
+from tsfcn.common.text import escaped, grid, spreadsheet_text
 
 ATTACKS = [
     "\x1b]0;title\x07",

@@ -160,3 +160,16 @@ def test_compacting_leaves_a_file_with_a_refused_line_as_it_is(tmp_path: Path) -
     )
     assert changed.read_bytes() == lines
     assert [each.seed for each in store.read(tmp_path)] == [0, 1]
+
+
+def test_gc_keeps_the_predictions_of_a_record_that_was_damaged(tmp_path: Path) -> None:
+    save(tmp_path, record(seed=0))
+    damaged = record(seed=1)
+    (tmp_path / "records" / "two.jsonl").write_bytes(damaged.line().replace(b'"accuracy":0.9', b'"accuracy":0.8'))
+    path = artifacts.predictions_path(tmp_path, damaged.key)
+    put(path, "empty")
+    assert "removed nothing" in maintenance.gc(tmp_path, dry_run=False)
+    assert path.is_file()
+    (tmp_path / "records" / "two.jsonl").unlink()
+    assert "1 predictions without a record" in maintenance.gc(tmp_path, dry_run=False)
+    assert not path.is_file()
