@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tsfcn.common import npz
 
-ARRAYS = {
+ARRAYS: dict[str, Any] = {
     "x": np.arange(6, dtype=np.float32).reshape(3, 2),
     "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
     "labels": np.array(["a", "日本"]),
