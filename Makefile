@@ -1,20 +1,23 @@
 # make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
+# make test-lowest  run a part of the tests with the oldest supported versions of the dependencies, on Python 3.11
 # make lint   ruff, mypy and import-linter
 # make sanitize  the tests of the C kernels with gcc's address and undefined behaviour sanitizers
 # make bench  tsfcn's engines beside other libraries, under 15 minutes; bench-quick: a part of it, under 2
 # make clean  remove the environment and every cache; results stay
 #
-# Everything is installed into .venv, at the versions of constraints.txt. Another interpreter: make run PYTHON=python3.12
+# Everything is installed into .venv, at the versions of constraints.txt (test-lowest: into .venv-lowest, at those of
+# constraints-lowest.txt). Another interpreter: make run PYTHON=python3.12
 
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP_INSTALL) -c constraints.txt
 FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 # A name on the PATH may be a shim without an interpreter behind it, so each is started. 3.11 first: the pins were made there.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-.PHONY: run test lint sanitize bench bench-quick clean
+.PHONY: run test test-lowest lint sanitize bench bench-quick clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run
@@ -22,6 +25,13 @@ run: .venv/.run
 
 test: .venv/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+# What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.
+LOWEST_TESTS := tests/golden tests/parity/test_models.py tests/cli/test_package.py \
+  $(addprefix tests/unit/,analysis common config data models report jobs/test_run_job.py jobs/test_store.py)
+
+test-lowest: .venv-lowest/.test
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu" $(or $(ARGS),$(LOWEST_TESTS))
 
 lint: .venv/.dev
 	$(BIN)/ruff check
@@ -43,7 +53,7 @@ bench bench-quick: .venv/.run
 	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	find tsfcn tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say what is installed: a change of the dependencies, and nothing else, installs again.
@@ -66,4 +76,12 @@ clean:
 .venv/.dev: .venv/.test
 	@echo "installing ruff, mypy and import-linter"
 	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+# The oldest numpy has wheels for Python 3.11, and for nothing newer.
+.venv-lowest/.test: pyproject.toml constraints-lowest.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo "PYTHON=$(PYTHON) is not Python 3.11, for which the oldest versions exist: install it, or make test-lowest PYTHON=/path/to/python3.11" >&2; exit 2; }
+	"$(PYTHON)" -m venv --clear .venv-lowest
+	@echo "installing tsfcn and what the tests need into .venv-lowest, at the oldest versions"
+	@.venv-lowest/bin/python $(PIP_INSTALL) -c constraints-lowest.txt -e '.[test]'
 	@touch $@

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import tsfcn
 from tsfcn.__main__ import DOORS, VERBS, main
@@ -77,6 +79,17 @@ def test_console_script_names_main() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["scripts"] == {"tsfcn": f"{main.__module__}:{main.__name__}"}
+
+
+def test_lowest_constraints_are_the_lower_bounds() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    requirements = [Requirement(text) for text in project["dependencies"]]
+    bounds = {one.name: [Version(s.version) for s in one.specifier if s.operator == ">="] for one in requirements}
+    lines = (ROOT / "constraints-lowest.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert bounds == {name: [Version(pins[name])] for name in bounds}
 
 
 def test_help_and_import_load_nothing_heavy(tmp_path: Path) -> None:

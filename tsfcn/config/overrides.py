@@ -231,7 +231,7 @@ def hint(parts: Sequence[str], path: Sequence[str], names: Sequence[str], value:
     where, unknown = ".".join(path), parts[len(path)]
     elsewhere = place(parts[-1])
     near = difflib.get_close_matches(unknown, names if path else [*names, "experiment"], n=1)
-    if near and elsewhere.rpartition(".")[2] != parts[-1]:  # the very name one level deeper is the better guess
+    if near and elsewhere.rpartition(".")[2] != unknown:  # the very name one level deeper is the better guess
         return f"did you mean '{'.'.join([*path, *near, *parts[len(path) + 1 :]])}'?"
     if elsewhere:
         return f"did you mean '{elsewhere}={value}'?"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tsfcn.common import npz
 from tsfcn.common.files import cache_folder, create_cache_folder, is_trusted
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.provenance import content_hash
@@ -51,6 +52,14 @@ def write_cache(dataset: Dataset, stamp: str) -> None:
     newest = max(int(modified) for _, _, modified in json.loads(stamp)[3])
     if abs(time.time_ns() - newest) < 2_000_000_000:
         return  # a change within the same tick of the file system's clock would not be seen
+    parts = {
+        "stamp": np.array(stamp),
+        "passport": np.array(json.dumps(dataset.passport)),
+        "x_train": dataset.x_train,
+        "y_train": dataset.y_train,
+        "x_test": dataset.x_test,
+        "y_test": dataset.y_test,
+    }
     with contextlib.suppress(OSError):
         target = cache_file(dataset.name, stamp)
         create_cache_folder()
@@ -60,15 +69,7 @@ def write_cache(dataset: Dataset, stamp: str) -> None:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{dataset.name}-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    stamp=np.array(stamp),
-                    passport=np.array(json.dumps(dataset.passport)),
-                    x_train=dataset.x_train,
-                    y_train=dataset.y_train,
-                    x_test=dataset.x_test,
-                    y_test=dataset.y_test,
-                )
+                npz.write(file, parts)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):

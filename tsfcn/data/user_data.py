@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from tsfcn.common import files as common_files
+from tsfcn.common import npz
 from tsfcn.common.errors import UserError
 from tsfcn.data import archive, catalogue, formats, locate
 from tsfcn.data.dataset import Dataset, assemble
@@ -264,7 +265,7 @@ def keep(dataset: Dataset) -> Path:
     }
     try:
         common_files.create_cache_folder()
-        common_files.replace(path, lambda file: np.savez(file, allow_pickle=False, **parts))
+        common_files.replace(path, lambda file: npz.write(file, parts))
     except OSError as error:
         raise UserError(
             f"dataset '{dataset.name}' cannot be kept in '{path.parent}' ({error.strerror}): set TSFCN_CACHE to a "

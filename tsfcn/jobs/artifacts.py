@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tsfcn.common import npz
 from tsfcn.common.files import open_regular, replace
 
 MAX_PREDICTION_BYTES = 256_000_000  # unpacked: 12 million test cases of 10 classes
@@ -73,7 +74,7 @@ def write_predictions(
     }
     path = predictions_path(results, key)
     with folder_errors(path):
-        replace(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        replace(path, lambda file: npz.write(file, arrays, compress=True))
 
 
 def read_predictions(

@@ -612,7 +612,7 @@ def test_the_second_read_is_from_the_cache(toy: Path, own_cache: Path) -> None:
     content = provenance.content_hash(changed, first.y_train, first.x_test, first.y_test, first.unequal)
     with np.load(kept) as parts:
         passport = {**json.loads(str(parts["passport"])), "content": content}
-        np.savez(kept, allow_pickle=False, **{**parts, "x_train": changed, "passport": json.dumps(passport)})
+        np.savez(kept, **{**parts, "x_train": changed, "passport": json.dumps(passport)})
     second = archive.load("Toy", toy)
     np.testing.assert_array_equal(second.x_train, changed)  # so the files were not read
     assert second.passport == archive.passport("Toy", toy) == {**first.passport, "content": content}
@@ -624,7 +624,7 @@ def test_a_cache_whose_arrays_do_not_match_its_passport_is_not_used(toy: Path, o
     first = archive.load("Toy", toy)
     kept = the_one_file(own_cache)
     with np.load(kept) as parts:
-        np.savez(kept, allow_pickle=False, **{**parts, "y_train": parts["y_train"][::-1]})
+        np.savez(kept, **{**parts, "y_train": parts["y_train"][::-1]})
     second = archive.load("Toy", toy)
     np.testing.assert_array_equal(second.y_train, first.y_train)
 
@@ -641,7 +641,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     content = provenance.content_hash(first.x_train, labels, first.x_test, first.y_test, first.unequal)
     with np.load(kept) as parts:
         passport = {**json.loads(str(parts["passport"])), "content": content}
-        np.savez(kept, allow_pickle=False, **{**parts, "y_train": labels, "passport": json.dumps(passport)})
+        np.savez(kept, **{**parts, "y_train": labels, "passport": json.dumps(passport)})
     assert archive.passport("Toy", toy)["content"] == content  # as long as nobody else could write it
     (kept if of == "file" else own_cache).chmod(0o777)
     assert archive.passport("Toy", toy) == first.passport
@@ -656,7 +656,6 @@ def test_a_passport_needs_no_second_read(toy: Path, own_cache: Path) -> None:
     with np.load(kept) as parts:
         np.savez(
             kept,
-            allow_pickle=False,
             stamp=parts["stamp"],
             passport=np.array(json.dumps({**first, "n_train": 7, "unequal": False})),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats import header
 from tsfcn.data.formats.split import Columns, Split
-from tsfcn.data.formats.text import Float64, canonical_label, lines, parse_label, parse_numbers
+from tsfcn.data.formats.text import Float64, canonical_label, lines, parse_label, parse_numbers, steps_between
 from tsfcn.data.formats.ts import parse_channels
 from tsfcn.data.formats.wide import WideTable
 
@@ -157,7 +157,7 @@ def _counting(values: list[Float64], labels: list[str]) -> tuple[int, ...]:
         return ()
     table = np.array(values)
     ends = {0, table.shape[1] - 1}
-    return tuple(i for i in sorted(ends) if table[0, i] in (0, 1) and bool((np.diff(table[:, i]) == 1).all()))
+    return tuple(i for i in sorted(ends) if table[0, i] in (0, 1) and bool((steps_between(table[:, i]) == 1).all()))
 
 
 def _read_relational(declared: _Header, rows: list[tuple[str, str]]) -> Split:

@@ -12,7 +12,7 @@ from tsfcn.data.formats import header
 from tsfcn.data.formats.arrays import label_text
 from tsfcn.data.formats.long import LongTable
 from tsfcn.data.formats.split import Columns
-from tsfcn.data.formats.text import Float64, canonical_label, open_regular
+from tsfcn.data.formats.text import Float64, canonical_label, open_regular, steps_between
 from tsfcn.data.formats.wide import WideTable
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _counting(frame: pd.DataFrame, layout: header.Layout) -> tuple[int, ...]:
     for index, position in [(-1, layout.label), *enumerate(layout.values)]:
         column = frame.iloc[:, position]
         if frame.dtypes.iloc[position].kind in "iu" and len(column) > 1:
-            steps = np.diff(column.to_numpy(dtype=np.float64, na_value=np.nan))
+            steps = steps_between(column.to_numpy(dtype=np.float64, na_value=np.nan))
             if bool((steps == 1).all()):
                 found.append(index)
     return tuple(found)

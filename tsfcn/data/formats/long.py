@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats.split import Split
-from tsfcn.data.formats.text import NUMBER, Float64
+from tsfcn.data.formats.text import NUMBER, Float64, steps_between
 
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?Z?", re.ASCII)
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?", re.ASCII)
@@ -159,7 +159,7 @@ def _check_unique(
         channel_codes: The channel of each row, likewise.
         order: The rows of the file in this order.
     """
-    same = (np.diff(codes) == 0) & (np.diff(times) == 0) & (np.diff(channel_codes) == 0)
+    same = (np.diff(codes) == 0) & (steps_between(times) == 0) & (np.diff(channel_codes) == 0)
     if same.any():
         row = int(order[int(np.flatnonzero(same)[0])])
         raise UserError(

@@ -20,7 +20,16 @@ from tsfcn.common.errors import UserError
 from tsfcn.data.formats import header
 from tsfcn.data.formats.long import LongTable
 from tsfcn.data.formats.split import Columns
-from tsfcn.data.formats.text import NAN, NUMBER, Float64, canonical_label, lines, parse_label, parse_numbers
+from tsfcn.data.formats.text import (
+    NAN,
+    NUMBER,
+    Float64,
+    canonical_label,
+    lines,
+    parse_label,
+    parse_numbers,
+    steps_between,
+)
 from tsfcn.data.formats.wide import WideTable
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", None: "blanks"}
@@ -161,7 +170,7 @@ def _are_times(words: Sequence[str]) -> bool:
     """Return whether all fields are numbers that rise or fall throughout, as the times of a header do."""
     if not all(map(NUMBER.fullmatch, words)):
         return False
-    steps = np.diff([float(word) for word in words])
+    steps = steps_between([float(word) for word in words])
     return bool((steps > 0).all() or (steps < 0).all())
 
 
@@ -327,7 +336,7 @@ def _check_first_case(path: Path, contents: _Rows) -> None:
 
 def _rises(values: Float64) -> bool:
     """Return whether three values or more rise in equal steps, or four or more in any."""
-    steps = np.diff(values)
+    steps = steps_between(values)
     if len(steps) < 2 or not (steps > 0).all():
         return False
     return len(steps) > 2 or bool(np.isclose(steps, steps[0]).all())

@@ -177,3 +177,9 @@ def parse_numbers(fields: Sequence[str], line: str, where: str, columns: Iterabl
         if np.isinf(float(word)):
             raise UserError(f"{where} column {column} is {field[:40]!r}: too large for float64, write a smaller number")
     return np.array(fields, dtype=np.float64)
+
+
+def steps_between(values: npt.ArrayLike) -> Float64:
+    """Return the differences of neighbouring numbers, (n - 1,); infinite where they are too large for float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.diff(np.asarray(values, dtype=np.float64))

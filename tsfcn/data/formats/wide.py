@@ -11,7 +11,7 @@ import numpy as np
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats.header import MOST_LONG_COLUMNS, arrange, parsed_name
 from tsfcn.data.formats.split import Split
-from tsfcn.data.formats.text import Float64
+from tsfcn.data.formats.text import Float64, steps_between
 
 FEWEST_LONG_ROWS = 6
 MANY_ROWS = 5  # a column that counts fewer rows may do so by chance
@@ -130,7 +130,7 @@ def _long_fault(source: str, column: str) -> str:
 
 def _restarts(column: Float64) -> bool:
     """Return whether a column counts up in equal steps, three or more numbers at a time, again and again."""
-    steps = np.diff(column)
+    steps = steps_between(column)
     ups = steps[steps > 0]
     restarts = np.flatnonzero(steps <= 0)
     if not len(restarts) or not len(ups) or not (ups == ups[0]).all():
