@@ -110,12 +110,15 @@ def attention(explanation: Explanation, labels: Int64, title: str) -> Figure:
         case = int(np.flatnonzero(labels == label)[0])
         length = int(explanation.lengths[case])
         weights = explanation.attention[case, :length, :length]
-        values = weights.mean(axis=0, keepdims=True) * length  # 1 where all timepoints get the same attention
-        name = f"class {_text(explanation.classes[label])}: attention, 1 = uniform"
-        _overlay(row[0], explanation.x[[case], :, :length], values, *_sequential(values), name)
-        image = row[1].imshow(weights * length, aspect="auto", origin="lower", cmap="magma", interpolation="nearest")
-        figure.colorbar(image, ax=row[1])
-        row[1].set_title("attention of each step (row)", fontsize=8)
+        relative = weights * length - 1  # 0 where all timepoints get the same attention
+        values = relative.mean(axis=0, keepdims=True)
+        name = f"class {_text(explanation.classes[label])}: mean attention, relative to uniform"
+        _overlay(row[0], explanation.x[[case], :, :length], values, *_diverging(values), name)
+        colours, norm = _diverging(relative)
+        image = row[1].imshow(relative, aspect="auto", origin="lower", cmap=colours, norm=norm, interpolation="nearest")
+        figure.colorbar(image, ax=row[1]).ax.tick_params(labelsize=7)
+        row[1].set_title("attention of each step of the LSTM (row)", fontsize=8)
+        row[1].tick_params(labelsize=7)
     for axes in rows[-1]:
         axes.set_xlabel("timepoint", fontsize=8)
     return figure
@@ -197,7 +200,7 @@ def _recurrent_note(explanation: Explanation, cases: Int64, label: int) -> str:
     if explanation.recurrent is None or explanation.maps is None:
         return ""
     map_term = np.nanmean(explanation.maps[cases, label])
-    return f" (mean {map_term:+.1f}, recurrent {explanation.recurrent[cases, label].mean():+.1f})"
+    return f" (mean {map_term:+.2f}, recurrent {explanation.recurrent[cases, label].mean():+.2f})"
 
 
 def _caption(explanation: Explanation, labels: Int64, case: int) -> str:

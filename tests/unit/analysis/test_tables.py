@@ -520,7 +520,7 @@ def test_metric_averages_seeds_from_stored_predictions(tmp_path: Path) -> None:
 
 def test_metric_that_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll"
+        UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll, ece"
     ):
         tables.metric([], tmp_path, "auc")
     with pytest.raises(UserError, match="metric 'auc' is not known"):
