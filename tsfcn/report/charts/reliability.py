@@ -35,14 +35,14 @@ def reliability(label: Label, curves: Sequence[ReliabilityCurve]) -> str:
         parts.append(svg.line((_LEFT, y.position(tick)), (_RIGHT, y.position(tick)), "grid"))
         parts.append(svg.text(x.position(tick), _BOTTOM + 14, svg.number(tick, 1), anchor="middle", kind="small"))
         parts.append(svg.text(_LEFT - 6, y.position(tick) + 4, svg.number(tick, 1), anchor="end", kind="small"))
-    parts.append(svg.line((_LEFT, _BOTTOM), (_RIGHT, _TOP), "axis"))
-    parts.append(svg.text(_LEFT, _TOP - 10, "accuracy", kind="small"))
-    parts.append(svg.text(_RIGHT, _BOTTOM + 30, "confidence", anchor="end", kind="small"))
+    parts.append(svg.line((_LEFT, _BOTTOM), (_RIGHT, _TOP), "diagonal"))
+    parts.append(svg.text(4, 14, "↑ accuracy", kind="soft"))
+    parts.append(svg.text(_RIGHT, _BOTTOM + 34, "confidence →", anchor="end", kind="soft"))
     for i, curve in enumerate(curves):
         points = zip(curve.confidence, curve.accuracy, curve.n_cases, strict=True)
         parts += [
             svg.mark(i, x.position(p), y.position(a), size=1.3, title=f"{curve.name}: {n} cases, {p:.3f}, {a:.3f}")
             for p, a, n in points
         ]
-    parts += svg.legend([curve.name for curve in curves], 10, _BOTTOM + 54)
-    return svg.chart(label, (svg.WIDTH, _BOTTOM + 58 + 16 * (len(curves) - 1)), parts)
+    parts += svg.legend([curve.name for curve in curves], 10, _BOTTOM + 56)
+    return svg.chart(label, (svg.WIDTH, _BOTTOM + 60 + 16 * (len(curves) - 1)), parts)
