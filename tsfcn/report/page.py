@@ -2,10 +2,10 @@
 
     tsfcn report [RESULTS] [COLUMN ...] [--out FILE]
 
-Every number comes from the records and from tsfcn.analysis, which the other commands print as well. COLUMN adds columns
-of other people's results and of papers to ranks, pairs and scatter, as `tsfcn compare` names them; without any, the
-published column beside each of ours is added. The same records give the same bytes: the page contains neither the time
-of its creation nor a path. docs/report.md explains how to read it.
+Every number comes from the records, the stored predictions and tsfcn.analysis, which the other commands print as well.
+COLUMN adds columns of other people's results and of papers to ranks, pairs and scatter, as `tsfcn compare` names them;
+without any, the published column beside each of ours is added. The same records and predictions give the same bytes:
+the page contains neither the time of its creation nor a path. docs/report.md explains how to read it.
 """
 
 from __future__ import annotations

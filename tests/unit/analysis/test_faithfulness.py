@@ -8,7 +8,7 @@ import pytest
 
 from tsfcn.analysis.faithfulness import N_WINDOWS, faithfulness, masked, window_numbers
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 LENGTHS = np.full(6, 64)
 
 

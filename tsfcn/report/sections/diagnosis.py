@@ -36,10 +36,10 @@ class RowDiagnosis:
         return float(np.trace(confusion) / confusion.sum())
 
 
-def content(material: Material) -> Content | None:
-    """Return the content of the section; None if no predictions are stored."""
+def content(material: Material) -> Content:
+    """Return the content of the section, which says so if no predictions are stored."""
     if not material.predictions:
-        return None
+        return {"n_rows": 0}
     rows = [RowDiagnosis(name, dataset, diagnose(p)) for (name, dataset), p in material.predictions.items()]
     pooled = pooled_reliability(material)
     worst = sorted((row for row in rows if row.accuracy < 1), key=lambda row: (row.accuracy, row.dataset, row.name))
