@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BLUE, GREY, RED = "#1f5fbf", "#b5b5b5", "#cc2a1f"
 MAX_CLASSES = 12  # of a figure
+FULL_COLOUR = 0.98  # the quantile of the values at which a colour is full: a few large ones do not hide the others
 DPI = 130
 
 
@@ -183,7 +184,7 @@ def _diverging(values: Array) -> tuple[Colormap, Normalize]:
     """Return colours for values around 0, from blue over grey to red."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    reach = max(float(np.nanmax(np.abs(values))), 1e-12)
+    reach = max(float(np.nanquantile(np.abs(values), FULL_COLOUR)), 1e-12)
     return LinearSegmentedColormap.from_list("evidence", [BLUE, GREY, RED]), Normalize(-reach, reach)
 
 
@@ -191,7 +192,7 @@ def _sequential(values: Array) -> tuple[Colormap, Normalize]:
     """Return colours for values from 0, from grey to red."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    reach = max(float(np.nanmax(values)), 1e-12)
+    reach = max(float(np.nanquantile(values, FULL_COLOUR)), 1e-12)
     return LinearSegmentedColormap.from_list("amount", [GREY, RED]), Normalize(0, reach)
 
 
