@@ -6,6 +6,7 @@
     tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: verdicts on the numbers of a paper
     tsfcn.compare("results", "published:fawaz2019_ucr128/FCN")    # a comparison with its tests; print it to read it
     tsfcn.report("results")                     # writes one HTML page of a results folder
+    tsfcn.FCNClassifier().fit(X, y).predict(X_new)    # classifiers for scikit-learn; tsfcn.sktime has those for sktime
     tsfcn.explain(classifier, X)                # class activation maps, saliency and attention of a fitted classifier
     tsfcn.load_network("results/weights/KEY.safetensors")   # a saved network and its metadata
     tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from tsfcn import models as models
     from tsfcn.analysis.explanation import explain as explain
     from tsfcn.data.user_data import load as load
+    from tsfcn.estimators import ALSTMFCNClassifier as ALSTMFCNClassifier
+    from tsfcn.estimators import FCNClassifier as FCNClassifier
+    from tsfcn.estimators import LSTMFCNClassifier as LSTMFCNClassifier
+    from tsfcn.estimators import MLPClassifier as MLPClassifier
+    from tsfcn.estimators import ResNetClassifier as ResNetClassifier
     from tsfcn.models.weights import load_network as load_network
     from tsfcn.report.comparison_result import compare as compare
     from tsfcn.report.document import report as report

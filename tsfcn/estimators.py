@@ -4,18 +4,18 @@
     classifier = FCNClassifier(epochs=100, random_state=0).fit(X, y)
     classifier.predict_proba(X_new)
 
-X may be raw: what the protocol does to series (normalisation, missing values, unequal lengths) is part of the
-classifier. With the same seed and protocol it predicts what the record of a run predicts (tests/parity).
+X is raw: what the protocol does to series (normalisation, missing values, unequal lengths) is a part of the classifier.
+With the same seed and protocol its predictions are those of a run (tests/parity/test_estimators.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,110 +32,59 @@ from sklearn.utils.validation import (
 
 from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
-from tsfcn.config import models
+from tsfcn.config import classifier
 from tsfcn.config import protocol as protocols
-from tsfcn.config.schema import FAST_PRECISIONS
+from tsfcn.config.classifier import Callback
+from tsfcn.config.models import ModelConfig
 from tsfcn.data import preprocess
 from tsfcn.data.preprocess import Float32, Floats, Int64
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from tsfcn.training.loop import Curve
+    from tsfcn.training.loop import Curve, Fit
+    from tsfcn.training.train import Task
 
 Labels = npt.NDArray[Any]
-PROTOCOL_FIELDS = ("normalisation", "missing", "length", "validation", "select")
+Weights = npt.NDArray[np.float64]
 
 
-class Callback(Protocol):
-    """What sees the epochs of a training. It cannot change a number."""
+class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A network under a protocol as a scikit-learn classifier: the base class of FCNClassifier and the others.
 
-    def __call__(self, epoch: int, logs: Mapping[str, float]) -> None:
-        """Take note of an epoch that has ended.
+    X has numbers, NaN for a missing value: an array (n_cases, n_timepoints) or (n_cases, n_channels, n_timepoints), a
+    pandas DataFrame with a row for each case, or a list of arrays (n_timepoints,) or (n_channels, n_timepoints), which
+    may differ in length. In a 3-D array and a list, NaN at the end of a case means that the case has ended.
 
-        Args:
-            epoch: Counted from 1, over all LSTM sizes that are trained. The fast engine on a GPU trains several epochs
-                between two calls.
-            logs: 'loss', the training loss in nats.
-        """
+    Two-dimensional X must have the width of the training X. For a 3-D array or a list:
 
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A network under a protocol as a scikit-learn classifier; `FCNClassifier` and its siblings are for use.
-
-    X is numbers, NaN for a missing value: an array (n_cases, n_timepoints) or (n_cases, n_channels, n_timepoints), a
-    pandas frame of one case a row, or a sequence of cases (n_timepoints,) or (n_channels, n_timepoints) that may differ
-    in length. In a 3-D array and a sequence NaN at the end of a case is the end of the case. Two-dimensional X must
-    have the width of the training X; the others may have any length for networks that take any (all but MLP and the
-    LSTMs with the dimension shuffle, for which longer cases are cut and shorter ones get zeros).
-
-    Args:
-        protocol: The protocol's name (conf/protocol): fawaz2019, karim2019, wang2017 and others.
-        normalisation, missing, length, validation, select: The protocol's value where None; see protocol.Settings.
-        epochs, batch_size, batch_divisor, optimiser, lr, betas, rho, eps: Likewise.
-        plateau_factor, plateau_patience, plateau_min_lr, plateau_min_delta, initialiser: Likewise.
-        class_weight: None, 'balanced', or a mapping from class to a factor for the loss of its cases.
-        early_stopping: Stop when the loss on held-out cases has not become smaller for `patience` epochs, and keep the
-            weights of its minimum. Holds out 20 % of the cases unless `validation` says otherwise.
-        patience: Epochs, for early_stopping.
-        random_state: The seed: the same integer gives the same classifier, and the run of that seed. None: a random
-            one. A RandomState draws one.
-        device: cpu, cuda, cuda:N, mps or auto.
-        engine: auto, reference or fast.
-        precision: float32, float64, bfloat16, tf32 or auto.
-        callbacks: Called after each epoch; see Callback.
-        verbose: Whether to show a progress bar on standard error.
+    - A network with global pooling (FCN, ResNet, and the LSTM networks with shuffle=False) predicts cases of any
+      length. Each is used at its own length, unless the training cases differ in length: then the protocol's `length`
+      holds for new cases too (pad: zeros up to the longest training case). Cases that are shorter than the receptive
+      field and than every training case are reported in a warning.
+    - Other networks (MLP, and the LSTM networks with the dimension shuffle) raise UserError for another length. If the
+      training cases differ in length, they take every case that is not longer than the longest of these.
 
     Attributes:
         classes_: (n_classes,) the labels, sorted.
         network_: The torch module, in evaluation mode.
-        preparation_: How series are prepared for it.
+        preparation_: How cases are prepared for it.
         settings_: The protocol, resolved for the network.
-        curve_: The learning curve: loss and lr, a value an epoch.
-        best_epoch_: After how many epochs the network had its weights.
+        curve_: The learning curve: loss and lr, a value for each epoch.
+        best_epoch_: The epoch after which the network had its weights.
+        cells_: The size of the LSTM, 0 without one.
         engine_: The engine that trained it.
         seed_: The seed that was used.
-        n_features_in_: Timepoints of a case, for 2-D X.
+        n_channels_: The channels of a case.
+        training_lengths_: The timepoints of the shortest and of the longest training case.
+        n_features_in_: The timepoints of a case, if the training X was 2-D.
     """
-
-    architecture: ClassVar[str]
-
-    protocol: str = "fawaz2019"
-    normalisation: str | None = None
-    missing: str | None = None
-    length: str | None = None
-    validation: float | None = None
-    select: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    batch_divisor: int | None = None
-    optimiser: str | None = None
-    lr: float | None = None
-    betas: Sequence[float] | None = None
-    rho: float | None = None
-    eps: float | None = None
-    plateau_factor: float | None = None
-    plateau_patience: int | None = None
-    plateau_min_lr: float | None = None
-    plateau_min_delta: float | None = None
-    initialiser: str | None = None
-    class_weight: str | Mapping[Any, float] | None = None
-    early_stopping: bool = False
-    patience: int = 50
-    random_state: int | np.random.RandomState | None = None
-    device: str = "cpu"
-    engine: str = "auto"
-    precision: str = "float32"
-    callbacks: Sequence[Callback] = ()
-    verbose: bool = False
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: 2-D and 3-D input, NaN allowed."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.three_d_array = True
-        tags.non_deterministic = False
         return tags
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -147,39 +96,34 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: The training cases, see the class.
             y: (n_cases,) their classes.
-            sample_weight: (n_cases,) factors for the loss of each case, at least 0. The reference loop trains then.
+            sample_weight: (n_cases,) factors for the loss of each case, at least 0. The reference loop uses them.
 
         Raises:
-            ValueError: Input or settings that cannot be; UserError is one.
+            ValueError: X, y, sample_weight or a parameter is invalid; UserError is a ValueError.
         """
-        cases = self._training_cases(X)
-        y = self._checked_labels(y, len(cases))
-        weights = (
-            None if sample_weight is None else _check_sample_weight(sample_weight, cases, ensure_non_negative=True)
-        )
+        cases, unequal = self._training_cases(X)
+        labels = self._checked_labels(y, len(cases))
+        weights = checked_weights(sample_weight, cases)
         if weights is not None:
-            if not weights.any():
-                raise ValueError("sample_weight is zero for every case: give some case a positive weight")
             kept = weights > 0
-            cases, y, weights = cases[kept], y[kept], weights[kept]
+            cases, labels, weights = cases[kept], labels[kept], weights[kept]
         self.seed_ = self._seed()
-        self.classes_ = np.unique(y)
+        self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}: a classifier needs two classes or more")
-        self._train(cases, y, self._case_factors(y, weights))
+            raise ValueError(f"y has only one class, {self.classes_.tolist()}: give cases of two classes or more")
+        self._train(cases, unequal, labels, self._case_factors(labels, weights))
         return self
 
-    def _training_cases(self, X: Any) -> Floats:
-        """Return X as (n_cases, n_channels, n_timepoints), and remember its width where it is 2-D."""
-        self._forget_width()
-        if is_two_dimensional(X):
-            X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        return as_cases(X)
-
-    def _forget_width(self) -> None:
-        for name in ("n_features_in_", "feature_names_in_"):
+    def _training_cases(self, X: Any) -> tuple[Floats, bool]:
+        """Return X as (n_cases, n_channels, n_timepoints), and whether NaN at the end of a case is its end."""
+        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
             if hasattr(self, name):
                 delattr(self, name)
+        two_dimensional = is_two_dimensional(X)
+        if two_dimensional:
+            X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
+        cases = as_cases(X)
+        return cases, not two_dimensional and ends_differ(cases)
 
     def _checked_labels(self, y: Any, n_cases: int) -> Labels:
         if y is None:
@@ -195,102 +139,103 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _case_factors(self, y: Labels, weights: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+    def _case_factors(self, labels: Labels, weights: Weights | None) -> Weights | None:
         """Return the factor of each case's loss from sample weights and a mapping of class weights; None: all are 1."""
         if self.class_weight is None or isinstance(self.class_weight, str):
             return weights
-        factors = np.ones(len(y)) if weights is None else weights
-        for label, factor in self.class_weight.items():
-            factors = np.where(y == label, factors * factor, factors)
-        return factors
+        factors = class_factors(self.class_weight, labels)
+        return factors if weights is None else factors * weights
 
-    def _train(self, cases: Floats, y: Labels, factors: npt.NDArray[Any] | None) -> None:
-        import torch
+    def _train(self, cases: Floats, unequal: bool, labels: Labels, factors: Weights | None) -> None:
+        """Train the network and keep what the fit leaves.
 
-        from tsfcn.training.train import Task, choose_engine, train
+        Args:
+            cases: (n_cases, n_channels, n_timepoints), as given.
+            unequal: Whether NaN at the end of a case is its end.
+            labels: (n_cases,) the classes.
+            factors: (n_cases,) the factor of each case's loss; None: all are 1.
+        """
+        from tsfcn.training.train import choose_engine, train
 
         config, self.settings_ = self.model_config(), self.protocol_settings()
-        self.preparation_ = preprocess.fit_preparation(
+        device = devices.resolve(self.device)
+        devices.prepare(device)
+        precision = self._precision(device)
+        prepared = self._prepare_training(cases, unequal, config.fixed_length())
+        codes, _, _ = preprocess.encode_labels(labels, labels[:0])  # the runner's order of classes
+        self._order = np.array([int(codes[labels == label][0]) for label in self.classes_])  # of classes_ in the logits
+        with one_thread(), progress_bar(self.verbose, self.settings_) as bar:
+            task = self._task(config, prepared, codes, factors, device, precision)
+            self.engine_ = choose_engine(task, self.engine, precision, device)
+            listeners = [*self.callbacks, *([bar] if bar else [])]
+            fit, _ = train(task, self.engine_, precision=precision, progress=functools.partial(notify, listeners))
+        self._keep(fit)
+
+    def _prepare_training(self, cases: Floats, unequal: bool, fixed_length: bool) -> preprocess.Prepared:
+        """Return the training cases as the network takes them, and keep how new cases are prepared."""
+        lengths = preprocess.case_lengths(cases, unequal)
+        low, high = self.training_lengths_ = int(lengths.min()), int(lengths.max())
+        self.n_channels_ = cases.shape[1]
+        preparation = preprocess.fit_preparation(
             cases,
             normalisation=self.settings_.normalisation,
             missing=self.settings_.missing,
             length=self.settings_.length,
-            unequal=self._ends_differ(cases),
-            fixed_length=config.fixed_length(),
+            unequal=unequal,
+            fixed_length=fixed_length,
         )
-        prepared = self.preparation_.transform(cases, self._ends_differ(cases), is_training=True)
-        codes, _, names = preprocess.encode_labels(y, y[:0])  # the runner's order of classes
-        self._order = np.array([int(codes[y == label][0]) for label in self.classes_])  # of classes_ among the logits
-        device = devices.resolve(self.device)
-        devices.prepare(device)
-        precision = self._precision(device)
-        dtype = torch.float64 if precision == "float64" else torch.float32
-        masked = self.settings_.length == "mask"
-        with one_thread():
-            task = Task(
-                *(self.architecture, config, self.settings_),
-                torch.from_numpy(prepared.x).to(device=device, dtype=dtype),
-                torch.from_numpy(codes).to(device),
-                *(len(names), self.seed_),
-                lengths=torch.from_numpy(prepared.lengths) if masked else None,
-                sample_weight=None if factors is None else torch.from_numpy(np.asarray(factors, dtype=np.float64)),
-                patience=self.patience if self.early_stopping else 0,
-            )
-            self.engine_ = choose_engine(task, self.engine, precision, device)
-            with progress_bar(self.verbose, self.settings_) as bar:
-                listeners = [*self.callbacks, *([bar] if bar else [])]
-                best, _ = train(task, self.engine_, precision=precision, progress=functools.partial(_notify, listeners))
-        self._keep(best)
+        # Zeros after the end of a case are for networks that had them in training.
+        unpadded = low == high and preparation.length == "pad" and not fixed_length
+        self.preparation_ = replace(preparation, length="mask") if unpadded else preparation
+        return preparation.transform(cases, unequal, is_training=True)
 
-    def _keep(self, best: Any) -> None:
+    def _task(
+        self,
+        config: ModelConfig,
+        prepared: preprocess.Prepared,
+        codes: Int64,
+        factors: Weights | None,
+        device: str,
+        precision: str,
+    ) -> Task:
+        """Return the training.
+
+        Args:
+            config: The settings of the network.
+            prepared: The training cases.
+            codes: int64 (n_cases,), their classes.
+            factors: (n_cases,) the factor of each case's loss; None: all are 1.
+            device: torch's name of the device.
+            precision: The numeric precision.
+        """
+        import torch
+
+        from tsfcn.training.train import Task
+
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        return Task(
+            *(self.architecture, config, self.settings_),
+            torch.from_numpy(prepared.x).to(device=device, dtype=dtype),
+            torch.from_numpy(codes).to(device),
+            *(len(self.classes_), self.seed_),
+            lengths=torch.from_numpy(prepared.lengths) if self.settings_.length == "mask" else None,
+            sample_weight=None if factors is None else torch.from_numpy(factors),
+            patience=self.patience if self.early_stopping else 0,
+        )
+
+    def _keep(self, fit: Fit) -> None:
         """Keep the network and the learning curve of a fit."""
-        self.network_: nn.Module = best.load(self.settings_.select)
-        self.curve_: Curve = best.curve
-        self.best_epoch_: int = best.best_epoch[self.settings_.select]
-        self.cells_: int = best.cells
-        self.n_channels_: int = self.preparation_.n_channels
+        self.network_: nn.Module = fit.load(self.settings_.select)
+        self.curve_: Curve = fit.curve
+        self.best_epoch_: int = fit.best_epoch[self.settings_.select]
+        self.cells_: int = fit.cells
 
     def _precision(self, device: str) -> str:
         from tsfcn.training.select_engine import automatic_precision
 
         if self.precision == "auto":
             return automatic_precision(self.engine, device)
-        if self.precision not in ("float32", "float64", *FAST_PRECISIONS):
-            raise UserError(f"precision='{self.precision}' is not known: use float32, float64, bfloat16, tf32 or auto")
         return self.precision
-
-    def _ends_differ(self, cases: Floats) -> bool:
-        """Return whether NaN at the end of a case is its end: not where X is 2-D, of one width."""
-        return not hasattr(self, "n_features_in_") and bool(np.isnan(cases[:, :, -1]).all(axis=1).any())
-
-    def model_config(self) -> models.ModelConfig:
-        """Return the settings of the network. Raises UserError for a value out of range."""
-        spec = models.spec(self.architecture)
-        values = {each.name: getattr(self, each.name) for each in fields(spec.settings)}
-        return spec.settings(**{n: list(v) if isinstance(v, tuple) else v for n, v in values.items()})
-
-    def protocol_settings(self) -> protocols.Settings:
-        """Return the protocol, resolved for the network. Raises UserError for a value out of range."""
-        chosen = deepcopy(protocol_config(self.protocol))
-        for name in PROTOCOL_FIELDS:
-            if getattr(self, name) is not None:
-                setattr(chosen, name, getattr(self, name))
-        for each in fields(protocols.TrainingConfig):
-            value = getattr(self, each.name, None)
-            if value is not None and each.name != "cells":
-                setattr(chosen, each.name, list(value) if isinstance(value, (tuple, np.ndarray)) else value)
-        if self.class_weight is not None:
-            chosen.class_weights = "balanced" if self.class_weight == "balanced" else "none"
-            if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-                raise UserError(f"class_weight='{self.class_weight}' is not known: use 'balanced', a mapping or None")
-        if self.early_stopping:
-            if self.patience < 1:
-                raise UserError(f"patience={self.patience} is out of range: give at least 1")
-            chosen.validation = chosen.validation if self.validation is not None else chosen.validation or 0.2
-            chosen.select = self.select or "validation"
-        if chosen.select == "test_oracle":
-            raise UserError("select=test_oracle is for runs with a test set: use least_train_loss, last or validation")
-        return protocols.settings(chosen, self.architecture, self.model_config())
 
     # -----------------------------------------------------------------------------------------------------------------
     # Predict
@@ -320,25 +265,87 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def prepare(self, X: Any) -> tuple[Float32, Int64]:
-        """Return the cases as the network takes them, and the timepoints of each that it sees.
+        """Return the cases as the network takes them, and the timepoints of each that it uses.
 
-        Returns float32 (n_cases, n_channels, n_timepoints) and int64 (n_cases,).
+        Returns float32 (n_cases, n_channels, n_timepoints) and int64 (n_cases,). Raises UserError for lengths that the
+        network does not take.
         """
         check_is_fitted(self, "network_")
-        if hasattr(self, "n_features_in_"):
+        two_dimensional = is_two_dimensional(X)
+        if two_dimensional and hasattr(self, "n_features_in_"):
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         cases = as_cases(X)
         if cases.shape[1] != self.n_channels_:
             raise ValueError(f"X has {cases.shape[1]} channels: give {self.n_channels_}, as in training")
-        prepared = self.preparation_.transform(cases, self._ends_differ(cases))
+        unequal = not two_dimensional and ends_differ(cases)
+        self._check_lengths(preprocess.case_lengths(cases, unequal))
+        prepared = self.preparation_.transform(cases, unequal)
         return prepared.x, prepared.lengths
+
+    def _check_lengths(self, lengths: Int64) -> None:
+        """Raise UserError for lengths (n_cases,) that the network does not take; warn of cases that are too short."""
+        low, high = self.training_lengths_
+        if self.preparation_.fixed_length:
+            refused = np.flatnonzero((lengths > high) | (lengths < high if low == high else False))
+            if len(refused):
+                raise UserError(
+                    f"X case {refused[0]} has {lengths[refused[0]]} timepoints, {type(self).__name__} takes "
+                    f"{'' if low == high else 'at most '}{high}, since {self.fixed_length_reason}: cut or resample the "
+                    "series, or use FCNClassifier or ResNetClassifier"
+                )
+            return
+        field = receptive_field(self.model_config())
+        if n_short := int((lengths < min(field, low)).sum()):
+            warnings.warn(
+                f"{n_short} of {len(lengths)} cases are shorter than the receptive field of the network, {field} "
+                "timepoints, and than every training case: all activations depend on the padding of the convolutions",
+                stacklevel=4,
+            )
 
 
 def is_two_dimensional(X: Any) -> bool:
-    """Return whether X is a table of one case a row, not cases of several channels or of several lengths."""
+    """Return whether X is a table with a row for each case: no 3-D array, and no list of arrays."""
     if isinstance(X, (list, tuple)):
-        return len(X) > 0 and all(np.ndim(case) == 1 for case in X) and len({len(case) for case in X}) == 1
+        rows = len(X) > 0 and all(isinstance(case, (list, tuple)) and np.ndim(case[:1]) == 1 for case in X)
+        return rows and len({len(case) for case in X}) == 1
     return not (isinstance(X, np.ndarray) and (X.ndim == 3 or (X.dtype == object and X.ndim == 1)))
+
+
+def ends_differ(cases: Floats) -> bool:
+    """Return whether a case (n_channels, n_timepoints) ends in NaN in every channel."""
+    return bool(np.isnan(cases[:, :, -1]).all(axis=1).any())
+
+
+def receptive_field(config: ModelConfig) -> int:
+    """Return the timepoints of the input that an activation of the last convolution depends on.
+
+    >>> from tsfcn.config.models import FCNConfig
+    >>> receptive_field(FCNConfig())
+    14
+    """
+    return 1 + sum(layer.kernel - 1 for layer in config.layers(n_channels=1, n_timepoints=1))
+
+
+def checked_weights(sample_weight: Any, cases: Floats) -> Weights | None:
+    """Return the sample weights as float64 (n_cases,), None if there are none. Raises ValueError for invalid ones."""
+    if sample_weight is None:
+        return None
+    weights: Weights = _check_sample_weight(sample_weight, cases, dtype=np.float64, ensure_non_negative=True)
+    return weights
+
+
+def class_factors(class_weight: Mapping[Any, float], labels: Labels) -> Weights:
+    """Return the factor of each case's class, float64 (n_cases,), 1 for a class that is not in the mapping.
+
+    Raises UserError if the mapping has a class that `labels` lack and lacks one that they have, as for another type.
+    scikit-learn's compute_sample_weight is not used, since it takes the label '1' for the number 1.
+    """
+    classes = np.unique(labels).tolist()
+    unknown = [label for label in class_weight if label not in classes]
+    if unknown and not set(classes) <= set(class_weight):
+        raise UserError(f"class_weight has {unknown[0]!r}, which is not a class: use the classes of y, {classes[:6]}")
+    factor_of = np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
+    return factor_of[np.searchsorted(np.unique(labels), labels)]
 
 
 def as_cases(X: Any) -> Floats:
@@ -363,17 +370,9 @@ def as_cases(X: Any) -> Floats:
     return padded
 
 
-@functools.cache
-def protocol_config(name: str) -> protocols.ProtocolConfig:
-    """Return a protocol as its file has it. Raises UserError for an unknown name."""
-    from tsfcn.config.compose import compose
-
-    return compose([f"protocol={name}"])[1]
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread, as the runner does: part of the same bits."""
+    """Let torch use one thread, as the runner does: results depend on the number of threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -400,75 +399,31 @@ def progress_bar(verbose: bool, settings: protocols.Settings) -> Iterator[Callba
         yield lambda epoch, logs: bar.update(task, completed=epoch, loss=logs["loss"])
 
 
-def _notify(listeners: Sequence[Callback], epoch: int, _: int, loss: float) -> None:
+def notify(listeners: Sequence[Callback], epoch: int, _: int, loss: float) -> None:
+    """Call the listeners with the result of an epoch."""
     for listener in listeners:
         listener(epoch, {"loss": loss})
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class FCNClassifier(NetworkClassifier):
-    """The fully convolutional network of Wang et al. 2017 as a classifier; see NetworkClassifier for X and parameters.
+class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
+    """The fully convolutional network of Wang et al. 2017 for scikit-learn.
 
-    The network's own parameters: filters and kernels of each block, bn_momentum, bn_eps.
+    NetworkClassifier describes X and the attributes, NetworkParameters and FCNParameters (tsfcn.config.classifier) the
+    parameters.
     """
 
-    architecture: ClassVar[str] = "fcn"
 
-    filters: Sequence[int] = (128, 256, 128)
-    kernels: Sequence[int] = (8, 5, 3)
-    bn_momentum: float = 0.99
-    bn_eps: float = 0.001
+class LSTMFCNClassifier(classifier.LSTMFCNParameters, NetworkClassifier):
+    """LSTM-FCN of Karim et al. 2018 for scikit-learn. Parameters: as for FCNClassifier, and LSTMFCNParameters."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class LSTMFCNClassifier(FCNClassifier):
-    """LSTM-FCN of Karim et al. 2018 as a classifier; see FCNClassifier.
-
-    The network's own parameters besides those of the FCN: cells, the size of the LSTM (None: the protocol's sizes are
-    all trained, and the one of least training cross-entropy is kept), dropout, shuffle, gates.
-    """
-
-    architecture: ClassVar[str] = "lstm_fcn"
-
-    protocol: str = "karim2019"
-    cells: int | None = None
-    dropout: float = 0.8
-    shuffle: bool = True
-    gates: str = "hard_sigmoid"
+class ALSTMFCNClassifier(classifier.ALSTMFCNParameters, NetworkClassifier):
+    """ALSTM-FCN of Karim et al. 2018 for scikit-learn. Parameters: those of LSTMFCNClassifier."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class ALSTMFCNClassifier(LSTMFCNClassifier):
-    """ALSTM-FCN of Karim et al. 2018, whose LSTM attends to all steps, as a classifier; see LSTMFCNClassifier."""
-
-    architecture: ClassVar[str] = "alstm_fcn"
+class ResNetClassifier(classifier.ResNetParameters, NetworkClassifier):
+    """The residual network of Wang et al. 2017 for scikit-learn. Parameters: NetworkParameters, ResNetParameters."""
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class ResNetClassifier(NetworkClassifier):
-    """The residual network of Wang et al. 2017 as a classifier; see FCNClassifier.
-
-    The network's own parameters: filters of each residual block, kernels within a block, input_norm, bn_momentum,
-    bn_eps.
-    """
-
-    architecture: ClassVar[str] = "resnet"
-
-    filters: Sequence[int] = (64, 128, 128)
-    kernels: Sequence[int] = (8, 5, 3)
-    input_norm: bool = False
-    bn_momentum: float = 0.99
-    bn_eps: float = 0.001
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class MLPClassifier(NetworkClassifier):
-    """The multilayer perceptron of Wang et al. 2017 as a classifier; see FCNClassifier.
-
-    The network's own parameters: units of the hidden layers; dropout before each of them and before the last layer.
-    """
-
-    architecture: ClassVar[str] = "mlp"
-
-    units: Sequence[int] = (500, 500, 500)
-    dropout: Sequence[float] = (0.1, 0.2, 0.2, 0.3)
+class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
+    """The multilayer perceptron of Wang et al. 2017 for scikit-learn. Parameters: NetworkParameters, MLPParameters."""

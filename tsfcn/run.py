@@ -58,9 +58,8 @@ FLAGS = (
 # Jobs at a time on a device of this kind, by the reference loop alone or not. That loop waits for Python's lock.
 PER_DEVICE = {("cuda", False): 8, ("cuda", True): 2, ("mps", False): 1, ("mps", True): 1}
 
-Unusable = dict[
-    str, tuple[str, str]
-]  # by dataset: 'skipped' (not available) or 'failed' (its files are wrong), and why
+# By dataset: 'skipped' (not available) or 'failed' (its files are wrong), and the reason.
+Unusable = dict[str, tuple[str, str]]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # From a RunConfig to records
@@ -85,8 +84,8 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
         precision = automatic_precision(run.engine.name, device)
-    what = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
-    return plan.jobs(*what, precision, if_possible=auto), unusable
+    contents = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
+    return plan.jobs(*contents, precision, if_possible=auto), unusable
 
 
 def dataset_names(run: schema.RunConfig) -> list[str]:
@@ -507,18 +506,18 @@ def record_unusable(
     jobs: list[plan.Job], unusable: Unusable, known: dict[tuple[Any, ...], Record], results: Path
 ) -> None:
     """Record the jobs of datasets that cannot be used as skipped or failed, once for each reason."""
-    news = []
+    unrecorded = []
     for job in jobs:
         if not job.passport:
             record = known.get((job.key, job.model, job.protocol))
             if record is None or record.reason != unusable[job.dataset][1]:
-                news.append(job)
-    if not news:
+                unrecorded.append(job)
+    if not unrecorded:
         return  # describing a job takes torch, whose version stands in the record
     from tsfcn.jobs.run_job import describe
 
     writer = store.Writer(results)
-    for job in news:
+    for job in unrecorded:
         writer.write(describe(job, *unusable[job.dataset]))
 
 
@@ -685,7 +684,7 @@ def run(
     named |= {} if selection is None else {"dataset": selection}
     folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
     words, command = ([*folder, *from_settings({**each, **settings}), *overrides] for each in (named, typed))
-    with safe_streams(), exit_codes.escaped_output():
+    with safe_streams():
         first, *others = compose_all(words)
         more = [(each.run, each.unchanged) for each in others]
         _, jobs = execute_run(first.run, first.unchanged, command_line(command), more=more)

@@ -18,14 +18,17 @@ HOMES = {
     "triton": {"training.fused.triton_kernels"},
     "pandas": {"analysis", "report"},
     "scipy": {"analysis.stats"},
-    "sklearn": set(),
-    "sktime": set(),
+    "sklearn": {"estimators"},
+    "sktime": {"sktime"},
     "hydra": {"config.compose", "run", "reproduce", "ablate", "cli"},
     "omegaconf": {"config.compose", "run", "reproduce", "ablate", "cli"},
     "jinja2": set(),
     "matplotlib": set(),
     "rich": set(),
     "aeon": set(),
+    "tensorboard": set(),
+    "mlflow": set(),
+    "wandb": set(),
 }
 ONLY_THERE = ("hydra", "omegaconf")  # inside functions too
 STDLIB_ONLY = (
@@ -48,7 +51,7 @@ STDLIB_ONLY = (
 WITHOUT_TORCH = (
     *("common", "config", "data", "analysis", "report", "cli"),
     *("jobs.plan", "jobs.store", "jobs.lease", "jobs.monitor", "jobs.maintenance", "training.fused.build"),
-    *("run", "compare", "reproduce", "table", "ablate", "__main__"),
+    *("run", "compare", "reproduce", "table", "ablate", "estimators", "callbacks", "__main__"),
 )
 
 

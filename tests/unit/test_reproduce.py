@@ -86,5 +86,5 @@ def test_from_python_finished_jobs_are_judged_and_not_trained(tmp_path: Path) ->
     assert list(table["dataset"]) == ["GunPoint", "ItalyPowerDemand", "mean of 2 datasets"]
     assert list(table["n_seeds"]) == [3, 3, 6]
     assert set(table["word"]) == {"equivalent"}
-    with pytest.raises(UserError, match="no protocol here"):
+    with pytest.raises(UserError, match="no protocol describes its runs"):
         tsfcn.reproduce("rocket2020")

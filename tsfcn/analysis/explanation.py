@@ -9,7 +9,7 @@ docs/explain.md shows how to read them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -182,10 +182,3 @@ def _joined(parts: Iterable[tuple[Int64, Tensor | None]], n_cases: int) -> Any:
         inside: tuple[Any, ...] = (rows, *map(slice, array.shape[1:]))
         joined[inside] = array
     return joined
-
-
-def subset(explanation: Explanation, cases: Int64) -> Explanation:
-    """Return the explanation of some cases. cases: their positions."""
-    shared = ("classes", "bias")
-    values = {each.name: getattr(explanation, each.name) for each in fields(explanation)}
-    return Explanation(**{n: v if n in shared or v is None else v[cases] for n, v in values.items()})

@@ -21,12 +21,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tsfcn.analysis import foreign_tables, prediction_files, row_facts
-from tsfcn.analysis.accuracy_cells import Reading
-from tsfcn.analysis.accuracy_columns import quoted
 from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, chosen, half_unit, is_dataset, loose
-from tsfcn.analysis.headers import content_of
-from tsfcn.analysis.table_files import read_table
+from tsfcn.analysis.foreign import prediction_files, row_facts
+from tsfcn.analysis.foreign import tables as foreign_tables
+from tsfcn.analysis.foreign.cells import Reading
+from tsfcn.analysis.foreign.headers import content_of
+from tsfcn.analysis.foreign.text_tables import read_table
+from tsfcn.analysis.foreign.value_columns import quoted
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 

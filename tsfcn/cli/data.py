@@ -24,9 +24,11 @@ import numpy as np
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
+from tsfcn.common.escapes import printable
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import replace
-from tsfcn.common.text import grid, printable, unescaped
+from tsfcn.common.streams import unescaped
+from tsfcn.common.text import grid
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip

@@ -65,8 +65,9 @@ def _show_model(source: str, name: str) -> str:
         split = f.split if measured_on(f.dataset, f.split) == f.split else f"{f.split} (same in ucr2018)"
         rows.append([f.dataset, f"{f.mean:.4f}", "" if f.std is None else f"{f.std:.4f}", split, f.note])
     n_runs = "1 run" if model.n_runs == 1 else f"mean of {model.n_runs} runs"
-    said = f"{source}/{name}: {n_runs}; selection: {model.selected_by}" + (f"; {model.note}" if model.note else "")
-    return f"{said}\n\n{_aligned(rows, (1, 2))}"
+    note = f"; {model.note}" if model.note else ""
+    description = f"{source}/{name}: {n_runs}; selection: {model.selected_by}{note}"
+    return f"{description}\n\n{_aligned(rows, (1, 2))}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from tsfcn.common.errors import UserError
 from tsfcn.common.signals import stop_signals
 from tsfcn.common.streams import is_broken, safe_streams
-from tsfcn.common.text import escaping, printable
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -38,7 +37,7 @@ def guarded(command: Callable[[], int], resume: str) -> int:
     """Run a command inside safe streams (see `run`)."""
     code = OK
     try:
-        with signals_as_interrupt(), folding_tables(), escaped_output():
+        with signals_as_interrupt(), folding_tables():
             code = exit_code(command)
             sys.stdout.flush()
     except UserError as error:
@@ -75,18 +74,7 @@ def show(text: str) -> None:
 
 def complain(line: str) -> None:
     """Print a line on stderr."""
-    print(printable(line, lines=True), file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def escaped_output() -> Iterator[None]:
-    """Escape control characters in all that is printed meanwhile: names and messages may come from strangers."""
-    streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream and escaping(stream) for stream in streams)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = streams
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Standard output and error that survive what a terminal, a pipe or a disk does to them.
 
-A character that the encoding lacks is replaced. What stands on standard error is optional: a run goes on where nobody
-reads it, where it is closed, and where the disk behind it is full.
+A character that the encoding lacks is replaced, and one that a terminal would obey is escaped: names and messages may
+come from strangers. What stands on standard error is optional: a run goes on where nobody reads it, where it is closed,
+and where the disk behind it is full.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO, cast
+
+from tsfcn.common.escapes import printable
 
 
 class SafeStream:
-    """A text stream that replaces characters that its encoding lacks, and that may ignore errors.
+    """A text stream that escapes what terminals obey, replaces what its encoding lacks, and may ignore errors.
 
-    Everything else is that of the stream inside.
+    Everything else is that of the stream inside; `unescaped` is for a display that moves the cursor.
     """
 
     def __init__(self, stream: TextIO | None, *, is_optional: bool) -> None:
@@ -26,6 +29,16 @@ class SafeStream:
 
     def write(self, text: str) -> int:
         """Write text and return its length. Raises OSError unless the stream is optional."""
+        self.write_unescaped(printable(text, lines=True))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write several texts."""
+        for text in texts:
+            self.write(text)
+
+    def write_unescaped(self, text: str) -> int:
+        """Write text with commands to the terminal, whose names are escaped already."""
         if self.stream is not None and not self.is_lost:
             with self.ignoring_errors():
                 try:
@@ -62,9 +75,32 @@ class SafeStream:
         return getattr(self.stream, name)
 
 
+class UnescapedStream:
+    """A SafeStream for text that holds commands to the terminal."""
+
+    def __init__(self, stream: SafeStream) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text and return its length."""
+        return self.stream.write_unescaped(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the stream inside."""
+        return getattr(self.stream, name)
+
+
+def unescaped(stream: TextIO) -> TextIO:
+    """Return a stream for a display that moves the cursor, and that escapes names itself."""
+    return cast(TextIO, UnescapedStream(stream)) if isinstance(stream, SafeStream) else stream
+
+
 @contextlib.contextmanager
 def safe_streams() -> Iterator[None]:
-    """Replace sys.stdout and sys.stderr by streams that never fail on a character, nor on standard error at all."""
+    """Replace sys.stdout and sys.stderr by SafeStreams, unless they are that already; the second is optional."""
+    if isinstance(sys.stdout, SafeStream) and isinstance(sys.stderr, SafeStream):
+        yield
+        return
     open_closed_descriptors()
     before = sys.stdout, sys.stderr
     out, err = cast("tuple[TextIO | None, TextIO | None]", before)  # None where the process has none

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TextIO, cast
+
+from tsfcn.common.escapes import printable
 
 Column = tuple[str, str, list[str]]  # header, '<' or '>', cells
 MIN_TEXT_WIDTH = 16  # columns of text up to this width are not folded
@@ -23,60 +24,6 @@ def folding_at(width: int | None) -> Iterator[None]:
         yield
     finally:
         _width.reset(token)
-
-
-# Control characters, among them ESC, with which each command to a terminal begins; Unicode's line ends; its marks that
-# reorder text; and halves of characters, which no encoding can write.
-_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_CONTROLS_IN_LINES = re.compile(_CONTROLS.pattern.replace("\0-\x1f", "\0-\x08\x0b-\x1f"))
-
-
-def printable(text: str, *, lines: bool = False) -> str:
-    r"""Return text with escapes for the characters that a terminal obeys rather than shows.
-
-    Names, reasons and messages from files, servers and other programs may hold commands that clear the screen, set the
-    clipboard or reorder what is read.
-
-    Args:
-        text: Any text.
-        lines: Leave newlines and tabs as they are.
-
-    >>> print(printable("Coffee\x1b[2J"), printable("two\nlines"))
-    Coffee\x1b[2J two\nlines
-    """
-    controls = _CONTROLS_IN_LINES if lines else _CONTROLS
-    return controls.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-class EscapingStream:
-    """A text stream that escapes what terminals obey in all that is written to it; `unescaped` returns the stream."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text with its newlines and tabs; return its length."""
-        self.stream.write(printable(text, lines=True))
-        return len(text)
-
-    def writelines(self, texts: Iterable[str]) -> None:
-        """Write several texts."""
-        for text in texts:
-            self.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return anything else from the stream."""
-        return getattr(self.stream, name)
-
-
-def escaping(stream: TextIO) -> TextIO:
-    """Return a stream that writes to `stream` and escapes what terminals obey."""
-    return stream if isinstance(stream, EscapingStream) else cast(TextIO, EscapingStream(stream))
-
-
-def unescaped(stream: TextIO) -> TextIO:
-    """Return the stream behind an EscapingStream, for a display that moves the cursor and escapes names itself."""
-    return stream.stream if isinstance(stream, EscapingStream) else stream
 
 
 def escaped(text: str) -> str:

@@ -66,6 +66,9 @@ def compose_all(words: Sequence[str]) -> list[Composed]:
         if not is_of_hydra(error):
             raise
         raise UserError(explain(error, words)) from None
+    for each in composed:
+        for name, config in each.run.model.configs().items():
+            protocol.settings(each.run.protocol, name, config)  # raises UserError where the two do not fit
     check_reach(plain, [each.run for each in composed])
     check_same_machine([each.run for each in composed])
     return composed

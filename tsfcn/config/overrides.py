@@ -229,10 +229,10 @@ def hint(parts: Sequence[str], path: Sequence[str], names: Sequence[str], value:
         value: the value of the override.
     """
     where, unknown = ".".join(path), parts[len(path)]
-    near = difflib.get_close_matches(unknown, names if path else [*names, "experiment"], n=1)
-    if near:
-        return f"did you mean '{'.'.join([*path, *near, *parts[len(path) + 1 :]])}'?"
     elsewhere = place(parts[-1])
+    near = difflib.get_close_matches(unknown, names if path else [*names, "experiment"], n=1)
+    if near and elsewhere.rpartition(".")[2] != parts[-1]:  # the very name one level deeper is the better guess
+        return f"did you mean '{'.'.join([*path, *near, *parts[len(path) + 1 :]])}'?"
     if elsewhere:
         return f"did you mean '{elsewhere}={value}'?"
     return f"{where or 'a run'} has {', '.join(names)}" if names else f"{where} is a single value"

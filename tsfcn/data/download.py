@@ -28,7 +28,9 @@ from typing import IO, TextIO
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.common.text import printable, size, unescaped
+from tsfcn.common.escapes import printable
+from tsfcn.common.streams import unescaped
+from tsfcn.common.text import size
 from tsfcn.data import importer, locate
 from tsfcn.data.importer import Incoming
 from tsfcn.data.safe_zip import open_zip

@@ -27,7 +27,7 @@ REVISIONS = {
     "rounded": "official 2018 values, rounded",
     "unknown": "unknown content, shape as in the catalogue",
     "unrecorded": "shape as in the catalogue, whose content is not on record",
-    "user": "a dataset of your own",
+    "user": "your own data",
 }
 """What is known of a content, and the words for it."""
 

@@ -148,7 +148,7 @@ class Model:
         # By engine and precision, whether it is this hardware, and network.
         self.observed: dict[tuple[Setup, bool, str], tuple[list[np.ndarray], list[float]]] = {}
         self.rates: dict[tuple[Setup, str], np.ndarray] = {}
-        # By key and sizes: plan, queue and monitor ask for the same jobs.
+        # By group and sizes: seeds take the same time, and plan, queue and monitor ask for the same jobs.
         self.choices: dict[tuple[str, Sizes], EngineChoice] = {}
         self.works: dict[tuple[str, Sizes], np.ndarray] = {}
         for record in records:
@@ -214,15 +214,15 @@ class Model:
     def choice(self, job: Job) -> EngineChoice:
         """Return which engine will train a job here."""
         size = sizes(job)
-        if (job.key, size) not in self.choices:
-            self.choices[job.key, size] = select_engine(
+        if (job.group, size) not in self.choices:
+            self.choices[job.group, size] = select_engine(
                 *(job.architecture, job.model_config(), job.resolved(), self.engine),
                 precision=job.precision,
                 n_channels=size.n_channels,
                 n_timepoints=size.length,
                 device=self.device,
             )
-        return self.choices[job.key, size]
+        return self.choices[job.group, size]
 
     def setup(self, job: Job) -> Setup:
         """Return the engine and precision that a job will be trained with here."""
@@ -230,7 +230,7 @@ class Model:
 
     def seconds(self, job: Job) -> float:
         """Return the estimated time of a job on one core or a GPU."""
-        place = job.key, sizes(job)
+        place = job.group, sizes(job)
         if place not in self.works:
             self.works[place] = work(job)
         return float(self.works[place] @ self.rate(self.setup(job), job.architecture))

@@ -23,7 +23,8 @@ from typing import Any
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import Problem, alike, grid, printable
+from tsfcn.common.escapes import printable
+from tsfcn.common.text import Problem, alike, grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
@@ -230,12 +231,12 @@ def check_idle(results: Path) -> None:
 def compact(results: Path) -> str:
     """Write all records into one file, remove the others, and return what was done.
 
-    Kept are the records that count and every failure; dropped are torn lines, doubles and what was superseded.
+    Kept are the records that count and every failure; dropped are doubles, what was superseded, and the last line of a
+    file where a crash tore it. A file with any other line that is not a record stays as it is.
     """
     check_idle(results)
-    paths = [path for path in sorted((results / "records").glob("*.jsonl")) if path.is_file()]
+    paths, history, refused = clean_files(results)
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
-    history = store.Reader(results, curves=True).new()
     kept = {id(record) for record in store.current(history)}
     failures: dict[tuple[Any, ...], Record] = {}
     for record in store.by_time(history):
@@ -244,13 +245,26 @@ def compact(results: Path) -> str:
     kept |= {id(record) for record in failures.values()}
     records = [record for record in store.by_time(history) if id(record) in kept]
     if len(paths) <= 1 and len(records) == n_lines:
-        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files"
+        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files{refused}"
     with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
         name = Path(file.name)  # empty until the records are moved into place
     files.replace(name, lambda file: file.writelines(record.line() for record in records))
     for path in paths:
         path.unlink()
-    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one"
+    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one{refused}"
+
+
+def clean_files(results: Path) -> tuple[list[Path], list[Record], str]:
+    """Return the files of records without a line that is refused, their records, and words for the other files."""
+    reader = store.Reader(results, curves=True)
+    paths, records = [], []
+    for path in sorted((results / "records").glob("*.jsonl")):
+        records_of_file = reader.rest(path)
+        if path.is_file() and path.name not in reader.refused:
+            paths.append(path)
+            records += records_of_file
+    n_refused = len(reader.refused)
+    return paths, records, f"; {n_refused} with lines that are not records stay as they are" if n_refused else ""
 
 
 def merge(source: Path, results: Path) -> str:
@@ -342,22 +356,25 @@ def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
 
 def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     """Return the files that no record needs, by what they are; unfinished: also those of unfinished runs."""
-    records = store.read(results)
+    reader = store.Reader(results)
+    records = store.current(reader.new())
     ok = {record.key for record in records if record.is_ok}
     any_record = {record.key for record in records}
-    found = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
-    plans = found["plans"]
+    candidates = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
+    plans = candidates["plans"]
     done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
+    # A line that is not a record may be the damaged one of any job.
+    unneeded = [] if reader.refused else [p for name in ("predictions", "weights") for p in candidates[name]]
     doomed = {
-        "predictions without a record": [path for path in found["predictions"] if path.stem not in ok],
-        "weights without a record": [path for path in found["weights"] if path.stem not in ok],
-        "checkpoints of finished jobs": [path for path in found["checkpoints"] if path.stem in ok],
-        "heartbeats of dead runners": found["runners"],
+        "predictions without a record": [p for p in unneeded if p.suffix == ".npz" and p.stem not in ok],
+        "weights without a record": [p for p in unneeded if p.suffix == ".safetensors" and p.stem not in ok],
+        "checkpoints of finished jobs": [path for path in candidates["checkpoints"] if path.stem in ok],
+        "heartbeats of dead runners": candidates["runners"],
         "plans that are done": done,
         "temporary files": temporary_files(results),
     }
     if unfinished:
-        doomed["checkpoints of unfinished jobs"] = [path for path in found["checkpoints"] if path.stem not in ok]
+        doomed["checkpoints of unfinished jobs"] = [path for path in candidates["checkpoints"] if path.stem not in ok]
         doomed["plans of unfinished runs"] = [path for path in plans if path not in done]
     return doomed
 

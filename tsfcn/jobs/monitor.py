@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tsfcn.common.text import printable, unescaped
+from tsfcn.common.escapes import printable
+from tsfcn.common.streams import unescaped
 from tsfcn.jobs import cost, lease
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.progress import RunningJob, RunState, clock, title

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from tsfcn.common.escapes import printable
 from tsfcn.common.json_types import short, type_checks
-from tsfcn.common.text import printable
 
 T = TypeVar("T")
 

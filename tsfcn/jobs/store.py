@@ -81,6 +81,7 @@ class Reader:
         self.folder = results / "records"
         self.curves = curves
         self.positions: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were read
+        self.refused: set[str] = set()  # the names of files with lines that are not records
         self.shared: dict[tuple[str, str], Any] = {}  # values that many records have in common, each kept once
 
     def new(self) -> list[Record]:
@@ -112,17 +113,18 @@ class Reader:
             if os.fstat(file.fileno()).st_size > start:
                 file.seek(start)
                 for line in file:
-                    found = self.parse(line, path) if line.strip() else None
-                    if isinstance(found, Record):
-                        records.append(found)
-                    elif found is not None:
+                    parsed = self.parse(line, path) if line.strip() else None
+                    if isinstance(parsed, Record):
+                        records.append(parsed)
+                    elif parsed is not None:
                         if not line.endswith(b"\n"):
                             break
-                        bad.append(f"line {number + 1}: {found}")
+                        bad.append(f"line {number + 1}: {parsed}")
                     number += line.endswith(b"\n")
                     start += len(line)
         self.positions[path.name] = start, number
         if bad:
+            self.refused.add(path.name)
             notice(f"{path}: {left_out(bad)}")
         return records
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from tsfcn.common.exit_codes import escaped_output
 from tsfcn.common.signals import stop_signals
+from tsfcn.common.streams import safe_streams
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import PROGRESS_SECONDS
@@ -107,5 +107,5 @@ def work(results: Path) -> None:
 
 
 if __name__ == "__main__":
-    with escaped_output():
+    with safe_streams():
         work(Path(sys.argv[1]))

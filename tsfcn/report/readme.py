@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
-from tsfcn.common.text import escaped, grid, printable
+from tsfcn.common.escapes import printable
+from tsfcn.common.text import escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record

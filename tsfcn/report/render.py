@@ -10,7 +10,8 @@ import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import with_resample_means
-from tsfcn.common.text import duration, escaped, grid, printable
+from tsfcn.common.escapes import printable
+from tsfcn.common.text import duration, escaped, grid
 
 NOTHING = "No job is ok yet: nothing to show."
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 import tsfcn
 from tests.factories import ITALY
 from tsfcn import estimators
-from tsfcn.analysis.explanation import Explanation, explain, subset
+from tsfcn.analysis.explanation import Explanation, explain
 from tsfcn.analysis.faithfulness import Faithfulness, faithfulness
 from tsfcn.data import archive
 from tsfcn.data.cbf import cbf, share_inside
@@ -78,15 +78,6 @@ def test_a_double_precision_classifier_has_maps_exact_to_1e_12() -> None:
     result = explain(classifier, dataset.x_test[:20])
     assert result.maps is not None and result.bias is not None and result.maps.dtype == np.float64
     assert np.abs(result.maps.mean(axis=2) + result.bias - result.logits).max() < 1e-12
-
-
-def test_subset_keeps_the_fields_of_the_chosen_cases() -> None:
-    classifier = estimators.FCNClassifier(**SMALL).fit(RAGGED, list("ababab"))
-    whole = explain(classifier, RAGGED)
-    part = subset(whole, np.array([4, 1]))
-    assert part.maps is not None and whole.maps is not None
-    assert part.lengths.tolist() == [14, 14] and np.array_equal(part.maps, whole.maps[[4, 1]], equal_nan=True)
-    assert part.bias is whole.bias and part.classes is whole.classes and part.recurrent is None
 
 
 def test_a_classifier_that_is_not_fitted_is_refused() -> None:

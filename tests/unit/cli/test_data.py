@@ -55,11 +55,11 @@ def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixt
     told = {line.split("  ")[0]: re.split(r"\s{2,}", line)[1:3] for line in out.splitlines() if "  " in line}
     assert told["GunPoint"] == ["official 2018, corrected revision", "arff"]
     assert told["ItalyPowerDemand"] == ["official 2018 values, rounded", "arff"]
-    assert told["Mine"] == ["a dataset of your own", "ts"]
+    assert told["Mine"] == ["your own data", "ts"]
     assert told["OSULeaf"] == told["GunPoint (sktime)"] == ["official 2018, corrected revision", "sktime"]
     assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; differs from yours"
     assert told["PLAID (sktime)"] == ["early revision of 2018", "sktime"]
-    assert "6 datasets read: 4 official 2018, corrected revision; 1 official 2018 values, rounded; 1 a" in out
+    assert "6 datasets read: 4 official 2018, corrected revision; 1 official 2018 values, rounded; 1 y" in out
     assert "123 not present: Adiac, " in out
 
 

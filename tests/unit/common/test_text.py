@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import TextIO, cast
 
 import pytest
 
 from tsfcn.common import exit_codes
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import escaped, escaping, grid, printable, spreadsheet_text, unescaped
+from tsfcn.common.escapes import printable
+from tsfcn.common.streams import SafeStream, safe_streams, unescaped
+from tsfcn.common.text import escaped, grid, spreadsheet_text
 
 ATTACKS = [
     "\x1b]0;title\x07",
@@ -60,12 +63,17 @@ def test_a_command_prints_no_control_characters(attack: str, capsys: pytest.Capt
 
 def test_a_display_reaches_the_stream_itself() -> None:
     stream = io.StringIO()
-    wrapped = escaping(stream)
-    assert escaping(wrapped) is wrapped and unescaped(wrapped) is stream and unescaped(stream) is stream
-    assert print("\x1b[2J", file=wrapped) is None
+    wrapped = cast(TextIO, SafeStream(stream, is_optional=False))
+    print("\x1b[2J", file=wrapped)
     wrapped.writelines(["\x07", "\n"])
     assert stream.getvalue() == "\\x1b[2J\n\\x07\n"
     assert not wrapped.isatty()
+    print("\x1b[2J", end="", file=unescaped(wrapped))
+    assert stream.getvalue().endswith("\n\x1b[2J") and unescaped(stream) is stream
+    with safe_streams():
+        streams = sys.stdout, sys.stderr
+        with safe_streams():
+            assert (sys.stdout, sys.stderr) == streams
 
 
 @pytest.mark.parametrize(

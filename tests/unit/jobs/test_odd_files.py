@@ -147,3 +147,29 @@ def test_a_predictions_file_that_cannot_be_written_is_no_fault_of_the_job(tmp_pa
     put(tmp_path / "predictions", "empty")
     with pytest.raises(artifacts.FolderUnusable):
         artifacts.write_weights(tmp_path / "predictions", KEY, b"")
+
+
+def test_compacting_leaves_a_file_with_a_refused_line_as_it_is(tmp_path: Path) -> None:
+    save(tmp_path, record(seed=0), record(seed=0))
+    changed = tmp_path / "records" / "changed.jsonl"
+    lines = record(seed=1).line() + record(seed=2).line().replace(b'"accuracy":0.9', b'"accuracy":0.8')
+    changed.write_bytes(lines)
+    text = maintenance.compact(tmp_path)
+    assert text == (
+        f"{tmp_path}: 2 lines in 1 files became 1 records in one; 1 with lines that are not records stay as they are"
+    )
+    assert changed.read_bytes() == lines
+    assert [each.seed for each in store.read(tmp_path)] == [0, 1]
+
+
+def test_gc_keeps_the_predictions_of_a_record_that_was_damaged(tmp_path: Path) -> None:
+    save(tmp_path, record(seed=0))
+    damaged = record(seed=1)
+    (tmp_path / "records" / "two.jsonl").write_bytes(damaged.line().replace(b'"accuracy":0.9', b'"accuracy":0.8'))
+    path = artifacts.predictions_path(tmp_path, damaged.key)
+    put(path, "empty")
+    assert "removed nothing" in maintenance.gc(tmp_path, dry_run=False)
+    assert path.is_file()
+    (tmp_path / "records" / "two.jsonl").unlink()
+    assert "1 predictions without a record" in maintenance.gc(tmp_path, dry_run=False)
+    assert not path.is_file()

@@ -42,9 +42,9 @@ def matched(test: LongTable, train: LongTable) -> LongTable:
 
     Raises UserError where one has a channel that the other lacks.
     """
-    ours, theirs = (set(table.dimensions) if table.dimensions else set(table.names) for table in (test, train))
-    if ours != theirs and (len(train.names) > 1 or train.dimensions or test.dimensions):
-        odd = min(ours ^ theirs)
+    test_names, train_names = (set(table.dimensions or table.names) for table in (test, train))
+    if test_names != train_names and (len(train.names) > 1 or train.dimensions or test.dimensions):
+        odd = min(test_names ^ train_names)
         raise UserError(
             f"file '{test.source}' and '{train.source}' differ in channel {odd[:40]!r}: write the same channels in both"
         )

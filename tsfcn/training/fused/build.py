@@ -22,8 +22,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tsfcn.common.escapes import printable
 from tsfcn.common.files import create_cache_folder, is_trusted, regular_files
-from tsfcn.common.text import printable
 
 SOURCE = Path(__file__).parent / "csrc" / "kernels.c"
 INCLUDED = sorted(SOURCE.parent.glob("*.h"))

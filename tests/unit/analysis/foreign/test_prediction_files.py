@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tsfcn.analysis import score_columns
-from tsfcn.analysis.prediction_files import read_prediction_file
+from tsfcn.analysis.foreign.prediction_files import read_prediction_file
 from tsfcn.common.errors import UserError
 
 CASES = "0,0,,0.4,0.6\n1,1,,0.4,0.6\n1,0,,0.4,0.6\n1,1,,0.4,0.6\n"

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsfcn.analysis.accuracy_cells import NOT_RUN
 from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, count_of, dataset_name, half_unit, mean_of
-from tsfcn.analysis.table_files import read_table
+from tsfcn.analysis.foreign.cells import NOT_RUN
+from tsfcn.analysis.foreign.text_tables import read_table
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError, first_line
 

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn.analysis.accuracy_cells import Reading, is_count, is_number
 from tsfcn.analysis.columns import chosen, loose, mostly_datasets
-from tsfcn.analysis.headers import NEVER_COMPARED, Role, is_footer, model_of, numbered, role_of
-from tsfcn.analysis.row_facts import KEPT_MARKS, RowReader
-from tsfcn.analysis.table_files import TextTable
+from tsfcn.analysis.foreign.cells import Reading, is_count, is_number
+from tsfcn.analysis.foreign.headers import NEVER_COMPARED, Role, is_footer, model_of, numbered, role_of
+from tsfcn.analysis.foreign.row_facts import KEPT_MARKS, RowReader
+from tsfcn.analysis.foreign.text_tables import TextTable
 from tsfcn.common.errors import UserError
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsfcn.analysis.columns import is_multivariate, mostly_datasets
-from tsfcn.analysis.headers import Role, role_of
+from tsfcn.analysis.foreign.headers import Role, role_of
 from tsfcn.common.errors import UserError, first_line
 
 Row = tuple[int, list[str]]  # line number and cells

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn.analysis.accuracy_cells import NOT_RUN, CellReader, Reading
 from tsfcn.analysis.columns import count_of, finite, loose, vocabulary
-from tsfcn.analysis.headers import Role, role_of
+from tsfcn.analysis.foreign.cells import NOT_RUN, CellReader, Reading
+from tsfcn.analysis.foreign.headers import Role, role_of
 from tsfcn.analysis.marks import EARLY
 from tsfcn.common.errors import UserError, first_line
 

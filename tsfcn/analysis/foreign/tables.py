@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tsfcn.analysis.accuracy_cells import CellReader, Reading
-from tsfcn.analysis.accuracy_columns import TableColumns, ValueColumn, quoted
 from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
-from tsfcn.analysis.headers import Role, content_of, is_footer, role_of
-from tsfcn.analysis.plausibility import fits_as_error, fits_only
-from tsfcn.analysis.row_facts import RowFacts
-from tsfcn.analysis.table_files import TextTable, lists_multivariate, read_table
+from tsfcn.analysis.foreign.cells import CellReader, Reading
+from tsfcn.analysis.foreign.headers import Role, content_of, is_footer, role_of
+from tsfcn.analysis.foreign.plausibility import fits_as_error, fits_only
+from tsfcn.analysis.foreign.row_facts import RowFacts
+from tsfcn.analysis.foreign.text_tables import TextTable, lists_multivariate, read_table
+from tsfcn.analysis.foreign.value_columns import TableColumns, ValueColumn, quoted
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 

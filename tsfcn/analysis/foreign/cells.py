@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from tsfcn.analysis.columns import vocabulary
-from tsfcn.analysis.headers import is_footer
-from tsfcn.analysis.table_files import TextTable
+from tsfcn.analysis.foreign.headers import is_footer
+from tsfcn.analysis.foreign.text_tables import TextTable
 from tsfcn.common.errors import UserError
 
 _NOISE = Decimal("1e-9")  # a mean of ones may exceed 1 by its rounding

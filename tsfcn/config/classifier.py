@@ -1,0 +1,242 @@
+"""The parameters of a classifier, and the settings of its network and its training. Needs no torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from tsfcn.common.errors import UserError
+from tsfcn.config import models
+from tsfcn.config import protocol as protocols
+from tsfcn.config.checks import one_of
+from tsfcn.config.schema import ENGINES, PRECISIONS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+POLICIES = ("normalisation", "missing", "length", "validation", "select")
+VALIDATION = 0.2  # the fraction of the training cases that early stopping holds out unless `validation` is set
+
+
+class Callback(Protocol):
+    """An object that is called after each epoch of a training. It does not change the training."""
+
+    def __call__(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Receive the result of an epoch.
+
+        Args:
+            epoch: Counted from 1, over all LSTM sizes that are trained. The fast engine on a GPU trains several epochs
+                between two calls.
+            logs: 'loss', the training loss in nats.
+        """
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NetworkParameters:
+    """The parameters of every classifier. Each is a plain value that is checked when the classifier is fitted.
+
+    A parameter of the protocol that is None has the protocol's value (docs/protocols.md).
+
+    Args:
+        protocol: The name of the protocol: fawaz2019, karim2019, wang2017 or smoke.
+        normalisation: How series are scaled: none, series (each by itself) or train (by the training set).
+        missing: What replaces missing values: zero or interpolate.
+        length: What happens to series of unequal length: pad, cut or mask.
+        validation: The fraction of the training cases that is held out.
+        select: Which weights are kept: least_train_loss, last or validation.
+        epochs: The number of epochs.
+        batch_size: The maximum number of cases in a batch.
+        batch_divisor: If positive, a batch has at most the number of cases divided by this; 0: no such limit.
+        optimiser: adam or adadelta.
+        lr: The learning rate at the start.
+        betas: The two decay rates of Adam.
+        rho: The decay rate of Adadelta.
+        eps: The constant of the optimiser that avoids a division by zero.
+        plateau_factor: The learning rate is multiplied by this after epochs without improvement.
+        plateau_patience: The number of these epochs; 0: the learning rate is constant.
+        plateau_min_lr: The smallest learning rate.
+        plateau_min_delta: A smaller decrease of the training loss is no improvement.
+        initialiser: The initial weights of convolutions: glorot_uniform or he_uniform.
+        class_weight: Factors for the loss of the cases of each class: 'balanced', a mapping from class to factor, or
+            None for the rule of the protocol.
+        early_stopping: Whether to stop when the loss on held-out cases has not decreased for `patience` epochs, and to
+            keep the weights of its minimum. 20 % of the cases are held out unless `validation` is set.
+        patience: The number of epochs for early_stopping.
+        random_state: The seed. The same integer gives the same classifier, and the one of a run with this seed; None
+            or a RandomState draws a seed.
+        device: cpu, cuda, cuda:N, mps or auto.
+        engine: auto, reference or fast.
+        precision: float32, float64, bfloat16, tf32 or auto.
+        callbacks: Called after each epoch; see Callback and tsfcn.callbacks.
+        verbose: Whether to show a progress bar on standard error.
+    """
+
+    architecture: ClassVar[str]
+    fixed_length_reason: ClassVar[str] = ""  # why the network takes one length only, if it does
+
+    protocol: str = "fawaz2019"
+    normalisation: str | None = None
+    missing: str | None = None
+    length: str | None = None
+    validation: float | None = None
+    select: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    batch_divisor: int | None = None
+    optimiser: str | None = None
+    lr: float | None = None
+    betas: Sequence[float] | None = None
+    rho: float | None = None
+    eps: float | None = None
+    plateau_factor: float | None = None
+    plateau_patience: int | None = None
+    plateau_min_lr: float | None = None
+    plateau_min_delta: float | None = None
+    initialiser: str | None = None
+    class_weight: str | Mapping[Any, float] | None = None
+    early_stopping: bool = False
+    patience: int = 50
+    random_state: int | np.random.RandomState | None = None
+    device: str = "cpu"
+    engine: str = "auto"
+    precision: str = "float32"
+    callbacks: Sequence[Callback] = ()
+    verbose: bool = False
+
+    def model_config(self) -> models.ModelConfig:
+        """Return the settings of the network. Raises UserError for a value out of range."""
+        settings = models.spec(self.architecture).settings
+        return settings(**{each.name: plain(getattr(self, each.name)) for each in fields(settings)})
+
+    def protocol_settings(self) -> protocols.Settings:
+        """Return the protocol, resolved for the network. Raises UserError for a value out of range."""
+        one_of("engine", self.engine, ENGINES)
+        one_of("precision", self.precision, PRECISIONS)
+        protocol = deepcopy(protocol_config(self.protocol))
+        for name, value in self.protocol_values().items():
+            setattr(protocol, name, value)
+        if protocol.select == "test_oracle":
+            raise UserError("select=test_oracle is for runs with a test set: use least_train_loss, last or validation")
+        return protocols.settings(protocol, self.architecture, self.model_config())
+
+    def protocol_values(self) -> dict[str, Any]:
+        """Return the values of the protocol that the parameters replace. Raises UserError for an invalid one."""
+        names = [*POLICIES, *(each.name for each in fields(protocols.TrainingConfig))]
+        parameters = {name: getattr(self, name, None) for name in names if name != "cells"}  # cells: of the network
+        values = {name: plain(value) for name, value in parameters.items() if value is not None}
+        if self.early_stopping:
+            if self.patience < 1:
+                raise UserError(f"patience={self.patience} is out of range: give at least 1")
+            values = {"validation": VALIDATION, "select": "validation"} | values
+        return values | class_weights(self.class_weight)
+
+
+def plain(value: Any) -> Any:
+    """Return a sequence of any type as a list, and any other value as it is."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
+def class_weights(class_weight: str | Mapping[Any, float] | None) -> dict[str, str]:
+    """Return the protocol's rule for weights of classes: none for a mapping. Raises UserError for an unknown rule."""
+    if isinstance(class_weight, str) and class_weight != "balanced":
+        raise UserError(f"class_weight='{class_weight}' is not known: use 'balanced', a mapping or None")
+    if class_weight is None:
+        return {}
+    return {"class_weights": "balanced" if class_weight == "balanced" else "none"}
+
+
+@functools.cache
+def protocol_config(name: str) -> protocols.ProtocolConfig:
+    """Return a protocol as its file has it. Raises UserError for an unknown name."""
+    from tsfcn.config.compose import compose
+
+    return compose([f"protocol={name}"])[1]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FCNParameters(NetworkParameters):
+    """The parameters of the FCN of Wang et al. 2017, besides those of NetworkParameters.
+
+    Args:
+        filters: The filters of each convolution.
+        kernels: The timepoints of each kernel.
+        bn_momentum: The weight of the running statistics of batch norm in each update.
+        bn_eps: The constant of batch norm that avoids a division by zero.
+    """
+
+    architecture: ClassVar[str] = "fcn"
+
+    filters: Sequence[int] = (128, 256, 128)
+    kernels: Sequence[int] = (8, 5, 3)
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LSTMFCNParameters(FCNParameters):
+    """The parameters of LSTM-FCN of Karim et al. 2018, besides those of FCNParameters.
+
+    Args:
+        cells: The size of the LSTM. None: all sizes of the protocol are trained, and the one with the least training
+            cross-entropy is kept.
+        dropout: The probability that an output of the LSTM is dropped in training.
+        shuffle: Whether the timepoints are the features of the LSTM, as in the paper. The network then takes one length
+            only.
+        gates: hard_sigmoid or sigmoid.
+    """
+
+    architecture: ClassVar[str] = "lstm_fcn"
+    fixed_length_reason: ClassVar[str] = "with shuffle=True the timepoints are the features of the LSTM"
+
+    protocol: str = "karim2019"
+    cells: int | None = None
+    dropout: float = 0.8
+    shuffle: bool = True
+    gates: str = "hard_sigmoid"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ALSTMFCNParameters(LSTMFCNParameters):
+    """The parameters of ALSTM-FCN of Karim et al. 2018, which are those of LSTM-FCN."""
+
+    architecture: ClassVar[str] = "alstm_fcn"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ResNetParameters(NetworkParameters):
+    """The parameters of the ResNet of Wang et al. 2017, besides those of NetworkParameters.
+
+    Args:
+        filters: The filters of each residual block.
+        kernels: The timepoints of the kernels within a block.
+        input_norm: Whether batch norm precedes the first block.
+        bn_momentum: As in FCNParameters.
+        bn_eps: As in FCNParameters.
+    """
+
+    architecture: ClassVar[str] = "resnet"
+
+    filters: Sequence[int] = (64, 128, 128)
+    kernels: Sequence[int] = (8, 5, 3)
+    input_norm: bool = False
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MLPParameters(NetworkParameters):
+    """The parameters of the MLP of Wang et al. 2017, besides those of NetworkParameters.
+
+    Args:
+        units: The units of each hidden layer.
+        dropout: The probability that an input is dropped in training, for each hidden layer and the last layer.
+    """
+
+    architecture: ClassVar[str] = "mlp"
+    fixed_length_reason: ClassVar[str] = "each timepoint is an input of its first layer"
+
+    units: Sequence[int] = (500, 500, 500)
+    dropout: Sequence[float] = (0.1, 0.2, 0.2, 0.3)

@@ -1,0 +1,139 @@
+"""Classifiers for sktime: those of tsfcn.estimators under the same names, on sktime's base class.
+
+    from tsfcn.sktime import FCNClassifier
+    FCNClassifier(epochs=100, random_state=0).fit(X, y).predict(X_new)
+
+X is any panel of sktime. Parameters are those of the classifiers for scikit-learn, and so are predictions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy.typing as npt
+from sktime.classification.base import BaseClassifier
+
+from tsfcn import estimators
+from tsfcn.config import classifier
+
+
+class NetworkClassifier(classifier.NetworkParameters, BaseClassifier):  # type: ignore[misc]
+    """A network under a protocol as a sktime classifier: the base class of FCNClassifier and the others.
+
+    Attributes:
+        classifier_: The fitted classifier for scikit-learn, with the attributes of estimators.NetworkClassifier.
+    """
+
+    _tags: ClassVar[dict[str, Any]] = {
+        "X_inner_mtype": ["df-list", "numpy3D"],
+        "capability:multivariate": True,
+        "capability:unequal_length": True,
+        "capability:missing_values": True,
+        "capability:predict_proba": True,
+        "capability:class_weight": True,
+        "capability:random_state": True,
+        "property:randomness": "derandomized",
+        "python_dependencies": "torch",
+        "authors": "the tsfcn developers",
+        "maintainers": "the tsfcn developers",
+    }
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]]
+    small: ClassVar[dict[str, Any]]  # sizes of a network that sktime's tests train
+
+    def __post_init__(self) -> None:
+        """Call the constructor of sktime's base class, which calls this method in turn."""
+        if not hasattr(self, "_is_vectorized"):
+            BaseClassifier.__init__(self)
+
+    def _fit(self, X: Any, y: npt.NDArray[Any]) -> Self:
+        self.classifier_ = self.estimator(**self.get_params(deep=False)).fit(cases(X), y)
+        return self
+
+    def _predict(self, X: Any) -> npt.NDArray[Any]:
+        return self.classifier_.predict(cases(X))
+
+    def _predict_proba(self, X: Any) -> npt.NDArray[Any]:
+        return self.classifier_.predict_proba(cases(X))
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Return the parameters of two small networks, for sktime's tests."""
+        short = {"epochs": 2, "random_state": 0, **cls.small}
+        return [short, {**short, "protocol": "wang2017", "engine": "reference", "class_weight": "balanced"}]
+
+
+def cases(X: Any) -> Any:
+    """Return a panel of sktime, a 3-D array or a list of DataFrames (n_timepoints, n_channels), for scikit-learn."""
+    return [case.to_numpy().T for case in X] if isinstance(X, list) else X
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
+    """The fully convolutional network of Wang et al. 2017 for sktime. Parameters: as estimators.FCNClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> X, y = load_unit_test(split="train")
+    >>> FCNClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.FCNClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,)}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LSTMFCNClassifier(classifier.LSTMFCNParameters, NetworkClassifier):
+    """LSTM-FCN of Karim et al. 2018 for sktime. Parameters: as estimators.LSTMFCNClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> X, y = load_unit_test(split="train")
+    >>> LSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.LSTMFCNClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,), "cells": 2}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ALSTMFCNClassifier(classifier.ALSTMFCNParameters, NetworkClassifier):
+    """ALSTM-FCN of Karim et al. 2018 for sktime. Parameters: as estimators.ALSTMFCNClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> X, y = load_unit_test(split="train")
+    >>> ALSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.ALSTMFCNClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,), "cells": 2}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ResNetClassifier(classifier.ResNetParameters, NetworkClassifier):
+    """The residual network of Wang et al. 2017 for sktime. Parameters: as estimators.ResNetClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> X, y = load_unit_test(split="train")
+    >>> ResNetClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.ResNetClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,)}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
+    """The multilayer perceptron of Wang et al. 2017 for sktime. Parameters: as estimators.MLPClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> X, y = load_unit_test(split="train")
+    >>> MLPClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.MLPClassifier
+    small: ClassVar[dict[str, Any]] = {"units": (4,), "dropout": (0.0, 0.0)}
