@@ -7,6 +7,7 @@
     tsfcn.compare("results", "published:fawaz2019_ucr128/FCN")    # a comparison with its tests; print it to read it
     tsfcn.report("results")                     # writes one HTML page of a results folder
     tsfcn.FCNClassifier().fit(X, y).predict(X_new)    # classifiers for scikit-learn; tsfcn.sktime has those for sktime
+    tsfcn.explain(classifier, X)                # class activation maps, saliency and attention of a fitted classifier
     tsfcn.load_network("results/weights/KEY.safetensors")   # a saved network and its metadata
     tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
 
@@ -22,6 +23,7 @@ __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     *CLASSIFIERS,
     "__version__",
     "compare",
+    "explain",
     "load",
     "load_network",
     "models",
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tsfcn import models as models
+    from tsfcn.analysis.explanation import explain as explain
     from tsfcn.data.user_data import load as load
     from tsfcn.estimators import ALSTMFCNClassifier as ALSTMFCNClassifier
     from tsfcn.estimators import FCNClassifier as FCNClassifier
@@ -57,6 +60,10 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn import estimators
 
             return getattr(estimators, name)
+        if name == "explain":
+            from tsfcn.analysis.explanation import explain
+
+            return explain
         if name == "load_network":
             from tsfcn.models.weights import load_network
 

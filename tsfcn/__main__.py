@@ -20,6 +20,7 @@ VERBS = {
     "results": "inspect and maintain a results folder: status, why, compact, merge, gc",
     "watch": "show the runs that use a results folder",
     "compare": "compare tables, results folders and published figures over datasets",
+    "explain": "draw what a network looks at: class activation maps, and whether they are faithful",
     "report": "write one HTML page of a results folder: tables, tests, charts",
     "convert": "convert results to and from the formats of other tools",
     "published": "show the published figures and their sources",

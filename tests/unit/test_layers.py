@@ -42,7 +42,10 @@ STDLIB_ONLY = (
     "data.catalogue",
     "data.published",
     "report.svg",
-    *(f"report.charts.{name}" for name in ("curves", "pairs", "ranks", "scatter", "seeds", "selection", "time")),
+    *(
+        f"report.charts.{name}"
+        for name in ("curves", "pairs", "ranks", "reliability", "scatter", "seeds", "selection", "time")
+    ),
     "report.html",
 )
 WITHOUT_TORCH = (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn.analysis import verdict
+from tsfcn.analysis import diagnosis, verdict
 from tsfcn.analysis.marks import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
@@ -27,7 +27,7 @@ from tsfcn.jobs.record import Record
 Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
 Name = tuple[str, str, str, Split]  # dataset, model, protocol, split: what one row of a table stands for
 
-METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll")
+METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll", "ece")
 COLUMNS = {
     "dataset": "str",
     "model": "str",
@@ -295,10 +295,10 @@ def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFram
     """Return the same table for another metric, from the stored predictions in results/predictions.
 
     metric: one of METRICS. balanced_accuracy (mean recall), f1 (macro) and auroc (each class against the rest, macro;
-    of the second class if there are two) are fractions; nll is the mean negative log-likelihood in nats, lower is
-    better. See `score`. No published figure stands beside these: `last`, `selected`, `published*` and `difference` are
-    NaN, and so is the metric of a job whose predictions are not there. Raises UserError for another word, and for
-    predictions that are unreadable or not of this record.
+    of the second class if there are two) are fractions; nll is the mean negative log-likelihood in nats and ece the
+    expected calibration error, both better if lower. See `score`. No published figure stands beside these: `last`,
+    `selected`, `published*` and `difference` are NaN, and so is the metric of a job whose predictions are not there.
+    Raises UserError for another word, and for predictions that are unreadable or not of this record.
     """
     if metric not in METRICS:
         raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
@@ -476,6 +476,7 @@ def score(metric: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np
     count half; mean over the classes of y_true, or for two classes that of the second; NaN if y_true holds one class.
     nll: mean negative log-likelihood, nats; rows are scaled to sum to one, since float16 rounds them, and a stored zero
     counts as 2^-24, so that one case adds at most about 16.6 (the record's cross_entropy is exact). accuracy: fraction.
+    ece: expected calibration error, the mean gap between confidence and accuracy (diagnosis.Reliability).
     The same definitions as scikit-learn's balanced_accuracy_score, f1_score, roc_auc_score and log_loss.
     """
     if metric == "accuracy":
@@ -500,6 +501,8 @@ def score(metric: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np
         floored = np.maximum(wide_probabilities, FLOAT16_FLOOR)
         scaled = floored / floored.sum(axis=1, keepdims=True)  # (n_cases, n_classes)
         return float(-np.mean(np.log(scaled[np.arange(len(y_true)), y_true])))
+    if metric == "ece":
+        return diagnosis.reliability(probabilities, y_true, y_pred).calibration_error
     raise UserError(f"metric '{metric}' is not known: use one of {', '.join(METRICS)}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,27 @@ def read_predictions(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return probabilities (n_test, n_classes), true and predicted class (n_test,) of a job.
 
+    Arguments and errors as for `stored_predictions`.
+    """
+    with stored_predictions(results, key, n_test, n_classes) as stored:
+        return stored["probabilities"], stored["y_true"], stored["y_pred"]
+
+
+def read_classes(results: Path, key: str, n_test: int | None, n_classes: int | None) -> list[str]:
+    """Return the labels of the classes in the predictions of a job; arguments and errors as `stored_predictions`."""
+    with stored_predictions(results, key, n_test, n_classes) as stored:
+        return [str(label) for label in stored["classes"]]
+
+
+@contextlib.contextmanager
+def stored_predictions(
+    results: Path,
+    key: str,
+    n_test: int | None,
+    n_classes: int | None,
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open the predictions of a job: the arrays of `write_predictions` by name.
+
     Args:
         results: The results folder.
         key: The job.
@@ -100,7 +121,7 @@ def read_predictions(
             raise ValueError(f"it unpacks to {n_bytes} bytes")
         file.seek(0)
         with np.load(file, allow_pickle=False) as stored:
-            return stored["probabilities"], stored["y_true"], stored["y_pred"]
+            yield stored
 
 
 def max_prediction_bytes(n_test: int | None, n_classes: int | None) -> int:

@@ -32,12 +32,16 @@ class FCN(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], n_classes)
 
-    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return the activations of the last block, averaged over time. (n, c, t) -> (n, filters[-1])."""
+    def feature_maps(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, list[int] | None]:
+        """Return the activations of the last block, (n, filters[-1], t), and sizes, both as in `concatenate_cases`."""
         x, sizes = concatenate_cases(x, lengths)
         for block in self.blocks:
             x = F.relu(block(x, sizes))
-        return global_average_pool(x, sizes)
+        return x, sizes
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the activations of the last block, averaged over time. (n, c, t) -> (n, filters[-1])."""
+        return global_average_pool(*self.feature_maps(x, lengths))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""

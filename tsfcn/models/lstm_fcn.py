@@ -40,16 +40,23 @@ class LSTMFCN(FCN):
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(cells + config.filters[-1], n_classes)
 
+    def lstm_steps(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the input of the LSTM, (n, n_steps, n_features), and the steps of each case (n,), None: all."""
+        if lengths is None:
+            return (x if self.shuffle else x.transpose(1, 2)), None
+        if self.shuffle:
+            n_features = self.lstm.kernel.shape[0]
+            return F.pad(x, (0, n_features - x.shape[2])), None  # negative padding cuts
+        return x[:, :, : int(lengths.max())].transpose(1, 2), lengths
+
+    def last_state(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the hidden state of the LSTM after its last step. (n, c, t) -> (n, cells)."""
+        state: Tensor = self.lstm(*self.lstm_steps(x, lengths))
+        return state
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return logits. (n, c, t) -> (n, n_classes)."""
-        if lengths is None:
-            last_state = self.lstm(x if self.shuffle else x.transpose(1, 2))
-        elif self.shuffle:
-            n_features = self.lstm.kernel.shape[0]
-            last_state = self.lstm(F.pad(x, (0, n_features - x.shape[2])))  # negative padding cuts
-        else:
-            last_state = self.lstm(x[:, :, : int(lengths.max())].transpose(1, 2), lengths)
-        both = torch.cat([self.dropout(last_state), self.features(x, lengths)], dim=1)
+        both = torch.cat([self.dropout(self.last_state(x, lengths)), self.features(x, lengths)], dim=1)
         logits: Tensor = self.head(both)
         return logits
 
@@ -58,3 +65,12 @@ class ALSTMFCN(LSTMFCN):
     """LSTM-FCN whose LSTM attends to all steps. Karim et al. 2018, section II.D."""
 
     lstm_layer = AttentionLSTM
+    lstm: AttentionLSTM
+
+    def attention(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
+        """Return the attention weights and context vectors over time; None with the dimension shuffle.
+
+        Row i of the weights (n, t, t) is the attention of step i to all timepoints and adds up to 1; the context
+        vectors are (n, t, c). With the shuffle the steps are channels, and there is no attention over time.
+        """
+        return None if self.shuffle else self.lstm.attention(*self.lstm_steps(x, lengths))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -92,16 +92,28 @@ class AttentionLSTM(LSTM):
 
     def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
         """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
+        states = [h for h, _, _ in self.scan(x, n_steps)]
+        return states[-1] if n_steps is None else last_states(states, n_steps)
+
+    def attention(self, x: Tensor, n_steps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the attention weights (n, n_steps, n_steps) and context vectors (n, n_steps, n_features) of each step.
+
+        x, n_steps: as for `forward`. Row i of the weights is `a` of step i, row i of the context vectors its `z`.
+        """
+        _, weights, context = zip(*self.scan(x, n_steps), strict=True)
+        return torch.stack(weights, dim=1), torch.stack(context, dim=1)
+
+    def scan(self, x: Tensor, n_steps: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield hidden state (n, cells), attention (n, n_steps) and context vector (n, n_features) of each step."""
         h, c = self.initial_state(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         scored = x @ self.score_x + self.score_bias  # (n, n_steps, cells)
         mask = None if n_steps is None else upload(torch.arange(x.shape[1]) >= n_steps[:, None], x.device)
-        states = []
         for t in range(x.shape[1]):
-            z = torch.einsum("nt,ntd->nd", self.weights(scored, h, mask), x)
+            a = self.weights(scored, h, mask)
+            z = torch.einsum("nt,ntd->nd", a, x)
             h, c = self.step(projected[:, t] + z @ self.context, h, c)
-            states.append(h)
-        return h if n_steps is None else last_states(states, n_steps)
+            yield h, a, z
 
 
 def attention_bytes(n_cases: int, n_steps: int, cells: int, itemsize: int = 4) -> int:

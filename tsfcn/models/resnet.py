@@ -61,10 +61,14 @@ class ResNet(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], n_classes)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return logits. (n, c, t) -> (n, n_classes)."""
+    def feature_maps(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, list[int] | None]:
+        """Return the activations of the last block, (n, filters[-1], t), and sizes, both as in `concatenate_cases`."""
         x, sizes = concatenate_cases(x, lengths)
         for block in self.blocks:
             x = block(x, sizes)
-        logits: Tensor = self.head(global_average_pool(x, sizes))
+        return x, sizes
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return logits. (n, c, t) -> (n, n_classes)."""
+        logits: Tensor = self.head(global_average_pool(*self.feature_maps(x, lengths)))
         return logits

@@ -15,9 +15,11 @@ import numpy as np
 
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.analysis.columns import Column, Place
+from tsfcn.analysis.diagnosis import StoredPredictions
 from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
+from tsfcn.jobs import artifacts
 from tsfcn.jobs.record import Record
 from tsfcn.report.render import counted
 
@@ -187,6 +189,34 @@ def _rounded(loss: float) -> float:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Predictions
+
+
+def stored_predictions(records: Sequence[Record], results: Path) -> dict[tuple[Name, str], StoredPredictions]:
+    """Return the stored predictions of records by series and dataset, those of the seeds one after another.
+
+    Raises:
+        UserError: predictions are not readable, or not those of their record.
+    """
+    groups: dict[tuple[Name, str], list[Record]] = defaultdict(list)
+    for record in records:
+        dataset, *name = tables.row_of(record)
+        groups[(name[0], name[1], name[2]), dataset].append(record)
+    stored = {place: _joined_predictions(group, results) for place, group in groups.items()}
+    return {place: predictions for place, predictions in stored.items() if predictions is not None}
+
+
+def _joined_predictions(records: Sequence[Record], results: Path) -> StoredPredictions | None:
+    """Return the predictions of the seeds of one row one after another; None where none are stored."""
+    parts = [(record, part) for record in records if (part := tables.predictions(record, results)) is not None]
+    if not parts:
+        return None
+    record = parts[0][0]
+    classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
+    return StoredPredictions(classes, *(np.concatenate([part[i] for _, part in parts]) for i in range(3)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Material
 
 
@@ -205,6 +235,7 @@ class Material:
     choice: Choice
     comparison: compare.Comparison | None
     curves: tuple[LearningCurve, ...]
+    predictions: Mapping[tuple[Name, str], StoredPredictions]  # by series and dataset, of all seeds
     commands: tuple[str, ...]
 
     @property
@@ -228,6 +259,7 @@ def gather(
     columns: Sequence[Column],
     others: Sequence[Column] | None,
     commands: Sequence[str] = (),
+    results: Path | None = None,
 ) -> Material:
     """Return the material of a page.
 
@@ -236,6 +268,10 @@ def gather(
         columns: those of the folder.
         others: the columns to compare with; None takes the published columns beside them.
         commands: those that wrote the records.
+        results: the folder with their predictions; None: the page is made without them.
+
+    Raises:
+        UserError: predictions are not readable, or not those of their record.
     """
     table = tables.accuracy(records).to_dict("records")
     rows = [row for row in table if "resample" not in row["split"]] or table
@@ -256,6 +292,7 @@ def gather(
         choice=choice,
         comparison=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
         curves=tuple(learning_curves(ok)),
+        predictions={} if results is None else stored_predictions(ok, results),
         commands=tuple(commands),
     )
 

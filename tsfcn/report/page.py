@@ -2,10 +2,10 @@
 
     tsfcn report [RESULTS] [COLUMN ...] [--out FILE]
 
-Every number comes from the records and from tsfcn.analysis, which the other commands print as well. COLUMN adds columns
-of other people's results and of papers to ranks, pairs and scatter, as `tsfcn compare` names them; without any, the
-published column beside each of ours is added. The same records give the same bytes: the page contains neither the time
-of its creation nor a path. docs/report.md explains how to read it.
+Every number comes from the records, the stored predictions and tsfcn.analysis, which the other commands print as well.
+COLUMN adds columns of other people's results and of papers to ranks, pairs and scatter, as `tsfcn compare` names them;
+without any, the published column beside each of ours is added. The same records and predictions give the same bytes:
+the page contains neither the time of its creation nor a path. docs/report.md explains how to read it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tsfcn.report.render import counted
 from tsfcn.report.sections import (
     curves,
     datasets,
+    diagnosis,
     failures,
     headline,
     pairs,
@@ -49,6 +50,7 @@ SECTIONS = (  # anchor, title and content, in the order of the page
     ("selection", "Selection", selection.content),
     ("seeds", "Seed noise", seeds.content),
     ("curves", "Learning curves", curves.content),
+    ("diagnosis", "Classes and calibration", diagnosis.content),
     ("failures", "Failures", failures.content),
     ("provenance", "Provenance", provenance.content),
 )
@@ -123,13 +125,14 @@ def report(results: Path, columns: Sequence[str] = ()) -> str:
         columns: what to compare with (see `score_columns.read`); without any, the published columns beside ours.
 
     Raises:
-        UserError: there are no records, they mix experiments under one name, or a column is not known.
+        UserError: there are no records, they mix experiments under one name, a column is not known, or predictions are
+            not those of their record.
     """
     records = tables.read(results, curves=True)
     own_columns = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
     others = score_columns.read(columns) if columns else None
     commands = [line.strip() for line in store.read_commands(results) if line.strip()]
-    return page(gather(records, own_columns, others, commands))
+    return page(gather(records, own_columns, others, commands, results))
 
 
 def check(path: Path) -> None:

@@ -113,6 +113,8 @@ def _legend(
     lines = []
     if metric == "nll":
         lines.append("nll: mean negative log-likelihood in nats; lower is better.")
+    if metric == "ece":
+        lines.append("ece: expected calibration error, the mean gap between confidence and accuracy; lower is better.")
     if any(row["n_seeds"] > 1 for row in rows):
         lines.append("±: standard deviation over seeds (ddof 1).")
     if any(row["split"].endswith("resamples") for row in rows):

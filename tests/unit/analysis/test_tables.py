@@ -19,7 +19,7 @@ import sklearn.metrics
 
 from tests.records import PASSPORT, SETTINGS, record, save, some_records
 from tsfcn import table
-from tsfcn.analysis import tables, verdict
+from tsfcn.analysis import diagnosis, tables, verdict
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs import artifacts
@@ -466,6 +466,7 @@ def test_metrics_equal_scikit_learn(n_cases: int, n_classes: int) -> None:
     }
     for name, value in expected.items():
         assert tables.score(name, p, y, y_pred) == pytest.approx(value, abs=1e-12), name
+    assert tables.score("ece", p, y, y_pred) == diagnosis.reliability(p, y, y_pred).calibration_error > 0
     auroc = sklearn.metrics.roc_auc_score(y, q[:, 1] if n_classes == 2 else q, multi_class="ovr", average="macro")
     assert tables.score("auroc", q, y, y_pred) == pytest.approx(auroc, abs=1e-12)
     stored = [sklearn.metrics.roc_auc_score(y == c, p[:, c]) for c in range(1 if n_classes == 2 else 0, n_classes)]
@@ -520,7 +521,7 @@ def test_metric_averages_seeds_from_stored_predictions(tmp_path: Path) -> None:
 
 def test_metric_that_is_not_known(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll"
+        UserError, match="metric 'auc' is not known: use one of accuracy, balanced_accuracy, f1, auroc, nll, ece"
     ):
         tables.metric([], tmp_path, "auc")
     with pytest.raises(UserError, match="metric 'auc' is not known"):

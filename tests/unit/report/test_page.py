@@ -13,12 +13,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import sklearn.metrics
 
 from tests.records import record, save, some_records, whole_archive
 from tsfcn.analysis import compare, score_columns, tables, verdict
 from tsfcn.cli.report import main
-from tsfcn.jobs import store
+from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 from tsfcn.report.html import FIRST_LINE
@@ -203,6 +205,7 @@ def test_same_records_same_bytes_in_any_order_from_anywhere(
     copied = tmp_path / "elsewhere"
     (copied / "records").mkdir(parents=True)
     shutil.copy(COMMITTED / "commands.txt", copied)
+    shutil.copytree(COMMITTED / "predictions", copied / "predictions")
     lines = [line for path in sorted((COMMITTED / "records").glob("*.jsonl")) for line in path.open()]
     for i, line in enumerate(reversed(lines)):  # other files, in another order
         with (copied / "records" / f"{(i * 7) % 5}.jsonl").open("a") as file:
@@ -375,3 +378,36 @@ def test_mistakes_are_one_line(
     assert captured.out == "" and captured.err.count("\n") == 1
     assert captured.err.startswith("error: ") and message in captured.err
     assert (tmp_path / "mine.html").read_text() == "<!doctype html><p>mine</p>"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Classes and calibration
+
+
+def test_classes_and_calibration_are_those_of_the_stored_predictions(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    y_true = np.repeat([0, 1, 2], [10, 6, 4])
+    y_pred = np.where(numbers.random(20) < 0.6, y_true, (y_true + 1) % 3)
+    probabilities = np.full((20, 3), 0.1)
+    probabilities[np.arange(20), y_pred] = 0.8
+    accuracy = float(np.mean(y_true == y_pred))
+    save(tmp_path, stored := record("Beef", n_test=20, n_classes=3, accuracy=accuracy), record("Coffee"))
+    classes = np.array(["<i>", "b", "c"])
+    artifacts.write_predictions(tmp_path, stored.key, probabilities, y_true, y_pred, classes)
+    page = check(report(tmp_path))
+    (calibration,) = page.rows("t-calibration")
+    assert (calibration["cases"], calibration["accuracy of cases"]) == ("20", f"{accuracy:.4f}")
+    assert float(calibration["mean calibration error"]) == pytest.approx(abs(0.8 - accuracy), abs=1e-3)
+    matrix = page.tables["t-confusion-0"]
+    assert [row[0] for row in matrix[1:]] == ["<i>", "b", "c"]
+    expected = sklearn.metrics.confusion_matrix(y_true, y_pred)
+    assert [[int(cell) for cell in row[1:4]] for row in matrix[1:]] == expected.tolist()
+    recalls = sklearn.metrics.recall_score(y_true, y_pred, average=None)
+    assert [float(row[4]) for row in matrix[1:]] == pytest.approx(recalls, abs=1e-4)
+    hardest = page.rows("t-hardest")[0]
+    assert float(hardest["recall"]) == pytest.approx(recalls.min(), abs=1e-4)
+    assert "those of\n1 more are not in predictions/" in page.text
+
+
+def test_without_predictions_the_section_says_how_to_store_them(tmp_path: Path) -> None:
+    assert "A run with require_predictions=true stores them." in report(save(tmp_path, record()))

@@ -1,0 +1,145 @@
+"""Classes and calibration: confusions, recall and precision by class, and how far probabilities can be trusted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsfcn.analysis.diagnosis import Diagnosis, Reliability, diagnose, reliability
+from tsfcn.report.charts.reliability import ReliabilityCurve
+from tsfcn.report.charts.reliability import reliability as reliability_chart
+from tsfcn.report.collect import Material, Name, full_name
+from tsfcn.report.html import Chart, Content, TableColumn, csv_text
+from tsfcn.report.render import fraction
+from tsfcn.report.svg import Label
+
+N_HARDEST = 25  # classes in the table
+N_MATRICES = 12  # confusion matrices
+MAX_CLASSES = 12  # of a confusion matrix
+
+
+@dataclass(frozen=True, eq=False)
+class RowDiagnosis:
+    """The diagnosis of one dataset and series, over all seeds."""
+
+    name: Name
+    dataset: str
+    diagnosis: Diagnosis
+
+    @property
+    def accuracy(self) -> float:
+        """The share of cases that is predicted right."""
+        confusion = self.diagnosis.confusion
+        return float(np.trace(confusion) / confusion.sum())
+
+
+def content(material: Material) -> Content:
+    """Return the content of the section, which says so if no predictions are stored."""
+    if not material.predictions:
+        return {"n_rows": 0}
+    rows = [RowDiagnosis(name, dataset, diagnose(p)) for (name, dataset), p in material.predictions.items()]
+    pooled = pooled_reliability(material)
+    worst = sorted((row for row in rows if row.accuracy < 1), key=lambda row: (row.accuracy, row.dataset, row.name))
+    small = [row for row in worst if len(row.diagnosis.classes) <= MAX_CLASSES]
+    return {
+        "n_rows": len(rows),
+        "n_without": len(material.rows) - len(rows),
+        "calibration": calibration_table(rows, pooled),
+        "chart": chart(pooled),
+        "hardest": hardest_classes(rows),
+        "matrices": [matrix(i, row) for i, row in enumerate(small[:N_MATRICES])],
+    }
+
+
+def pooled_reliability(material: Material) -> dict[Name, Reliability]:
+    """Return the reliability of each series over the cases of all its datasets and seeds."""
+    parts = defaultdict(list)
+    for (name, _), stored in material.predictions.items():
+        cases = np.arange(len(stored.y_pred))
+        confidence = stored.probabilities[cases, stored.y_pred]
+        parts[name].append((confidence, stored.y_true == stored.y_pred))
+    pooled = {}
+    for name, each in parts.items():
+        confidence, is_right = (np.concatenate(columns) for columns in zip(*each, strict=True))
+        predicted = np.zeros(len(is_right), dtype=np.int64)
+        pooled[name] = reliability(confidence[:, None], np.where(is_right, 0, 1), predicted)
+    return pooled
+
+
+def calibration_table(rows: Sequence[RowDiagnosis], pooled: Mapping[Name, Reliability]) -> list[TableColumn]:
+    """Return a row for each series: datasets, cases, accuracy, confidence, and the mean of their calibration errors."""
+    errors = {
+        name: [row.diagnosis.reliability.calibration_error for row in rows if row.name == name] for name in pooled
+    }
+    curves = list(pooled.values())
+    accuracies = [float(np.average(curve.accuracy, weights=curve.n_cases)) for curve in curves]
+    confidences = [float(np.average(curve.confidence, weights=curve.n_cases)) for curve in curves]
+    return [
+        TableColumn("model", list(map(full_name, pooled))),
+        TableColumn("datasets", [str(len(each)) for each in errors.values()], is_numeric=True),
+        TableColumn("cases", [str(int(curve.n_cases.sum())) for curve in curves], is_numeric=True),
+        TableColumn("accuracy of cases", list(map(fraction, accuracies)), is_numeric=True),
+        TableColumn("mean confidence", list(map(fraction, confidences)), is_numeric=True),
+        TableColumn("mean calibration error", [fraction(np.mean(each)) for each in errors.values()], is_numeric=True),
+    ]
+
+
+def chart(pooled: Mapping[Name, Reliability]) -> Chart:
+    """Return the reliability curves of all series."""
+    curves = [
+        ReliabilityCurve(full_name(name), each.confidence.tolist(), each.accuracy.tolist(), each.n_cases.tolist())
+        for name, each in pooled.items()
+    ]
+    description = "Accuracy against confidence in bins of equal width, for each model over all cases."
+    svg = reliability_chart(Label("c-reliability", "Reliability", description), curves)
+    data = [
+        (curve.name, *values)
+        for curve in curves
+        for values in zip(curve.confidence, curve.accuracy, curve.n_cases, strict=True)
+    ]
+    return Chart(svg, csv_text(["model", "confidence", "accuracy", "cases"], data))
+
+
+def hardest_classes(rows: Sequence[RowDiagnosis]) -> list[TableColumn]:
+    """Return the classes of least recall, with the class that most of their cases are taken for."""
+    classes = [(row, i) for row in rows for i in range(len(row.diagnosis.classes)) if row.diagnosis.recall[i] < 1]
+    classes.sort(key=lambda each: (each[0].diagnosis.recall[each[1]], each[0].dataset, each[0].name, each[1]))
+    shown = classes[:N_HARDEST]
+    return [
+        TableColumn("dataset", [row.dataset for row, _ in shown]),
+        TableColumn("model", [full_name(row.name) for row, _ in shown]),
+        TableColumn("class", [row.diagnosis.classes[i] for row, i in shown]),
+        TableColumn("cases", [str(int(row.diagnosis.confusion[i].sum())) for row, i in shown], is_numeric=True),
+        TableColumn("recall", [fraction(row.diagnosis.recall[i]) for row, i in shown], is_numeric=True),
+        TableColumn("precision", [fraction(row.diagnosis.precision[i]) for row, i in shown], is_numeric=True),
+        TableColumn("mostly taken for", [_taken_for(row.diagnosis, i) for row, i in shown]),
+    ]
+
+
+def _taken_for(diagnosis: Diagnosis, label: int) -> str:
+    """Return the class that most wrong predictions of a class name, with their number."""
+    wrong = diagnosis.confusion[label].copy()
+    wrong[label] = 0
+    return f"{diagnosis.classes[int(wrong.argmax())]} ({int(wrong.max())})"
+
+
+def matrix(number: int, row: RowDiagnosis) -> tuple[str, str, list[TableColumn]]:
+    """Return the id, the caption and the columns of a confusion matrix, with recall and precision."""
+    diagnosis = row.diagnosis
+    columns = [
+        TableColumn(f"as {label}", [str(int(n)) for n in diagnosis.confusion[:, i]], is_numeric=True)
+        for i, label in enumerate(diagnosis.classes)
+    ]
+    return (
+        f"t-confusion-{number}",
+        f"{row.dataset}, {full_name(row.name)}: accuracy {fraction(row.accuracy)}",
+        [
+            TableColumn("true class", list(diagnosis.classes)),
+            *columns,
+            TableColumn("recall", list(map(fraction, diagnosis.recall)), is_numeric=True),
+            TableColumn("precision", list(map(fraction, diagnosis.precision)), is_numeric=True),
+        ],
+    )
