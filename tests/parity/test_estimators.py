@@ -35,7 +35,12 @@ def stored_predictions(results: Path, dataset: object, model: str, engine: str, 
     """Run a small network for a few epochs and return the arrays of its file of predictions."""
     settings = CLASSIFIERS[model][1]
     protocol = {"name": "smoke", **QUICK} | protocol
-    words = {"engine": {"name": engine}, "executor": "inline", "results": results, "archive": {"download": "never"}}
+    words: dict[str, Any] = {
+        "engine": {"name": engine},
+        "executor": "inline",
+        "results": results,
+        "archive": {"download": "never"},
+    }
     table = tsfcn.run(dataset, {model: settings}, protocol, seeds=[SEED], **words)
     assert len(table) == 1
     (path,) = artifacts.predictions_path(results, "KEY").parent.iterdir()

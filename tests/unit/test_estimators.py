@@ -62,7 +62,7 @@ def expected_failures(classifier: NetworkClassifier) -> dict[str, str]:
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")  # scikit-learn casts labels that are infinite
-@parametrize_with_checks(CHECKED_CLASSIFIERS, expected_failed_checks=expected_failures)
+@parametrize_with_checks(CHECKED_CLASSIFIERS, expected_failed_checks=expected_failures)  # type: ignore[untyped-decorator]
 def test_checks_of_scikit_learn(estimator: NetworkClassifier, check: Any) -> None:
     check(estimator)
 
