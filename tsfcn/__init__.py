@@ -6,7 +6,8 @@
     tsfcn.reproduce("fawaz2019_ucr128", "fcn", "Coffee")    # a DataFrame: verdicts on the numbers of a paper
     tsfcn.compare("results", "published:fawaz2019_ucr128/FCN")    # a comparison with its tests; print it to read it
     tsfcn.report("results")                     # writes one HTML page of a results folder
-    tsfcn.load_network("results/weights/KEY.safetensors")   # a saved network and its metadata
+    tsfcn.load_classifier("results/weights/KEY.safetensors")    # a saved classifier, which takes raw series
+    tsfcn.load_network("results/weights/KEY.safetensors")   # the network of it and its metadata
     tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
 
 Importing tsfcn loads neither torch nor pandas: these names are imported when they are first used.
@@ -22,6 +23,7 @@ __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     "__version__",
     "compare",
     "load",
+    "load_classifier",
     "load_network",
     "models",
     "report",
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tsfcn import models as models
     from tsfcn.data.user_data import load as load
+    from tsfcn.estimators import load_classifier as load_classifier
     from tsfcn.models.weights import load_network as load_network
     from tsfcn.report.comparison_result import compare as compare
     from tsfcn.report.document import report as report
@@ -47,7 +50,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.data.user_data import load
 
             return load
-        if name in CLASSIFIERS:
+        if name in (*CLASSIFIERS, "load_classifier"):
             from tsfcn import estimators
 
             return getattr(estimators, name)

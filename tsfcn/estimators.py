@@ -15,6 +15,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -41,6 +42,7 @@ from tsfcn.data.preprocess import Float32, Floats, Int64
 if TYPE_CHECKING:
     from torch import nn
 
+    from tsfcn.models.saved_classifier import SavedClassifier
     from tsfcn.training.loop import Curve
 
 Labels = npt.NDArray[Any]
@@ -261,6 +263,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _ends_differ(self, cases: Floats) -> bool:
         """Return whether NaN at the end of a case is its end: not where X is 2-D, of one width."""
+        unequal: bool | None = getattr(self, "unequal_", None)
+        if unequal is not None:
+            return unequal
         return not hasattr(self, "n_features_in_") and bool(np.isnan(cases[:, :, -1]).all(axis=1).any())
 
     def model_config(self) -> models.ModelConfig:
@@ -330,8 +335,49 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cases = as_cases(X)
         if cases.shape[1] != self.n_channels_:
             raise ValueError(f"X has {cases.shape[1]} channels: give {self.n_channels_}, as in training")
-        prepared = self.preparation_.transform(cases, self._ends_differ(cases))
+        prepared = self.preparation_.transform(cases, lengths_differ(X) or self._ends_differ(cases))
         return prepared.x, prepared.lengths
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # Take away
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        passport: Mapping[str, Any] | None = None,
+        accuracy: float | None = None,
+    ) -> Path:
+        """Write the fitted classifier as a .safetensors file, a model card beside it (.md), and return the path.
+
+        `tsfcn.load_classifier` reads the file. It holds no code and no pickle.
+
+        Args:
+            path: The file; it is replaced where it exists.
+            passport: Of the dataset (`tsfcn.load(...).passport`), for the card.
+            accuracy: On test cases, for the card.
+
+        Raises:
+            UserError: Another suffix, or classes that are neither numbers nor text.
+        """
+        from tsfcn.models import saved_classifier
+
+        check_is_fitted(self, "network_")
+        return saved_classifier.write(path, saved_classifier.of_estimator(self, passport, accuracy))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the classifier as a program of torch.export (.pt2) or ONNX (.onnx), and return the path.
+
+        The program maps raw series, float32 (n_cases, n_channels, n_timepoints), to the probabilities of the classes,
+        float32 (n_cases, n_classes) in the order of `classes_`; see models/export.py.
+
+        Raises:
+            UserError: Another suffix, or ONNX without its packages (pip install 'tsfcn[onnx]').
+        """
+        from tsfcn.models import export
+
+        check_is_fitted(self, "network_")
+        return export.export(path, export.Program(self.network_, self.preparation_, self._order), self.classes_)
 
 
 def is_two_dimensional(X: Any) -> bool:
@@ -339,6 +385,12 @@ def is_two_dimensional(X: Any) -> bool:
     if isinstance(X, (list, tuple)):
         return len(X) > 0 and all(np.ndim(case) == 1 for case in X) and len({len(case) for case in X}) == 1
     return not (isinstance(X, np.ndarray) and (X.ndim == 3 or (X.dtype == object and X.ndim == 1)))
+
+
+def lengths_differ(X: Any) -> bool:
+    """Return whether X is a sequence of cases of several lengths."""
+    is_sequence = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    return is_sequence and len({np.shape(case)[-1] for case in X}) > 1
 
 
 def as_cases(X: Any) -> Floats:
@@ -472,3 +524,59 @@ class MLPClassifier(NetworkClassifier):
 
     units: Sequence[int] = (500, 500, 500)
     dropout: Sequence[float] = (0.1, 0.2, 0.2, 0.3)
+
+
+CLASSES = {
+    each.architecture: each
+    for each in (FCNClassifier, LSTMFCNClassifier, ALSTMFCNClassifier, ResNetClassifier, MLPClassifier)
+}
+"""The classifier of each model."""
+
+
+def load_classifier(path: str | Path) -> NetworkClassifier:
+    """Return the fitted classifier that `save` has written, or one that a run has kept (save_weights=true).
+
+    It predicts raw series, with the probabilities that it gave before. `fit` trains it anew, as it was trained.
+
+    Args:
+        path: The .safetensors file.
+
+    Raises:
+        UserError: The file cannot be read, differs from its digest, is a pickle or of another program, or is of a model
+            without a classifier.
+    """
+    from tsfcn.models import saved_classifier
+
+    saved = saved_classifier.read_classifier(path)
+    if saved.architecture not in CLASSES:
+        raise UserError(
+            f"weights '{path}' are of model '{saved.architecture}', which has no classifier: use tsfcn.load_network"
+        )
+    return _restored(saved)
+
+
+def _restored(saved: SavedClassifier) -> NetworkClassifier:
+    """Return the classifier of a file's content."""
+    from tsfcn.models.saved_classifier import estimator_parameters
+    from tsfcn.training.loop import Curve
+
+    classifier = CLASSES[saved.architecture](**estimator_parameters(saved))
+    names = dict(saved.attributes)
+    if "curve_" in names:
+        names["curve_"] = Curve(**names["curve_"])
+    if "feature_names_in_" in names:
+        names["feature_names_in_"] = np.array(names["feature_names_in_"], dtype=object)
+    classes, order = np.unique(saved.labels, return_index=True)
+    vars(classifier).update(
+        names,
+        network_=saved.network,
+        preparation_=saved.preparation,
+        settings_=saved.settings,
+        classes_=classes,
+        _order=order,
+        seed_=saved.seed,
+        cells_=saved.cells,
+        n_channels_=saved.preparation.n_channels,
+        unequal_=saved.unequal,
+    )
+    return classifier

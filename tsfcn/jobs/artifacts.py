@@ -38,6 +38,11 @@ def weights_path(results: Path, key: str) -> Path:
     return results / "weights" / f"{key}.safetensors"
 
 
+def card_path(results: Path, key: str) -> Path:
+    """Return where the model card of these weights lies."""
+    return weights_path(results, key).with_suffix(".md")
+
+
 def checkpoint_path(results: Path, key: str) -> Path:
     """Return where the state of a training in progress lies."""
     return results / "checkpoints" / f"{key}.pt"
@@ -107,10 +112,3 @@ def max_prediction_bytes(n_test: int | None, n_classes: int | None) -> int:
     if n_test is None or n_classes is None:
         return MAX_PREDICTION_BYTES
     return min(n_test * (n_classes * 8 + 16) + (n_classes + 1) * LABEL_BYTES, MAX_PREDICTION_BYTES)
-
-
-def write_weights(results: Path, key: str, data: bytes) -> None:
-    """Store the bytes of a safetensors file."""
-    path = weights_path(results, key)
-    with folder_errors(path):
-        replace(path, lambda file: file.write(data))
