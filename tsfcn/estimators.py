@@ -567,7 +567,7 @@ def _restored(saved: SavedClassifier) -> NetworkClassifier:
     if "feature_names_in_" in names:
         names["feature_names_in_"] = np.array(names["feature_names_in_"], dtype=object)
     classes, order = np.unique(saved.labels, return_index=True)
-    vars(classifier).update(
+    classifier.__dict__.update(
         names,
         network_=saved.network,
         preparation_=saved.preparation,

@@ -4,7 +4,8 @@ The program maps float32 (n_cases, n_channels, n_timepoints) to the probabilitie
 n_classes). NaN is a missing value, or the rest of a series that has ended; it becomes 0 after the normalisation. The
 number of cases is free. So is n_timepoints for networks that take any length and have no LSTM; all others take the
 training length only. What differs from `predict` of the classifier: series are not extended or cut to the training
-length, and with missing=interpolate there is no interpolation, so give complete series.
+length, with missing=interpolate there is no interpolation, so give complete series, and a network in float64 is
+rounded to float32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Program(nn.Module):
         values = x.double()  # statistics are computed in float64, as preprocess does
         missing = values.isnan()
         normalised = torch.where(missing, 0.0, self.normalised(values, missing)).float()
-        logits = self.network(normalised.to(next(self.network.parameters()).dtype))
+        logits = self.network(normalised)
         return torch.softmax(logits.double(), dim=1).index_select(1, self.order).float()
 
     def normalised(self, x: Tensor, missing: Tensor) -> Tensor:
@@ -100,7 +102,8 @@ def export(path: str | Path, program: Program, classes: npt.NDArray[Any]) -> Pat
             "any_length": takes_any_length(program),
         }
     )
-    program = program.cpu().eval()
+    program = deepcopy(program).cpu().eval().requires_grad_(False)  # the classifier's network stays where it is
+    program.network.float()  # onnxruntime has no convolution in float64
     data = onnx_bytes(program, about) if place.suffix == ".onnx" else pt2_bytes(program, about)
     files.replace(place, lambda file: file.write(data))
     return place

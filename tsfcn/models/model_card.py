@@ -124,7 +124,7 @@ def limits(card: Card) -> list[str]:
         length,
     ]
     if "n_train" in card.passport:
-        sentences.insert(0, f"It has seen {card.passport['n_train']} training series.")
+        sentences.insert(0, f"It was trained on {card.passport['n_train']} series.")
     if card.settings["select"] == "test_oracle":
         sentences.insert(0, "The weights were selected on the test set: the accuracy is an upper bound, no estimate.")
     return sentences

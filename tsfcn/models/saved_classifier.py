@@ -178,7 +178,9 @@ def of_estimator(
     """
     kept = vars(classifier)
     order = np.argsort(kept["_order"])  # logits to classes_
-    attributes = {name: kept[name] for name in ("best_epoch_", "engine_", "n_features_in_") if name in kept}
+    attributes: dict[str, Any] = {
+        name: kept[name] for name in ("best_epoch_", "engine_", "n_features_in_") if name in kept
+    }
     if "feature_names_in_" in kept:
         attributes["feature_names_in_"] = kept["feature_names_in_"].tolist()
     if "curve_" in kept:
@@ -324,7 +326,8 @@ def read_classifier(path: str | Path) -> SavedClassifier:
 
 def settings_from_json(content: Mapping[str, Any]) -> Settings:
     """Return the settings of a protocol. Raises TypeError or UserError for others."""
-    return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in content.items()}
+    return Settings(**values)
 
 
 def _old_preparation(path: str | Path, about: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
