@@ -545,14 +545,15 @@ def load_classifier(path: str | Path) -> NetworkClassifier:
         UserError: The file cannot be read, differs from its digest, is a pickle or of another program, or is of a model
             without a classifier.
     """
-    from tsfcn.models import saved_classifier
+    from tsfcn.models import saved_classifier, weights
 
     saved = saved_classifier.read_classifier(path)
     if saved.architecture not in CLASSES:
         raise UserError(
             f"weights '{path}' are of model '{saved.architecture}', which has no classifier: use tsfcn.load_network"
         )
-    return _restored(saved)
+    with weights.metadata_errors(path):
+        return _restored(saved)
 
 
 def _restored(saved: SavedClassifier) -> NetworkClassifier:

@@ -68,15 +68,17 @@ def run(argv: Sequence[str] | None) -> int:
 
 def split_options(words: Sequence[str]) -> tuple[Columns, list[str]]:
     """Return the names of columns, of words as label=NAME, and the other words."""
-    pairs = {word: OPTION.fullmatch(word) for word in words}
-    names = {match[1].removeprefix("columns."): match[2] for match in pairs.values() if match is not None}
-    return Columns(**names), [word for word, match in pairs.items() if match is None]
+    matches = [match for word in words if (match := OPTION.fullmatch(word)) is not None]
+    names = {match[1].removeprefix("columns."): match[2] for match in matches}
+    return Columns(**names), [word for word in words if not OPTION.fullmatch(word)]
 
 
 def model_path(words: Sequence[str]) -> Path:
     """Return the file of a classifier: its path, RESULTS/KEY, or RESULTS and KEY. Raises UserError if there is none."""
-    place = Path(*words)
-    if len(words) == 1 and (place.is_file() or not KEY.fullmatch(place.name) or not place.parent.is_dir()):
+    if len(words) == 2:
+        return kept_weights(Path(words[0]), words[1])
+    place = Path(words[0])
+    if place.is_file() or not KEY.fullmatch(place.name) or not place.parent.is_dir():
         if place.is_dir():
             raise UserError(f"'{place}' is a folder: give {place}/KEY, with a key of `tsfcn results status --jobs`")
         return place

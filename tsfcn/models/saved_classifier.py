@@ -30,6 +30,7 @@ from tsfcn.models import weights
 from tsfcn.models.model_card import Card, model_card
 
 PARAMETERS_NOT_KEPT = ("callbacks",)
+ATTRIBUTES = ("best_epoch_", "engine_", "n_features_in_", "feature_names_in_", "curve_")
 KINDS = "iufbU"  # of numpy, for classes: numbers, truth values, text
 POLICIES = ("normalisation", "missing", "length", "validation", "select")
 
@@ -178,11 +179,7 @@ def of_estimator(
     """
     kept = vars(classifier)
     order = np.argsort(kept["_order"])  # logits to classes_
-    attributes: dict[str, Any] = {
-        name: kept[name] for name in ("best_epoch_", "engine_", "n_features_in_") if name in kept
-    }
-    if "feature_names_in_" in kept:
-        attributes["feature_names_in_"] = kept["feature_names_in_"].tolist()
+    attributes = {name: _plain(kept[name]) for name in ATTRIBUTES if name in kept}
     if "curve_" in kept:
         attributes["curve_"] = asdict(kept["curve_"])
     return SavedClassifier(
@@ -301,16 +298,18 @@ def read_classifier(path: str | Path) -> SavedClassifier:
     with weights.metadata_errors(path):
         network, about = weights.network_of(metadata, tensors)
         settings = settings_from_json(about["settings"])
-        content = json.loads(metadata.get("preparation", "null")) or _old_preparation(path, about, settings)
+        known = "preparation" in metadata
+        content = dict(json.loads(metadata["preparation"])) if known else _old_preparation(path, about, settings)
         unequal = content.pop("unequal")
-        labels = metadata.get("labels", "null")
+        labels = _labels(metadata, about)
+        attributes = dict(json.loads(metadata.get("attributes", "{}")))
         return SavedClassifier(
             network=network,
             architecture=about["architecture"],
             config=models.spec(about["architecture"]).settings(**about["model_settings"]),
             settings=settings,
             preparation=preparation_from_json(content),
-            labels=labels_from_json(json.loads(labels) or {"dtype": "U", "values": about["classes"]}),
+            labels=labels,
             seed=about["seed"],
             cells=about["cells"],
             protocol=about["protocol"],
@@ -320,8 +319,18 @@ def read_classifier(path: str | Path) -> SavedClassifier:
             versions=json.loads(metadata.get("versions", "{}")),
             job={name: metadata[name] for name in ("key", "dataset", "model", "resample", "precision")},
             parameters=parameters_from_json(json.loads(metadata.get("parameters", "{}"))),
-            attributes=json.loads(metadata.get("attributes", "{}")),
+            attributes={name: attributes[name] for name in ATTRIBUTES if name in attributes},
         )
+
+
+def _labels(metadata: Mapping[str, str], about: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Return the classes of a file; text in a file of an earlier version. Raises ValueError unless all differ."""
+    if "labels" not in metadata:
+        return np.array(about["classes"])
+    labels = labels_from_json(json.loads(metadata["labels"]))
+    if len(set(labels.tolist())) != len(labels):
+        raise ValueError("two classes have one label")
+    return labels
 
 
 def settings_from_json(content: Mapping[str, Any]) -> Settings:

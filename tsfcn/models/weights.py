@@ -106,6 +106,8 @@ def metadata_errors(path: str | Path) -> Iterator[None]:
 def network_of(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Any]]:
     """Return what `load_network` does. Raises errors of many kinds for metadata that is not that of tsfcn."""
     about: dict[str, Any] = {**metadata, "classes": metadata["classes"].split("\n")}
+    if "labels" in metadata:  # whose text may have line breaks
+        about["classes"] = list(map(str, json.loads(metadata["labels"])["values"]))
     about |= {name: int(metadata[name]) for name in ("seed", "resample", "cells", "n_channels", "n_timepoints")}
     about |= {name: json.loads(metadata[name]) for name in ("model_settings", "settings")}
     config = models.spec(metadata["architecture"]).settings(**about["model_settings"])
