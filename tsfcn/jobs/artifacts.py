@@ -112,3 +112,17 @@ def max_prediction_bytes(n_test: int | None, n_classes: int | None) -> int:
     if n_test is None or n_classes is None:
         return MAX_PREDICTION_BYTES
     return min(n_test * (n_classes * 8 + 16) + (n_classes + 1) * LABEL_BYTES, MAX_PREDICTION_BYTES)
+
+
+def write_weights(results: Path, key: str, data: bytes) -> None:
+    """Store the bytes of a safetensors file."""
+    path = weights_path(results, key)
+    with folder_errors(path):
+        replace(path, lambda file: file.write(data))
+
+
+def write_card(results: Path, key: str, text: str) -> None:
+    """Store the model card of a job's weights."""
+    path = card_path(results, key)
+    with folder_errors(path):
+        replace(path, lambda file: file.write(text.encode()))

@@ -31,7 +31,7 @@ from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
-from tsfcn.models.saved_classifier import SavedClassifier, versions, write
+from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.train import Task, choose_engine, train
@@ -225,9 +225,8 @@ def measure(
     if terms.save_weights:
         network = best.load(settings.select)
         kept = saved_classifier(job, network, best.cells, data, dataset.unequal, accuracy[settings.select])
-        path = artifacts.weights_path(results, job.key)
-        with artifacts.folder_errors(path):
-            write(path, kept)
+        artifacts.write_card(results, job.key, kept.card(artifacts.weights_path(results, job.key).name))
+        artifacts.write_weights(results, job.key, kept.pack())
     least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],

@@ -4,8 +4,8 @@ The program maps float32 (n_cases, n_channels, n_timepoints) to the probabilitie
 n_classes). NaN is a missing value, or the rest of a series that has ended; it becomes 0 after the normalisation. The
 number of cases is free. So is n_timepoints for networks that take any length and have no LSTM; all others take the
 training length only. What differs from `predict` of the classifier: series are not extended or cut to the training
-length, with missing=interpolate there is no interpolation, so give complete series, and a network in float64 is
-rounded to float32.
+length, those of one call share a length, with missing=interpolate there is no interpolation (give complete series),
+and a network in float64 is rounded to float32.
 """
 
 from __future__ import annotations
