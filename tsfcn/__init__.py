@@ -8,7 +8,8 @@
     tsfcn.report("results")                     # writes one HTML page of a results folder
     tsfcn.FCNClassifier().fit(X, y).predict(X_new)    # classifiers for scikit-learn; tsfcn.sktime has those for sktime
     tsfcn.explain(classifier, X)                # class activation maps, saliency and attention of a fitted classifier
-    tsfcn.load_network("results/weights/KEY.safetensors")   # a saved network and its metadata
+    tsfcn.load_classifier("results/weights/KEY.safetensors")    # a saved classifier, which takes raw series
+    tsfcn.load_network("results/weights/KEY.safetensors")   # the network of it and its metadata
     tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
 
 Importing tsfcn loads neither torch nor pandas: these names are imported when they are first used.
@@ -25,6 +26,7 @@ __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     "compare",
     "explain",
     "load",
+    "load_classifier",
     "load_network",
     "models",
     "report",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from tsfcn.estimators import LSTMFCNClassifier as LSTMFCNClassifier
     from tsfcn.estimators import MLPClassifier as MLPClassifier
     from tsfcn.estimators import ResNetClassifier as ResNetClassifier
+    from tsfcn.estimators import load_classifier as load_classifier
     from tsfcn.models.weights import load_network as load_network
     from tsfcn.report.comparison_result import compare as compare
     from tsfcn.report.document import report as report
@@ -56,7 +59,7 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.data.user_data import load
 
             return load
-        if name in CLASSIFIERS:
+        if name in (*CLASSIFIERS, "load_classifier"):
             from tsfcn import estimators
 
             return getattr(estimators, name)

@@ -19,6 +19,7 @@ VERBS = {
     "table": "write the accuracy tables again from the records of earlier runs",
     "results": "inspect and maintain a results folder: status, why, compact, merge, gc",
     "watch": "show the runs that use a results folder",
+    "predict": "predict the classes of the series in a file with a saved classifier",
     "compare": "compare tables, results folders and published figures over datasets",
     "explain": "draw what a network looks at: class activation maps, and whether they are faithful",
     "report": "write one HTML page of a results folder: tables, tests, charts",

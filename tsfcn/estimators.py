@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -42,6 +44,7 @@ from tsfcn.data.preprocess import Float32, Floats, Int64
 if TYPE_CHECKING:
     from torch import nn
 
+    from tsfcn.models.saved_classifier import SavedClassifier
     from tsfcn.training.loop import Curve, Fit
     from tsfcn.training.train import Task
 
@@ -278,6 +281,8 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         if cases.shape[1] != self.n_channels_:
             raise ValueError(f"X has {cases.shape[1]} channels: give {self.n_channels_}, as in training")
         unequal = not two_dimensional and ends_differ(cases)
+        if getattr(self, "unequal_", None) is not None:  # a run's network: as its dataset has it
+            unequal = lengths_differ(X) or self.unequal_
         self._check_lengths(preprocess.case_lengths(cases, unequal))
         prepared = self.preparation_.transform(cases, unequal)
         return prepared.x, prepared.lengths
@@ -302,6 +307,47 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
                 stacklevel=4,
             )
 
+    # -----------------------------------------------------------------------------------------------------------------
+    # Take away
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        passport: Mapping[str, Any] | None = None,
+        accuracy: float | None = None,
+    ) -> Path:
+        """Write the fitted classifier as a .safetensors file, a model card beside it (.md), and return the path.
+
+        `tsfcn.load_classifier` reads the file. It holds no code and no pickle.
+
+        Args:
+            path: The file; it is replaced where it exists.
+            passport: Of the dataset (`tsfcn.load(...).passport`), for the card.
+            accuracy: On test cases, for the card.
+
+        Raises:
+            UserError: Another suffix, or classes that are neither numbers nor text.
+        """
+        from tsfcn.models import saved_classifier
+
+        check_is_fitted(self, "network_")
+        return saved_classifier.write(path, saved_classifier.of_estimator(self, passport, accuracy))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the classifier as a program of torch.export (.pt2) or ONNX (.onnx), and return the path.
+
+        The program maps raw series, float32 (n_cases, n_channels, n_timepoints), to the probabilities of the classes,
+        float32 (n_cases, n_classes) in the order of `classes_`; see models/export.py.
+
+        Raises:
+            UserError: Another suffix, or ONNX without its packages (pip install 'tsfcn[onnx]').
+        """
+        from tsfcn.models import export
+
+        check_is_fitted(self, "network_")
+        return export.export(path, export.Program(self.network_, self.preparation_, self._order), self.classes_)
+
 
 def is_two_dimensional(X: Any) -> bool:
     """Return whether X is a table with a row for each case: no 3-D array, and no list of arrays."""
@@ -309,6 +355,12 @@ def is_two_dimensional(X: Any) -> bool:
         rows = len(X) > 0 and all(isinstance(case, (list, tuple)) and np.ndim(case[:1]) == 1 for case in X)
         return rows and len({len(case) for case in X}) == 1
     return not (isinstance(X, np.ndarray) and (X.ndim == 3 or (X.dtype == object and X.ndim == 1)))
+
+
+def lengths_differ(X: Any) -> bool:
+    """Return whether X is a sequence of cases of several lengths."""
+    is_sequence = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    return is_sequence and len({np.shape(case)[-1] for case in X}) > 1
 
 
 def ends_differ(cases: Floats) -> bool:
@@ -427,3 +479,60 @@ class ResNetClassifier(classifier.ResNetParameters, NetworkClassifier):
 
 class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
     """The multilayer perceptron of Wang et al. 2017 for scikit-learn. Parameters: NetworkParameters, MLPParameters."""
+
+
+CLASSES = {
+    each.architecture: each
+    for each in (FCNClassifier, LSTMFCNClassifier, ALSTMFCNClassifier, ResNetClassifier, MLPClassifier)
+}
+"""The classifier of each model."""
+
+
+def load_classifier(path: str | Path) -> NetworkClassifier:
+    """Return the fitted classifier that `save` has written, or one that a run has kept (save_weights=true).
+
+    It predicts raw series, with the probabilities that it gave before. `fit` trains it anew, as it was trained.
+
+    Args:
+        path: The .safetensors file.
+
+    Raises:
+        UserError: The file cannot be read, differs from its digest, is a pickle or of another program, or is of a model
+            without a classifier.
+    """
+    from tsfcn.models import saved_classifier, weights
+
+    saved = saved_classifier.read_classifier(path)
+    if saved.architecture not in CLASSES:
+        raise UserError(
+            f"weights '{path}' are of model '{saved.architecture}', which has no classifier: use tsfcn.load_network"
+        )
+    with weights.metadata_errors(path):
+        return _restored(saved)
+
+
+def _restored(saved: SavedClassifier) -> NetworkClassifier:
+    """Return the classifier of a file's content."""
+    from tsfcn.models.saved_classifier import estimator_parameters
+    from tsfcn.training.loop import Curve
+
+    restored = CLASSES[saved.architecture](**estimator_parameters(saved))
+    names = {"training_lengths_": (1, sys.maxsize), **saved.attributes}  # a run takes test cases of any length
+    if "curve_" in names:
+        names["curve_"] = Curve(**names["curve_"])
+    if "feature_names_in_" in names:
+        names["feature_names_in_"] = np.array(names["feature_names_in_"], dtype=object)
+    classes, order = np.unique(saved.labels, return_index=True)
+    restored.__dict__.update(
+        names,
+        network_=saved.network,
+        preparation_=saved.preparation,
+        settings_=saved.settings,
+        classes_=classes,
+        _order=order,
+        seed_=saved.seed,
+        cells_=saved.cells,
+        n_channels_=saved.preparation.n_channels,
+        unequal_=saved.unequal,
+    )
+    return restored

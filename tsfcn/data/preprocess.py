@@ -37,6 +37,7 @@ class Arrays:
     n_padded: cases that end in zeros which the network, or a part of it, sees (train and test).
     n_cut: cases whose end the network, or a part of it, does not see (train and test).
     n_masked: cases that end in zeros which no layer counts (train and test).
+    preparation: how the cases were prepared, for further cases.
     """
 
     x_train: Float32
@@ -50,6 +51,7 @@ class Arrays:
     n_padded: int
     n_cut: int
     n_masked: int
+    preparation: Preparation
 
 
 def znorm_series(x: Floats) -> Float32:
@@ -179,6 +181,7 @@ def prepare(
         n_padded=train.n_padded + test.n_padded,
         n_cut=train.n_cut + test.n_cut,
         n_masked=train.n_masked + test.n_masked,
+        preparation=preparation,
     )
 
 

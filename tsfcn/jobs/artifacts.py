@@ -39,6 +39,11 @@ def weights_path(results: Path, key: str) -> Path:
     return results / "weights" / f"{key}.safetensors"
 
 
+def card_path(results: Path, key: str) -> Path:
+    """Return where the model card of these weights lies."""
+    return weights_path(results, key).with_suffix(".md")
+
+
 def checkpoint_path(results: Path, key: str) -> Path:
     """Return where the state of a training in progress lies."""
     return results / "checkpoints" / f"{key}.pt"
@@ -136,3 +141,10 @@ def write_weights(results: Path, key: str, data: bytes) -> None:
     path = weights_path(results, key)
     with folder_errors(path):
         replace(path, lambda file: file.write(data))
+
+
+def write_card(results: Path, key: str, text: str) -> None:
+    """Store the model card of a job's weights."""
+    path = card_path(results, key)
+    with folder_errors(path):
+        replace(path, lambda file: file.write(text.encode()))

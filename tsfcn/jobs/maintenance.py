@@ -37,7 +37,7 @@ OLD_SECONDS = 60.0  # a temporary file of this age belongs to nobody any more
 # The names that a run gives to its files, by folder; gc removes no others.
 FOLDERS = {
     "predictions": re.compile(r"[0-9a-f]{16}\.npz"),
-    "weights": re.compile(r"[0-9a-f]{16}\.safetensors"),
+    "weights": re.compile(r"[0-9a-f]{16}\.(safetensors|md)"),
     "checkpoints": re.compile(r"[0-9a-f]{16}\.pt"),
     "runners": re.compile(r"[^.].*\.json"),
     "plans": re.compile(r"[^.].*\.json"),
@@ -316,7 +316,7 @@ def copy_artifacts(source: Path, results: Path, key: str) -> int:
     A link in `source` is not followed: it could name any file of this machine.
     """
     n_files = 0
-    for path in (artifacts.predictions_path, artifacts.weights_path):
+    for path in (artifacts.predictions_path, artifacts.weights_path, artifacts.card_path):
         old, new = path(source, key), path(results, key)
         if old.is_symlink() or old.parent.is_symlink():
             store.notice(f"{old} is a link, or in a linked folder, and is not copied")

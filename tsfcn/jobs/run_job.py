@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import math
-import platform
 import re
 import sys
 import time
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import tsfcn
 from tsfcn.common import device as devices
@@ -33,7 +31,7 @@ from tsfcn.jobs import artifacts, cost, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
-from tsfcn.models.weights import pack
+from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.train import Task, choose_engine, train
@@ -225,7 +223,10 @@ def measure(
         results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
     )
     if terms.save_weights:
-        artifacts.write_weights(results, job.key, pack_weights(job, best, data.classes, x.shape[1], x.shape[2]))
+        network = best.load(settings.select)
+        kept = saved_classifier(job, network, best.cells, data, dataset.unequal, accuracy[settings.select])
+        artifacts.write_card(results, job.key, kept.card(artifacts.weights_path(results, job.key).name))
+        artifacts.write_weights(results, job.key, kept.pack())
     least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],
@@ -312,26 +313,46 @@ def thin(curve: loop.Curve, best_epoch: int) -> dict[str, list[float]]:
     }
 
 
-def pack_weights(job: Job, fit: loop.Fit, classes: np.ndarray, n_channels: int, n_timepoints: int) -> bytes:
-    """Return the selected weights as a safetensors file whose metadata says what they are."""
-    about = {
-        "key": job.key,
-        "dataset": job.dataset,
-        "model": job.model,
-        "protocol": job.protocol,
-        "seed": str(job.seed),
-        "resample": str(job.resample),
-        "cells": str(fit.cells),
-        "classes": "\n".join(str(label) for label in classes),
-        "architecture": job.architecture,
-        "model_settings": json.dumps(job.model_settings),
-        "settings": json.dumps(job.settings),
-        "precision": job.precision,
-        "n_channels": str(n_channels),
-        "n_timepoints": str(n_timepoints),
-        "tsfcn": tsfcn.__version__,
-    }
-    return pack(fit.weights[job.settings["select"]], about)
+def saved_classifier(
+    job: Job,
+    network: nn.Module,
+    cells: int,
+    data: preprocess.Arrays,
+    unequal: bool,
+    accuracy: float | None,
+) -> SavedClassifier:
+    """Return what the weights file of a job holds.
+
+    Args:
+        job: The job.
+        network: The network with the selected weights.
+        cells: The LSTM size.
+        data: The arrays that it was trained on.
+        unequal: Whether NaN at the end of a case of the dataset is its end.
+        accuracy: On the test cases.
+    """
+    return SavedClassifier(
+        network=network,
+        architecture=job.architecture,
+        config=job.model_config(),
+        settings=job.resolved(),
+        preparation=data.preparation,
+        labels=data.classes,
+        seed=job.seed,
+        cells=cells,
+        protocol=job.protocol,
+        unequal=unequal,
+        accuracy=accuracy,
+        passport=job.passport,
+        versions=versions(),
+        job={
+            "key": job.key,
+            "dataset": job.dataset,
+            "model": job.model,
+            "resample": str(job.resample),
+            "precision": job.precision,
+        },
+    )
 
 
 def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:
@@ -356,14 +377,3 @@ def hardware(device: str = "cpu") -> str:
     """Return the processor's name, its core count and the vector instructions that torch uses; a GPU's name first."""
     processor = f"{machine.processor()}, {torch.backends.cpu.get_cpu_capability()}"
     return processor if device == "cpu" else f"{devices.gpu(device)} + {processor}"
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
-    return {
-        "tsfcn": tsfcn.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }

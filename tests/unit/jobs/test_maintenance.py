@@ -378,6 +378,20 @@ def test_gc_removes_nothing_behind_a_link(name: str, tmp_path: Path) -> None:
     assert text.endswith(f"removed nothing; left alone, being symbolic links: {name}") == (name in FOLDERS)
 
 
+def test_a_model_card_goes_where_its_weights_go(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    key = record("GunPoint").key
+    save(old, record("GunPoint"))
+    other = touch(old / "weights" / "0123456789abcdef.md")
+    notes = touch(old / "weights" / "notes.md")
+    artifacts.write_card(old, key, "# fcn")
+    artifacts.write_weights(old, key, b"weights")
+    merge(old, new)
+    assert artifacts.card_path(new, key).read_text() == "# fcn"
+    assert gc(old, dry_run=False).startswith(f"{old}: removed 1 weights without a record")
+    assert not other.exists() and notes.exists() and artifacts.card_path(old, key).exists()
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["status"], ["why", "a"], ["compact"], ["gc"]):
         line = refused(capsys, *words, tmp_path / "no")

@@ -22,7 +22,7 @@ from pathlib import Path
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats import arff, arrays, frames, long, table, ts, wide
 from tsfcn.data.formats.long import LongTable
-from tsfcn.data.formats.split import Columns, Split
+from tsfcn.data.formats.split import Columns, LabelUse, Split
 from tsfcn.data.formats.text import Float64, canonical_label, lines
 from tsfcn.data.formats.wide import WideTable
 
@@ -30,6 +30,7 @@ __all__ = [
     "SUFFIXES",
     "Columns",
     "Float64",
+    "LabelUse",
     "Split",
     "canonical_label",
     "read",
@@ -54,13 +55,18 @@ NO_NAMES = Columns()
 Raw = Split | WideTable | LongTable
 
 
-def read(path: Path, columns: Columns = NO_NAMES) -> Split:
+def read(path: Path, columns: Columns = NO_NAMES, labels: LabelUse = "needed") -> Split:
     """Read one split from a file of any format.
 
-    columns: the names of a table's columns that the user gives. Raises UserError, with line and column, for what cannot
-    be read, and for a file without cases.
+    Args:
+        path: The file.
+        columns: The names of a table's columns that the user gives.
+        labels: Whether the file has labels.
+
+    Raises:
+        UserError: For what cannot be read, with line and column, and for a file without cases.
     """
-    return _split(_read_raw(path, columns))
+    return _split(_read_raw(path, columns, labels))
 
 
 def read_pair(train: Path, test: Path, columns: Columns = NO_NAMES) -> tuple[Split, Split]:
@@ -99,20 +105,27 @@ def suffix_of(path: Path) -> str:
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" and path.suffixes[-2:-1] else path.suffix
 
 
-def _read_raw(path: Path, columns: Columns) -> Raw:
+def _read_raw(path: Path, columns: Columns, labels: LabelUse = "needed") -> Raw:
     """Return the content of a file, a table before its columns are understood as series."""
     suffix = suffix_of(path).removesuffix(".gz")
     if suffix not in (".npz", ".npy", ".parquet"):
-        return _read_text(path, columns, suffix)
+        return _read_text(path, columns, suffix, labels)
     if suffix == ".parquet":
-        raw: Raw = frames.read_parquet(path, columns)
+        raw: Raw = frames.read_parquet(path, columns, labels)
     else:
-        raw = arrays.split_of_npz(path) if suffix == ".npz" else arrays.split_of_array(path)
+        raw = arrays.split_of_npz(path, labels) if suffix == ".npz" else arrays.split_of_array(path, labels)
     return _checked(raw, path)
 
 
-def _read_text(path: Path, columns: Columns, suffix: str) -> Raw:
-    """Return the content of a file of text: its '@' tags tell its format, otherwise its suffix."""
+def _read_text(path: Path, columns: Columns, suffix: str, labels: LabelUse) -> Raw:
+    """Return the content of a file of text: its '@' tags tell its format, otherwise its suffix.
+
+    Args:
+        path: The file.
+        columns: The names of columns that the user gives.
+        suffix: Of the file, without that of gzip.
+        labels: Whether it has labels.
+    """
     tag = _first_tag(path)
     form = suffix if not tag else ".arff" if tag in ("@relation", "@attribute") else ".ts"
     if columns and form == ".ts":
@@ -120,10 +133,10 @@ def _read_text(path: Path, columns: Columns, suffix: str) -> Raw:
             f"file '{path}' has no named columns: leave out label= and columns, its label is the last field"
         )
     if form == ".ts":
-        return _checked(ts.read_ts(path), path)
+        return _checked(ts.read_ts(path, labels), path)
     if form == ".arff":
-        return _checked(arff.read_arff(path, columns), path)
-    return _checked(table.read_table(path, columns, gaps=suffix == ".csv"), path)
+        return _checked(arff.read_arff(path, columns, labels), path)
+    return _checked(table.read_table(path, columns, labels, gaps=suffix == ".csv"), path)
 
 
 def _first_tag(path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats import header
-from tsfcn.data.formats.split import Columns, Split
+from tsfcn.data.formats.split import Columns, LabelUse, Split
 from tsfcn.data.formats.text import Float64, canonical_label, lines, parse_label, parse_numbers, steps_between
 from tsfcn.data.formats.ts import parse_channels
 from tsfcn.data.formats.wide import WideTable
@@ -23,16 +23,18 @@ class _Header:
     attributes: dict[str, set[str] | None] = field(default_factory=dict)
     relational: str = ""  # the attribute that is being declared, until '@end'
     several: bool = False  # a relational attribute holds the channels
+    labels: LabelUse = "needed"
 
 
-def read_arff(path: Path, columns: Columns) -> WideTable | Split:
+def read_arff(path: Path, columns: Columns, labels: LabelUse = "needed") -> WideTable | Split:
     """Read an .arff file: '@attribute' header, then a case on each line.
 
     '%' comments anywhere; '?' or NaN for a missing value. The label is the last attribute, or the one that the user
     names, and nominal; attributes with the name of an id are left out. Several channels are one quoted relational
     value, with a backslash and an n between them; then the label is the second attribute. Sparse data are refused.
+    labels: where they are not needed, a last attribute that is not nominal shows that there are none.
     """
-    declared, rows = _Header(), []
+    declared, rows = _Header(labels=labels), []
     in_data = False
     for number, line in lines(path):
         where, text = f"file '{path}' line {number}", line.strip()
@@ -61,7 +63,11 @@ def _read_tag(text: str, where: str, declared: _Header, columns: Columns) -> boo
         declared.relational = ""
     elif tag == "@data":
         if columns.label is None and not (declared.attributes and [*declared.attributes.values()][-1]):
-            raise UserError(f"{where} is '@data' after no class: declare the last attribute as {{A,B}}")
+            if declared.labels == "needed":
+                raise UserError(f"{where} is '@data' after no class: declare the last attribute as {{A,B}}")
+            declared.labels = "absent"
+        else:
+            declared.labels = "needed"
         return True
     elif not tag.startswith("@"):
         raise UserError(f"{where} is neither '@' header nor '%' comment: put '@data' before the first case")
@@ -122,9 +128,11 @@ def _read_plain(source: str, declared: _Header, rows: list[tuple[str, str]], col
     """
     names = list(declared.attributes)
     header.check_names(names, Columns(label=columns.label), f"file '{source}'")
+    is_labelled = declared.labels == "needed"
     label_at = len(names) - 1 if columns.label is None else names.index(columns.label.strip())
-    classes = declared.attributes[names[label_at]]
-    if not classes:
+    classes = declared.attributes[names[label_at]] or set()
+    label_at = label_at if is_labelled else -1
+    if is_labelled and not classes:
         raise UserError(f"file '{source}' has attribute {names[label_at]!r} without classes: declare it as {{A,B}}")
     left_out = [i for i, name in enumerate(names) if i != label_at and header.is_id(name)]
     values_at = [i for i in range(len(names)) if i not in {label_at, *left_out}]
@@ -133,9 +141,10 @@ def _read_plain(source: str, declared: _Header, rows: list[tuple[str, str]], col
         if text.startswith("{"):
             raise UserError(f"{where} is sparse: write all values of the case")
         fields = _fields(text, where)
-        if len(fields) < 2:
+        if is_labelled and len(fields) < 2:
             raise UserError(f"{where} has no label: end it with ',' and the class")
-        labels.append(_checked_label(fields[label_at if len(fields) == len(names) else -1], classes, where))
+        word = fields[label_at if len(fields) == len(names) else -1]
+        labels.append(_checked_label(word, classes, where) if is_labelled else "")
         if len(fields) != len(names):
             raise UserError(f"{where} has {len(fields)} values: the header has {len(names)}, end short cases with '?'")
         words = ["NaN" if fields[i].strip() == "?" else fields[i] for i in values_at]
@@ -163,13 +172,15 @@ def _counting(values: list[Float64], labels: list[str]) -> tuple[int, ...]:
 def _read_relational(declared: _Header, rows: list[tuple[str, str]]) -> Split:
     """Return the cases of a relational attribute, one channel for each of its lines."""
     split = Split([], [])
-    classes = [*declared.attributes.values()][-1] or set()
+    is_labelled = declared.labels == "needed"
+    classes = ([*declared.attributes.values()] or [None])[-1] or set()
     for where, text in rows:
         if text[0] not in "'\"":
             raise UserError(f"{where} is without the quotation marks of a relational value: write '1,2\\n3,4',class")
         relation, _, rest = text[1:].partition(text[0])
         before, comma, word = rest.partition(",")
-        label = _checked_label("" if before.strip() or not comma else word, classes, where)
+        word = "" if before.strip() or not comma else word
+        label = _checked_label(word, classes, where) if is_labelled else ""
         case = parse_channels(relation.split("\\n"), where)
         first = split.cases[0] if split.cases else case
         if len(case) != len(first):

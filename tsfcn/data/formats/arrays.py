@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.formats.split import Split
+from tsfcn.data.formats.split import LabelUse, Split
 from tsfcn.data.formats.text import (
     LARGEST_UNPACKED,
     RATIO,
@@ -65,9 +65,14 @@ def _refusal(path: Path, error: BaseException) -> UserError:
     return UserError(f"file '{path}' is not a whole numpy file: save it again with numpy.save or numpy.savez")
 
 
-def split_of_array(path: Path) -> Split:
-    """Read a .npy file of one split: (n_cases, 1 + n_timepoints), the label first, as in the UCR archive."""
+def split_of_array(path: Path, labels: LabelUse = "needed") -> Split:
+    """Read a .npy file of one split: (n_cases, 1 + n_timepoints), the label first, as in the UCR archive.
+
+    labels: without them the array is (n_cases, n_timepoints); one of three axes, with channels, never has them.
+    """
     array = read_array(path)
+    if labels == "absent" or (labels == "optional" and array.ndim == 3):
+        return unlabelled(array, f"file '{path}'")
     if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "iuf":
         raise UserError(
             f"file '{path}' is an array of {array.dtype} {array.shape}: give numbers (n_cases, 1 + n_timepoints), the "
@@ -76,10 +81,12 @@ def split_of_array(path: Path) -> Split:
     return to_split(array[:, 1:], array[:, 0], f"file '{path}'")
 
 
-def split_of_npz(path: Path) -> Split:
-    """Read a .npz file of one split, of arrays X and y."""
+def split_of_npz(path: Path, labels: LabelUse = "needed") -> Split:
+    """Read a .npz file of one split, of arrays X and y. labels: where they are not needed, y may be missing."""
     content = read_npz(path)
     x, y = (next((content[name] for name in names if name in content), None) for names in (VALUES, LABELS))
+    if x is not None and (labels == "absent" or (labels == "optional" and y is None)):
+        return unlabelled(x, f"file '{path}'")
     if x is None or y is None:
         raise UserError(f"file '{path}' holds {_listed(content)}: give arrays X and y")
     return to_split(x, y, f"file '{path}'")
@@ -126,6 +133,12 @@ def to_split(x: object, y: object, source: str) -> Split:
     if len({case.shape[0] for case in cases}) > 1:
         raise UserError(f"{source} has cases of {cases[0].shape[0]} and other numbers of channels: give as many in all")
     return Split(cases, labels)
+
+
+def unlabelled(x: object, source: str) -> Split:
+    """Return the cases of an array without labels. Arguments and errors as for `to_split`."""
+    cases = cases_of(x, source)
+    return Split(cases, [""] * len(cases))
 
 
 def cases_of(x: object, source: str) -> list[Float64]:

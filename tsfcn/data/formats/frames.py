@@ -11,7 +11,7 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.data.formats import header
 from tsfcn.data.formats.arrays import label_text
 from tsfcn.data.formats.long import LongTable
-from tsfcn.data.formats.split import Columns
+from tsfcn.data.formats.split import Columns, LabelUse
 from tsfcn.data.formats.text import Float64, canonical_label, open_regular, steps_between
 from tsfcn.data.formats.wide import WideTable
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_parquet(path: Path, columns: Columns) -> WideTable | LongTable:
+def read_parquet(path: Path, columns: Columns, labels: LabelUse = "needed") -> WideTable | LongTable:
     """Read a parquet file as `table_of_frame` does. Raises UserError where pyarrow is not installed."""
     open_regular(path).close()
     try:
@@ -30,22 +30,33 @@ def read_parquet(path: Path, columns: Columns) -> WideTable | LongTable:
         raise UserError(f"file '{path}' needs pyarrow: pip install 'tsfcn[parquet]', or save it as .csv") from error
     except (OSError, ValueError) as error:
         raise UserError(f"file '{path}' is not a readable parquet file ({first_line(error)}): save it again") from error
-    return table_of_frame(frame, columns, str(path))
+    return table_of_frame(frame, columns, str(path), labels)
 
 
-def table_of_frame(frame: pd.DataFrame, columns: Columns, source: str) -> WideTable | LongTable:
+def table_of_frame(
+    frame: pd.DataFrame,
+    columns: Columns,
+    source: str,
+    labels: LabelUse = "needed",
+) -> WideTable | LongTable:
     """Return the table of a pandas frame, whose columns are understood as those of a .csv with a header.
 
-    columns: the names that the user gives. source: what messages call the frame. The index of the frame is ignored.
-    Raises UserError for columns that are missing, unclear or not numeric.
+    Args:
+        frame: The frame; its index is ignored.
+        columns: The names that the user gives.
+        source: What messages call the frame.
+        labels: Whether it has labels.
+
+    Raises:
+        UserError: For columns that are missing, unclear or not numeric.
     """
     names = [str(name) for name in frame.columns]
     where = f"table '{source}'"
     header.check_names(names, columns, where)
     long = header.long_layout(names, columns)
     if long is not None and (long.certain or bool(frame.iloc[:, long.case].duplicated().any())):
-        return _long(frame, names, long, source)
-    layout = header.wide_layout(names, columns, where)
+        return _long(frame, names, long, source, labels)
+    layout = header.wide_layout(names, columns, where, labels)
     left_out = [repr(names[i][:40]) for i in layout.left_out]
     return WideTable(
         source=source,
@@ -81,7 +92,9 @@ def _values(frame: pd.DataFrame, names: list[str], positions: tuple[int, ...], w
 
 
 def _labels(frame: pd.DataFrame, position: int, where: str) -> list[str]:
-    """Return the labels of all rows as text."""
+    """Return the labels of all rows as text, '' without a column of labels (position -1)."""
+    if position < 0:
+        return [""] * len(frame)
     column = frame.iloc[:, position]
     values = [None if missing else value for value, missing in zip(column, column.isna(), strict=True)]
     return [label_text(value, f"{where} row {number}") for number, value in enumerate(values)]
@@ -90,7 +103,8 @@ def _labels(frame: pd.DataFrame, position: int, where: str) -> list[str]:
 def _counting(frame: pd.DataFrame, layout: header.Layout) -> tuple[int, ...]:
     """Return the positions of value columns, -1 for that of labels, that are integers and count the rows."""
     found = []
-    for index, position in [(-1, layout.label), *enumerate(layout.values)]:
+    labels = [(-1, layout.label)] if layout.label >= 0 else []
+    for index, position in [*labels, *enumerate(layout.values)]:
         column = frame.iloc[:, position]
         if frame.dtypes.iloc[position].kind in "iu" and len(column) > 1:
             steps = steps_between(column.to_numpy(dtype=np.float64, na_value=np.nan))
@@ -99,7 +113,13 @@ def _counting(frame: pd.DataFrame, layout: header.Layout) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _long(frame: pd.DataFrame, names: list[str], layout: header.LongLayout, source: str) -> LongTable:
+def _long(
+    frame: pd.DataFrame,
+    names: list[str],
+    layout: header.LongLayout,
+    source: str,
+    use: LabelUse,
+) -> LongTable:
     """Return the long table of a frame.
 
     Args:
@@ -107,16 +127,17 @@ def _long(frame: pd.DataFrame, names: list[str], layout: header.LongLayout, sour
         names: The names of its columns.
         layout: Their meaning.
         source: What messages call the frame.
+        use: Whether it has labels.
     """
     where = f"table '{source}'"
-    if layout.label < 0:
+    if layout.label < 0 and use == "needed":
         raise UserError(f"{where} has no label column: call it 'label', or name it with label=NAME")
     values = _values(frame, names, layout.values, where)
     return LongTable(
         source,
         [names[i] for i in layout.values],
         cases=_texts(frame, layout.case),
-        labels=_labels(frame, layout.label, where),
+        labels=_labels(frame, -1 if use == "absent" else layout.label, where),
         times=[] if layout.time is None else _texts(frame, layout.time),
         dimensions=[] if layout.dimension is None else _texts(frame, layout.dimension),
         values=list(values),

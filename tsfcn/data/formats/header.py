@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.formats.split import Columns
+from tsfcn.data.formats.split import Columns, LabelUse
 
 LABELS = ("label", "class", "target", "y", "class_label", "classlabel")
 CASES = ("case", "case_id", "caseid", "id", "series", "series_id", "instance", "sample", "sample_id", "unique_id")
@@ -38,7 +38,10 @@ REGULAR = 0.8  # share of the columns that follow one pattern, from which on the
 
 @dataclass(frozen=True)
 class Layout:
-    """Positions of a wide table's columns: the label, the columns left out, and the values in the order of the file."""
+    """Positions of a wide table's columns: the label, the columns left out, and the values in the order of the file.
+
+    The label is -1 in a table without labels.
+    """
 
     label: int
     left_out: tuple[int, ...]
@@ -82,17 +85,24 @@ def label_positions(names: Sequence[str], columns: Columns) -> list[int]:
     return [i for i, name in enumerate(names) if normalised(name) in LABELS]
 
 
-def wide_layout(names: Sequence[str], columns: Columns, where: str) -> Layout:
+def wide_layout(names: Sequence[str], columns: Columns, where: str, use: LabelUse = "needed") -> Layout:
     """Return the layout of a table with a row for each case.
 
-    Raises UserError, with `where` in front, for a missing or ambiguous label column and a table without values.
+    Args:
+        names: Of the columns.
+        columns: The names that the user gives.
+        where: What messages call the table.
+        use: Whether it has labels; where they are absent, a column that is named like them is left out.
+
+    Raises:
+        UserError: For a missing or ambiguous label column and a table without values.
     """
     labels = label_positions(names, columns)
     if len(labels) > 1:
         raise UserError(f"{where} has {len(labels)} columns of labels: keep one of {names[labels[0]].strip()!r} ...")
-    if not labels:
+    if not labels and use == "needed":
         raise UserError(f"{where} has no label column: call it 'label', or name it with label=NAME")
-    others = [i for i in range(len(names)) if i != labels[0]]
+    others = [i for i in range(len(names)) if i not in labels]
     left_out = tuple(i for i in others if is_id(names[i]))
     values = tuple(i for i in others if i not in set(left_out))
     times = [names[i] for i in left_out if normalised(names[i]) in TIMES]
@@ -103,7 +113,7 @@ def wide_layout(names: Sequence[str], columns: Columns, where: str) -> Layout:
         )
     if not values:
         raise UserError(f"{where} has no column of values beside its labels and ids: write a column for each timepoint")
-    return Layout(labels[0], left_out, values)
+    return Layout(labels[0] if labels and use != "absent" else -1, left_out, values)
 
 
 def check_names(names: Sequence[str], columns: Columns, where: str) -> None:

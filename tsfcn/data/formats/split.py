@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tsfcn.data.formats.text import Float64
+
+LabelUse = Literal["needed", "optional", "absent"]
+"""Whether a file has labels: it must; as its header or its arrays show (yes where they cannot); it has none."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Columns:
 class Split:
     """The cases of one file, each float64 (n_channels, n_timepoints) with NaN for no value, and their labels.
 
+    All labels are '' where the file has none and needs none (LabelUse).
     notices: sentences about how the file was read, which the user should know. faults: reasons for which data of the
     user is refused, each a whole message; the archive's datasets are checked against the catalogue instead.
     """

@@ -19,7 +19,7 @@ import numpy as np
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats import header
 from tsfcn.data.formats.long import LongTable
-from tsfcn.data.formats.split import Columns
+from tsfcn.data.formats.split import Columns, LabelUse
 from tsfcn.data.formats.text import (
     NAN,
     NUMBER,
@@ -47,11 +47,23 @@ class Row:
     fields: list[str]
 
 
-def read_table(path: Path, columns: Columns, *, gaps: bool) -> WideTable | LongTable:
+def read_table(
+    path: Path,
+    columns: Columns,
+    labels: LabelUse = "needed",
+    *,
+    gaps: bool,
+) -> WideTable | LongTable:
     """Read a table of text.
 
-    columns: the names that the user gives. gaps: an empty field and its like (`GAPS`) are missing values; otherwise
-    only NaN is one. Raises UserError, with line and column, for what cannot be read.
+    Args:
+        path: The file.
+        columns: The names that the user gives.
+        labels: Whether it has labels; 'optional': a header shows it, and without one the first column holds them.
+        gaps: An empty field and its like (`GAPS`) are missing values; otherwise only NaN is one.
+
+    Raises:
+        UserError: For what cannot be read, with line and column.
     """
     rows = _rows(path)
     first = next(rows, None)
@@ -62,18 +74,25 @@ def read_table(path: Path, columns: Columns, *, gaps: bool) -> WideTable | LongT
             f"{first.where} has one column: write label and values with tabs, commas or blanks between them"
         )
     names = _trimmed(first.fields)
-    if not _is_header(names, columns, first.where):
-        layout = header.Layout(0, (), tuple(range(1, _width(path, first))))
+    if not _is_header(names, columns, first.where, labels):
+        layout = _layout_without_names(_width(path, first), labels)
         return _read_wide(path, itertools.chain([first], rows), None, layout, gaps)
     if _counts_up(names) and columns.label is None:
-        layout = header.Layout(0, (), tuple(range(1, len(names))))
-        notice = f"line 1 ({names[0]}, {names[1]}, ..., {names[-1]}) is a header, and labels are in the first column"
+        layout = _layout_without_names(len(names), labels)
+        place = "" if labels == "absent" else ", and labels are in the first column"
+        notice = f"line 1 ({names[0]}, {names[1]}, ..., {names[-1]}) is a header{place}"
         return _read_wide(path, rows, names, layout, gaps, notice)
     header.check_names(names, columns, first.where)
     long = header.long_layout(names, columns)
     if long is not None and (long.certain or _has_repeats(path, long.case)):
-        return _read_long(path, rows, names, long, gaps)
-    return _read_wide(path, rows, names, header.wide_layout(names, columns, first.where), gaps)
+        return _read_long(path, rows, names, long, labels, gaps)
+    return _read_wide(path, rows, names, header.wide_layout(names, columns, first.where, labels), gaps)
+
+
+def _layout_without_names(n_fields: int, labels: LabelUse) -> header.Layout:
+    """Return the layout of a table without names of columns: the label is the first field, unless there is none."""
+    first = 0 if labels == "absent" else 1
+    return header.Layout(first - 1, (), tuple(range(first, n_fields)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -134,8 +153,15 @@ def _width(path: Path, first: Row) -> int:
     return max(filled)
 
 
-def _is_header(words: Sequence[str], columns: Columns, where: str) -> bool:
-    """Return whether the first line names the columns. Raises UserError if it is neither a header nor a case."""
+def _is_header(words: Sequence[str], columns: Columns, where: str, use: LabelUse) -> bool:
+    """Return whether the first line names the columns. Raises UserError if it is neither a header nor a case.
+
+    Args:
+        words: Its fields.
+        columns: The names that the user gives.
+        where: File and line.
+        use: Whether the table has labels.
+    """
     if columns or _counts_up(words):
         return True
     labels = header.label_positions(words, columns)
@@ -144,7 +170,7 @@ def _is_header(words: Sequence[str], columns: Columns, where: str) -> bool:
         return True
     if any(_is_value(word) or word in GAPS for word in words[1:]):
         return False
-    if header.long_layout(words, columns) is not None:
+    if use != "needed" or header.long_layout(words, columns) is not None:
         return True
     raise UserError(
         f"{where} is neither a case nor a header with a label column: call that one 'label', or name it with label=NAME"
@@ -238,10 +264,10 @@ def _read_wide(
     remedy = "write it in the first column" if names is None else f"write it in column {layout.label + 1}"
     for row in rows:
         fields = _checked_width(row, n_fields)
-        contents.count(fields, (layout.label, *layout.values))
+        contents.count(fields, layout.values if layout.label < 0 else (layout.label, *layout.values))
         for i in layout.left_out:
             contents.ids.setdefault(i, set()).add(fields[i])
-        label = parse_label(_label_field(fields[layout.label]), row.where, remedy)
+        label = "" if layout.label < 0 else parse_label(_label_field(fields[layout.label]), row.where, remedy)
         try:
             values = _numbers(row, fields, layout.values, gaps, decimals)
         except UserError as error:
@@ -250,7 +276,7 @@ def _read_wide(
             raise UserError(f"{error}; the first column is the label unless a header names another") from error
         contents.values.append(values)
         contents.labels.append(label)
-    if names is None:
+    if names is None and layout.label >= 0:
         _check_first_case(path, contents)
     left_out = [repr(name[:40]) for i in layout.left_out if names for name in [names[i]]]
     if left_out:
@@ -346,7 +372,14 @@ def _rises(values: Float64) -> bool:
 # A row for each value
 
 
-def _read_long(path: Path, rows: Iterator[Row], names: list[str], layout: header.LongLayout, gaps: bool) -> LongTable:
+def _read_long(
+    path: Path,
+    rows: Iterator[Row],
+    names: list[str],
+    layout: header.LongLayout,
+    use: LabelUse,
+    gaps: bool,
+) -> LongTable:
     """Read the rows of a long table.
 
     Args:
@@ -354,16 +387,19 @@ def _read_long(path: Path, rows: Iterator[Row], names: list[str], layout: header
         rows: Its rows, without the header.
         names: The header.
         layout: The positions of the columns.
+        use: Whether the table has labels.
         gaps: As for `read_table`.
     """
-    if layout.label < 0:
+    is_labelled = layout.label >= 0 and use != "absent"
+    if not is_labelled and use == "needed":
         raise UserError(f"file '{path}' line 1 has no label column: call it 'label', or name it with label=NAME")
     table, decimals = LongTable(str(path), [names[i] for i in layout.values]), _Decimals()
     remedy = f"write it in column {layout.label + 1}"
     for row in rows:
         fields = _checked_width(row, len(names))
         table.cases.append(canonical_label(fields[layout.case].strip()))
-        table.labels.append(parse_label(_label_field(fields[layout.label]), row.where, remedy))
+        word = _label_field(fields[layout.label])
+        table.labels.append(parse_label(word, row.where, remedy) if is_labelled else "")
         if layout.time is not None:
             table.times.append(fields[layout.time].strip())
         if layout.dimension is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.formats.split import Split
+from tsfcn.data.formats.split import LabelUse, Split
 from tsfcn.data.formats.text import Float64, canonical_label, lines, parse_label, parse_numbers
 
 GAP = re.compile(r"(?<![^,\s])\?(?![^,\s])")  # a '?' that is a whole value
@@ -26,6 +26,7 @@ class _Header:
     counts: dict[str, int] = field(default_factory=dict)
     classes: str = ""  # as written, since labels may hold blanks
     complete: bool = False  # '@data' was read
+    labels: LabelUse = "needed"
 
     @property
     def n_channels(self) -> int:
@@ -33,14 +34,14 @@ class _Header:
         return self.counts.get("@dimensions", self.counts.get("@dimension", 0))
 
 
-def read_ts(path: Path) -> Split:
+def read_ts(path: Path, labels: LabelUse = "needed") -> Split:
     """Read a .ts file: '@' header, then a case on each line, ':' between channels and before the label.
 
     Tags and flags in any case; '#' and '%' comments anywhere; '?' or NaN for a missing value; labels may hold blanks.
     Cases may differ in length, the channels of one case may not. Time stamps and regression targets are refused.
-    A header that contradicts the data is a fault of the split.
+    A header that contradicts the data is a fault of the split. labels: '@classLabel' shows whether there are any.
     """
-    split, header, n_channels = Split([], []), _Header(), 0
+    split, header, n_channels = Split([], []), _Header(labels=labels), 0
     for number, line in lines(path):
         where, text = f"file '{path}' line {number}", line.strip()
         if text.startswith(("#", "%")):
@@ -72,7 +73,11 @@ def _read_tag(text: str, where: str, header: _Header) -> None:
     elif tag == "@targetlabel" and words[:1] == ["true"]:
         raise UserError(f"{where} is {text[:40]!r}: this is regression, take a dataset with classes")
     elif tag == "@classlabel":
-        if words[:1] != ["true"]:
+        if words[:1] == ["true"]:
+            header.labels = "needed"
+        elif header.labels != "needed":
+            header.labels = "absent"
+        else:
             raise UserError(f"{where} is {text[:40]!r}: this dataset has no classes, take one that has")
         header.classes = " ".join(text.split()[2:])
     elif tag in FLAGS and words and words[0] in ("true", "false"):
@@ -84,10 +89,13 @@ def _read_tag(text: str, where: str, header: _Header) -> None:
 def _parse_case(text: str, where: str, header: _Header) -> tuple[Float64, str]:
     """Return one case and its label. Raises UserError for a case with time stamps or an undeclared class."""
     *channels, label = (part.strip() for part in text.split(":"))
-    label = parse_label(label if channels else "", where, "end it with ':' and the class")
+    if header.labels == "absent":
+        channels, label = [*channels, label], ""
+    else:
+        label = parse_label(label if channels else "", where, "end it with ':' and the class")
     if channels[0].startswith("("):
         raise UserError(f"{where} has time stamps: files with time stamps are not read, write plain values")
-    if header.classes and not _declares(header.classes, label):
+    if label and header.classes and not _declares(header.classes, label):
         raise UserError(f"{where} is of class {label[:40]!r}: '@classLabel' does not name it, correct one of the two")
     return parse_channels(channels, where), label
 

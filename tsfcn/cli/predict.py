@@ -1,0 +1,227 @@
+"""`tsfcn predict MODEL FILE [--out CSV]`: the classes of series in a file, by a saved classifier."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsfcn.common import exit_codes, files
+from tsfcn.common.arguments import Parser, expand_home, path
+from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.text import spreadsheet_text
+from tsfcn.data import formats
+from tsfcn.data.dataset import shown
+from tsfcn.data.formats import Columns, LabelUse, Split
+from tsfcn.jobs import artifacts
+
+if TYPE_CHECKING:
+    from tsfcn.estimators import NetworkClassifier
+
+KEY = re.compile(r"[0-9a-f]{4,16}")
+OPTION = re.compile(r"(label|columns\.(?:case|time|value|dimension))=(.+)")
+DIGITS = 6  # of a probability
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict, write the CSV and print the accuracy. Returns the exit code (see exit_codes.run)."""
+    return exit_codes.run(lambda: run(argv))
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Parse the command line and run the command. Returns the exit code."""
+    parser = Parser(
+        prog="tsfcn predict",
+        description="Write the probability of each class and the most probable class for every series of a file, as "
+        "CSV. With labels in the file, the accuracy is printed too.",
+    )
+    parser.add_argument(
+        "words",
+        type=expand_home,
+        nargs="+",
+        metavar="MODEL FILE [label=NAME] [columns.case=NAME]",
+        help="MODEL: a saved classifier (.safetensors), or RESULTS/KEY, or RESULTS KEY, of a run with "
+        "save_weights=true; a key may be shortened. FILE: .tsv, .csv, .txt, .ts, .arff, .npz, .npy or .parquet",
+    )
+    parser.add_argument("--out", type=path, metavar="CSV", help="file for the predictions, instead of standard output")
+    parser.add_argument("--no-labels", action="store_true", help="the file has no labels, not even as first column")
+    options = parser.parse_args(argv)
+    columns, words = split_options(options.words)
+    if len(words) not in (2, 3):
+        raise UserError(f"{len(words)} arguments are not MODEL FILE: see `tsfcn predict --help`")
+    model, file = model_path(words[:-1]), Path(words[-1])
+    check_output(options.out, [model, file])
+    predict(model, file, columns, "absent" if options.no_labels else "optional", options.out)
+    return exit_codes.OK
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arguments
+
+
+def split_options(words: Sequence[str]) -> tuple[Columns, list[str]]:
+    """Return the names of columns, of words as label=NAME, and the other words."""
+    matches = [match for word in words if (match := OPTION.fullmatch(word)) is not None]
+    names = {match[1].removeprefix("columns."): match[2] for match in matches}
+    return Columns(**names), [word for word in words if not OPTION.fullmatch(word)]
+
+
+def model_path(words: Sequence[str]) -> Path:
+    """Return the file of a classifier: its path, RESULTS/KEY, or RESULTS and KEY. Raises UserError if there is none."""
+    if len(words) == 2:
+        return kept_weights(Path(words[0]), words[1])
+    place = Path(words[0])
+    if place.is_file() or not KEY.fullmatch(place.name) or not place.parent.is_dir():
+        if place.is_dir():
+            raise UserError(f"'{place}' is a folder: give {place}/KEY, with a key of `tsfcn results status --jobs`")
+        return place
+    return kept_weights(place.parent, place.name)
+
+
+def kept_weights(results: Path, start: str) -> Path:
+    """Return the weights of the one job whose key begins with `start`. Raises UserError without them."""
+    if not KEY.fullmatch(start):
+        raise UserError(f"key '{start}' is not one: give 4 to 16 hexadecimal digits")
+    folder = artifacts.weights_path(results, start).parent
+    found = [
+        each for each in files.regular_files(folder) if each.suffix == ".safetensors" and each.stem.startswith(start)
+    ]
+    if len(found) > 1:
+        raise UserError(f"key '{start}' is the beginning of {len(found)} keys: give more of it")
+    if not found:
+        raise UserError(f"key '{start}' has no weights in '{folder}': run the job again with save_weights=true")
+    return found[0]
+
+
+def check_output(out: Path | None, inputs: Sequence[Path]) -> None:
+    """Raise UserError for an output that is one of the inputs."""
+    if out is not None and any(out.resolve() == each.resolve() for each in inputs):
+        raise UserError(f"--out {out} is the file that is read: give another name")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Prediction
+
+
+def predict(model: Path, file: Path, columns: Columns, use: LabelUse, out: Path | None) -> None:
+    """Predict the series of a file, write the CSV, and print the accuracy where there are labels.
+
+    Args:
+        model: The file of the classifier.
+        file: The file of the series.
+        columns: The names of columns that the user gives.
+        use: Whether the file has labels.
+        out: The CSV; None: standard output, and everything else on standard error.
+    """
+    from tsfcn.estimators import load_classifier
+
+    classifier = load_classifier(model)
+    split = read_cases(file, columns, use)
+    labels = split.labels if split.labels[0] else None
+    if labels is not None:
+        check_labels(file, labels, classifier)
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # on names of columns
+            probabilities = classifier.predict_proba(classifier_input(classifier, split))
+    except ValueError as error:
+        raise UserError(f"file '{file}' does not fit the classifier: {first_line(error)}") from error
+    predicted = class_texts(classifier)[probabilities.argmax(axis=1)]
+    text = csv_text(class_texts(classifier).tolist(), probabilities, predicted, labels)
+    if out is None:
+        exit_codes.show(text.rstrip("\n"))
+    else:
+        files.replace(out, lambda handle: handle.write(text.encode()))
+    notes = sys.stderr if out is None else sys.stdout
+    for line in [*split.notices, *summary(len(predicted), predicted, labels, out)]:
+        print(line, file=notes)
+
+
+def read_cases(file: Path, columns: Columns, use: LabelUse) -> Split:
+    """Return the cases of a file. Raises UserError for one that is not read, and for what its reader found wrong."""
+    if formats.suffix_of(file) not in formats.SUFFIXES:
+        known = ", ".join(each for each in formats.SUFFIXES if each and not each.endswith(".gz"))
+        raise UserError(f"file '{file}' is of a format that is not read: write one of {known}")
+    if not file.exists():
+        raise UserError(f"file '{file}' does not exist: give a file of series")
+    split = formats.read(file, columns, use)
+    for fault in split.faults:
+        raise UserError(fault)
+    return split
+
+
+def class_texts(classifier: NetworkClassifier) -> np.ndarray:
+    """Return the classes as files write them, (n_classes,)."""
+    return np.array([formats.canonical_label(str(label)) for label in classifier.classes_.tolist()])
+
+
+def check_labels(file: Path, labels: Sequence[str], classifier: NetworkClassifier) -> None:
+    """Raise UserError where most labels of a file are no classes of the classifier: they may be values."""
+    known = set(class_texts(classifier).tolist())
+    unknown = [label for label in labels if label not in known]
+    if 2 * len(unknown) > len(labels):
+        classes = ", ".join(shown(label) for label in sorted(known)[:5]) + (", ..." if len(known) > 5 else "")
+        raise UserError(
+            f"file '{file}' has labels that are no classes of the classifier, as {shown(unknown[0])!r} (classes: "
+            f"{classes}): give --no-labels if it has none, or name their column with label=NAME"
+        )
+
+
+def classifier_input(classifier: NetworkClassifier, split: Split) -> Any:
+    """Return the cases of a file as `predict` takes them: a 2-D array where the classifier was fitted on one.
+
+    Raises ValueError for cases that such an array cannot hold.
+    """
+    width = getattr(classifier, "n_features_in_", None)
+    if width is None:
+        return split.cases
+    if any(case.shape != (1, width) for case in split.cases):
+        odd = next(case.shape for case in split.cases if case.shape != (1, width))
+        raise ValueError(f"it has a series of {odd[0]} x {odd[1]} values: give {width} timepoints of one channel")
+    return np.concatenate(split.cases)
+
+
+def summary(n_cases: int, predicted: np.ndarray, labels: Sequence[str] | None, out: Path | None) -> list[str]:
+    """Return the lines below the predictions.
+
+    Args:
+        n_cases: The number of cases.
+        predicted: (n_cases,) the predicted classes.
+        labels: The true ones, None without labels.
+        out: The CSV, None for standard output.
+    """
+    lines = [] if out is None else [f"{out}: predictions of {n_cases} cases"]
+    if labels is not None:
+        n_right = int((predicted == np.array(labels)).sum())
+        lines.append(f"accuracy {n_right / n_cases:.4f} ({n_right} of {n_cases} cases)")
+    return lines
+
+
+def csv_text(
+    classes: Sequence[str],
+    probabilities: np.ndarray,
+    predicted: np.ndarray,
+    labels: Sequence[str] | None,
+) -> str:
+    """Return the CSV: case (from 0), label where there are labels, predicted, and a probability for each class.
+
+    Args:
+        classes: The classes.
+        probabilities: (n_cases, n_classes).
+        predicted: (n_cases,) the most probable class of each case.
+        labels: (n_cases,) the true classes, None without labels.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    known = [] if labels is None else ["label"]
+    writer.writerow(["case", *known, "predicted", *(f"probability_{label}" for label in classes)])
+    for case, (label, row) in enumerate(zip(predicted.tolist(), probabilities.tolist(), strict=True)):
+        true = [] if labels is None else [spreadsheet_text(labels[case])]
+        writer.writerow([case, *true, spreadsheet_text(label), *(f"{value:.{DIGITS}f}" for value in row)])
+    return buffer.getvalue()
