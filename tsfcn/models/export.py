@@ -1,11 +1,11 @@
 """A classifier as a program of torch.export (.pt2) or ONNX (.onnx) that takes raw series, with its preparation.
 
 The program maps float32 (n_cases, n_channels, n_timepoints) to the probabilities of the classes, float32 (n_cases,
-n_classes). NaN is a missing value, or the rest of a series that has ended; it becomes 0 after the normalisation. The
-number of cases is free. So is n_timepoints for networks that take any length and have no LSTM; all others take the
-training length only. What differs from `predict` of the classifier: series are not extended or cut to the training
-length, those of one call share a length, with missing=interpolate there is no interpolation (give complete series),
-and a network in float64 is rounded to float32.
+n_classes). NaN is a missing value and becomes 0 after the normalisation. The number of cases is free. So is
+n_timepoints for networks that take any length and have no LSTM; all others take the training length only. What differs
+from `predict` of the classifier: the series of one call share a length and are not extended or cut to the training
+length, with missing=interpolate there is no interpolation (give complete series), and a network in float64 is rounded
+to float32.
 """
 
 from __future__ import annotations

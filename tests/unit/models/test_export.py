@@ -38,18 +38,16 @@ def fitted(model: str, parameters: dict[str, Any]) -> NetworkClassifier:
 
 
 def series(n_cases: int, n_timepoints: int) -> np.ndarray:
-    """Return random series, one with a missing value and one constant; with 24 timepoints, one ends early."""
+    """Return random series, one with a missing value and one constant."""
     x = np.random.RandomState(0).standard_normal((n_cases, 1, n_timepoints)).astype(np.float32)
     x[1, 0, 4], x[3] = np.nan, 0.1
-    if n_timepoints == 24:  # the training length, to which `predict` extends a series
-        x[2, 0, 15:] = np.nan
     return x
 
 
 def inputs(classifier: NetworkClassifier) -> list[np.ndarray]:
     """Return series of several batch sizes, and of several lengths where the program takes them."""
     any_length = type(classifier) in (CLASSES["fcn"], CLASSES["resnet"])
-    return [series(n, 24) for n in (5, 11)] + ([series(4, 60)] if any_length else [])
+    return [series(n, 24) for n in (5, 11)] + ([series(4, 60), series(4, 15)] if any_length else [])
 
 
 @pytest.mark.parametrize(("model", "parameters"), CASES)
