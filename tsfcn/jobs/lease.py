@@ -17,14 +17,12 @@ Nothing that a crash leaves behind holds for ever, and no clock is compared with
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import os
 import platform
 import re
 import secrets
-import stat
 import sys
 import threading
 import time
@@ -65,18 +63,9 @@ def stamp(path: Path) -> tuple[bytes, int, int]:
 
     Raises OSError for what is not a regular file, which might block for ever.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with files.open_regular(path) as file:
+        status = os.fstat(file.fileno())
         return file.read(READ_BYTES), status.st_ino, status.st_mtime_ns
-
-
-def stamp_unreadable(path: Path) -> tuple[bytes, int, int]:
-    """Return the same of a file that cannot be read, as another user's may be. Raises OSError where there is none."""
-    status = path.lstat()
-    return b"", status.st_ino, status.st_mtime_ns
 
 
 def fields(data: bytes) -> dict[str, Any]:
@@ -277,13 +266,14 @@ def numbers(results: Path, key: str) -> list[int]:
 
 
 def stamp_of(path: Path) -> tuple[bytes, int, int]:
-    """Return the stamp of a lease, of its name alone where it cannot be read. Raises OSError where there is none."""
+    """Return the stamp of a lease, without its content where it cannot be read. Raises OSError where there is none."""
     try:
         return stamp(path)
     except FileNotFoundError:
         raise
-    except OSError:
-        return stamp_unreadable(path)
+    except OSError:  # another user's, or not a file
+        status = path.lstat()
+        return b"", status.st_ino, status.st_mtime_ns
 
 
 def heartbeat_path(results: Path, runner: Mapping[str, Any]) -> Path:
