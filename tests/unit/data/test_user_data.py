@@ -348,7 +348,7 @@ def test_a_kept_dataset_is_the_one_that_the_plan_saw(own_cache: Path) -> None:
         dataset = user_data.dataset_of_arrays("mine", data, DEFAULT)
         path = user_data.keep(dataset)
         assert path.is_relative_to(own_cache)
-        source = user_data.sources_at(str(path))[0]
+        (source,) = user_data.select(str(path), [], None, DEFAULT)
         passport = user_data.passport(source, None, "ucr2018", DEFAULT)
         assert passport["content"] == dataset.passport["content"]
         assert passport["warnings"] == dataset.passport["warnings"]
