@@ -22,6 +22,14 @@ ONE_RUN |= {"finished", "peak_memory_bytes", "commit"}
 """The fields of a record that differ from run to run, or when somebody edits the package meanwhile."""
 
 
+def lasting(record: Record, *besides: str) -> dict[str, Any]:
+    """Return a record without what differs from run to run, and without the fields `besides`.
+
+    Equality of floats is equality of their bits.
+    """
+    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN.union(besides)}
+
+
 def record(dataset: str = "GunPoint", model: str = "fcn", seed: int = 0, accuracy: float = 0.9, **other: Any) -> Record:
     """Return an ok record of the official split; any field can be given another value."""
     protocol, resample = other.get("protocol", "fawaz2019"), other.get("resample", 0)

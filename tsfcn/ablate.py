@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsfcn.analysis import verdict
+from tsfcn.analysis import tables, verdict
 from tsfcn.analysis.ablation import SETTINGS, Variant, effects, variants
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, files
@@ -35,7 +35,6 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import checks
 from tsfcn.config.compose import compose
 from tsfcn.config.overrides import canonical, command_line, override
-from tsfcn.data import published
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
 from tsfcn.report.ablation import page
@@ -73,10 +72,9 @@ def copy_finished(jobs: Iterable[plan.Job], results: Path) -> None:
     if not (above / "records").is_dir():
         return
     wanted = {job.key for job in jobs} - {record.key for record in store.read(results)}
-    writer = store.Writer(results)
-    for record in store.read(above, curves=True):
-        if record.key in wanted and record.is_ok:
-            writer.write(record)
+    finished = [record for record in store.read(above, curves=True) if record.key in wanted and record.is_ok]
+    if finished:
+        store.Writer(results).write(*finished)
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class Ablation:
 
     dataset: str
     base: Sequence[plan.Job]
-    jobs: Sequence[tuple[Variant, Sequence[plan.Job]]]  # without jobs: the records of the base have its accuracy
+    jobs: Sequence[tuple[Variant, Sequence[plan.Job]]]  # the jobs of the base where its records have the accuracy
     results: Path
     command: str
 
@@ -100,44 +98,18 @@ class Ablation:
         base = [by_key[job.key] for job in self.base if job.key in by_key]
         if not base:
             return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
-        figure = _figure(self.dataset, base)
-        rows = effects(
-            base, [(variant, self._accuracies(variant, jobs, by_key)) for variant, jobs in self.jobs], figure
-        )
+        figure = tables.published_figure(base[0])
+        accuracies = [
+            (variant, [getattr(by_key[job.key], variant.field) for job in jobs if job.key in by_key])
+            for variant, jobs in self.jobs
+        ]
+        rows = effects(base, accuracies, figure)
         content = page(self.title, rows, figure, base[0], self.command)
         path = self.results / "pages" / f"{self.dataset}_{self.base[0].model}_{self.base[0].protocol}.md"
         files.replace(path, lambda file: file.write(content.encode()))
         if plain_text.is_folding():
             return page(self.title, rows, figure, base[0], self.command, markdown=False)
         return content
-
-    def _accuracies(
-        self,
-        variant: Variant,
-        jobs: Sequence[plan.Job],
-        by_key: dict[str, Record],
-    ) -> Sequence[float]:
-        """Return the accuracies of a variant, one for each seed.
-
-        Args:
-            variant: the variant.
-            jobs: its jobs; for a variant without overrides those of the base are used.
-            by_key: the ok records.
-        """
-        jobs = jobs if variant.overrides else self.base
-        return [getattr(by_key[job.key], variant.field) for job in jobs if job.key in by_key]
-
-
-def _figure(dataset: str, base: Sequence[Record]) -> published.Figure | None:
-    """Return the published figure beside the records of the base, if there is one."""
-    from tsfcn.analysis import tables
-
-    (row,) = tables.accuracy(base).to_dict("records")
-    if not row["published_source"]:
-        return None
-    record = base[0]
-    split = record.passport["split"]
-    return published.beside(record.protocol, record.model, dataset, split, row["published_source"])
 
 
 def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
@@ -176,7 +148,7 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
     composed = {v: compose([*words, *v.overrides]) for v in chosen if v.overrides}
     if not run.dry_run:
         copy_finished(base, results)
-    jobs = [(v, planned(*composed[v], device)[0] if v in composed else []) for v in chosen]
+    jobs = [(v, planned(*composed[v], device)[0] if v in composed else base) for v in chosen]
     named = [] if set(settings) == set(SETTINGS) else [f"settings=[{','.join(settings)}]"]
     ablation = Ablation(dataset, base, jobs, results, command_line([*words, *named], "ablate"))
     code, _ = execute_run(run, unchanged, ablation.command, ablation.write_page, composed.values())
@@ -189,8 +161,6 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
 
 def differing_rows(results: Path) -> list[list[str]]:
     """Return the overrides of each row that differs from its published figure, the greatest difference first."""
-    from tsfcn.analysis import tables
-
     records = store.read(results) if results.is_dir() else []
     if not records:
         raise UserError(f"results folder '{results}' has no records: run `tsfcn run results={results}` first")

@@ -12,7 +12,6 @@ datasets of the command. Exit codes are those of `tsfcn run`; no verdict counts 
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,11 +93,10 @@ def _without_verdict(rows: Sequence[Mapping[Any, Any]], source: str) -> list[str
 
 def _caveats(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Return a line for each note on published figures, with its datasets."""
-    datasets: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row["published_note"] and row["dataset"] not in datasets[row["published_note"]]:
-            datasets[row["published_note"]].append(row["dataset"])
-    return [f"To be read with care: {', '.join(names)} ({note})." for note, names in datasets.items()]
+    from tsfcn.report import render
+
+    notes = render.datasets_by_note(rows).items()
+    return [f"To be read with care: {', '.join(names)} ({note})." for note, names in notes]
 
 
 def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from tsfcn.common.streams import safe_streams
 from tsfcn.common.text import Problem, problem_lines, size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
-from tsfcn.config.overrides import CONFIG_DIR, canonical, command_line, from_settings
+from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_line, from_settings
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import download as fetch
@@ -46,7 +46,6 @@ from tsfcn.training.select_engine import EngineChoice, automatic_precision
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN_SETTINGS = frozenset(f.name for f in fields(schema.RunConfig)) | {"experiment"}
 RESUME = "finished jobs are kept, the same command goes on from there"
 
 # Of Hydra's flags, those that tell something.

@@ -48,7 +48,7 @@ def run(argv: Sequence[str] | None) -> int:
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
     try:
-        note = write_if_writable(results)
+        note = write_if_writable(results, records)
     finally:
         exit_codes.show("\n\n".join(parts))
     if note:

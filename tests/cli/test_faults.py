@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tests.processes import children, linux, until
-from tests.records import ONE_RUN, written
+from tests.records import lasting, written
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, lease, store
 
@@ -72,7 +72,7 @@ def outcome(results: Path) -> dict[str, Any]:
     """Return what a run leaves that must not depend on what happened to it."""
     return {
         record.key: (
-            {name: value for name, value in record.to_json().items() if name not in ONE_RUN | {"resumed_epochs"}},
+            lasting(record, "resumed_epochs"),
             artifacts.predictions_path(results, record.key).read_bytes(),
         )
         for record in store.read(results, curves=True)

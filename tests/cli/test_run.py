@@ -22,11 +22,10 @@ import numpy as np
 import pytest
 
 from tests.processes import children, linux, until
-from tests.records import ONE_RUN, require
+from tests.records import lasting, require
 from tsfcn.data import catalogue
 from tsfcn.data.archive import load
 from tsfcn.jobs import artifacts, store
-from tsfcn.jobs.record import Record
 from tsfcn.run import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,11 +92,6 @@ def rows(folder: Path, table: str = "accuracy") -> list[dict[str, str]]:
     """Return a table of the results."""
     with (folder / "results" / "tables" / f"{table}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def lasting(record: Record) -> dict[str, Any]:
-    """Return a record without what differs from run to run. Equality of floats is equality of their bits."""
-    return {name: value for name, value in record.to_json().items() if name not in ONE_RUN}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

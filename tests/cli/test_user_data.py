@@ -14,11 +14,7 @@ from tests.tables import TEST, TRAIN, header, noise, wide, write_pair
 from tsfcn.common.errors import UserError
 from tsfcn.run import main
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def records(results: Path) -> list[dict[str, Any]]:

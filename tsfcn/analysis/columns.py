@@ -82,7 +82,7 @@ def n_test(place: Place) -> int | None:
     facts = CATALOGUE.get(place.dataset)
     if facts is None or place.split not in ("ucr2018", "ucr2015"):
         return None
-    return facts.n_train if place.split == "ucr2015" and facts.split_swapped_in_2015 else facts.n_test
+    return facts.n_test_on(place.split)
 
 
 def whole_cases(accuracy: float, n: int, half: float) -> int | None:
@@ -135,7 +135,12 @@ def is_dataset(written: str) -> bool:
 
 def is_multivariate(written: str) -> bool:
     """Return whether a text is the name of a dataset of the multivariate UEA archive."""
-    return loose(written) in {loose(name) for name in MULTIVARIATE}
+    return loose(written) in _multivariate_names()
+
+
+@cache
+def _multivariate_names() -> frozenset[str]:
+    return frozenset(map(loose, MULTIVARIATE))
 
 
 def mostly_datasets(texts: Iterable[str]) -> bool:

@@ -84,6 +84,18 @@ class Comparison:
     pairs: tuple[Pair, ...]
     cliques: tuple[tuple[int, ...], ...]  # maximal sets of columns, by position, without a significant difference
 
+    @property
+    def best_first(self) -> list[int]:
+        """The positions of the columns by mean rank, the best first."""
+        return sorted(range(len(self.columns)), key=lambda i: (self.mean_ranks[i], i))
+
+    @property
+    def equal_sets(self) -> list[list[str]]:
+        """The names in each set of columns no two of which differ (`cliques`), best first."""
+        order = self.best_first
+        sets = sorted(sorted(map(order.index, clique)) for clique in self.cliques)  # as places in the order
+        return [[self.columns[order[place]].name for place in places] for places in sets]
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Selection of datasets
@@ -309,9 +321,9 @@ def noise(first: Cell, second: Cell, place: Place) -> str:
     if place.split.endswith(("resamples", "folds")):
         return "not known: deviations are over splits"
     facts = CATALOGUE.get(place.dataset)
-    n_test = math.inf if facts is None else facts.n_train if place.split == "ucr2015" else facts.n_test
+    n_cases = math.inf if facts is None else facts.n_test_on(place.split)
     difference = round(first.accuracy - second.accuracy, stats.DIGITS)
-    known = [(max(c.std, NOISE_FLOOR / n_test), c.n_runs) for c in (first, second) if c.std is not None]
+    known = [(max(c.std, NOISE_FLOOR / n_cases), c.n_runs) for c in (first, second) if c.std is not None]
     if len(known) == 2:
         (sd_1, n_1), (sd_2, n_2) = known
         low, high, _ = stats.welch(difference, sd_1, n_1, sd_2, n_2, level=LEVEL) if sd_1 + sd_2 > 0 else (0, 0, 0)
@@ -324,11 +336,6 @@ def noise(first: Cell, second: Cell, place: Place) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Text
-
-
-def count(n: int) -> str:
-    """Return the number of datasets in words."""
-    return "1 dataset" if n == 1 else f"{n} datasets"
 
 
 def farthest(comparison: Comparison, n: int = SHOWN) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, ch
 from tsfcn.analysis.foreign import prediction_files, row_facts
 from tsfcn.analysis.foreign import tables as foreign_tables
 from tsfcn.analysis.foreign.cells import Reading
-from tsfcn.analysis.foreign.headers import content_of
+from tsfcn.analysis.foreign.headers import content_of, summary_model
 from tsfcn.analysis.foreign.text_tables import read_table
 from tsfcn.analysis.foreign.value_columns import quoted
 from tsfcn.common.errors import UserError
@@ -205,8 +205,7 @@ def _folder(reading: Reading) -> list[Column]:
 
 
 def _is_summary(path: Path) -> bool:
-    is_named = re.fullmatch(r".+_(accuracy|acc|testfolds)", path.stem, flags=re.IGNORECASE)
-    return is_named is not None and content_of(path.stem) is None
+    return summary_model(path) is not None and content_of(path.stem) is None
 
 
 def _file(reading: Reading) -> list[Column]:
@@ -214,8 +213,8 @@ def _file(reading: Reading) -> list[Column]:
         return prediction_files.read_predictions([reading.path])
     table = read_table(reading.path)
     if prediction_files.is_benchmark_file(table.titles):
-        return prediction_files.read_benchmark(reading.path)
-    return foreign_tables.read(reading)
+        return prediction_files.read_benchmark(reading.path, table)
+    return foreign_tables.read(reading, table)
 
 
 def _results(path: Path) -> list[Column]:

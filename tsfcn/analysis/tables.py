@@ -193,6 +193,11 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     return published.beside(protocol, model, dataset, split, source)
 
 
+def published_figure(record: Record) -> published.Figure | None:
+    """Return the paper's accuracy for a record's row, or None unless data, split and every setting are the paper's."""
+    return _figure(_name(record), record, None)
+
+
 def _mean_of(records: Sequence[Record], field: str) -> float:
     values = [value for record in records if (value := getattr(record, field)) is not None]
     return float(np.mean(values)) if len(values) == len(records) else math.nan

@@ -106,13 +106,11 @@ def paired_accuracies(rows: Iterable[Mapping[Any, Any]]) -> list[PairedAccuracy]
     for row in rows:
         if math.isnan(row["published"]):
             continue
-        facts = CATALOGUE[row["dataset"]]
-        swapped = row["split"] == "ucr2015" and facts.split_swapped_in_2015
         std, published_std = row["std"], row["published_std"]
         pairs.append(
             PairedAccuracy(
                 dataset=row["dataset"],
-                n_test=facts.n_train if swapped else facts.n_test,
+                n_test=CATALOGUE[row["dataset"]].n_test_on(row["split"]),
                 accuracy=float(row["mean"]),
                 std=None if math.isnan(std) else float(std),
                 n_seeds=int(row["n_seeds"]),

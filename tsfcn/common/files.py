@@ -9,10 +9,11 @@ import os
 import secrets
 import shutil
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+from tsfcn.common.streams import notice
 
 MAX_TRIES = 10  # at a folder that others create and remove meanwhile
 
@@ -139,7 +140,10 @@ def cache_folder() -> Path:
     except RuntimeError as error:
         raise OSError("no folder for the cache") from error
     if folder.exists() and not is_trusted(folder):
-        _warn_untrusted(folder)
+        notice(
+            f"cache folder '{folder}' is not used, other users can write to it: remove their permission, or set "
+            "TSFCN_CACHE to a folder of your own"
+        )
         raise PermissionError(errno.EACCES, "other users can write to it", str(folder))
     return folder
 
@@ -148,15 +152,6 @@ def create_cache_folder() -> Path:
     """Return the cache folder, created where it is missing. Raises OSError as `cache_folder` does."""
     cache_folder().mkdir(mode=0o755, parents=True, exist_ok=True)  # with a umask of 0 others could write to it
     return cache_folder()
-
-
-@functools.cache
-def _warn_untrusted(folder: Path) -> None:
-    print(
-        f"cache folder '{folder}' is not used, other users can write to it: remove their permission, or set "
-        "TSFCN_CACHE to a folder of your own",
-        file=sys.stderr,
-    )
 
 
 def is_trusted(path: Path) -> bool:

@@ -8,6 +8,7 @@ and where the disk behind it is full.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -73,6 +74,13 @@ class SafeStream:
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the stream inside."""
         return getattr(self.stream, name)
+
+
+@functools.cache
+def notice(message: str) -> None:
+    """Print a line on standard error, once in this process."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or its reader is gone
+        print(message, file=sys.stderr)
 
 
 class UnescapedStream:

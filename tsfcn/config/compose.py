@@ -52,11 +52,9 @@ def compose_all(words: Sequence[str]) -> list[Composed]:
     words: overrides, and --config-dir=FOLDER for a folder of protocols, settings of models and experiments.
     """
     register_schema()
-    words = overrides.canonical(words)
-    folder = overrides.config_dir(words)
+    folder, plain = parsed(words)
     if folder is not None:
         user_files.check(folder)
-    plain = [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
     try:
         composer = Composer(folder)
         composed = [composer.compose(each) for each in overrides.combinations(choices(plain, folder))]
@@ -65,13 +63,20 @@ def compose_all(words: Sequence[str]) -> list[Composed]:
     except Exception as error:
         if not is_of_hydra(error):
             raise
-        raise UserError(explain(error, words)) from None
+        raise UserError(explain(error, [each.word for each in plain])) from None
     for each in composed:
         for name, config in each.run.model.configs().items():
             protocol.settings(each.run.protocol, name, config)  # raises UserError where the two do not fit
     check_reach(plain, [each.run for each in composed])
     check_same_machine([each.run for each in composed])
     return composed
+
+
+def parsed(words: Sequence[str]) -> tuple[Path | None, list[Override]]:
+    """Return the folder of --config-dir, if any, and the overrides. Raises UserError for bad input."""
+    words = overrides.canonical(words)
+    folder = overrides.config_dir(words)
+    return folder, [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
 
 
 class Composer:
@@ -312,8 +317,6 @@ def hydra_words(words: Sequence[str]) -> list[str]:
     words: overrides, and --config-dir=FOLDER. Raises UserError for bad input.
     """
     compose(words)
-    words = overrides.canonical(words)
-    folder = overrides.config_dir(words)
-    plain = [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
+    folder, plain = parsed(words)
     (combination,) = overrides.combinations(choices(plain, folder))
     return [*Composer(folder).search, *combination]

@@ -25,6 +25,7 @@ GROUPS = ("model", "protocol", "executor", "experiment")  # folders of conf/ who
 FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # marks and labels of tables depend on these
 NAME_LISTS = ("dataset", "exclude")  # one text or a list of texts
 NUMBER_LISTS = ("seeds", "resample")  # one number or a list of numbers
+RUN_SETTINGS = frozenset(f.name for f in fields(schema.RunConfig)) | {"experiment"}  # those that are not inside others
 SWEPT = ("protocol", "model", "experiment", "engine.precision", "archive.split")  # may have several values in one run
 MAX_COMBINATIONS = 1000
 MAX_COUNT = 1_000_000  # of the numbers of a range
@@ -374,10 +375,9 @@ def from_settings(settings: Mapping[str, object]) -> list[str]:
     A dict sets what is inside: {"protocol": {"name": "smoke", "epochs": 3}} is protocol=smoke protocol.epochs=3. A
     setting that is one level deeper is found by its name: {"epochs": 3} is protocol.epochs=3.
     """
-    top = {f.name for f in fields(schema.RunConfig)} | {"experiment"}
     words: list[str] = []
     for name, value in settings.items():
-        key = name if name in top or "." in name else place(name) if is_exact(name) else name
+        key = name if name in RUN_SETTINGS or "." in name else place(name) if is_exact(name) else name
         words += from_value(key, value)
     return words
 

@@ -65,7 +65,7 @@ def load_files(name: str, files: Files, split: str = "ucr2018") -> Dataset:
         dataset = _read(name, files)
         if stamp == _stamp(name, files):  # else the files changed while they were read
             write_cache(dataset, stamp)
-    return _oriented(replace(dataset, passport=checked_passport(dataset.passport, _place(name, files))), split)
+    return _finished(dataset, files, split)
 
 
 def passport(
@@ -89,15 +89,13 @@ def passport(
 
 def passport_of_files(name: str, files: Files, split: str = "ucr2018") -> dict[str, Any]:
     """Return the passport of the dataset that these files hold. Errors as for `load`."""
+    return cached_passport(name, files, split) or load_files(name, files, split).passport
+
+
+def cached_passport(name: str, files: Files, split: str = "ucr2018") -> dict[str, Any] | None:
+    """Return the passport of a dataset that was read before, else None. Errors as for `load`."""
     kept = read_cache(name, _stamp(name, files), only_passport=True)
-    if kept is None:
-        return load_files(name, files, split).passport
-    return _oriented(replace(kept, passport=checked_passport(kept.passport, _place(name, files))), split).passport
-
-
-def holds(folder: Path, name: str) -> bool:
-    """Return whether the files of a dataset lie under `folder`. Raises UserError for half of them."""
-    return locate.under(folder, name) is not None
+    return None if kept is None else _finished(kept, files, split).passport
 
 
 def checked(name: str, folder: Path) -> dict[str, Any]:
@@ -108,10 +106,13 @@ def checked(name: str, folder: Path) -> dict[str, Any]:
     files = locate.under(folder, name)
     if files is None:
         raise UserError(f"dataset '{name}' in '{folder / name}' is of a format that is not read: write .tsv or .ts")
-    dataset = _read(name, files)
-    return _oriented(
-        replace(dataset, passport=checked_passport(dataset.passport, _place(name, files))), "ucr2018"
-    ).passport
+    return _finished(_read(name, files), files, "ucr2018").passport
+
+
+def _finished(dataset: Dataset, files: Files, split: str) -> Dataset:
+    """Return a dataset as it was parsed with its passport checked, and with the train and test that `split` means."""
+    passport = checked_passport(dataset.passport, _place(dataset.name, files))
+    return _oriented(replace(dataset, passport=passport), split)
 
 
 def _stamp(name: str, files: Files) -> str:

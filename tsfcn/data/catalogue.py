@@ -44,6 +44,10 @@ class Facts:
     dtw_window: int  # the learned window, percent of the length
     dtw_full_error: float  # 1-NN, DTW without a window
 
+    def n_test_on(self, split: str) -> int:
+        """Return the number of test cases on a split: that of 2015 swaps train and test of some datasets."""
+        return self.n_train if split == "ucr2015" and self.split_swapped_in_2015 else self.n_test
+
     @property
     def n_timepoints(self) -> int:
         """Training timepoints, n_train * length: the cost of a job grows with it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,11 +72,12 @@ def assemble(name: str, train: Split, test: Split, place: str, source: str) -> D
     if swapped:
         train, test = test, train
     dataset = _padded_dataset(name, train, test, None if facts is None else facts.unequal)
-    passport = _passport(dataset, source, facts, swapped)
+    repeated = duplicates(dataset)
+    passport = _passport(dataset, source, facts, swapped) | {"n_duplicates": repeated["series"]}
     if facts is None:
         counts = Counter(train.labels)
         passport["class_counts"] = {label: counts[label] for label in dict.fromkeys([*train.labels, *test.labels])}
-        passport["warnings"] = [*dict.fromkeys([*train.notices, *test.notices]), *warnings(dataset)]
+        passport["warnings"] = [*dict.fromkeys([*train.notices, *test.notices]), *warnings(dataset, repeated)]
     return replace(dataset, passport=passport)
 
 
@@ -114,12 +116,13 @@ def _ends_differ(x_train: Float64, x_test: Float64, train: Split, test: Split) -
     """
     if len({case.shape[1] for split in (train, test) for case in split.cases}) > 1:
         return True
-    shorter = any(bool((case_lengths(x, True) < x.shape[2]).any()) for x in (x_train, x_test))
-    return shorter and sum(n_missing(x, case_lengths(x, True)) for x in (x_train, x_test)) == 0
+    splits = [(x, case_lengths(x, True)) for x in (x_train, x_test)]
+    shorter = any(bool((lengths < x.shape[2]).any()) for x, lengths in splits)
+    return shorter and sum(n_missing(x, lengths) for x, lengths in splits) == 0
 
 
 def _passport(dataset: Dataset, source: str, facts: catalogue.Facts | None, swapped: bool) -> dict[str, Any]:
-    """Return the passport of a dataset without its revision.
+    """Return the passport of a dataset without its revision and its duplicates.
 
     Args:
         dataset: The arrays.
@@ -146,7 +149,6 @@ def _passport(dataset: Dataset, source: str, facts: catalogue.Facts | None, swap
         "unequal": unequal,
         "n_missing": n_missing(x_train, train_lengths) + n_missing(x_test, test_lengths),
         "content": content_hash(x_train, y_train, x_test, y_test, unequal),
-        "n_duplicates": duplicates(dataset)["series"],
     }
     if facts is not None and facts.split_swapped_in_2015:
         passport["content_reversed"] = content_hash(x_test, y_test, x_train, y_train, unequal)
@@ -180,32 +182,32 @@ def duplicates(dataset: Dataset) -> dict[str, int]:
 # The user's own data
 
 
-def check_user_splits(dataset: str, train: Split, test: Split) -> None:
+def check_user_splits(place: str, train: Split, test: Split) -> None:
     """Raise UserError for data of the user that cannot be a classification dataset, or was read from wrong columns.
 
-    dataset: what messages call it.
+    place: what messages call the dataset.
     """
-    check_split(dataset, Split([], [*train.labels, *test.labels], [], [*train.faults, *test.faults]))
+    check_split(place, Split([], [*train.labels, *test.labels], [], [*train.faults, *test.faults]))
     known = set(train.labels)
     unseen = [label for label in test.labels if label not in known]
     if 2 * len(unseen) > len(test.labels):
         raise UserError(
-            f"{dataset} has {len(unseen)} of {len(test.labels)} test cases of classes that training lacks, as "
+            f"{place} has {len(unseen)} of {len(test.labels)} test cases of classes that training lacks, as "
             f"{unseen[0][:40]!r}: correct the labels, which are the first column without a header"
         )
 
 
-def check_split(dataset: str, split: Split) -> None:
+def check_split(place: str, split: Split) -> None:
     """Raise UserError for the faults that a reader noticed, and for labels that are no classes.
 
-    dataset: what messages call it.
+    place: what messages call the dataset.
     """
     for fault in split.faults:
         raise UserError(fault)
-    check_classes(dataset, split.labels)
+    check_classes(place, split.labels)
 
 
-def check_classes(dataset: str, labels: list[str]) -> None:
+def check_classes(place: str, labels: list[str]) -> None:
     """Raise UserError for labels that look like the target of a regression: mostly distinct numbers."""
     classes = set(labels)
     try:
@@ -217,13 +219,13 @@ def check_classes(dataset: str, labels: list[str]) -> None:
     measured = fractions and len(classes) > max(FEW_CLASSES, len(labels) // 5)
     if mostly_distinct or measured:
         raise UserError(
-            f"{dataset} has {len(classes)} distinct numbers as labels of {len(labels)} cases, like a regression target "
+            f"{place} has {len(classes)} distinct numbers as labels of {len(labels)} cases, like a regression target "
             "or measurements: write classes, in the first column or under a header 'label' (or label=NAME)"
         )
 
 
-def warnings(dataset: Dataset) -> list[str]:
-    """Return sentences about what makes the accuracy on a user's dataset doubtful."""
+def warnings(dataset: Dataset, repeated: Mapping[str, int]) -> list[str]:
+    """Return sentences about what makes the accuracy on a user's dataset doubtful. repeated: its `duplicates`."""
     sentences = []
     known = set(dataset.y_train.tolist())
     unseen = [label for label in dataset.y_test.tolist() if label not in known]
@@ -234,12 +236,11 @@ def warnings(dataset: Dataset) -> list[str]:
             f"{len(unseen)} of {n_test} test cases are of classes that no training case has "
             f"({', '.join(shown(label) for label in classes[:5])}{', ...' if len(classes) > 5 else ''})"
         )
-    counts = duplicates(dataset)
-    relabelled = f", {counts['relabelled']} of them of another class" if counts["relabelled"] else ""
-    if counts["cases"] == n_test:
+    relabelled = f", {repeated['relabelled']} of them of another class" if repeated["relabelled"] else ""
+    if repeated["cases"] == n_test:
         sentences.append(f"the test file copies training cases: all {n_test} test cases are training cases{relabelled}")
-    elif counts["cases"]:
-        sentences.append(f"{counts['cases']} of {n_test} test cases are training cases too{relabelled}")
+    elif repeated["cases"]:
+        sentences.append(f"{repeated['cases']} of {n_test} test cases are training cases too{relabelled}")
     return sentences
 
 

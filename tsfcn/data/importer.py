@@ -78,8 +78,9 @@ def is_present(name: str, root: Path) -> bool:
     """
     remedy = f"move '{root / name}' away and start again"
     try:
-        if archive.holds(root, name):
-            archive.passport(name, root)
+        files = locate.under(root, name)
+        if files is not None:
+            archive.passport_of_files(name, files)
             return True
     except UserError as error:
         raise UserError(f"dataset '{name}' is present but not usable: {remedy} ({error})") from error

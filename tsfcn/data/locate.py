@@ -231,15 +231,11 @@ def _stems_in_any_case(folder: Path, name: str) -> list[Path]:
         if base.is_dir()
         for entry in sorted(base.iterdir())
         if entry.name.lower().partition("_train")[0] in words
-        for stem in ([_stem(f) for f in sorted(entry.iterdir())] if entry.is_dir() else [_stem(entry)])
-        if stem.name.lower() in words
+        for file in (sorted(entry.iterdir()) if entry.is_dir() else [entry])
+        if (name_of_file := split_stem(file.name)) is not None and name_of_file.lower() in words
+        for stem in (file.with_name(name_of_file),)
     ]
     return list(dict.fromkeys(stems))
-
-
-def _stem(file: Path) -> Path:
-    """Return a file's path without suffix and split: wafer/wafer for wafer/wafer_TRAIN."""
-    return file.with_name(file.name.removesuffix(file.suffix).removesuffix("_TRAIN").removesuffix("_TEST"))
 
 
 def pair(stems: list[Path], halves: list[Path]) -> Files | None:

@@ -66,7 +66,7 @@ def select(dataset: object, exclude: object, root: str | Path | None, options: R
         sources = [source for source in sources if source.name not in excluded]
         if not sources:
             raise UserError(f"exclude={exclude} leaves nothing of dataset {dataset}: exclude less")
-    _check_effect(sources, root, options)
+    _check_effect(sources, options)
     return sources
 
 
@@ -75,22 +75,18 @@ def _with_paths(words: Sequence[object], user: Sequence[str], options: ReadOptio
     sources: dict[str, Source] = {}
     for word in words:
         if is_path(word, user):
-            found = [
-                replace(source, files=replace(source.files, options=options)) if source.files else source
-                for source in sources_at(str(word))
-            ]
+            chosen = [Source(name, replace(files, options=options)) for name, files in files_at(str(word))]
         else:
-            found = [Source(name) for name in catalogue.select(word, user=user)]
-        for source in found:
+            chosen = [Source(name) for name in catalogue.select(word, user=user)]
+        for source in chosen:
             other = sources.setdefault(source.name, source)
             if other != source:
                 raise UserError(f"dataset '{word}' has the name of another one, '{source.name}': rename one of the two")
     return list(sources.values())
 
 
-def _check_effect(sources: Iterable[Source], root: str | Path | None, options: ReadOptions) -> None:
+def _check_effect(sources: Iterable[Source], options: ReadOptions) -> None:
     """Raise UserError for an option that no dataset of the selection reads."""
-    sources = list(sources)
     of_user = [source for source in sources if source.name not in catalogue.CATALOGUE]
     named = {"label": options.columns.label, "columns": options.columns != Columns(label=options.columns.label) or None}
     for setting, value in named.items():
@@ -119,14 +115,14 @@ def is_path(word: object, user: Sequence[str] = ()) -> bool:
     return formats.suffix_of(Path(word)) in {*SUFFIXES} - {""} or Path(word).is_dir()
 
 
-def sources_at(word: str) -> list[Source]:
-    """Return the datasets at a path: of a file, or all in a folder. Raises UserError where there is none."""
+def files_at(word: str) -> list[tuple[str, Files]]:
+    """Return name and files of each dataset at the path of a file or a folder. Raises UserError where there is none."""
     try:
         path = Path(word).expanduser()
         if path.is_dir():
-            return _sources_in(path)
+            return _files_in(path)
         if path.exists():
-            return [_source_of_file(path)]
+            return [_files_of_file(path)]
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"dataset '{word}' is not readable ({reason}): correct its permissions or its path") from error
@@ -143,10 +139,10 @@ def _listing(folder: Path) -> list[str]:
         return []
 
 
-def _source_of_file(path: Path) -> Source:
+def _files_of_file(path: Path) -> tuple[str, Files]:
     """Return the dataset of a file: with the other split beside it, or alone."""
     if path.stem.lower() in ARRAYS and path.suffix == ".npy":
-        return _sources_in(path.parent)[0]
+        return _files_in(path.parent)[0]
     stem = locate.split_stem(path.name)
     if stem is not None:
         return _pair(path.parent, stem)
@@ -154,17 +150,17 @@ def _source_of_file(path: Path) -> Source:
     if suffix not in SUFFIXES:
         known = ", ".join(suffix for suffix in SUFFIXES if suffix and not suffix.endswith(".gz"))
         raise UserError(f"dataset '{path}' is of a format that is not read: write one of {known}")
-    return Source(_checked_name(path.name.removesuffix(suffix), path), Files((path,), SUFFIXES[suffix]))
+    return _checked_name(path.name.removesuffix(suffix), path), Files((path,), SUFFIXES[suffix])
 
 
-def _pair(folder: Path, stem: str) -> Source:
+def _pair(folder: Path, stem: str) -> tuple[str, Files]:
     """Return the dataset of NAME_TRAIN and NAME_TEST. Raises UserError for half of them."""
     halves: list[Path] = []
     files = locate.pair([folder / stem], halves)
     if files is None:
         other = "_TEST" if "_TRAIN" in halves[0].name else "_TRAIN"
         raise UserError(f"dataset '{halves[0]}' is half there: put its {other} file of the same format beside it")
-    return Source(_checked_name(stem, folder), files)
+    return _checked_name(stem, folder), files
 
 
 def _checked_name(name: str, path: Path) -> str:
@@ -174,31 +170,30 @@ def _checked_name(name: str, path: Path) -> str:
     return catalogue.BY_FILE.get(name.lower(), name)
 
 
-def _sources_in(folder: Path) -> list[Source]:
+def _files_in(folder: Path) -> list[tuple[str, Files]]:
     """Return the datasets in a folder.
 
     In this order: NAME_TRAIN and NAME_TEST; train and test; the arrays x_train, y_train, x_test and y_test; one table;
     folders of datasets.
     """
+    if pairs := _pairs_of(folder):
+        return pairs
     entries = sorted(folder.iterdir())
-    stems = sorted({stem for entry in entries if (stem := locate.split_stem(entry.name)) is not None})
-    if stems:
-        return [_pair(folder, stem) for stem in stems]
     named = {entry.name.lower(): entry for entry in entries if not entry.is_dir()}
     name = folder.resolve().name
     for suffix, source in SUFFIXES.items():
         if f"train{suffix}" in named and f"test{suffix}" in named:
             pair = Files((named[f"train{suffix}"], named[f"test{suffix}"]), source)
-            return [Source(_checked_name(name, folder), pair)]
+            return [(_checked_name(name, folder), pair)]
     if all(f"{each}.npy" in named for each in ARRAYS):
-        return [Source(_checked_name(name, folder), Files(tuple(named[f"{each}.npy"] for each in ARRAYS), "npy"))]
+        return [(_checked_name(name, folder), Files(tuple(named[f"{each}.npy"] for each in ARRAYS), "npy"))]
     tables = [entry for key, entry in named.items() if _is_table(key)]
     if len(tables) == 1:
-        return [_source_of_file(tables[0])]
+        return [_files_of_file(tables[0])]
     inner = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    found = [source for entry in inner for source in _pairs_of(entry)]
-    if found and not tables:
-        return found
+    pairs = [pair for entry in inner for pair in _pairs_of(entry)]
+    if pairs and not tables:
+        return pairs
     holds = f"{len(tables)} tables, {tables[0].name}, {tables[1].name} ..." if tables else "no dataset"
     raise UserError(f"folder '{folder}' holds {holds}: give NAME_TRAIN.csv and NAME_TEST.csv, or the path of one table")
 
@@ -209,7 +204,7 @@ def _is_table(file_name: str) -> bool:
     return suffix in {*SUFFIXES} - {""} and not file_name.startswith((*NO_DATA, "."))
 
 
-def _pairs_of(folder: Path) -> list[Source]:
+def _pairs_of(folder: Path) -> list[tuple[str, Files]]:
     """Return the datasets of NAME_TRAIN and NAME_TEST files in a folder."""
     stems = sorted({stem for entry in folder.iterdir() if (stem := locate.split_stem(entry.name)) is not None})
     return [_pair(folder, stem) for stem in stems]
@@ -235,10 +230,13 @@ def passport(source: Source, root: str | Path | None, split: str, options: ReadO
     if files is None and (not options or name in catalogue.CATALOGUE):
         return archive.passport(name, root, split)
     files = files or locate.find(name, root, options)
-    known = archive.passport_of_files(name, files, split)
-    if not kept_path(name, known["content"]).exists():
-        keep(archive.load_files(name, files, split))
-    return known
+    known = archive.cached_passport(name, files, split)
+    if known is not None and kept_path(name, known["content"]).exists():
+        return known
+    dataset = archive.load_files(name, files, split)
+    if not kept_path(name, dataset.passport["content"]).exists():
+        keep(dataset)
+    return dataset.passport
 
 
 def kept_path(name: str, content: str) -> Path:
@@ -374,12 +372,17 @@ def _as_dataset(name: str, value: object, options: ReadOptions) -> Dataset:
     if isinstance(value, Dataset):
         return replace(value, name=name, passport={**value.passport, "name": name})
     if isinstance(value, (str, Path)):
-        sources = sources_at(str(value))
-        if len(sources) > 1 or sources[0].files is None:
-            raise UserError(f"dataset '{value}' is {len(sources)} datasets: give the path of one")
-        return archive.load_files(name, replace(sources[0].files, options=options))
+        return archive.load_files(name, _files_of_one(str(value), options)[1])
     data = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     return dataset_of_arrays(name, data, options)
+
+
+def _files_of_one(word: str, options: ReadOptions) -> tuple[str, Files]:
+    """Return name and files of the one dataset at a path. Raises UserError where there is none, or several."""
+    (name, files), *others = files_at(word)
+    if others:
+        raise UserError(f"dataset '{word}' is {len(others) + 1} datasets: give the path of one")
+    return name, replace(files, options=options)
 
 
 @overload
@@ -434,9 +437,11 @@ def load(
     if not isinstance(dataset, (str, Path)):
         return dataset_of_arrays(name, (dataset, *data), options)
     root, split = (*data, *(root, split)[len(data) :])[:2]
-    if isinstance(dataset, Path) or is_path(dataset, [*locate.user_names(root), *locate.bundled_user_names()]):
-        sources = sources_at(str(dataset))
-        if len(sources) > 1 or sources[0].files is None:
-            raise UserError(f"dataset '{dataset}' is {len(sources)} datasets: give the path of one")
-        return archive.load_files(sources[0].name, replace(sources[0].files, options=options), split)
-    return archive.load(dataset, root, split, options)
+    if isinstance(dataset, str) and (dataset in catalogue.CATALOGUE or not _is_path_of_user(dataset, root)):
+        return archive.load(dataset, root, split, options)
+    return archive.load_files(*_files_of_one(str(dataset), options), split)
+
+
+def _is_path_of_user(word: str, root: str | Path | None) -> bool:
+    """Return whether a word is a path and no dataset of the user has it as its name; lists the archive's folder."""
+    return is_path(word, [*locate.user_names(root), *locate.bundled_user_names()])

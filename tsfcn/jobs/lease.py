@@ -17,19 +17,19 @@ Nothing that a crash leaves behind holds for ever, and no clock is compared with
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import os
 import platform
+import queue
 import re
 import secrets
-import stat
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -65,18 +65,9 @@ def stamp(path: Path) -> tuple[bytes, int, int]:
 
     Raises OSError for what is not a regular file, which might block for ever.
     """
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with files.open_regular(path) as file:
+        status = os.fstat(file.fileno())
         return file.read(READ_BYTES), status.st_ino, status.st_mtime_ns
-
-
-def stamp_unreadable(path: Path) -> tuple[bytes, int, int]:
-    """Return the same of a file that cannot be read, as another user's may be. Raises OSError where there is none."""
-    status = path.lstat()
-    return b"", status.st_ino, status.st_mtime_ns
 
 
 def fields(data: bytes) -> dict[str, Any]:
@@ -125,6 +116,10 @@ class Runner:
 
     `state` is what it tells of itself with each beat, plain JSON values. Raises OSError if its first heartbeat cannot
     be written.
+
+    One thread does all its writing: Ctrl-C raises KeyboardInterrupt in the main thread, where it could come between a
+    lease and the note of it, and leave a lease that nobody knows of. What is asked of the thread goes through a
+    SimpleQueue, since an interrupted `with lock` may leave the lock held.
     """
 
     def __init__(
@@ -145,10 +140,9 @@ class Runner:
         self.n_beats = 0
         self.held: dict[str, int] = {}  # the number of the lease of each key
         self.gone: set[str] = set()  # of those the keys that another runner has taken over, as from the dead
-        self.lock = threading.Lock()  # of both
         self.watch = Watch(results, expiry_seconds)
         self.path = results / "runners" / f"{self.about['id']}.json"
-        self.ending = threading.Event()
+        self.asked: SimpleQueue[tuple[Callable[[], bool], SimpleQueue[bool | BaseException]] | None] = SimpleQueue()
         self.thread = threading.Thread(target=self.live, daemon=True)
 
     def __enter__(self) -> Runner:
@@ -159,22 +153,15 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.ending.set()
+        self.asked.put(None)
         self.thread.join()
-        for key in list(self.held):
-            self.release(key)
-        self.sweep()
-        self.path.unlink(missing_ok=True)
-        for name in ("leases", "runners"):
-            with contextlib.suppress(OSError):  # others' are in it
-                (self.results / name).rmdir()
 
     def sweep(self) -> None:
         """Remove what runners that died on this machine have left."""
         for key, number in highest(self.results).items():
             with contextlib.suppress(OSError):
-                if here_and_dead(fields(stamp(lease_path(self.results, key, number))[0])) and self.claim(key):
-                    self.release(key)
+                if here_and_dead(fields(stamp(lease_path(self.results, key, number))[0])) and self.make(key, {}):
+                    self.remove(key)
         for runner in runners(self.results):
             if here_and_dead(runner):
                 for path in [*self.path.parent.glob(f".{runner['id']}.json.*"), self.path.with_stem(runner["id"])]:
@@ -188,21 +175,62 @@ class Runner:
         files.replace(self.path, lambda file: file.write(heartbeat), sync=False)
 
     def live(self) -> None:
-        """Beat until the end."""
-        while not self.ending.wait(self.beat_seconds):
-            with self.lock:
-                top = highest(self.results)
-                self.gone |= {key for key, number in self.held.items() if top.get(key) != number}
+        """Beat, and do what is asked between the beats, until the end; then remove what this runner has made."""
+        next_beat = time.monotonic() + self.beat_seconds
+        while True:
+            if time.monotonic() >= next_beat:
+                self.look_and_beat()
+                next_beat = time.monotonic() + self.beat_seconds
             try:
-                self.beat()
-            except OSError as error:  # a full disk may have room again at the next beat
-                print(f"{self.path}: {error.strerror}: no sign of life was written", file=sys.stderr)
+                asked = self.asked.get(timeout=max(0.0, next_beat - time.monotonic()))
+            except queue.Empty:
+                continue
+            if asked is None:
+                break
+            work, answer = asked
+            try:
+                answer.put(work())
+            except BaseException as error:  # to be raised where it was asked
+                answer.put(error)
+        for key in list(self.held):
+            self.remove(key)
+        self.sweep()
+        self.path.unlink(missing_ok=True)
+        for name in ("leases", "runners"):
+            with contextlib.suppress(OSError):  # others' are in it
+                (self.results / name).rmdir()
+
+    def look_and_beat(self) -> None:
+        """See which leases others have taken over, and beat; a beat that cannot be written is told."""
+        top = highest(self.results)
+        self.gone |= {key for key, number in self.held.items() if top.get(key) != number}
+        try:
+            self.beat()
+        except OSError as error:  # a full disk may have room again at the next beat
+            print(f"{self.path}: {error.strerror}: no sign of life was written", file=sys.stderr)
+
+    def ask(self, work: Callable[[], bool]) -> bool:
+        """Have the thread do it, even if this wait is interrupted. Returns its result, raises its error."""
+        answer: SimpleQueue[bool | BaseException] = SimpleQueue()
+        self.asked.put((work, answer))
+        result = answer.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     def claim(self, key: str, about: Mapping[str, Any] | None = None) -> bool:
         """Take the lease of a key. Returns whether this runner has it now; False: another runner has it, or came first.
 
         about: what the lease says of its job. Who has claimed a key looks next whether its record has come meanwhile.
         """
+        return self.ask(lambda: self.make(key, about or {}))
+
+    def release(self, key: str) -> bool:
+        """Give up the lease of a key. Returns whether it was still this runner's."""
+        return self.ask(lambda: self.remove(key))
+
+    def make(self, key: str, about: Mapping[str, Any]) -> bool:
+        """Make the lease of a key, unless another runner has it: `claim`, in the thread."""
         top = highest(self.results).get(key)
         number, judged = 0, None
         if top is not None:
@@ -218,12 +246,17 @@ class Runner:
         new = lease_path(self.results, key, number)
         try:
             new.parent.mkdir(parents=True, exist_ok=True)
-            with new.open("xb") as file:
-                file.write(json.dumps({**self.about, "job": dict(about or {})}).encode())
+            file = new.open("xb")
         except FileExistsError:
             return False
         except FileNotFoundError:  # the folder was removed in this moment, when the last lease of another went
             return False
+        try:
+            with file:
+                file.write(json.dumps({**self.about, "job": dict(about)}).encode())
+        except OSError:  # a full disk
+            new.unlink(missing_ok=True)
+            raise
         higher = highest(self.results).get(key) != number
         replaced = False
         if top is not None:
@@ -232,20 +265,20 @@ class Runner:
         if higher or replaced:
             new.unlink(missing_ok=True)
             return False
-        with self.lock:
-            self.held[key] = number
+        self.held[key] = number
         return True
 
-    def release(self, key: str) -> None:
-        """Give up the lease of a key."""
-        with self.lock:
-            number = self.held.pop(key)
-            self.gone.discard(key)
-        if not holds(self.results, key, number, self.about["id"]):
-            return  # its new holder will remove it
-        for lower in [n for n in numbers(self.results, key) if n < number] + [number]:  # the highest last
-            with contextlib.suppress(OSError):  # not a file of ours
-                lease_path(self.results, key, lower).unlink(missing_ok=True)
+    def remove(self, key: str) -> bool:
+        """Remove the lease of a key, unless another runner has taken it over: `release`, in the thread."""
+        number = self.held[key]
+        ours = holds(self.results, key, number, self.about["id"])
+        if ours:
+            for lower in [n for n in numbers(self.results, key) if n < number] + [number]:  # the highest last
+                with contextlib.suppress(OSError):  # not a file of ours
+                    lease_path(self.results, key, lower).unlink(missing_ok=True)
+        del self.held[key]
+        self.gone.discard(key)
+        return ours
 
 
 def lease_path(results: Path, key: str, number: int) -> Path:
@@ -277,13 +310,14 @@ def numbers(results: Path, key: str) -> list[int]:
 
 
 def stamp_of(path: Path) -> tuple[bytes, int, int]:
-    """Return the stamp of a lease, of its name alone where it cannot be read. Raises OSError where there is none."""
+    """Return the stamp of a lease, without its content where it cannot be read. Raises OSError where there is none."""
     try:
         return stamp(path)
     except FileNotFoundError:
         raise
-    except OSError:
-        return stamp_unreadable(path)
+    except OSError:  # another user's, or not a file
+        status = path.lstat()
+        return b"", status.st_ino, status.st_mtime_ns
 
 
 def heartbeat_path(results: Path, runner: Mapping[str, Any]) -> Path:

@@ -24,6 +24,7 @@ from typing import Any
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
+from tsfcn.common.streams import notice
 from tsfcn.common.text import Problem, alike, grid
 from tsfcn.jobs import artifacts, lease, store
 from tsfcn.jobs.plan import MEANING, Job
@@ -67,17 +68,22 @@ def run_state(runner: Mapping[str, Any]) -> RunState | None:
     try:
         return read_state(runner.get("state"))
     except ValueError as error:
-        store.notice(f"the state of runner {runner['id']} is not readable and is left out: {error}")
+        notice(f"the state of runner {runner['id']} is not readable and is left out: {error}")
         return None
 
 
-def states(results: Path, records: Iterable[Record]) -> dict[str, tuple[str, Named]]:
-    """Return the state of each job, by key, and its names: those with a record, running and of unfinished runs."""
+def states(results: Path, records: Iterable[Record], runs: Iterable[RunState | None]) -> dict[str, tuple[str, Named]]:
+    """Return the state of each job, by key, and its names.
+
+    Args:
+        results: The results folder, whose plans name the jobs of unfinished runs.
+        records: All its records.
+        runs: The states of the runs at work in it.
+    """
     jobs: dict[str, tuple[str, Named]] = {key: ("pending", job) for key, job in store.planned(results).items()}
     jobs |= {record.key: (record.status, record) for record in store.current(records)}
-    for runner in living(results):
-        state = run_state(runner)
-        for job in state.running if state else []:
+    for run in runs:
+        for job in run.running if run else []:
             if jobs.get(job.key, ("",))[0] != "ok":
                 jobs[job.key] = "running", job
     return jobs
@@ -86,7 +92,8 @@ def states(results: Path, records: Iterable[Record]) -> dict[str, tuple[str, Nam
 def status(results: Path, every_job: bool = False) -> str:
     """Return where a results folder stands, as text."""
     history = store.Reader(results).new()
-    jobs, failures = states(results, history), store.attempts(history)
+    runs = [(runner, run_state(runner)) for runner in living(results)]
+    jobs, failures = states(results, history, [run for _, run in runs]), store.attempts(history)
     counts = Counter(state for state, _ in jobs.values())
     lines = [f"{results}: {len(jobs)} jobs: " + (", ".join(f"{counts[s]} {s}" for s in STATES if counts[s]) or "none")]
     rows = Counter((job.model, job.protocol, state) for state, job in jobs.values())
@@ -98,11 +105,10 @@ def status(results: Path, every_job: bool = False) -> str:
         sides = ["<", "<", *(">" for _ in shown)]
         columns = zip(*cells, strict=True)
         lines += ["", grid(((name, side, c) for side, (name, *c) in zip(sides, columns, strict=True)), rule=False)]
-    for runner in living(results):
-        state = run_state(runner)
+    for runner, run in runs:
         lines += ["", f"runner {runner['id']} ({runner.get('host')}, process {runner.get('pid')})"]
-        if state:
-            lines += [f"  {state.summary()}", *(f"  {job.line()}" for job in state.started)]
+        if run:
+            lines += [f"  {run.summary()}", *(f"  {job.line()}" for job in run.started)]
     bad = [job for _, (_, job) in sorted(jobs.items()) if isinstance(job, Record) and not job.is_ok]
     if bad:
         lines += ["", *problem_lines(bad, failures)]
@@ -318,8 +324,8 @@ def copy_artifacts(source: Path, results: Path, key: str) -> int:
     n_files = 0
     for path in (artifacts.predictions_path, artifacts.weights_path, artifacts.card_path):
         old, new = path(source, key), path(results, key)
-        if old.is_symlink() or old.parent.is_symlink():
-            store.notice(f"{old} is a link, or in a linked folder, and is not copied")
+        if files.is_behind_link(old, source):
+            notice(f"{old} is a link, or in a linked folder, and is not copied")
         elif old.is_file() and not new.is_file():
             with old.open("rb") as file:
                 files.replace(new, lambda copy, file=file: shutil.copyfileobj(file, copy))  # type: ignore[misc]
@@ -362,7 +368,7 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     any_record = {record.key for record in records}
     candidates = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
     plans = candidates["plans"]
-    done = [p for p in plans if all(key in any_record for group in groups_of(p) for key in group["keys"].values())]
+    done = [path for path in plans if any_record.issuperset(keys_of_plan(path))]
     # A line that is not a record may be the damaged one of any job.
     unneeded = [] if reader.refused else [p for name in ("predictions", "weights") for p in candidates[name]]
     doomed = {
@@ -411,9 +417,9 @@ def remove(results: Path, paths: Iterable[Path], keys: Iterable[str]) -> None:
             (results / name).rmdir()
 
 
-def groups_of(path: Path) -> list[dict[str, Any]]:
-    """Return the groups of a plan; none for one that cannot be read, which is of no use."""
+def keys_of_plan(path: Path) -> set[str]:
+    """Return the keys of the jobs of a plan; none for one that cannot be read, which is of no use."""
     try:
-        return list(json.loads(path.read_bytes())["groups"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        return set(store.plan_jobs(path))
+    except (OSError, ValueError):
+        return set()

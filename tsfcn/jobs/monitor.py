@@ -237,7 +237,7 @@ class Screen:
                 self.say("; ".join([state.summary(), *(job.line() for job in state.started)]))
 
     def draw_on_terminal(self, states: Sequence[RunState]) -> None:
-        """Replace the display. It has no thread and hides no cursor, so it may stay as it is when a run breaks off."""
+        """Replace the display. It hides no cursor, so it may stay as it is when a run breaks off."""
         from rich.console import Console
 
         console = Console(file=self.out, force_jupyter=False)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsfcn.common.streams import notice
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record
@@ -125,7 +126,7 @@ class Queue:
         held = lease.highest(self.results)
         holders = {lease.holder(self.results, key, held[key]) for key in list(self.waiting)[:100] if key in held}
         if holders:
-            store.notice(f"waiting for jobs that other runners have: {', '.join(sorted(holders)[:5])}")
+            notice(f"waiting for jobs that other runners have: {', '.join(sorted(holders)[:5])}")
 
     def late(self, job: Job) -> bool:
         """Return whether the job would end after the budget."""

@@ -267,7 +267,7 @@ def measure(
         "train_processor_seconds": None if train_processor_seconds is None else round(train_processor_seconds, 3),
         "test_processor_seconds": round(test_processor_seconds, 4),
         "resumed_epochs": checkpoint.resumed,
-        "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, hardware(terms.device)])),
+        "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, checkpoint.this_hardware])),
         **({"deterministic": name == "reference" and details["deterministic"]} if on_gpu else {}),
     }
 

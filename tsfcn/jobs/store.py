@@ -13,11 +13,9 @@ Everything else is written to a temporary file and moved into place.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import secrets
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -28,6 +26,7 @@ from typing import Any, BinaryIO
 
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace, sync_folder
+from tsfcn.common.streams import notice
 from tsfcn.jobs.artifacts import predictions_path, weights_path
 from tsfcn.jobs.plan import Job, digest
 from tsfcn.jobs.record import KEY, Record, job_from_json, parse, place
@@ -103,7 +102,7 @@ class Reader:
 
     def rest(self, path: Path) -> list[Record]:
         """Return the records of one file behind those that were read before."""
-        if (not path.is_file() and path.is_symlink()) or (path.exists() and not path.is_file()):
+        if os.path.lexists(path) and not path.is_file():
             notice(f"{path} is not a regular file and is left out")
             return []
         start, number = self.positions.get(path.name, (0, 0))
@@ -148,13 +147,6 @@ def left_out(reasons: list[str]) -> str:
     count = "1 line is not a record and is" if len(reasons) == 1 else f"{len(reasons)} lines are not records and are"
     more = f"; and {len(reasons) - SHOWN_LINES} more" if len(reasons) > SHOWN_LINES else ""
     return f"{count} left out: {'; '.join(reasons[:SHOWN_LINES])}{more}"
-
-
-@functools.cache
-def notice(message: str) -> None:
-    """Print a line on standard error, once in this process."""
-    with contextlib.suppress(OSError, ValueError):  # closed, or its reader is gone
-        print(message, file=sys.stderr)
 
 
 def read(results: Path, *, curves: bool = False) -> list[Record]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tsfcn.analysis.compare import LEVEL, Comparison, Pair, count
+from tsfcn.analysis import stats
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair
 from tsfcn.common import text as plain_text
 from tsfcn.report import render
 
@@ -20,14 +21,16 @@ def answer(comparison: Comparison) -> str:
             continue
         sign = 1 if pair.first == best else -1
         other = comparison.columns[pair.second if sign == 1 else pair.first].name
-        facts = f"{render.signed(sign * pair.difference)} on {count(pair.test.n)}, p {_p(pair.p_holm)}"
+        shared = render.counted(pair.test.n, "dataset")
+        facts = f"{render.signed(sign * pair.difference)} on {shared}, p {_p(pair.p_holm)}"
         outcome = "no difference is shown from"
         if pair.p_holm < comparison.alpha:
             outcome = "it beats" if sign * (pair.test.positive - pair.test.negative) > 0 else "it loses to"
         by_outcome[outcome].append(f"{other} ({facts})")
     outcomes = [f"{outcome} {plain_text.listed(others, 4)}" for outcome, others in by_outcome.items() if others]
+    datasets = render.counted(len(comparison.places), "dataset")
     return (
-        f"{comparison.columns[best].name} ranks first of {len(comparison.columns)} on {count(len(comparison.places))} "
+        f"{comparison.columns[best].name} ranks first of {len(comparison.columns)} on {datasets} "
         f"that all share (mean rank {comparison.mean_ranks[best]:.2f}): {'; '.join(outcomes)}."
     )
 
@@ -38,12 +41,12 @@ def _answer_of_two(comparison: Comparison) -> str:
     if pair.ties == pair.test.n:
         every = "the 1 dataset" if pair.test.n == 1 else f"all {pair.test.n} datasets"
         return f"{first} and {second} are equal on {every} that both share."
+    shared = render.counted(pair.test.n, "dataset")
     if pair.p_holm >= comparison.alpha:
-        shown = f"No difference between {first} and {second} is shown on {count(pair.test.n)}"
-        return f"{shown}: {_facts(pair, first, second)}."
+        return f"No difference between {first} and {second} is shown on {shared}: {_facts(pair, first, second)}."
     if pair.test.positive > pair.test.negative:
-        return f"{first} beats {second} on {count(pair.test.n)}: {_facts(pair, first, second)}."
-    return f"{second} beats {first} on {count(pair.test.n)}: {_facts(pair.reversed(), second, first)}."
+        return f"{first} beats {second} on {shared}: {_facts(pair, first, second)}."
+    return f"{second} beats {first} on {shared}: {_facts(pair.reversed(), second, first)}."
 
 
 def _facts(pair: Pair, first: str, second: str) -> str:
@@ -66,9 +69,29 @@ def common_datasets(comparison: Comparison) -> str:
     for place in comparison.places:
         counts[place.split] = counts.get(place.split, 0) + 1
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
-    line = f"{count(len(comparison.places))} in common ({where})"
+    line = f"{render.counted(len(comparison.places), 'dataset')} in common ({where})"
     least, most = (f(pair.test.n for pair in comparison.pairs) for f in (min, max))
     if most == len(comparison.places):
         return f"{line}."
     each = f"{most}" if least == most else f"{least} to {most}"
     return f"{line}, which ranks and sets use; each pair uses all datasets that it shares, {each}."
+
+
+def friedman_line(friedman: stats.Friedman) -> str:
+    """Return the line on the Friedman test of all columns."""
+    p = render.p_value(friedman.p)
+    return f"Friedman: chi2 = {friedman.chi2:.3f}, {friedman.df} degrees of freedom, p = {p}."
+
+
+def sets_in_words(comparison: Comparison) -> str:
+    """Return the sets of columns no two of which differ, best first."""
+    return "; ".join("{" + ", ".join(names) + "}" for names in comparison.equal_sets) or "none, every two differ"
+
+
+def datasets_by_note(comparison: Comparison, column: int) -> dict[str, list[str]]:
+    """Return the datasets of each note on figures of a column, given by its position."""
+    datasets: dict[str, list[str]] = {}
+    for place, cells in zip(comparison.places, comparison.cells, strict=True):
+        if cells[column].note:
+            datasets.setdefault(cells[column].note, []).append(place.dataset)
+    return datasets

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis.compare import LEVEL, Comparison, Pair, count, farthest
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair, farthest
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
 from tsfcn.report import render
-from tsfcn.report.answer import answer, common_datasets
+from tsfcn.report.answer import answer, common_datasets, datasets_by_note, friedman_line, sets_in_words
 
 MOST_COLUMNS = 10  # of which all pairs are listed
 
@@ -45,11 +45,6 @@ def _names(comparison: Comparison) -> list[str]:
     return [column.name for column in comparison.columns]
 
 
-def _best_first(comparison: Comparison) -> list[int]:
-    """Return the indices of the columns by mean rank."""
-    return sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The datasets
 
@@ -63,8 +58,9 @@ def _data(comparison: Comparison, *, markdown: bool) -> str:
     for reason, datasets in comparison.left_out.items():
         lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
     if comparison.across:
+        across = render.counted(len(comparison.across), "dataset")
         lines.append(
-            f"ACROSS SPLITS: {count(len(comparison.across))} differ in their train and test cases and are compared "
+            f"ACROSS SPLITS: {across} differ in their train and test cases and are compared "
             f"nevertheless, which is not fair: {plain_text.listed(comparison.across)}."
         )
     elif any("ucr2015" in reason for reason in comparison.left_out):
@@ -78,13 +74,9 @@ def _caveats(comparison: Comparison) -> list[str]:
     """Return a line for each note on figures of a column, and for each column selected on the test set."""
     lines = []
     for i, column in enumerate(comparison.columns):
-        datasets_by_note: dict[str, list[str]] = defaultdict(list)
-        for place, row in zip(comparison.places, comparison.cells, strict=True):
-            if row[i].note:
-                datasets_by_note[row[i].note].append(place.dataset)
         lines += [
             f"To be read with care: {column.name} on {plain_text.listed(datasets)} ({note})."
-            for note, datasets in datasets_by_note.items()
+            for note, datasets in datasets_by_note(comparison, i).items()
         ]
         if "TEST-SELECTED" in column.marks:
             lines.append(
@@ -99,7 +91,7 @@ def _caveats(comparison: Comparison) -> list[str]:
 
 
 def _summary(comparison: Comparison, *, markdown: bool) -> str:
-    order = _best_first(comparison)
+    order = comparison.best_first
     missing = bool(np.isnan(comparison.mpce).any())
     columns = [comparison.columns[i] for i in order]
     grid = plain_text.grid(
@@ -156,7 +148,7 @@ def _limits(comparison: Comparison, pair: Pair) -> list[str]:
     if pair.ties == len(comparison.places):
         return ["The two columns are identical."]
     if least >= comparison.alpha:
-        datasets = count(len(comparison.places))
+        datasets = render.counted(len(comparison.places), "dataset")
         return [f"{datasets} cannot show a difference: the smallest possible p is {render.p_value(least)}."]
     return []
 
@@ -164,13 +156,9 @@ def _limits(comparison: Comparison, pair: Pair) -> list[str]:
 def _test_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of three columns or more."""
     assert comparison.friedman is not None
-    friedman, names = comparison.friedman, _names(comparison)
-    order = [names[i] for i in _best_first(comparison)]
-    groups = [[name for name in order if names.index(name) in clique] for clique in comparison.cliques]
-    groups.sort(key=lambda group: [order.index(name) for name in group])
-    sets = "; ".join("{" + ", ".join(group) + "}" for group in groups) or "none, every two differ"
+    sets = sets_in_words(comparison)
     return [
-        f"Friedman: chi2 = {friedman.chi2:.3f}, {friedman.df} degrees of freedom, p = {render.p_value(friedman.p)}.",
+        friedman_line(comparison.friedman),
         f"Sets of which no two differ (signed ranks, Holm, {comparison.alpha:g}): {sets}.",
     ]
 

@@ -35,9 +35,10 @@ def report(results: str | Path = "results", *columns: str, out: str | Path | Non
     folder = path(str(results))
     target = folder / "report.html" if out is None else path(str(out))
     page.check(target)
-    html, n_records = page.report(folder, list(map(expand_home, columns))), len(tables.read(folder))
+    records = tables.read(folder, curves=True)
+    html = page.report(folder, list(map(expand_home, columns)), records)
     try:
         files.replace(target, lambda file: file.write(html.encode()))
     except OSError as error:
         raise UserError(f"file '{target}' is not writable ({error.strerror}): name another one with --out") from error
-    return ReportDocument(target, html, n_records)
+    return ReportDocument(target, html, len(records))

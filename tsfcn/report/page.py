@@ -19,6 +19,7 @@ from tsfcn.analysis import score_columns, tables
 from tsfcn.analysis.columns import Cell, Column
 from tsfcn.common.errors import UserError
 from tsfcn.jobs import store
+from tsfcn.jobs.record import Record
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
 from tsfcn.report.provenance import training_hours
@@ -117,18 +118,19 @@ def _curves_data(material: Material) -> dict[str, Any]:
     }
 
 
-def report(results: Path, columns: Sequence[str] = ()) -> str:
+def report(results: Path, columns: Sequence[str] = (), records: Sequence[Record] | None = None) -> str:
     """Return the page of a results folder as HTML.
 
     Args:
         results: the folder.
+        records: those of the folder with their curves, where they have been read already.
         columns: what to compare with (see `score_columns.read`); without any, the published columns beside ours.
 
     Raises:
         UserError: there are no records, they mix experiments under one name, a column is not known, or predictions are
             not those of their record.
     """
-    records = tables.read(results, curves=True)
+    records = tables.read(results, curves=True) if records is None else records
     own_columns = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
     others = score_columns.read(columns) if columns else None
     commands = [line.strip() for line in store.read_commands(results) if line.strip()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -143,11 +143,17 @@ def _published_legend(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
 
 def _note_legend(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Return a line for each note on published figures, with its datasets."""
-    datasets: dict[str, list[str]] = defaultdict(list)
+    notes = sorted(datasets_by_note(rows).items())
+    return [f"*: published figure of {', '.join(names)} ({note})." for note, names in notes]
+
+
+def datasets_by_note(rows: Iterable[Mapping[Any, Any]]) -> dict[str, list[str]]:
+    """Return the datasets of each note on published figures in rows of an accuracy table."""
+    datasets: dict[str, list[str]] = {}
     for row in rows:
-        if row["published_note"] and row["dataset"] not in datasets[row["published_note"]]:
+        if row["published_note"] and row["dataset"] not in datasets.setdefault(row["published_note"], []):
             datasets[row["published_note"]].append(row["dataset"])
-    return [f"*: published figure of {', '.join(names)} ({note})." for note, names in sorted(datasets.items())]
+    return datasets
 
 
 def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:

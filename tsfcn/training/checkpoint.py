@@ -77,17 +77,20 @@ class Checkpoint:
             state: State = torch.load(io.BytesIO(_verified(self.path)), map_location="cpu", weights_only=True)
             about = state["about"]
             differing = [name for name, value in self.about.items() if about.get(name) != value]
-            self.seconds_before, self.resumed = float(state["seconds"]), [*state["resumed"], state["epoch"]]
-            self.hardware = list(state["hardware"])
-            processor_seconds = state.get("processor_seconds")  # absent in older states
-            self.processor_seconds_before = None if processor_seconds is None else float(processor_seconds)
+            seconds, resumed = float(state["seconds"]), [*state["resumed"], state["epoch"]]
+            hardware, processor_seconds = (
+                list(state["hardware"]),
+                state.get("processor_seconds"),
+            )  # absent in older ones
+            processor_seconds = None if processor_seconds is None else float(processor_seconds)
         except (*UNREADABLE, KeyError, TypeError, ValueError, AttributeError):
             reason = "it cannot be read"
         else:
             if not differing:
+                self.seconds_before, self.processor_seconds_before = seconds, processor_seconds
+                self.resumed, self.hardware = resumed, hardware
                 return state
             reason = f"it is of another {', '.join(differing)}"
-        self.seconds_before, self.processor_seconds_before, self.resumed, self.hardware = 0.0, 0.0, [], []
         print(f"checkpoint '{self.path}' is not used, {reason}: training starts from the beginning", file=sys.stderr)
         return None
 

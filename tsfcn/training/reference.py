@@ -89,6 +89,16 @@ def hold_out(cases: Cases, fraction: float, seed: int) -> tuple[Cases, Cases]:
     )
 
 
+def random_streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generator, int]:
+    """Return the generators of initial weights, orders and dropout masks, and the seed of the held-out cases.
+
+    Every engine draws from these, so that the same seed means the same training.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(4)
+    init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+    return init, order, masks, int(seeds[3])
+
+
 class ReferenceTraining:
     """One network in training by autograd, which defines what a protocol means. The arguments are those of `fit`."""
 
@@ -109,15 +119,14 @@ class ReferenceTraining:
         patience: int = 0,
         resume_from: State | None = None,
     ) -> None:
-        seeds = np.random.SeedSequence(seed).generate_state(4)
-        init, self.order, self.masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+        init, self.order, self.masks, held_out_seed = random_streams(seed)
         self.held_out: Cases | None = None
         self.patience = patience
         if settings.validation > 0:
             if sample_weight is not None:  # drawn from the same seed, so the same cases
-                fitted, _ = stratified_holdout(y.cpu().numpy(), settings.validation, int(seeds[3]))
+                fitted, _ = stratified_holdout(y.cpu().numpy(), settings.validation, held_out_seed)
                 sample_weight = sample_weight[torch.from_numpy(fitted)]
-            (x, y, lengths), self.held_out = hold_out((x, y, lengths), settings.validation, int(seeds[3]))
+            (x, y, lengths), self.held_out = hold_out((x, y, lengths), settings.validation, held_out_seed)
         self.oracle = None if oracle is None else (oracle[0], oracle[1].cpu(), oracle[2])
         self.settings, self.cells = settings, cells
         self.x, self.y, self.lengths = x, y, lengths

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.factories import train
 from tests.records import require
 from tsfcn.common import device
 from tsfcn.common.device import check_device
@@ -22,11 +22,10 @@ from tsfcn.config import models, protocol
 from tsfcn.config.compose import compose
 from tsfcn.config.overrides import command_line
 from tsfcn.data import archive
-from tsfcn.jobs import lease, plan, run_job, store
+from tsfcn.jobs import lease, plan, run_job
 from tsfcn.jobs.executors import threads
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.queue import Queue
-from tsfcn.jobs.record import Record
 from tsfcn.training import select_engine
 from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build
@@ -42,10 +41,6 @@ def planned(*words: str) -> list[Job]:
     run, unchanged = compose(["protocol=smoke", *words])
     passports = {"ItalyPowerDemand": dict(archive.passport("ItalyPowerDemand"))}
     return plan.jobs(passports, run.model.configs(), run.protocol, unchanged, [0], [0], run.engine.precision)
-
-
-def run(made: Job, results: Path, **terms: Any) -> Record:
-    return run_job.run_job(made, results, store.Writer(results), **terms)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,7 +161,7 @@ def test_what_a_gpu_has_no_memory_for_is_told_with_the_settings_that_help() -> N
 
 
 def test_a_record_of_the_cpu_has_no_field_of_a_gpu(tmp_path: Path) -> None:
-    record = run(planned("model.fcn.filters=[3]", "model.fcn.kernels=[3]")[0], tmp_path)
+    record = train(planned("model.fcn.filters=[3]", "model.fcn.kernels=[3]")[0], tmp_path)
     assert record.device == "cpu" and not {"gpu", "driver", "cuda", "cudnn", "deterministic"} & record.to_json().keys()
 
 
@@ -263,13 +258,13 @@ def reference(model: str, precision: str = "float64") -> Job:
 @pytest.mark.parametrize("model", LOOPS)
 def test_the_reference_loop_on_a_gpu_is_that_of_the_cpu_up_to_rounding(model: str, tmp_path: Path) -> None:
     made = reference(model)
-    here = run(made, tmp_path / "cpu", engine="reference")
-    there = run(made, tmp_path / "gpu", engine="reference", device=device.resolve("cuda"))
+    here = train(made, tmp_path / "cpu", engine="reference")
+    there = train(made, tmp_path / "gpu", engine="reference", device=device.resolve("cuda"))
     assert (here.status, there.status, there.device) == ("ok", "ok", "cuda:0"), there.reason
     assert there.gpu and there.hardware.startswith(f"{there.gpu} + ") and there.deterministic is True
     for name in ("least_train_loss", "train_cross_entropy", "cross_entropy", "accuracy"):
         assert getattr(there, name) == pytest.approx(getattr(here, name), rel=1e-9), name
-    again = run(made, tmp_path / "again", engine="reference", device="cuda:0")
+    again = train(made, tmp_path / "again", engine="reference", device="cuda:0")
     assert again.train_cross_entropy == there.train_cross_entropy
 
 
@@ -314,13 +309,13 @@ def test_threads_on_a_gpu_leave_the_records_of_one_job_after_the_other(tmp_path:
 @pytest.mark.gpu
 def test_a_training_on_a_gpu_goes_on_from_its_checkpoint_and_not_from_one_of_the_cpu(tmp_path: Path) -> None:
     made = reference("lstm_fcn", "float32")
-    whole = run(made, tmp_path / "whole", engine="reference", device="cuda:0")
+    whole = train(made, tmp_path / "whole", engine="reference", device="cuda:0")
     for name in ("cuda:0", "cpu"):
         results = tmp_path / name
         asked = iter([False, True])
         with pytest.raises(Stopped):
-            run(made, results, engine="reference", device=name, stop=lambda asked=asked: next(asked, True))
-        record = run(made, results, engine="reference", device="cuda:0")
+            train(made, results, engine="reference", device=name, stop=lambda asked=asked: next(asked, True))
+        record = train(made, results, engine="reference", device="cuda:0")
         assert record.resumed_epochs == ([2] if name == "cuda:0" else [])
         assert record.train_cross_entropy == whole.train_cross_entropy
 

@@ -23,11 +23,7 @@ from tsfcn.data.locate import ReadOptions
 DEFAULT = ReadOptions()
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def names(dataset: object, options: ReadOptions = DEFAULT, exclude: object = ()) -> list[str]:
@@ -346,13 +342,13 @@ def same(one: Dataset, other: Dataset) -> bool:
     ) and (one.unequal == other.unequal)
 
 
-def test_a_kept_dataset_is_the_one_that_the_plan_saw(cache: Path) -> None:
+def test_a_kept_dataset_is_the_one_that_the_plan_saw(own_cache: Path) -> None:
     gaps = [np.append(row[: 4 + i % 3], [np.nan, 1.0]) for i, row in enumerate(TRAIN.values)]
     for data in ((TRAIN.values, TRAIN.labels), (gaps, TRAIN.labels)):
         dataset = user_data.dataset_of_arrays("mine", data, DEFAULT)
         path = user_data.keep(dataset)
-        assert path.is_relative_to(cache)
-        source = user_data.sources_at(str(path))[0]
+        assert path.is_relative_to(own_cache)
+        (source,) = user_data.select(str(path), [], None, DEFAULT)
         passport = user_data.passport(source, None, "ucr2018", DEFAULT)
         assert passport["content"] == dataset.passport["content"]
         assert passport["warnings"] == dataset.passport["warnings"]
@@ -385,8 +381,8 @@ def test_a_damaged_kept_dataset_is_never_used(tmp_path: Path, damage: str) -> No
         user_data.load_planned("mine", dataset.passport, None)
 
 
-def test_a_cache_that_cannot_be_written_is_named(cache: Path) -> None:
-    cache.write_text("a file where the folder should be", encoding="utf-8")
+def test_a_cache_that_cannot_be_written_is_named(own_cache: Path) -> None:
+    own_cache.write_text("a file where the folder should be", encoding="utf-8")
     dataset = user_data.dataset_of_arrays("mine", (TRAIN.values, TRAIN.labels), DEFAULT)
     with pytest.raises(UserError, match=r"'mine' cannot be kept in .* set TSFCN_CACHE to a folder that can be written"):
         user_data.keep(dataset)

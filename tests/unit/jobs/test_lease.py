@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -44,6 +45,44 @@ def test_a_key_is_one_runners_at_a_time(tmp_path: Path) -> None:
         assert other.claim("a") and not one.claim("a")
         assert sorted(other.held) == ["a", "b"] and one.held == {}
     assert list(tmp_path.iterdir()) == []  # both have cleaned up
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer that interrupts")
+def test_an_interrupted_claim_or_release_leaves_no_lease(tmp_path: Path) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    stops = 0
+    try:
+        for microseconds in range(100, 1_100, 10):
+            with Runner(tmp_path) as runner:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, microseconds / 1e6)
+                    while True:
+                        runner.claim("a")
+                        runner.release("a")
+                except KeyboardInterrupt:
+                    stops += 1
+            assert list(tmp_path.iterdir()) == []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stops == 100
+
+
+def test_a_lease_that_cannot_be_written_is_not_left_behind(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with Runner(tmp_path, beat_seconds=1_000) as runner:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                runner.claim("a")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, ignored)
+        assert runner.held == {} and highest(tmp_path) == {}
 
 
 def test_what_a_lease_and_a_heartbeat_say(tmp_path: Path) -> None:
@@ -101,8 +140,8 @@ def claimers(results: Path, n_keys: int, n: int = 4) -> list[set[str]]:
 
 
 def test_of_many_that_claim_at_once_each_key_goes_to_one(tmp_path: Path) -> None:
-    got = claimers(tmp_path, 200)
-    assert sum(map(len, got)) == 200 == len(set().union(*got))
+    got = claimers(tmp_path, 1000)
+    assert sum(map(len, got)) == 1000 == len(set().union(*got))
     assert sum(bool(each) for each in got) > 1  # they did race
     assert list(tmp_path.iterdir()) == []
 
@@ -112,7 +151,7 @@ def test_of_many_that_take_over_from_a_dead_runner_at_most_one_gets_each_key(tmp
     dead = json.dumps({"id": "dead", "machine": lease.machine(), "pid": 1, "born": "0"})
     for number in range(200):
         leftover(tmp_path, f"k{number}", number % 3, dead)
-    got = claimers(tmp_path, 200)
+    got = claimers(tmp_path, 1000)
     assert sum(map(len, got)) == len(set().union(*got))
     assert len(set().union(*got)) > 150  # where two saw each other both let go: there is another time
 

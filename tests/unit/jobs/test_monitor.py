@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.factories import POLICIES, TRAINING
 from tests.records import record_of, require
 from tests.terminal import screens
 from tsfcn.jobs import lease
@@ -20,28 +21,7 @@ from tsfcn.jobs.progress import RunningJob, clock, read_state
 from tsfcn.jobs.queue import Event
 from tsfcn.jobs.record import Record
 
-SETTINGS: dict[str, Any] = {
-    "normalisation": "series",
-    "missing": "zero",
-    "length": "pad",
-    "validation": 0.0,
-    "select": "least_train_loss",
-    "epochs": 2000,
-    "batch_size": 16,
-    "batch_divisor": 10,
-    "optimiser": "adam",
-    "lr": 0.001,
-    "betas": [0.9, 0.999],
-    "rho": 0.95,
-    "eps": 1e-7,
-    "plateau_factor": 0.5,
-    "plateau_patience": 50,
-    "plateau_min_lr": 0.0001,
-    "plateau_min_delta": 0.0001,
-    "initialiser": "glorot_uniform",
-    "class_weights": "none",
-    "cells": [],
-}
+SETTINGS = POLICIES | TRAINING | {"normalisation": "series", "epochs": 2000, "cells": []}
 FCN = {"filters": [128, 256, 128], "kernels": [8, 5, 3], "bn_momentum": 0.99, "bn_eps": 0.001}
 ANY_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 

@@ -173,3 +173,13 @@ def test_gc_keeps_the_predictions_of_a_record_that_was_damaged(tmp_path: Path) -
     (tmp_path / "records" / "two.jsonl").unlink()
     assert "1 predictions without a record" in maintenance.gc(tmp_path, dry_run=False)
     assert not path.is_file()
+
+
+@pytest.mark.parametrize("groups", [1, [1], [{"keys": 1}], [{"keys": {"0": KEY}}]])
+def test_gc_removes_a_plan_that_cannot_be_read(groups: Any, tmp_path: Path) -> None:
+    save(tmp_path, record())
+    path = tmp_path / "plans" / "odd.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"groups": groups}))
+    assert "1 plans that are done" in maintenance.gc(tmp_path, dry_run=False)
+    assert not path.exists()

@@ -137,6 +137,11 @@ def test_committed_results(committed: str) -> None:
     assert names >= {"c-ranks", "c-ranks-narrow", "c-pairs", "c-scatter", "c-time", "c-selection", "c-curves"}
 
 
+def test_committed_page_is_that_of_the_committed_records(committed: str) -> None:
+    page = (COMMITTED / "report.html").read_text(encoding="utf-8")
+    assert page == committed, "results/report.html is not what `tsfcn report results` writes: write it again"
+
+
 def test_dataset_table_is_the_accuracy_table_with_verdicts(committed: str) -> None:
     rows = Page(committed).rows("t-datasets")
     expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")

@@ -26,11 +26,10 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cached(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cached(compiled: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return the library in a cache of its own, from which `build.library` takes it."""
     monkeypatch.setattr(build, "FLAGS", ("-O0", *build.FLAGS[1:]))
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "cache" / compiled.name
+    path = own_cache / compiled.name
     path.parent.mkdir()
     path.write_bytes(compiled.read_bytes())
     build.library.cache_clear()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from enum import Enum
 from functools import cache
+from pathlib import Path
 
 from tsfcn.analysis.columns import is_dataset, is_multivariate, loose, vocabulary
 from tsfcn.data import published
@@ -238,6 +239,12 @@ def model_of(title: str) -> str:
     """
     match = re.fullmatch(r"(.*\w)[\s_.-]*[\s_.(\[-](?:mean|avg|average)[)\]]?", title.strip(), flags=re.IGNORECASE)
     return match[1].strip() if match else title.strip()
+
+
+def summary_model(path: Path) -> str | None:
+    """Return the model that a summary of tsml-eval is of by its name, as HC2 of HC2_accuracy.csv; else None."""
+    match = re.fullmatch(r"(.+)_(accuracy|acc|testfolds)", path.stem, flags=re.IGNORECASE)
+    return match[1] if match else None
 
 
 def content_of(name: str) -> tuple[Role, str] | None:

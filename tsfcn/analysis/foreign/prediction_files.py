@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, count_of, dataset_name, half_unit, mean_of
 from tsfcn.analysis.foreign.cells import NOT_RUN
-from tsfcn.analysis.foreign.text_tables import read_table
+from tsfcn.analysis.foreign.text_tables import TextTable
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError, first_line
 
@@ -140,12 +140,9 @@ def is_benchmark_file(titles: Sequence[str]) -> bool:
     return {"validation_id", "model_id"} <= {title.strip().lower() for title in titles}
 
 
-def read_benchmark(path: Path) -> list[Column]:
+def read_benchmark(path: Path, table: TextTable) -> list[Column]:
     """Return what sktime's ClassificationBenchmark writes: a row for each task and model, a column for each fold."""
-    table = read_table(path)
     folds = [i for i, title in enumerate(table.titles) if _FOLD.fullmatch(title)]
-    if not folds:
-        raise UserError(f"file '{path}' is without accuracies of folds: score the benchmark with accuracy_score")
     titles = [title.lower() for title in table.titles]
     task, model = titles.index("validation_id"), titles.index("model_id")
     cells: dict[str, dict[Place, Cell]] = defaultdict(dict)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from tsfcn.analysis.columns import count_of, finite, loose, vocabulary
 from tsfcn.analysis.foreign.cells import NOT_RUN, CellReader, Reading
 from tsfcn.analysis.foreign.headers import Role, role_of
-from tsfcn.analysis.marks import EARLY
+from tsfcn.analysis.marks import EARLY, OFF_PAPER, TEST_SELECTED, UNKNOWN
 from tsfcn.common.errors import UserError, first_line
 
 _USED = (
     *(Role.DATASET, Role.METRIC, Role.PROTOCOL, Role.SPLIT, Role.ARCHIVE, Role.MARKS, Role.DEVIATION, Role.N_RUNS),
     *(Role.RUN, Role.RESAMPLE),
 )
-KEPT_MARKS = ("off-paper", "TEST-SELECTED")
+KEPT_MARKS = (OFF_PAPER, TEST_SELECTED, UNKNOWN)
 _DEVIATIONS_OF_ACCURACY = vocabulary(
     "std sd stddev stdev deviation standarddeviation accuracystd stdaccuracy accstd stdacc accuracyscorestd "
     "accuracystandarddeviation teststd accuracysd accuracystddev"

@@ -7,17 +7,16 @@ other metrics, error rates, ranks and rows of averages are left out, with a rema
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
 from tsfcn.analysis.foreign.cells import CellReader, Reading
-from tsfcn.analysis.foreign.headers import Role, content_of, is_footer, role_of
+from tsfcn.analysis.foreign.headers import Role, content_of, is_footer, role_of, summary_model
 from tsfcn.analysis.foreign.plausibility import fits_as_error, fits_only
 from tsfcn.analysis.foreign.row_facts import RowFacts
-from tsfcn.analysis.foreign.text_tables import TextTable, lists_multivariate, read_table
+from tsfcn.analysis.foreign.text_tables import TextTable, lists_multivariate
 from tsfcn.analysis.foreign.value_columns import TableColumns, ValueColumn, quoted
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
@@ -25,12 +24,8 @@ from tsfcn.common.errors import UserError
 _ARCHIVE_SUMMARY = {"edw0", "dtww100"}  # titles of the UCR archive's own table of error rates
 
 
-def read(reading: Reading) -> list[Column]:
+def read(reading: Reading, table: TextTable) -> list[Column]:
     """Return the columns of a table. Raises UserError if it is no table of accuracies, or one that is ambiguous."""
-    return _read(reading, read_table(reading.path))
-
-
-def _read(reading: Reading, table: TextTable) -> list[Column]:
     if set(map(loose, table.titles)) >= _ARCHIVE_SUMMARY:
         reading = replace(reading, is_error=True)
     _refuse_by_name(reading, table)
@@ -133,9 +128,7 @@ class _RowsReader:
     def _model(self, row: Sequence[str], value: ValueColumn) -> str:
         if value.model or self.layout.model is not None:
             return value.model or row[self.layout.model or 0]
-        # HC2_accuracy.csv of tsml-eval holds HC2.
-        match = re.fullmatch(r"(.+)_(accuracy|acc|testfolds)", self.path.stem, flags=re.IGNORECASE)
-        return match[1] if match else self.path.stem
+        return summary_model(self.path) or self.path.stem
 
     def _dataset(self, row: Sequence[str]) -> str:
         written = row[self.layout.dataset]

@@ -12,6 +12,7 @@ from tsfcn.analysis.foreign.cells import Reading, is_count, is_number
 from tsfcn.analysis.foreign.headers import NEVER_COMPARED, Role, is_footer, model_of, numbered, role_of
 from tsfcn.analysis.foreign.row_facts import KEPT_MARKS, RowReader
 from tsfcn.analysis.foreign.text_tables import TextTable
+from tsfcn.analysis.marks import MEANINGS
 from tsfcn.common.errors import UserError
 
 
@@ -95,6 +96,9 @@ class TableColumns:
         if not same or not wanted:
             return None
         self._refuse_repeated(same)
+        if len(same) > 1:
+            titles = quoted([self.titles[i] for i in same])
+            raise UserError(f"column '{wanted}' in '{self.path}' can be {titles}: write one of them as it stands")
         (index,) = same
         usable = (
             Role.ACCURACY,
@@ -223,5 +227,5 @@ class TableColumns:
 
 def _unmarked(title: str) -> tuple[str, tuple[str, ...]]:
     """Return the name in a column of our own wide tables, and the marks that follow it there."""
-    match = re.fullmatch(r"(.+?\))((?:,? (?:off-paper|TEST-SELECTED|early-files))+)", title)
+    match = re.fullmatch(rf"(.+?\))((?:,? (?:{'|'.join(map(re.escape, MEANINGS))}))+)", title)
     return (match[1], tuple(m for m in match[2].replace(",", " ").split() if m in KEPT_MARKS)) if match else (title, ())

@@ -77,8 +77,10 @@ def read_pair(train: Path, test: Path, columns: Columns = NO_NAMES) -> tuple[Spl
 
 def read_single(path: Path, columns: Columns = NO_NAMES) -> list[Split]:
     """Read a file that holds a whole dataset: all cases in one split, or both splits. Errors as for `read`."""
-    pair = arrays.pair_of_npz(path) if path.suffix == ".npz" else None
-    return splits_of_tables([_read_raw(path, columns)]) if pair is None else list(pair)
+    if path.suffix == ".npz":
+        splits = arrays.splits_of_npz(path)
+        return splits if len(splits) == 2 else splits_of_tables([_checked(splits[0], path)])
+    return splits_of_tables([_read_raw(path, columns)])
 
 
 def splits_of_tables(raw: Sequence[Raw]) -> list[Split]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,15 @@ import numpy as np
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats import header
 from tsfcn.data.formats.split import Columns, LabelUse, Split
-from tsfcn.data.formats.text import Float64, canonical_label, lines, parse_label, parse_numbers, steps_between
+from tsfcn.data.formats.text import (
+    Float64,
+    canonical_label,
+    lines,
+    parse_label,
+    parse_numbers,
+    quoted_fields,
+    steps_between,
+)
 from tsfcn.data.formats.ts import parse_channels
 from tsfcn.data.formats.wide import WideTable
 
@@ -96,10 +103,7 @@ def _fields(text: str, where: str) -> list[str]:
     quote = next((sign for sign in text if sign in "'\""), "")
     if not quote:
         return text.split(",")
-    try:
-        return next(csv.reader([text], quotechar=quote, skipinitialspace=True))
-    except csv.Error as error:
-        raise UserError(f"{where} cannot be divided into fields ({error}): correct its quotation marks") from error
+    return quoted_fields(text, where, quotechar=quote)
 
 
 def _unquoted(word: str) -> str:

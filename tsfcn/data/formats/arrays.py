@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,10 @@ import numpy.typing as npt
 from tsfcn.common.errors import UserError
 from tsfcn.data.formats.split import LabelUse, Split
 from tsfcn.data.formats.text import (
-    LARGEST_UNPACKED,
-    RATIO,
-    SMALLEST_BOMB,
     Float64,
     open_regular,
     parse_label,
+    unpacked_limit,
 )
 
 VALUES = ("x", "data", "values")
@@ -46,7 +43,7 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
                 unpacked = sum(entry.file_size for entry in content.infolist())
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise _refusal(path, error) from error
-        if unpacked > min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * os.fstat(file.fileno()).st_size)):
+        if unpacked > unpacked_limit(file):
             raise UserError(f"file '{path}' is a zip bomb: it unpacks to {unpacked // 10**6} MB")
         try:
             file.seek(0)
@@ -81,9 +78,18 @@ def split_of_array(path: Path, labels: LabelUse = "needed") -> Split:
     return to_split(array[:, 1:], array[:, 0], f"file '{path}'")
 
 
+def splits_of_npz(path: Path) -> list[Split]:
+    """Read a .npz file: one split of arrays X and y, or both of X_train, y_train, X_test and y_test."""
+    content = read_npz(path)
+    return _pair(content, path) or [_single(content, path, "needed")]
+
+
 def split_of_npz(path: Path, labels: LabelUse = "needed") -> Split:
     """Read a .npz file of one split, of arrays X and y. labels: where they are not needed, y may be missing."""
-    content = read_npz(path)
+    return _single(read_npz(path), path, labels)
+
+
+def _single(content: Mapping[str, npt.NDArray[Any]], path: Path, labels: LabelUse) -> Split:
     x, y = (next((content[name] for name in names if name in content), None) for names in (VALUES, LABELS))
     if x is not None and (labels == "absent" or (labels == "optional" and y is None)):
         return unlabelled(x, f"file '{path}'")
@@ -92,12 +98,11 @@ def split_of_npz(path: Path, labels: LabelUse = "needed") -> Split:
     return to_split(x, y, f"file '{path}'")
 
 
-def pair_of_npz(path: Path) -> tuple[Split, Split] | None:
-    """Read both splits of a .npz file of X_train, y_train, X_test and y_test; None where it has no such arrays.
+def _pair(content: Mapping[str, npt.NDArray[Any]], path: Path) -> list[Split]:
+    """Return both splits of X_train, y_train, X_test and y_test; [] where there are no such arrays.
 
     An array `unequal` that is true means that NaN at the end of a case is no timepoint; `warnings` are notices.
     """
-    content = read_npz(path)
     for (x_train, y_train), (x_test, y_test) in zip(TRAIN, TEST, strict=True):
         if all(name in content for name in (x_train, y_train, x_test, y_test)):
             train = to_split(content[x_train], content[y_train], f"file '{path}' {x_train}")
@@ -105,8 +110,8 @@ def pair_of_npz(path: Path) -> tuple[Split, Split] | None:
             if bool(np.any(content.get("unequal", np.array(False)))):
                 train, test = _cut(train), _cut(test)
             train.notices.extend(str(each) for each in content.get("warnings", np.array([])).ravel())
-            return train, test
-    return None
+            return [train, test]
+    return []
 
 
 def _cut(split: Split) -> Split:

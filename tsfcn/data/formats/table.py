@@ -7,7 +7,6 @@ value (case, time, value) is recognised.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -28,11 +27,11 @@ from tsfcn.data.formats.text import (
     lines,
     parse_label,
     parse_numbers,
+    quoted_fields,
     steps_between,
 )
 from tsfcn.data.formats.wide import WideTable
 
-SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas", None: "blanks"}
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 COUNT = re.compile(r"[0-9]{1,15}", re.ASCII)
 GAPS = frozenset(("", "?", "NA", "N/A", "na", "n/a", "null", "None", "-"))  # missing values of a .csv, beside NaN
@@ -130,10 +129,7 @@ def find_separator(line: str) -> str | None:
 
 def _quoted(line: str, separator: str | None, where: str) -> list[str]:
     """Return the fields of a line with quotation marks."""
-    try:
-        return next(csv.reader([line], delimiter=separator or " ", skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{where} cannot be divided into fields ({error}): correct its quotation marks") from error
+    return quoted_fields(line, where, delimiter=separator or " ", strict=True)
 
 
 def _trimmed(fields: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import io
 import os
@@ -10,7 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -113,10 +114,15 @@ def _encoding(path: Path, head: bytes) -> str:
     return "utf-8-sig"
 
 
+def unpacked_limit(file: BinaryIO) -> int:
+    """Return to how many bytes an open packed file may unpack."""
+    return min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * os.fstat(file.fileno()).st_size))
+
+
 def _unpacked(path: Path, file: BinaryIO) -> gzip.GzipFile:
     """Return the content of a gzip file. Raises UserError if it unpacks to far more bytes than it has."""
     unpacked = gzip.GzipFile(fileobj=file, mode="rb")
-    limit = min(LARGEST_UNPACKED, max(SMALLEST_BOMB, RATIO * os.fstat(file.fileno()).st_size))
+    limit = unpacked_limit(file)
     while unpacked.read(1 << 20):
         if unpacked.tell() > limit:
             raise UserError(f"file '{path}' is a zip bomb: it unpacks to more than {limit // 10**6} MB")
@@ -177,6 +183,23 @@ def parse_numbers(fields: Sequence[str], line: str, where: str, columns: Iterabl
         if np.isinf(float(word)):
             raise UserError(f"{where} column {column} is {field[:40]!r}: too large for float64, write a smaller number")
     return np.array(fields, dtype=np.float64)
+
+
+def quoted_fields(line: str, where: str, **dialect: Any) -> list[str]:
+    """Return the fields of a line with quotation marks.
+
+    Args:
+        line: The line.
+        where: What errors call it.
+        dialect: As for `csv.reader`.
+
+    Raises:
+        UserError: A quotation mark has no end.
+    """
+    try:
+        return next(csv.reader([line], skipinitialspace=True, **dialect))
+    except csv.Error as error:
+        raise UserError(f"{where} cannot be divided into fields ({error}): correct its quotation marks") from error
 
 
 def steps_between(values: npt.ArrayLike) -> Float64:

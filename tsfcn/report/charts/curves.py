@@ -62,9 +62,7 @@ def curves(label: Label, lines: Sequence[Curve], limits: Limits) -> str:
     parts = [*_frame(axes), '<g class="marks">']
     for i, line in enumerate(lines):
         parts += _curve(i, line, axes)
-    for i, line in enumerate(lines[:_MOST_NAMES]):
-        parts.append(svg.mark(i, _LEFT + 5, _BOTTOM + 50 + 16 * i, size=1.2))
-        parts.append(svg.text(_LEFT + 16, _BOTTOM + 54 + 16 * i, svg.shorter(line.name, 58)))
+    parts += svg.legend([line.name for line in lines[:_MOST_NAMES]], _LEFT, _BOTTOM + 54)
     parts.append("</g>")
     geometry = {"x0": _LEFT, "x1": _RIGHT, "y0": _BOTTOM, "y1": _TOP, **vars(axes)}
     data = {name: svg.number(value, 6) for name, value in geometry.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 from tsfcn.analysis import verdict
 from tsfcn.analysis.marks import CHANGED, MEANINGS
@@ -11,8 +10,7 @@ from tsfcn.common.text import duration, listed
 from tsfcn.data import published
 from tsfcn.report.collect import Material, Row
 from tsfcn.report.html import Content, TableColumn
-from tsfcn.report.render import PROCESSOR_TIME, fraction, signed, split_texts
-from tsfcn.report.sections.texts import signed_interval
+from tsfcn.report.render import PROCESSOR_TIME, datasets_by_note, fraction, interval, signed, split_texts
 
 
 def content(material: Material) -> Content | None:
@@ -82,7 +80,7 @@ def _published_columns(rows: list[Row], verdicts: list[verdict.Verdict | None]) 
             [signed(row["difference"]) for row in rows],
             is_numeric=True,
             second_title="90 % over seeds",
-            second_texts=["" if v is None else signed_interval(v.low, v.high) for v in verdicts],
+            second_texts=["" if v is None else interval(v.low, v.high) for v in verdicts],
         ),
         TableColumn(
             "verdict",
@@ -113,12 +111,9 @@ def _source_notes(material: Material) -> list[str]:
         f"({sources[source].paper}). Difference: ours minus published."
         for source, n in used
     ]
-    datasets_by_note: dict[str, list[str]] = defaultdict(list)
-    for row in material.rows:
-        if row["published_note"] and row["dataset"] not in datasets_by_note[row["published_note"]]:
-            datasets_by_note[row["published_note"]].append(row["dataset"])
     return notes + [
-        f"*: published figure of {listed(names)} ({note})." for note, names in sorted(datasets_by_note.items())
+        f"*: published figure of {listed(names)} ({note})."
+        for note, names in sorted(datasets_by_note(material.rows).items())
     ]
 
 

@@ -12,10 +12,11 @@ import pandas as pd
 from tsfcn.analysis import stats, verdict
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
 from tsfcn.common.text import duration
+from tsfcn.report import render
 from tsfcn.report.collect import Material, Name, Row, full_name
 from tsfcn.report.html import Content, TableColumn
 from tsfcn.report.render import counted, fraction, signed, split_texts
-from tsfcn.report.sections.texts import interval, signed_interval
+from tsfcn.report.sections.texts import interval
 
 _NAN = float("nan")
 
@@ -46,7 +47,7 @@ class _Line:
     def verdict_interval(self) -> str:
         """The 90 % interval of the verdict, over seeds."""
         return (
-            "" if self.judgement is None else signed_interval(self.judgement.archive.low, self.judgement.archive.high)
+            "" if self.judgement is None else render.interval(self.judgement.archive.low, self.judgement.archive.high)
         )
 
     @property
@@ -101,7 +102,7 @@ def _line(material: Material, row: Row, name: Name, judgement: verdict.Judgement
         judgement,
         published=float(np.mean([r["published"] for r in rows])),
         difference=float(differences.mean()),
-        difference_interval=signed_interval(*stats.bootstrap(differences)),
+        difference_interval=render.interval(*stats.bootstrap(differences)),
     )
 
 

@@ -24,7 +24,7 @@ def content(material: Material) -> Content | None:
     comparison = material.comparison
     if comparison is None:
         return None
-    order = sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
+    order = comparison.best_first
     names = [column.name for column in comparison.columns]
     different = [_difference(pair, names) for pair in comparison.pairs if pair.p_holm < comparison.alpha]
     summary = f"Pairs that differ: {len(different)} of {len(comparison.pairs)}"

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 
 from tsfcn.analysis.compare import Comparison
 from tsfcn.common.text import listed
+from tsfcn.report.answer import datasets_by_note, friedman_line, sets_in_words
 from tsfcn.report.charts.ranks import TITLE, critical_difference, rank_rows
 from tsfcn.report.collect import Material, datasets_needed
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import counted, p_value
+from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 
@@ -22,9 +23,8 @@ def content(material: Material) -> Content:
     comparison = material.comparison
     if comparison is None:
         return {"chart": None, "has_columns": bool(material.columns), "left_out": left_out}
-    sets = _sets(comparison)
-    texts = "; ".join("{" + ", ".join(members) + "}" for members in sets) or "none, every two differ"
-    sentence = f"Sets of which no two differ, best first: {texts}."
+    sets = comparison.equal_sets
+    sentence = f"Sets of which no two differ, best first: {sets_in_words(comparison)}."
     return {
         "basis": [*_basis(comparison), *_notes(comparison)],
         "left_out": left_out,
@@ -33,21 +33,9 @@ def content(material: Material) -> Content:
     }
 
 
-def _order(comparison: Comparison) -> list[int]:
-    """Return the indices of the columns, best rank first."""
-    return sorted(range(len(comparison.columns)), key=lambda i: (comparison.mean_ranks[i], i))
-
-
-def _sets(comparison: Comparison) -> list[list[str]]:
-    """Return the names in each set of columns no two of which differ, best first."""
-    names, order = [column.name for column in comparison.columns], _order(comparison)
-    sets = [[names[i] for i in order if i in clique] for clique in comparison.cliques]
-    return sorted(sets, key=lambda members: [order.index(names.index(name)) for name in members])
-
-
 def _chart(comparison: Comparison, sets: list[list[str]], sentence: str) -> Chart:
     """Return the diagram in its wide and its narrow form. sentence: names the sets."""
-    names, order = [column.name for column in comparison.columns], _order(comparison)
+    names, order = [column.name for column in comparison.columns], comparison.best_first
     ranked = ", ".join(f"{names[i]} {comparison.mean_ranks[i]:.3f}" for i in order)
     description = f"Mean ranks over {counted(len(comparison.places), 'dataset')}, best first: {ranked}. {sentence}"
     arguments = (names, comparison.mean_ranks.tolist(), comparison.cliques)
@@ -80,9 +68,7 @@ def _basis(comparison: Comparison) -> list[str]:
         lines.append(f"Ranks and sets use these; each pair uses all datasets that it shares, at most {most}.")
     friedman = comparison.friedman
     if friedman is not None:
-        lines.append(
-            f"Friedman: chi2 = {friedman.chi2:.3f}, {friedman.df} degrees of freedom, p = {p_value(friedman.p)}."
-        )
+        lines.append(friedman_line(friedman))
     lines.append(
         f"Two columns differ if the p of the signed-rank test (two-sided, zeros by Pratt) is below "
         f"{comparison.alpha:g} after Holm's correction over all pairs."
@@ -101,11 +87,7 @@ def _notes(comparison: Comparison) -> list[str]:
     lines = [f"{column.name}: {column.note}." for column in comparison.columns if column.note]
     columns_by_note: dict[tuple[str, str], list[str]] = defaultdict(list)
     for i, column in enumerate(comparison.columns):
-        datasets_by_note: dict[str, list[str]] = defaultdict(list)
-        for place, cells in zip(comparison.places, comparison.cells, strict=True):
-            if cells[i].note:
-                datasets_by_note[cells[i].note].append(place.dataset)
-        for note, datasets in datasets_by_note.items():
+        for note, datasets in datasets_by_note(comparison, i).items():
             columns_by_note[note, listed(datasets)].append(column.name)
     return lines + [
         f"To be read with care: {listed(names)} on {datasets} ({note})."

@@ -13,8 +13,7 @@ from tsfcn.jobs.record import Record
 from tsfcn.report.charts.selection import Range, forest
 from tsfcn.report.collect import ALPHA, Material, Name, full_name
 from tsfcn.report.html import Chart, Content, TableColumn, csv_text
-from tsfcn.report.render import fraction, p_value, signed, split_texts
-from tsfcn.report.sections.texts import signed_interval
+from tsfcn.report.render import fraction, interval, p_value, signed, split_texts
 from tsfcn.report.svg import Label
 
 _BASE = "accuracy_least_train_loss"
@@ -133,7 +132,7 @@ def _table(rules: list[_Rule], p_values: list[float]) -> list[TableColumn]:
             [signed(rule.difference) for rule in rules],
             is_numeric=True,
             second_title="95 % over datasets",
-            second_texts=[signed_interval(*rule.interval) for rule in rules],
+            second_texts=[interval(*rule.interval) for rule in rules],
         ),
         TableColumn("better / equal / worse", [rule.wins for rule in rules]),
         TableColumn("p, Holm", [p_value(p) for p in p_values], is_numeric=True),

@@ -6,17 +6,12 @@ import math
 
 from tsfcn.analysis.columns import Column
 from tsfcn.analysis.marks import TEST_SELECTED
-from tsfcn.report.render import fraction, signed
+from tsfcn.report.render import fraction
 
 
 def interval(low: float, high: float) -> str:
     """Return an interval of fractions as text, '' where there is none (NaN)."""
     return "" if math.isnan(low) else f"{fraction(low)} to {fraction(high)}"
-
-
-def signed_interval(low: float, high: float) -> str:
-    """Return an interval of differences as text, '' where there is none (NaN)."""
-    return "" if math.isnan(low) else f"{signed(low)} to {signed(high)}"
 
 
 def marked_name(column: Column) -> str:

@@ -151,6 +151,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
+@functools.cache
 def processor_features() -> str:
     """Return what the system says about the processor that decides which instructions it has."""
     features = [platform.machine(), platform.processor()]

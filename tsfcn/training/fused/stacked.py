@@ -497,8 +497,7 @@ class Training:
         self.streams: list[RandomStreams] = []
         self.networks: list[nn.Module] = []
         for seed, cells in trainings:
-            seeds = np.random.SeedSequence(seed).generate_state(4)
-            init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
+            init, order, masks, _ = reference.random_streams(seed)
             network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
             initialisers.initialise(network, settings.initialiser, init)
             self.networks.append(network.to(dtype=stack_dtype, device=self.device))

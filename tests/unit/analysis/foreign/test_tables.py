@@ -405,6 +405,29 @@ def test_tables_that_are_refused(tmp_path: Path, name: str, text: str, message: 
     assert "\n" not in str(raised.value)
 
 
+def test_a_wanted_column_is_one_column(tmp_path: Path) -> None:
+    path = file(tmp_path, "dataset,Abc,ABC\nCoffee,1.0,.9\n")
+    with pytest.raises(UserError) as raised:
+        score_columns.read([f"{path}:abc"])
+    assert str(raised.value) == f"column 'abc' in '{path}' can be 'Abc', 'ABC': write one of them as it stands"
+    (column,) = score_columns.read([f"{path}:ABC"])
+    assert [cell.accuracy for cell in column.cells.values()] == [0.9]
+
+
+def test_marks_in_our_own_wide_tables_are_no_part_of_the_name(tmp_path: Path) -> None:
+    titles = (
+        "fcn (fawaz2019) unknown-files",
+        "mlp (fawaz2019) off-paper, TEST-SELECTED",
+        "lstm_fcn (karim2019) early-files",
+    )
+    columns = score_columns.read([file(tmp_path, f'dataset,{titles[0]},"{titles[1]}",{titles[2]}\nCoffee,1.0,.9,.8\n')])
+    assert [(column.name, column.marks) for column in columns] == [
+        ("fcn (fawaz2019)", "unknown-files"),
+        ("mlp (fawaz2019)", "off-paper, TEST-SELECTED"),
+        ("lstm_fcn (karim2019)", ""),
+    ]
+
+
 def test_a_file_named_after_times_may_hold_accuracies(tmp_path: Path) -> None:
     for name, text in (
         ("seconds.csv", "dataset,accuracy,time_test_seconds\nCoffee,1.0,.25\n"),

@@ -16,11 +16,7 @@ from tsfcn.data.dataset import Dataset
 from tsfcn.data.formats import Columns
 from tsfcn.data.locate import ReadOptions
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("TSFCN_ARCHIVE", raising=False)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def is_toy(dataset: Dataset) -> bool:
