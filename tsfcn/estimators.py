@@ -383,6 +383,8 @@ def checked_weights(sample_weight: Any, cases: Floats) -> Weights | None:
     if sample_weight is None:
         return None
     weights: Weights = _check_sample_weight(sample_weight, cases, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("sample_weight has no value above 0: give at least one case a weight")
     return weights
 
 
@@ -442,9 +444,9 @@ def progress_bar(verbose: bool, settings: protocols.Settings) -> Iterator[Callba
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("epoch {task.completed} of {task.total}"), BarColumn(), TaskProgressColumn()
+    columns = TextColumn("epoch {task.completed} of {task.total}"), BarColumn(), TextColumn("{task.percentage:3.0f}%")
     loss = TextColumn("loss {task.fields[loss]:.4g}"), TimeRemainingColumn()
     with Progress(*columns, *loss, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=settings.epochs * max(1, len(settings.cells)), loss=float("nan"))

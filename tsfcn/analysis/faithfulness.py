@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import auc
 
 from tsfcn.data.preprocess import Floats, Int64
 
@@ -113,7 +114,7 @@ def _mean_probability(
         windows >= 0, np.take_along_axis(rank, windows.clip(0), axis=1), n_windows
     )  # (n_cases, n_timepoints)
     curve = [predict(masked(x, lengths, step < n), lengths)[np.arange(len(x)), positions] for n in range(n_windows + 1)]
-    return float(np.trapezoid(np.mean(curve, axis=1), dx=1 / n_windows))
+    return float(auc(np.linspace(0, 1, n_windows + 1), np.mean(curve, axis=1)))
 
 
 def masked(x: Floats, lengths: Int64, kept: Bools) -> Floats:
