@@ -263,13 +263,14 @@ VALUES = st.floats(allow_nan=False, allow_infinity=False)
 def made(draw: st.DrawFn, *, channels: int, unequal: bool) -> Made:
     """Draw a dataset: of unequal length, or of equal length with missing values that are not all at the ends.
 
-    Few draws, so that a busy machine draws quickly, too: of labels, of values, and of a seed for all the rest.
+    Few draws, so that a busy machine draws quickly, too: of labels, of values, and of a seed for all the rest. The two
+    splits do not begin with the same label, as they would with the same header.
     """
     labels, values = draw(LABELS), draw(st.lists(VALUES, min_size=12, max_size=12))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     longest = random.integers(2, 7)
     splits: list[tuple[list[Float64], list[str]]] = []
-    for _ in range(2):
+    for first in range(2):
         n = random.integers(2, 5)
         cases = []
         for i in range(n):
@@ -278,7 +279,7 @@ def made(draw: st.DrawFn, *, channels: int, unequal: bool) -> Made:
             if not unequal and random.random() < 0.5:
                 case[:, random.integers(length - 1)] = np.nan  # the last one stays
             cases.append(case)
-        splits.append((cases, [labels[i % 2] for i in range(n)]))
+        splits.append((cases, [labels[(first + i) % 2] for i in range(n)]))
     return *splits[0], *splits[1]
 
 

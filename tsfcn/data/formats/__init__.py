@@ -17,6 +17,7 @@ data is the same from every format. Errors name file, line and column.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
@@ -92,6 +93,11 @@ def splits_of_tables(raw: Sequence[Raw]) -> list[Split]:
     longs = [each for each in raw if isinstance(each, LongTable)]
     if len(wides) == len(raw):
         tables = [*wides[:1], *(wide.matched(each, wides[0]) for each in wides[1:])]
+        if len(tables) == 2:
+            tables = [
+                replace(table, header_fault="") if wide.first_row_is_case(table, other) else table
+                for table, other in (tables, tables[::-1])
+            ]
         splits = list(map(wide.to_split, tables))
         splits[0].faults.extend(wide.shuffled_ids(tables))
         return splits

@@ -272,8 +272,6 @@ def _read_wide(
             raise UserError(f"{error}; the first column is the label unless a header names another") from error
         contents.values.append(values)
         contents.labels.append(label)
-    if names is None and layout.label >= 0:
-        _check_first_case(path, contents)
     left_out = [repr(name[:40]) for i in layout.left_out if names for name in [names[i]]]
     if left_out:
         notices += (f"column{'s' if len(left_out) > 1 else ''} {', '.join(left_out[:5])} left out as no timepoint",)
@@ -284,6 +282,7 @@ def _read_wide(
         labels=contents.labels,
         counts_rows=tuple(-1 if i == layout.label else layout.values.index(i) for i in contents.counts),
         repeated_id=next((names[i] for i, ids in contents.ids.items() if names and _repeats(ids, contents)), ""),
+        header_fault=_header_fault(path, contents) if names is None and layout.label >= 0 else "",
         notices=list(notices),
     )
 
@@ -342,18 +341,19 @@ def _with_points(values: Sequence[str], where: str, decimals: _Decimals) -> list
     return [value.replace(",", ".") if DECIMAL_COMMA.fullmatch(value.strip()) else value for value in values]
 
 
-def _check_first_case(path: Path, contents: _Rows) -> None:
-    """Raise UserError where the first case is a header of numbers, as its label and values show."""
+def _header_fault(path: Path, contents: _Rows) -> str:
+    """Return why the table is refused if its first case seems to be a header of numbers, '' if it does not."""
     if not contents.labels:
-        return
+        return ""
     word, first = contents.labels[0], contents.values[0]
     alone = contents.labels.count(word) == 1 and not NUMBER.fullmatch(word)
     others_rise = any(map(_rises, contents.values[1:3]))
     if alone and _rises(first) and (first[0] in (0, 1) or not others_rise):
-        raise UserError(
+        return (
             f"file '{path}' line 1 seems to be a header, whose columns have numbers for names: "
             f"call that of the labels 'label' instead of {word[:40]!r}, or name it with label=NAME"
         )
+    return ""
 
 
 def _rises(values: Float64) -> bool:

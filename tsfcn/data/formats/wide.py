@@ -24,7 +24,8 @@ class WideTable:
     source: what messages call the file. names: of the value columns, None without a header. values: float64
     (n_rows, n_columns), NaN for no value. labels: of the rows. counts_rows: the value columns that are written as
     0, 1, 2, ... or 1, 2, 3, ...; -1 stands for the label column. repeated_id: a column of ids that was left out and
-    whose ids have several rows each, '' without one. notices: as for Split.
+    whose ids have several rows each, '' without one. header_fault: why the table is refused if its first row seems to
+    be a header, '' if it does not. notices: as for Split.
     """
 
     source: str
@@ -33,6 +34,7 @@ class WideTable:
     labels: list[str]
     counts_rows: tuple[int, ...] = ()
     repeated_id: str = ""
+    header_fault: str = ""
     notices: list[str] = field(default_factory=list)
 
 
@@ -70,8 +72,19 @@ def matched(test: WideTable, train: WideTable) -> WideTable:
     )
 
 
+def first_row_is_case(table: WideTable, other: WideTable) -> bool:
+    """Return whether the other split shows that the first row is no header: it has the label as a class.
+
+    A header that was written into both files is the first row of both.
+    """
+    same = other.labels[0] == table.labels[0] and np.array_equal(other.values[0], table.values[0], equal_nan=True)
+    return table.labels[0] in other.labels and not same
+
+
 def to_split(table: WideTable) -> Split:
     """Return the cases of a table, each (n_channels, n_timepoints). Raises UserError for unclear columns."""
+    if table.header_fault:
+        raise UserError(table.header_fault)
     source = f"file '{table.source}'"
     n_columns = table.values.shape[1]
     if n_columns == 1 and table.names is not None:

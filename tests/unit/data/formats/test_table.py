@@ -94,6 +94,22 @@ def test_two_decimal_signs_are_refused(tmp_path: Path, text: str) -> None:
         formats.read(tmp_path / "a.csv")
 
 
+# ---------------------------------------------------------------- headers of numbers
+
+
+@pytest.mark.parametrize("word", ["walk", "run"])
+def test_a_first_case_that_rises_is_no_header_if_the_other_split_has_its_label(tmp_path: Path, word: str) -> None:
+    write_pair(tmp_path, "walk 0 1 0 0\nrun 5 6 5 5\n", f"{word} -1 0 1 2\njog 2 NaN NaN NaN\n", ".txt", "utf-8")
+    assert archive.load("Toy", tmp_path).x_test[0, 0].tolist() == [-1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("train", ["name 0 1 2 3\nwalk 5 4 5 4\nrun 1 2 1 1\n", "walk 5 4 5 4\nrun 1 2 1 1\n"])
+def test_a_header_of_numbers_is_refused_in_one_split_and_in_both(tmp_path: Path, train: str) -> None:
+    write_pair(tmp_path, train, "name 0 1 2 3\nwalk 5 4 5 4\nrun 1 2 1 1\n", ".txt", "utf-8")
+    with pytest.raises(UserError, match=r"line 1 seems to be a header, .* call that of the labels 'label' instead"):
+        archive.load("Toy", tmp_path)
+
+
 # ---------------------------------------------------------------- ids
 
 
