@@ -28,7 +28,8 @@ test: .venv/.test
 
 # What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.
 LOWEST_TESTS := tests/golden tests/parity/test_models.py tests/cli/test_package.py \
-  $(addprefix tests/unit/,analysis common config data models report jobs/test_run_job.py jobs/test_store.py)
+  $(addprefix tests/unit/,analysis common config data models report jobs/test_run_job.py jobs/test_store.py \
+  test_estimators.py test_load_classifier.py test_sktime.py)
 
 test-lowest: .venv-lowest/.test
 	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu" $(or $(ARGS),$(LOWEST_TESTS))

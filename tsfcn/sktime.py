@@ -74,6 +74,7 @@ class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
     """The fully convolutional network of Wang et al. 2017 for sktime. Parameters: as estimators.FCNClassifier.
 
     >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import FCNClassifier
     >>> X, y = load_unit_test(split="train")
     >>> FCNClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
@@ -88,6 +89,7 @@ class LSTMFCNClassifier(classifier.LSTMFCNParameters, NetworkClassifier):
     """LSTM-FCN of Karim et al. 2018 for sktime. Parameters: as estimators.LSTMFCNClassifier.
 
     >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import LSTMFCNClassifier
     >>> X, y = load_unit_test(split="train")
     >>> LSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
@@ -102,6 +104,7 @@ class ALSTMFCNClassifier(classifier.ALSTMFCNParameters, NetworkClassifier):
     """ALSTM-FCN of Karim et al. 2018 for sktime. Parameters: as estimators.ALSTMFCNClassifier.
 
     >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import ALSTMFCNClassifier
     >>> X, y = load_unit_test(split="train")
     >>> ALSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
@@ -116,6 +119,7 @@ class ResNetClassifier(classifier.ResNetParameters, NetworkClassifier):
     """The residual network of Wang et al. 2017 for sktime. Parameters: as estimators.ResNetClassifier.
 
     >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import ResNetClassifier
     >>> X, y = load_unit_test(split="train")
     >>> ResNetClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
@@ -130,6 +134,7 @@ class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
     """The multilayer perceptron of Wang et al. 2017 for sktime. Parameters: as estimators.MLPClassifier.
 
     >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import MLPClassifier
     >>> X, y = load_unit_test(split="train")
     >>> MLPClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
