@@ -10,6 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from tsfcn import load
 from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.run_job import run_job
@@ -59,3 +63,36 @@ def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path) -> None:
     )
     assert "3 done before, 0 to run" in printed.stderr
     assert f"```\n{printed.stdout}```\n" in (ROOT / "README.md").read_text()
+
+
+def python_blocks(path: Path) -> str:
+    """Return the Python code of a page, one block after the other."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+
+
+def run_in(folder: Path, code: str) -> str:
+    """Run Python code in a folder and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_classify_your_own_series_in_ten_lines(tmp_path: Path) -> None:
+    """The code of the README and the command below it, word for word, on real series under other names."""
+    data = load("ItalyPowerDemand")
+    for name, x, y in (("train", data.x_train, data.y_train), ("new", data.x_test[:200], data.y_test[:200])):
+        table = pd.DataFrame(x[:, 0])
+        table.insert(0, "activity", np.where(y == "1", "walk", "run"))
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    code = python_blocks(ROOT / "README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    accuracy = float(run_in(tmp_path, code).splitlines()[-1])
+    assert accuracy > 0.9
+    command = [sys.executable, "-m", "tsfcn", "predict", "activity.safetensors", "new.csv", "label=activity"]
+    predicted = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert f"accuracy {accuracy:.4f}" in predicted.stderr
+    assert len(predicted.stdout.splitlines()) == 201
+
+
+def test_the_code_of_the_page_on_classifiers(tmp_path: Path) -> None:
+    assert run_in(tmp_path, python_blocks(ROOT / "docs" / "classifiers.md")).count("\n") == 2
