@@ -11,10 +11,9 @@ With the same seed and protocol its predictions are those of a run (tests/parity
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -36,7 +35,7 @@ from tsfcn.common import device as devices
 from tsfcn.common.errors import UserError
 from tsfcn.config import classifier
 from tsfcn.config import protocol as protocols
-from tsfcn.config.classifier import Callback
+from tsfcn.config.classifier import as_parameters
 from tsfcn.config.models import ModelConfig
 from tsfcn.data import preprocess
 from tsfcn.data.preprocess import Float32, Floats, Int64
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tsfcn.models.saved_classifier import SavedClassifier
-    from tsfcn.training.loop import Curve, Fit
+    from tsfcn.training.loop import Curve, Fit, Progress
     from tsfcn.training.train import Task
 
 Labels = npt.NDArray[Any]
@@ -63,8 +62,9 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
     - A network with global pooling (FCN, ResNet, and the LSTM networks with shuffle=False) predicts cases of any
       length. Each is used at its own length, unless the training cases differ in length: then the protocol's `length`
-      holds for new cases too (pad: zeros up to the longest training case). Cases that are shorter than the receptive
-      field and than every training case are reported in a warning.
+      holds for new cases too (pad: zeros up to the longest training case). With length='cut' longer cases are cut to
+      the shortest training case. Cases that are shorter than the receptive field and than every training case are
+      reported in a warning.
     - Other networks (MLP, and the LSTM networks with the dimension shuffle) raise UserError for another length. If the
       training cases differ in length, they take every case that is not longer than the longest of these.
 
@@ -72,11 +72,14 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         classes_: (n_classes,) the labels, sorted.
         network_: The torch module, in evaluation mode.
         preparation_: How cases are prepared for it.
+        config_: The settings of the network.
         settings_: The protocol, resolved for the network.
-        curve_: The learning curve: loss and lr, a value for each epoch.
-        best_epoch_: The epoch after which the network had its weights.
+        labels_: (model, protocol) as tables name them, with what was changed in brackets.
+        curve_: The learning curve: loss and lr, a value for each epoch. Not of a network that a run has kept.
+        best_epoch_: The epoch after which the network had its weights. Not of a network that a run has kept.
         cells_: The size of the LSTM, 0 without one.
-        engine_: The engine that trained it.
+        engine_: The engine that trained it: reference, fast, fast_torch or fast_cuda. Not of a network that a run has
+            kept.
         seed_: The seed that was used.
         n_channels_: The channels of a case.
         training_lengths_: The timepoints of the shortest and of the longest training case.
@@ -102,14 +105,30 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
             sample_weight: (n_cases,) factors for the loss of each case, at least 0. The reference loop uses them.
 
         Raises:
-            ValueError: X, y, sample_weight or a parameter is invalid; UserError is a ValueError.
+            ValueError: X, y, sample_weight or a parameter is invalid; UserError is a ValueError. After an error or
+                Ctrl-C the classifier is what it was before.
         """
+        before = dict(vars(self))
+        for name in before:
+            if name == "_order" or (name.endswith("_") and not name.startswith("_")):  # of an earlier fit
+                delattr(self, name)
+        try:
+            return self._fit(X, y, sample_weight)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Train the network: `fit`, on a classifier that is not fitted."""
+        self.check()
+        with as_parameters():
+            self.config_, self.settings_ = self.model_config(), self.protocol_settings()
         cases, unequal = self._training_cases(X)
         labels = self._checked_labels(y, len(cases))
         weights = checked_weights(sample_weight, cases)
         if weights is not None:
             kept = weights > 0
-            cases, labels, weights = cases[kept], labels[kept], weights[kept]
+            cases, labels, weights = cases[kept], labels[kept], None if (weights[kept] == 1).all() else weights[kept]
         self.seed_ = self._seed()
         self.classes_ = np.unique(labels)
         if len(self.classes_) < 2:
@@ -119,9 +138,6 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
     def _training_cases(self, X: Any) -> tuple[Floats, bool]:
         """Return X as (n_cases, n_channels, n_timepoints), and whether NaN at the end of a case is its end."""
-        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
-            if hasattr(self, name):
-                delattr(self, name)
         two_dimensional = is_two_dimensional(X)
         if two_dimensional:
             X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
@@ -139,6 +155,8 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
     def _seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)):
+            if self.random_state < 0:
+                raise UserError(f"random_state={self.random_state} is negative: give an integer of at least 0, or None")
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
@@ -147,7 +165,10 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         if self.class_weight is None or isinstance(self.class_weight, str):
             return weights
         factors = class_factors(self.class_weight, labels)
-        return factors if weights is None else factors * weights
+        factors = factors if weights is None else factors * weights
+        if not factors.any():
+            raise UserError("class_weight leaves no case with a loss: give a class with cases a factor above 0")
+        return factors
 
     def _train(self, cases: Floats, unequal: bool, labels: Labels, factors: Weights | None) -> None:
         """Train the network and keep what the fit leaves.
@@ -158,43 +179,59 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
             labels: (n_cases,) the classes.
             factors: (n_cases,) the factor of each case's loss; None: all are 1.
         """
+        from tsfcn.training.threads import one_thread
         from tsfcn.training.train import choose_engine, train
 
-        config, self.settings_ = self.model_config(), self.protocol_settings()
         device = devices.resolve(self.device)
         devices.prepare(device)
-        precision = self._precision(device)
-        prepared = self._prepare_training(cases, unequal, config.fixed_length())
+        prepared = self._prepare_training(cases, unequal)
+        precision = self._precision(device, prepared.x.shape, factors is not None)
+        self.labels_ = self._labels(precision)
         codes, _, _ = preprocess.encode_labels(labels, labels[:0])  # the runner's order of classes
         self._order = np.array([int(codes[labels == label][0]) for label in self.classes_])  # of classes_ in the logits
-        with one_thread(), progress_bar(self.verbose, self.settings_) as bar:
-            task = self._task(config, prepared, codes, factors, device, precision)
-            self.engine_ = choose_engine(task, self.engine, precision, device)
-            listeners = [*self.callbacks, *([bar] if bar else [])]
-            fit, _ = train(task, self.engine_, precision=precision, progress=functools.partial(notify, listeners))
+        with one_thread(), progress_bar(self.verbose) as move_bar:
+            task = self._task(prepared, codes, factors, device, precision)
+            with as_parameters():
+                self.engine_ = choose_engine(task, self.engine, precision, device)
+
+            def progress(epoch: int, n_epochs: int, loss: float) -> None:
+                for callback in self.callbacks:
+                    callback(epoch, {"loss": loss})
+                move_bar(epoch, n_epochs, loss)
+
+            fit, _ = train(task, self.engine_, precision=precision, progress=progress)
         self._keep(fit)
 
-    def _prepare_training(self, cases: Floats, unequal: bool, fixed_length: bool) -> preprocess.Prepared:
+    def _prepare_training(self, cases: Floats, unequal: bool) -> preprocess.Prepared:
         """Return the training cases as the network takes them, and keep how new cases are prepared."""
         lengths = preprocess.case_lengths(cases, unequal)
         low, high = self.training_lengths_ = int(lengths.min()), int(lengths.max())
         self.n_channels_ = cases.shape[1]
+        if self.n_channels_ > high > 0:
+            warnings.warn(
+                f"X has {self.n_channels_} channels of {high} timepoints: its axes are cases, channels, timepoints",
+                stacklevel=5,
+            )
         preparation = preprocess.fit_preparation(
-            cases,
+            *(cases, lengths),
             normalisation=self.settings_.normalisation,
             missing=self.settings_.missing,
             length=self.settings_.length,
-            unequal=unequal,
-            fixed_length=fixed_length,
+            fixed_length=self.config_.fixed_length(),
         )
-        # Zeros after the end of a case are for networks that had them in training.
-        unpadded = low == high and preparation.length == "pad" and not fixed_length
-        self.preparation_ = replace(preparation, length="mask") if unpadded else preparation
-        return preparation.transform(cases, unequal, is_training=True)
+        self.preparation_ = unpadded(preparation) if low == high else preparation
+        return preparation.transform(cases, lengths, is_training=True)
+
+    def _labels(self, precision: str) -> tuple[str, str]:
+        """Return what tables call the model and the protocol, with what was changed in brackets."""
+        from tsfcn.jobs.plan import variant
+
+        unchanged = classifier.protocol_config(self.protocol)
+        fields = variant(self.architecture, self.config_, self.changed_protocol(), unchanged, self.settings_, precision)
+        return fields["model"], fields["protocol"]
 
     def _task(
         self,
-        config: ModelConfig,
         prepared: preprocess.Prepared,
         codes: Int64,
         factors: Weights | None,
@@ -204,7 +241,6 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         """Return the training.
 
         Args:
-            config: The settings of the network.
             prepared: The training cases.
             codes: int64 (n_cases,), their classes.
             factors: (n_cases,) the factor of each case's loss; None: all are 1.
@@ -217,7 +253,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
         dtype = torch.float64 if precision == "float64" else torch.float32
         return Task(
-            *(self.architecture, config, self.settings_),
+            *(self.architecture, self.config_, self.settings_),
             torch.from_numpy(prepared.x).to(device=device, dtype=dtype),
             torch.from_numpy(codes).to(device),
             *(len(self.classes_), self.seed_),
@@ -233,26 +269,37 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         self.best_epoch_: int = fit.best_epoch[self.settings_.select]
         self.cells_: int = fit.cells
 
-    def _precision(self, device: str) -> str:
+    def _precision(self, device: str, shape: tuple[int, ...], is_weighted: bool) -> str:
+        """Return the numeric precision of the training.
+
+        Args:
+            device: torch's name of the device.
+            shape: (n_cases, n_channels, n_timepoints) of the training cases.
+            is_weighted: Whether cases have factors of their loss.
+        """
         from tsfcn.training.select_engine import automatic_precision
 
-        if self.precision == "auto":
-            return automatic_precision(self.engine, device)
-        return self.precision
+        if self.precision != "auto":
+            devices.check_precision("precision", self.precision, device)
+            return self.precision
+        takes_fast = protocols.fast_takes(shape[1], shape[2])
+        fast = takes_fast and protocols.fast_trains(self.architecture, self.config_, self.settings_)
+        return automatic_precision(self.engine, device) if fast and not is_weighted else "float32"
 
     # -----------------------------------------------------------------------------------------------------------------
     # Predict
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class, (n_cases, n_classes) in the order of `classes_`."""
+        """Return the probability of each class, (n_cases, n_classes) in the order of `classes_`. Errors: `prepare`."""
         probabilities: npt.NDArray[np.float64] = np.exp(self.predict_log_proba(X))
         return probabilities
 
     def predict_log_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the logarithm of the probability of each class, (n_cases, n_classes) in the order of `classes_`."""
+        """Return the logarithm of `predict_proba`, (n_cases, n_classes). Errors: `prepare`."""
         import torch
 
         from tsfcn.training import predict
+        from tsfcn.training.threads import one_thread
 
         x, lengths = self.prepare(X)
         first = next(self.network_.parameters())
@@ -262,7 +309,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         return logs.numpy()[:, self._order]
 
     def predict(self, X: Any) -> Labels:
-        """Return the most probable class of each case, (n_cases,)."""
+        """Return the most probable class of each case, (n_cases,). Errors: `prepare`."""
         best = self.predict_log_proba(X).argmax(axis=1)
         labels: Labels = self.classes_[best]
         return labels
@@ -270,8 +317,12 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
     def prepare(self, X: Any) -> tuple[Float32, Int64]:
         """Return the cases as the network takes them, and the timepoints of each that it uses.
 
-        Returns float32 (n_cases, n_channels, n_timepoints) and int64 (n_cases,). Raises UserError for lengths that the
-        network does not take.
+        Returns float32 (n_cases, n_channels, n_timepoints) and int64 (n_cases,).
+
+        Raises:
+            NotFittedError: The classifier is not fitted.
+            ValueError: X has another number of channels or, if it is 2-D, another width, or is no array of numbers.
+                UserError, which is a ValueError, for lengths that the network does not take.
         """
         check_is_fitted(self, "network_")
         two_dimensional = is_two_dimensional(X)
@@ -280,12 +331,19 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         cases = as_cases(X)
         if cases.shape[1] != self.n_channels_:
             raise ValueError(f"X has {cases.shape[1]} channels: give {self.n_channels_}, as in training")
-        unequal = not two_dimensional and ends_differ(cases)
-        if getattr(self, "unequal_", None) is not None:  # a run's network: as its dataset has it
-            unequal = lengths_differ(X) or self.unequal_
-        self._check_lengths(preprocess.case_lengths(cases, unequal))
-        prepared = self.preparation_.transform(cases, unequal)
+        lengths = self._lengths(X, cases, two_dimensional)
+        self._check_lengths(lengths)
+        prepared = self.preparation_.transform(cases, lengths)
         return prepared.x, prepared.lengths
+
+    def _lengths(self, X: Any, cases: Floats, two_dimensional: bool) -> Int64:
+        """Return the timepoints of each case, int64 (n_cases,). cases: X as an array."""
+        unequal = getattr(self, "unequal_", None)
+        if unequal is None:
+            return preprocess.case_lengths(cases, not two_dimensional and ends_differ(cases))
+        if not unequal and lengths_differ(X):  # in the dataset of the run NaN was a missing value, also at the end
+            return np.array([np.shape(case)[-1] for case in X], dtype=np.int64)
+        return preprocess.case_lengths(cases, unequal)
 
     def _check_lengths(self, lengths: Int64) -> None:
         """Raise UserError for lengths (n_cases,) that the network does not take; warn of cases that are too short."""
@@ -299,12 +357,12 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
                     "series, or use FCNClassifier or ResNetClassifier"
                 )
             return
-        field = receptive_field(self.model_config())
+        field = receptive_field(self.config_)
         if n_short := int((lengths < min(field, low)).sum()):
             warnings.warn(
                 f"{n_short} of {len(lengths)} cases are shorter than the receptive field of the network, {field} "
                 "timepoints, and than every training case: all activations depend on the padding of the convolutions",
-                stacklevel=4,
+                stacklevel=5,
             )
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -322,16 +380,20 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         `tsfcn.load_classifier` reads the file. It holds no code and no pickle.
 
         Args:
-            path: The file; it is replaced where it exists.
+            path: The file; it and its card are replaced if they exist.
             passport: Of the dataset (`tsfcn.load(...).passport`), for the card.
             accuracy: On test cases, for the card.
 
         Raises:
-            UserError: Another suffix, or classes that are neither numbers nor text.
+            UserError: Another suffix, classes that are neither numbers nor text, parameters that are no plain values,
+                or another file in the place of the card.
+            OSError: The file cannot be written.
         """
         from tsfcn.models import saved_classifier
 
         check_is_fitted(self, "network_")
+        if accuracy is not None and not 0 <= accuracy <= 1:
+            raise UserError(f"accuracy={accuracy} is out of range: give a number from 0 to 1")
         return saved_classifier.write(path, saved_classifier.of_estimator(self, passport, accuracy))
 
     def export(self, path: str | Path) -> Path:
@@ -363,8 +425,18 @@ def lengths_differ(X: Any) -> bool:
     return is_sequence and len({np.shape(case)[-1] for case in X}) > 1
 
 
+def unpadded(preparation: preprocess.Preparation) -> preprocess.Preparation:
+    """Return the preparation of new cases if the training cases have one length.
+
+    Zeros after the end of a case are for networks that had them in training; others use each case at its own length.
+    """
+    if preparation.length == "pad" and not preparation.fixed_length:
+        return replace(preparation, length="mask")
+    return preparation
+
+
 def ends_differ(cases: Floats) -> bool:
-    """Return whether a case (n_channels, n_timepoints) ends in NaN in every channel."""
+    """Return whether one of the cases (n_cases, n_channels, n_timepoints) ends in NaN in every channel."""
     return bool(np.isnan(cases[:, :, -1]).all(axis=1).any())
 
 
@@ -410,6 +482,8 @@ def as_cases(X: Any) -> Floats:
     from tsfcn.data.formats.arrays import cases_of
 
     if isinstance(X, np.ndarray) and X.ndim == 3:
+        if not X.shape[2]:
+            raise ValueError(f"X has shape {X.shape}, cases without timepoints: give at least one")
         return np.asarray(check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", allow_nd=True))
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype != object:
         return np.asarray(X, dtype=np.float64)[:, None, :]
@@ -418,6 +492,8 @@ def as_cases(X: Any) -> Floats:
         raise ValueError("X has no cases: give at least one")
     if len({case.shape[0] for case in cases}) > 1:
         raise ValueError("X has cases of different numbers of channels: give as many in all")
+    if not max(case.shape[1] for case in cases):
+        raise ValueError("X has cases without timepoints: give at least one")
     padded = np.full((len(cases), cases[0].shape[0], max(case.shape[1] for case in cases)), np.nan)
     for place, case in zip(padded, cases, strict=True):
         place[:, : case.shape[1]] = case
@@ -425,38 +501,24 @@ def as_cases(X: Any) -> Floats:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread, as the runner does: results depend on the number of threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def progress_bar(verbose: bool, settings: protocols.Settings) -> Iterator[Callback | None]:
-    """Yield a callback that moves a progress bar on standard error, None where nothing is to be shown."""
+def progress_bar(verbose: bool) -> Iterator[Progress]:
+    """Yield a function (epoch, n_epochs, loss) that moves a progress bar on standard error, if one is to be shown."""
     if not verbose:
-        yield None
+        yield lambda epoch, n_epochs, loss: None
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("epoch {task.completed} of {task.total}"), BarColumn(), TextColumn("{task.percentage:3.0f}%")
-    loss = TextColumn("loss {task.fields[loss]:.4g}"), TimeRemainingColumn()
-    with Progress(*columns, *loss, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=settings.epochs * max(1, len(settings.cells)), loss=float("nan"))
-        yield lambda epoch, logs: bar.update(task, completed=epoch, loss=logs["loss"])
-
-
-def notify(listeners: Sequence[Callback], epoch: int, _: int, loss: float) -> None:
-    """Call the listeners with the result of an epoch."""
-    for listener in listeners:
-        listener(epoch, {"loss": loss})
+    columns = (
+        progress.TextColumn("epoch {task.completed} of {task.total}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.percentage:3.0f}%"),
+        progress.TextColumn("loss {task.fields[loss]:.4g}"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, loss=float("nan"))
+        yield lambda epoch, n_epochs, loss: bar.update(task, completed=epoch, total=n_epochs, loss=loss)
 
 
 class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
@@ -525,10 +587,11 @@ def _restored(saved: SavedClassifier) -> NetworkClassifier:
     if "feature_names_in_" in names:
         names["feature_names_in_"] = np.array(names["feature_names_in_"], dtype=object)
     classes, order = np.unique(saved.labels, return_index=True)
+    one_length = saved.unequal is False  # in a run; the classifiers have seen to it themselves
     restored.__dict__.update(
         names,
         network_=saved.network,
-        preparation_=saved.preparation,
+        preparation_=unpadded(saved.preparation) if one_length else saved.preparation,
         settings_=saved.settings,
         classes_=classes,
         _order=order,
@@ -536,5 +599,8 @@ def _restored(saved: SavedClassifier) -> NetworkClassifier:
         cells_=saved.cells,
         n_channels_=saved.preparation.n_channels,
         unequal_=saved.unequal,
+        config_=saved.config,
+        labels_=(saved.job["model"], saved.protocol),
+        saved_=saved,
     )
     return restored

@@ -418,13 +418,7 @@ def chosen_device(run: schema.RunConfig) -> str:
     Raises UserError where it is not available, or not for the precision of the run.
     """
     device = devices.resolve(run.device)
-    if devices.kind(device) == "mps" and run.engine.precision in ("float64", "bfloat16"):
-        raise UserError(
-            f"engine.precision={run.engine.precision} is not for device={run.device}, which trains in float32: "
-            "leave it out, or use device=cpu"
-        )
-    if run.engine.precision == "tf32" and devices.kind(device) != "cuda":
-        raise UserError("engine.precision=tf32 is for NVIDIA GPUs: leave it out, or use device=cuda")
+    devices.check_precision("engine.precision", run.engine.precision, device)
     line = devices.announcement(run.device, device)
     if line:
         print(line, file=sys.stderr)

@@ -202,11 +202,11 @@ def test_class_weight_mapping_is_a_sample_weight(italy: Dataset) -> None:
 
 
 def test_sample_weight_of_one_changes_nothing_and_of_zero_removes_a_case(italy: Dataset) -> None:
-    plain = probabilities(small(engine="reference"), italy)
+    plain = probabilities(small(), italy)
     np.testing.assert_array_equal(probabilities(small(), italy, sample_weight=np.ones(67)), plain)
     weights = np.ones(67)
     weights[:20] = 0
-    rest = small(engine="reference").fit(italy.x_train[20:, 0], italy.y_train[20:])
+    rest = small().fit(italy.x_train[20:, 0], italy.y_train[20:])
     expected = rest.predict_proba(italy.x_test[:, 0])
     np.testing.assert_array_equal(probabilities(small(), italy, sample_weight=weights), expected)
 
@@ -383,7 +383,7 @@ def test_missing_values_in_a_table_are_no_end(italy: Dataset) -> None:
         ({"select": "test_oracle"}, "select=test_oracle is for runs with a test set"),
         ({"select": "validation"}, "without held-out cases"),
         ({"precision": "float16"}, "precision=float16 is not known"),
-        ({"precision": "bfloat16", "early_stopping": True}, "without sample weights and early stopping"),
+        ({"precision": "bfloat16", "early_stopping": True}, "early stopping need the reference loop"),
         ({"device": "gpu"}, "device"),
         ({"engine": "quick"}, "engine=quick is not known: use one of auto, reference, fast"),
         ({"length": "trim"}, "length"),

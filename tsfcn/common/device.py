@@ -159,6 +159,22 @@ def description(name: str) -> dict[str, Any]:
     }
 
 
+def check_precision(setting: str, precision: str, name: str) -> None:
+    """Raise UserError for a precision that a device does not have.
+
+    Args:
+        setting: What messages call the setting.
+        precision: Its value.
+        name: torch's name of the device.
+    """
+    if kind(name) == "mps" and precision in ("float64", "bfloat16"):
+        raise UserError(
+            f"{setting}={precision} is not for device={name}, which trains in float32: leave it out, or use device=cpu"
+        )
+    if precision == "tf32" and kind(name) != "cuda":
+        raise UserError(f"{setting}=tf32 is for NVIDIA GPUs: leave it out, or use device=cuda")
+
+
 def prepare(name: str) -> None:
     """Configure torch for a device: no TF32, and convolutions that give the same bits each time.
 

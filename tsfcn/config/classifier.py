@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tsfcn.common.errors import UserError
+from tsfcn.common.json_types import is_float, is_int, is_str
 from tsfcn.config import models
 from tsfcn.config import protocol as protocols
 from tsfcn.config.checks import one_of
@@ -28,8 +31,8 @@ class Callback(Protocol):
         """Receive the result of an epoch.
 
         Args:
-            epoch: Counted from 1, over all LSTM sizes that are trained. The fast engine on a GPU trains several epochs
-                between two calls.
+            epoch: Counted from 1. LSTM sizes that are trained one after another count on; those that are trained at
+                once have their epochs in common. The fast engine on a GPU trains several epochs between two calls.
             logs: 'loss', the training loss in nats.
         """
 
@@ -63,7 +66,8 @@ class NetworkParameters:
         class_weight: Factors for the loss of the cases of each class: 'balanced', a mapping from class to factor, or
             None for the rule of the protocol.
         early_stopping: Whether to stop when the loss on held-out cases has not decreased for `patience` epochs, and to
-            keep the weights of its minimum. 20 % of the cases are held out unless `validation` is set.
+            keep the weights of its minimum (or those that `select` names). 20 % of the cases are held out unless
+            `validation` is set.
         patience: The number of epochs for early_stopping.
         random_state: The seed. The same integer gives the same classifier, and the one of a run with this seed; None
             or a RandomState draws a seed.
@@ -106,46 +110,94 @@ class NetworkParameters:
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
 
+    def check(self) -> None:
+        """Raise UserError for a parameter of the wrong type, and for an engine or a precision that does not exist."""
+        for each in fields(self):
+            kind = str(each.type).removesuffix(" | None")
+            value = plain(getattr(self, each.name))
+            if kind in TYPES and not (value is None and kind != each.type) and not TYPES[kind][0](value):
+                raise UserError(f"{each.name}={value!r:.60} is of another type: give {TYPES[kind][1]}")
+        one_of("engine", self.engine, ENGINES)
+        one_of("precision", self.precision, PRECISIONS)
+        if self.early_stopping and self.patience < 1:
+            raise UserError(f"patience={self.patience} is out of range: give at least 1")
+        check_class_weight(self.class_weight)
+
     def model_config(self) -> models.ModelConfig:
         """Return the settings of the network. Raises UserError for a value out of range."""
         settings = models.spec(self.architecture).settings
         return settings(**{each.name: plain(getattr(self, each.name)) for each in fields(settings)})
 
-    def protocol_settings(self) -> protocols.Settings:
-        """Return the protocol, resolved for the network. Raises UserError for a value out of range."""
-        one_of("engine", self.engine, ENGINES)
-        one_of("precision", self.precision, PRECISIONS)
+    def changed_protocol(self) -> protocols.ProtocolConfig:
+        """Return the protocol with the values of the parameters. Raises UserError for an unknown protocol."""
         protocol = deepcopy(protocol_config(self.protocol))
         for name, value in self.protocol_values().items():
             setattr(protocol, name, value)
-        if protocol.select == "test_oracle":
+        return protocol
+
+    def protocol_settings(self) -> protocols.Settings:
+        """Return the protocol, resolved for the network. Raises UserError for a value out of range."""
+        settings = protocols.settings(self.changed_protocol(), self.architecture, self.model_config())
+        if settings.select == "test_oracle":
             raise UserError("select=test_oracle is for runs with a test set: use least_train_loss, last or validation")
-        return protocols.settings(protocol, self.architecture, self.model_config())
+        if self.early_stopping and settings.validation == 0:
+            raise UserError("early_stopping=True needs held-out cases: leave out validation=0")
+        return settings
 
     def protocol_values(self) -> dict[str, Any]:
-        """Return the values of the protocol that the parameters replace. Raises UserError for an invalid one."""
+        """Return the values of the protocol that the parameters replace."""
         names = [*POLICIES, *(each.name for each in fields(protocols.TrainingConfig))]
         parameters = {name: getattr(self, name, None) for name in names if name != "cells"}  # cells: of the network
         values = {name: plain(value) for name, value in parameters.items() if value is not None}
         if self.early_stopping:
-            if self.patience < 1:
-                raise UserError(f"patience={self.patience} is out of range: give at least 1")
             values = {"validation": VALIDATION, "select": "validation"} | values
-        return values | class_weights(self.class_weight)
+        if self.class_weight is not None:
+            values["class_weights"] = "balanced" if self.class_weight == "balanced" else "none"
+        return values
+
+
+@contextlib.contextmanager
+def as_parameters() -> Iterator[None]:
+    """Name settings in the errors raised within as the parameters are named: epochs for protocol.epochs."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(re.sub(r"\b(?:protocol|engine|model\.\w+)\.(?=[a-z_])", "", str(error))) from None
 
 
 def plain(value: Any) -> Any:
-    """Return a sequence of any type as a list, and any other value as it is."""
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+    """Return a number of numpy as one of Python, a sequence of any type as a list, and any other value as it is."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, Mapping)) and getattr(value, "ndim", 1) > 0:
+        return list(map(plain, value))
+    return value.item() if hasattr(value, "dtype") else value
 
 
-def class_weights(class_weight: str | Mapping[Any, float] | None) -> dict[str, str]:
-    """Return the protocol's rule for weights of classes: none for a mapping. Raises UserError for an unknown rule."""
-    if isinstance(class_weight, str) and class_weight != "balanced":
-        raise UserError(f"class_weight='{class_weight}' is not known: use 'balanced', a mapping or None")
-    if class_weight is None:
-        return {}
-    return {"class_weights": "balanced" if class_weight == "balanced" else "none"}
+def check_class_weight(class_weight: Any) -> None:
+    """Raise UserError unless it is None, 'balanced', or a mapping to finite factors of at least 0."""
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
+    if not isinstance(class_weight, Mapping):
+        raise UserError(f"class_weight={class_weight!r:.60} is not known: use 'balanced', a mapping or None")
+    for label, factor in class_weight.items():
+        if not is_float(plain(factor)) or factor < 0:
+            raise UserError(f"class_weight has {factor!r:.40} for class {label!r:.40}: give a number of at least 0")
+
+
+def are(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    """Return the check of a list, each of whose values passes a check."""
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "str": (is_str, "text"),
+    "int": (is_int, "an integer"),
+    "float": (is_float, "a number"),
+    "bool": (lambda value: type(value) is bool, "True or False"),
+    "Sequence[int]": (are(is_int), "a sequence of integers"),
+    "Sequence[float]": (are(is_float), "a sequence of numbers"),
+    "Sequence[Callback]": (are(callable), "a sequence of functions (epoch, logs)"),
+}
+"""The check of the parameters of a type, by its annotation, and what messages call it."""
 
 
 @functools.cache

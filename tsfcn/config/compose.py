@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,6 +80,9 @@ def parsed(words: Sequence[str]) -> tuple[Path | None, list[Override]]:
     return folder, [overrides.parse(word) for word in words if not word.startswith(f"{overrides.CONFIG_DIR}=")]
 
 
+HYDRA_LOCK = threading.Lock()  # Hydra has one state for all threads
+
+
 class Composer:
     """Composes combinations of settings, reading each protocol file once."""
 
@@ -100,9 +104,14 @@ class Composer:
         from hydra.core.global_hydra import GlobalHydra
         from omegaconf import OmegaConf
 
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            tree = compose("config", [*self.search, *words])
+        state = GlobalHydra.instance()
+        with HYDRA_LOCK:
+            before, state.hydra = state.hydra, None  # that of a program which itself uses Hydra
+            try:
+                with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+                    tree = compose("config", [*self.search, *words])
+            finally:
+                state.hydra = before
         check_resolvers(OmegaConf.to_container(tree, resolve=False))
         run = OmegaConf.to_object(tree)
         assert isinstance(run, schema.RunConfig)

@@ -154,12 +154,12 @@ def prepare(
         ValueError: For shapes that do not fit together.
     """
     codes_train, codes_test, classes = encode_labels(y_train, y_test)
+    lengths_train, lengths_test = case_lengths(x_train, unequal), case_lengths(x_test, unequal)
     preparation = fit_preparation(
-        x_train,
+        *(x_train, lengths_train),
         normalisation=normalisation,
         missing=missing,
         length=length,
-        unequal=unequal,
         fixed_length=fixed_length,
     )
     if (len(codes_train), len(codes_test), x_test.shape[1]) != (len(x_train), len(x_test), x_train.shape[1]):
@@ -167,8 +167,8 @@ def prepare(
             f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
             f"{codes_test.shape} in testing: give one label for each case, and as many channels in both"
         )
-    train = preparation.transform(x_train, unequal, is_training=True)
-    test = preparation.transform(x_test, unequal)
+    train = preparation.transform(x_train, lengths_train, is_training=True)
+    test = preparation.transform(x_test, lengths_test)
     return Arrays(
         x_train=train.x,
         y_train=codes_train,
@@ -218,12 +218,12 @@ class Preparation:
     mean: Floats | None = None
     deviation: Floats | None = None
 
-    def transform(self, x: Floats, unequal: bool, *, is_training: bool = False) -> Prepared:
+    def transform(self, x: Floats, lengths: Int64, *, is_training: bool = False) -> Prepared:
         """Return the cases as the network takes them. No case has an influence on how another one is prepared.
 
         Args:
             x: Float (n_cases, n_channels, n_timepoints), NaN for a missing value and after the end of a case.
-            unequal: NaN at the end of a case means that the case has ended. Otherwise it is a missing value.
+            lengths: int64 (n_cases,), the timepoints of each case; NaN before its end is a missing value.
             is_training: These are the training cases: a channel that is constant in all of them becomes exactly zero.
 
         Raises:
@@ -232,7 +232,7 @@ class Preparation:
         """
         if _three_axes(x, "x").shape[1] != self.n_channels:
             raise ValueError(f"x has {x.shape[1]} channels: give {self.n_channels}, as in training")
-        lengths, longest, n_cut = case_lengths(x, unequal), self.n_timepoints, 0
+        longest, n_cut = self.n_timepoints, 0
         if self.length == "cut":
             n_cut = int((lengths > longest).sum())
             x, lengths = x[:, :, :longest], np.minimum(lengths, longest)
@@ -267,16 +267,18 @@ class Preparation:
 
 def fit_preparation(
     x: Floats,
+    lengths: Int64,
     *,
     normalisation: str,
     missing: str,
     length: str,
-    unequal: bool,
     fixed_length: bool,
 ) -> Preparation:
-    """Return how cases are prepared for a network that is trained on x. Arguments and errors as for `prepare`."""
+    """Return how cases are prepared for a network that is trained on x.
+
+    x: the training cases. lengths: int64 (n_cases,), the timepoints of each. Other arguments and errors: `prepare`.
+    """
     check_policies(normalisation, missing, length)
-    lengths = case_lengths(x, unequal)
     if not lengths.any():
         raise UserError("the training set is without any value: there is nothing to learn from")
     longest, mean, deviation = int(lengths.max()), None, None

@@ -34,6 +34,7 @@ from tsfcn.models import registry
 from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
+from tsfcn.training.threads import one_thread
 from tsfcn.training.train import Task, choose_engine, train
 
 CURVE_POINTS = 200
@@ -45,6 +46,7 @@ class TooLarge(UserError):
     """The job cannot fit into this machine's memory."""
 
 
+@one_thread()
 def run_job(
     job: Job,
     results: Path,
@@ -88,8 +90,6 @@ def run_job(
         OSError: The disk is full, or the results folder cannot be written to.
     """
     started = time.monotonic()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # one thread a job is the fastest use of the cores, and part of "the same bits"
     if device == "cpu":  # beside other jobs in this process the peak is that of all
         reset_peak_memory()
     try:
@@ -112,8 +112,6 @@ def run_job(
             traceback.print_exc(file=sys.stderr)
             reason = f"{type(error).__name__}: {first_line(error)}"
         outcome, status = {}, "failed"
-    finally:
-        torch.set_num_threads(threads)
     outcome["peak_memory_bytes"] = peak_memory()
     outcome["job_seconds"] = round(time.monotonic() - started, 3)
     record = replace(describe(job, status, reason, device), **outcome)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tsfcn.common.escapes import printable
+from tsfcn.common.files import open_regular
 from tsfcn.common.text import escaped
 
 CLASSES_SHOWN = 20
+LENGTHS = {
+    "any": "Series of any length are taken; those far from the training length were not tested.",
+    "cut": "Longer series are cut to {n_timepoints} timepoints, shorter ones end in zeros.",
+    "at most": "Series of at most {n_timepoints} timepoints are taken; shorter ones end in zeros.",
+    "only": "Series of {n_timepoints} timepoints are taken, and no others.",
+}
+LOADING = "tsfcn.load_classifier("  # in every card
+LONGEST_CARD = 2**20  # bytes
 PASSPORT = ("archive", "revision", "split", "source", "n_train", "n_test", "n_duplicates", "content")
 NORMALISATION = {
     "none": "Series are used as they are, without normalisation.",
@@ -31,7 +41,7 @@ class Card:
         classes: The classes as text.
         n_channels: Of a series.
         n_timepoints: Of the training series.
-        takes_any_length: Whether the network takes series of any length.
+        takes: Which lengths of series it takes, a key of LENGTHS.
         accuracy: On test cases; None where it is not known.
         passport: Of the dataset; {} where it is not known.
         versions: Of the packages that trained it.
@@ -46,7 +56,7 @@ class Card:
     classes: Sequence[str]
     n_channels: int
     n_timepoints: int
-    takes_any_length: bool
+    takes: str
     accuracy: float | None
     passport: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -65,6 +75,12 @@ def model_card(card: Card) -> str:
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits(card)),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def is_card(path: Path) -> bool:
+    """Return whether a file is a model card."""
+    with open_regular(path) as file:
+        return LOADING.encode() in file.read(LONGEST_CARD)
 
 
 def _facts(card: Card) -> str:
@@ -106,23 +122,18 @@ def _intended_use(card: Card) -> str:
         f"Classify series of {channels} and about {card.n_timepoints} timepoints that were recorded and cut as the "
         "training series. Give raw series, the file holds their preparation:\n\n"
         f"    tsfcn predict {printable(card.file_name)} FILE\n"
-        f'    tsfcn.load_classifier("{printable(card.file_name)}").predict(X)'
+        f'    {LOADING}"{printable(card.file_name)}").predict(X)'
     )
 
 
 def limits(card: Card) -> list[str]:
     """Return sentences on what the classifier cannot do."""
-    length = (
-        "Series of any length are taken; those far from the training length were not tested."
-        if card.takes_any_length
-        else f"Longer series are cut to {card.n_timepoints} timepoints, shorter ones end in zeros."
-    )
     sentences = [
         "Every series gets one of the classes, also a series of none of them.",
         "The probabilities are not calibrated.",
         "This is one training with one seed; other seeds give other accuracies (see the table of the results folder).",
         NORMALISATION[card.settings["normalisation"]],
-        length,
+        LENGTHS[card.takes].format(n_timepoints=card.n_timepoints),
     ]
     if "n_train" in card.passport:
         sentences.insert(0, f"It was trained on {card.passport['n_train']} series.")

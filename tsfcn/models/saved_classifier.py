@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,17 +22,27 @@ from torch import nn
 import tsfcn
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.config import models
+from tsfcn.common.json_types import is_dict, is_int, is_str
+from tsfcn.config import models, user_files
+from tsfcn.config.classifier import POLICIES, plain
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings, TrainingConfig
 from tsfcn.data.preprocess import Preparation
 from tsfcn.models import weights
-from tsfcn.models.model_card import Card, model_card
+from tsfcn.models.model_card import Card, is_card, model_card
 
 PARAMETERS_NOT_KEPT = ("callbacks",)
-ATTRIBUTES = ("best_epoch_", "engine_", "n_features_in_", "feature_names_in_", "curve_", "training_lengths_")
+DEFAULT_PROTOCOL = "fawaz2019"  # whose values are replaced one by one
+ATTRIBUTES: dict[str, Callable[[object], bool]] = {
+    "best_epoch_": is_int,
+    "engine_": is_str,
+    "n_features_in_": is_int,
+    "feature_names_in_": lambda value: isinstance(value, list) and all(map(is_str, value)),
+    "curve_": is_dict,
+    "training_lengths_": lambda value: isinstance(value, list) and len(value) == 2 and all(map(is_int, value)),
+}
+"""The attributes of a fitted estimator that a file has, with the check of their JSON values."""
 KINDS = "iufbU"  # of numpy, for classes: numbers, truth values, text
-POLICIES = ("normalisation", "missing", "length", "validation", "select")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,8 +106,8 @@ class SavedClassifier:
             "classes": "\n".join(map(str, self.labels.tolist())),
             "labels": json.dumps(labels_to_json(self.labels)),
             "architecture": self.architecture,
-            "model_settings": json.dumps(model_settings),
-            "settings": json.dumps(asdict(self.settings)),
+            "model_settings": json.dumps(plain_values(model_settings)),
+            "settings": json.dumps(plain_values(asdict(self.settings))),
             "n_channels": str(self.preparation.n_channels),
             "n_timepoints": str(self.preparation.n_timepoints),
             "preparation": json.dumps({**preparation_to_json(self.preparation), "unequal": self.unequal}),
@@ -108,6 +118,13 @@ class SavedClassifier:
             "attributes": json.dumps(dict(self.attributes)),
             "tsfcn": self.versions.get("tsfcn", ""),
         }
+
+    def takes(self) -> str:
+        """Return which lengths of series the classifier takes: a key of LENGTHS of the model card."""
+        if not self.preparation.fixed_length:
+            return "any"
+        low, high = self.attributes.get("training_lengths_", (1, 0))
+        return "only" if low == high else "at most" if low < high else "cut"
 
     def card(self, file_name: str) -> str:
         """Return the model card. file_name: of the file that it describes."""
@@ -122,7 +139,7 @@ class SavedClassifier:
                 classes=[str(label) for label in self.labels.tolist()],
                 n_channels=preparation.n_channels,
                 n_timepoints=preparation.n_timepoints,
-                takes_any_length=not preparation.fixed_length,
+                takes=self.takes(),
                 accuracy=self.accuracy,
                 passport=self.passport,
                 versions=self.versions,
@@ -150,16 +167,14 @@ class FittedClassifier(Protocol):
     """What is used of an estimator (tsfcn.estimators)."""
 
     architecture: Any
+    config_: ModelConfig
     settings_: Settings
+    labels_: tuple[str, str]
     preparation_: Preparation
     classes_: npt.NDArray[Any]
     network_: nn.Module
     seed_: int
     cells_: int
-    protocol: str
-
-    def model_config(self) -> ModelConfig:
-        """Return the settings of the network."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters of the constructor."""
@@ -174,10 +189,11 @@ def of_estimator(
 
     Args:
         classifier: The estimator.
-        passport: Of the dataset that it is fitted on, None where there is none.
-        accuracy: On test cases, None where it was not measured.
+        passport: Of the dataset that it is fitted on; None: that of the file from which it was loaded, if there is one.
+        accuracy: On test cases; None: that of the file.
     """
     kept = vars(classifier)
+    before = kept.get("saved_")
     order = np.argsort(kept["_order"])  # logits to classes_
     attributes = {name: _plain(kept[name]) for name in ATTRIBUTES if name in kept}
     if "curve_" in kept:
@@ -185,17 +201,18 @@ def of_estimator(
     return SavedClassifier(
         network=classifier.network_,
         architecture=classifier.architecture,
-        config=classifier.model_config(),
+        config=classifier.config_,
         settings=classifier.settings_,
         preparation=classifier.preparation_,
         labels=classifier.classes_[order],
         seed=classifier.seed_,
         cells=classifier.cells_,
-        protocol=kept.get("protocol_label_", classifier.protocol),
+        protocol=classifier.labels_[1],
         unequal=kept.get("unequal_"),
-        accuracy=accuracy,
-        passport=passport or {},
-        versions=versions(),
+        accuracy=before.accuracy if before is not None and accuracy is None else accuracy,
+        passport=passport or (before.passport if before is not None else {}),
+        versions=before.versions if before is not None else versions(),
+        job=before.job if before is not None else {"model": classifier.labels_[0]},
         parameters=classifier.get_params(deep=False),
         attributes=attributes,
     )
@@ -204,14 +221,18 @@ def of_estimator(
 def write(path: str | Path, saved: SavedClassifier) -> Path:
     """Write a classifier, its model card beside it (.md), and return the path.
 
-    Raises UserError for another suffix than .safetensors, and as `SavedClassifier.pack`.
+    Raises UserError for another suffix than .safetensors, for a file in the place of the card that is no model card,
+    and as `SavedClassifier.pack`.
     """
     place = Path(path).expanduser()
     if place.suffix != ".safetensors":
         raise UserError(f"file '{path}' is not named .safetensors: call it '{place.stem}.safetensors'")
+    card_place = place.with_suffix(".md")
+    if card_place.exists() and not is_card(card_place):
+        raise UserError(f"file '{card_place}' is there and is no model card, whose place it has: choose another name")
     data, card = saved.pack(), saved.card(place.name)
     files.replace(place, lambda file: file.write(data))
-    files.replace(place.with_suffix(".md"), lambda file: file.write(card.encode()))
+    files.replace(card_place, lambda file: file.write(card.encode()))
     return place
 
 
@@ -232,7 +253,7 @@ def labels_from_json(content: Mapping[str, Any]) -> npt.NDArray[Any]:
     dtype = np.dtype(str(content["dtype"]))
     if dtype.kind not in f"{KINDS}O" or not all(isinstance(each, (str, int, float)) for each in content["values"]):
         raise ValueError(f"classes of type {dtype}")
-    return np.array(content["values"], dtype=dtype)
+    return np.array(content["values"], dtype=str if dtype.kind == "U" else dtype)  # as wide as the text needs
 
 
 def preparation_to_json(preparation: Preparation) -> dict[str, Any]:
@@ -270,8 +291,13 @@ def parameters_to_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return a value of numpy as one of Python, and a mapping as a list of its pairs, since JSON has no other keys."""
     if isinstance(value, Mapping):
-        return {"pairs": [[_plain(key), _plain(each)] for key, each in value.items()]}
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        return {"pairs": [[plain(key), plain(each)] for key, each in value.items()]}
+    return plain(value)
+
+
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with the numbers of numpy as numbers of Python."""
+    return {name: plain(value) for name, value in values.items()}
 
 
 def parameters_from_json(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,7 +328,6 @@ def read_classifier(path: str | Path) -> SavedClassifier:
         content = dict(json.loads(metadata["preparation"])) if known else _old_preparation(path, about, settings)
         unequal = content.pop("unequal")
         labels = _labels(metadata, about)
-        attributes = dict(json.loads(metadata.get("attributes", "{}")))
         return SavedClassifier(
             network=network,
             architecture=about["architecture"],
@@ -319,7 +344,7 @@ def read_classifier(path: str | Path) -> SavedClassifier:
             versions=json.loads(metadata.get("versions", "{}")),
             job={name: metadata[name] for name in ("key", "dataset", "model", "resample", "precision")},
             parameters=parameters_from_json(json.loads(metadata.get("parameters", "{}"))),
-            attributes={name: attributes[name] for name in ATTRIBUTES if name in attributes},
+            attributes=checked_attributes(dict(json.loads(metadata.get("attributes", "{}")))),
         )
 
 
@@ -331,6 +356,15 @@ def _labels(metadata: Mapping[str, str], about: Mapping[str, Any]) -> npt.NDArra
     if len(set(labels.tolist())) != len(labels):
         raise ValueError("two classes have one label")
     return labels
+
+
+def checked_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known attributes of an estimator. Raises ValueError for one of another type."""
+    known = {name: content[name] for name in ATTRIBUTES if name in content}
+    for name, value in known.items():
+        if not ATTRIBUTES[name](value):
+            raise ValueError(f"{name} is of another type")
+    return known
 
 
 def settings_from_json(content: Mapping[str, Any]) -> Settings:
@@ -363,7 +397,8 @@ def _old_preparation(path: str | Path, about: Mapping[str, Any], settings: Setti
 def estimator_parameters(saved: SavedClassifier) -> dict[str, Any]:
     """Return the parameters of an estimator's constructor with which `fit` trains as the classifier was trained.
 
-    A job of the runner has no parameters: all values of its protocol are given one by one.
+    A job of the runner has no parameters: all values of its protocol are given one by one, so that the protocol of a
+    user, whose file may be elsewhere, is not needed. The engine is chosen anew.
     """
     if saved.parameters:
         return dict(saved.parameters)
@@ -373,10 +408,12 @@ def estimator_parameters(saved: SavedClassifier) -> dict[str, Any]:
     if saved.cells:
         model["cells"] = saved.cells
     balanced = saved.settings.class_weights == "balanced"
+    protocol = saved.protocol.partition("[")[0]
     return {
         **parameters,
         **{name: tuple(value) if isinstance(value, list) else value for name, value in model.items()},
-        "protocol": saved.protocol.partition("[")[0],
+        "protocol": protocol if protocol in user_files.options("protocol", None) else DEFAULT_PROTOCOL,
+        "precision": saved.job["precision"],
         "class_weight": "balanced" if balanced else None,
         "random_state": saved.seed,
     }

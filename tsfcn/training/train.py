@@ -65,21 +65,20 @@ def choose_engine(task: Task, requested: str, precision: str, device: str) -> st
     """
     on_cpu = torch.device(device).type == "cpu"
     needs_reference = task.sample_weight is not None or task.patience > 0
-    name = select_engine(
+    choice = select_engine(
         *(task.architecture, task.config, task.settings, "reference" if needs_reference else requested),
         precision=precision,
         n_channels=task.x.shape[1],
         n_timepoints=task.x.shape[2],
         device=device,
         compiled=on_cpu and build.library() is not None,
-    ).name
-    if name == "reference" and precision in FAST_PRECISIONS:
-        condition = "sample weights and early stopping" if needs_reference else "one channel and two timepoints or more"
-        preposition = "without" if needs_reference else "for series of"
-        raise UserError(f"engine.precision={precision} is {preposition} {condition}: leave it out")
-    if name == "reference":
+    )
+    if choice.name == "reference" and precision in FAST_PRECISIONS:
+        reason = "sample weights and early stopping need the reference loop" if needs_reference else choice.reason
+        raise UserError(f"engine.precision={precision} is for the fast engine ({reason}): leave it out")
+    if choice.name == "reference":
         importlib.import_module("torch._dynamo")  # torch's optimisers need it: seconds that are no training
-    return name
+    return choice.name
 
 
 def train(

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -133,7 +133,9 @@ def run(
         queue.end(job)
         return Event("end", thread.number, job, record=answer)
 
-    with signals_held() as stop_requested, one_core_each():
+    from tsfcn.training.threads import one_thread
+
+    with signals_held() as stop_requested, one_thread():  # each job has one by itself, too
         try:
             while True:
                 while not stop_requested() and (idle() or len(pool) < n_at_a_time) and (job := queue.take()):
@@ -181,16 +183,3 @@ def exit_at_once(pool: list[Thread], code: int) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
-
-
-@contextlib.contextmanager
-def one_core_each() -> Iterator[None]:
-    """Let torch use one core for each thread that is started meanwhile, as each job has it by itself."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
