@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tsfcn
@@ -193,6 +194,8 @@ def test_series_of_another_length_are_predicted_by_a_network_that_takes_any(mode
         ("a.ts", "@problemName a\n@classLabel false\n@data\n1,2:3,4\n", [], "2 channels: give 1"),
         ("a.csv", tables.wide(tables.TEST, tables.header()), ["label=t99"], "has no column 't99'"),
         ("a.csv", tables.wide(tables.TEST), ["--out", "a.csv"], "is the file that is read"),
+        ("a.csv", tables.wide(tables.TEST), ["--out", "."], "'.' is a folder: name a file"),
+        ("a.csv", tables.wide(tables.TEST), ["lable=a"], "'lable=a' is not an option: use label=NAME"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -247,6 +250,35 @@ def test_a_key_may_be_shortened_until_it_is_ambiguous(
     assert main(["predict", str(tmp_path / "results"), "abcd1", *words]) == 0
     assert main(["predict", str(tmp_path / "results" / "abcd"), *words]) == 2
     assert "the beginning of 2 keys" in capsys.readouterr().err
+
+
+def test_columns_are_matched_by_the_names_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tsfcn.load(ITALY)
+    names = [f"t{number}" for number in sorted(range(24), key=str)]  # t0, t1, t10, t11, ...
+    train, test = (pd.DataFrame(x[:60, 0], columns=names) for x in (data.x_train, data.x_test))
+    classifier = FCNClassifier(epochs=20, bn_momentum=0.9, random_state=0).fit(train, data.y_train[:60])
+    path = classifier.save(tmp_path / "a.safetensors")
+    test.to_csv(tmp_path / "same.csv", index=False)
+    test[names[::-1]].to_csv(tmp_path / "reversed.csv", index=False)
+    expected = classifier.predict_proba(test)[:, 0]
+    for name in ("same.csv", "reversed.csv"):
+        found = [float(row["probability_1"]) for row in probabilities(path, tmp_path / name)]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    test.rename(columns={"t3": "t99"}).to_csv(tmp_path / "other.csv", index=False)
+    capsys.readouterr()
+    assert main(["predict", str(path), str(tmp_path / "other.csv")]) == 2
+    assert "it lacks column 't3', of which the classifier has learned" in capsys.readouterr().err
+
+
+def test_series_of_another_length_than_those_of_training_are_reported(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "a.npz", X=np.random.RandomState(0).standard_normal((3, 7)))
+    capsys.readouterr()
+    assert main(["predict", str(model), str(tmp_path / "a.npz")]) == 0
+    error = capsys.readouterr().err
+    assert f"the series have 7 timepoints, those of training had {tables.TRAIN.values.shape[1]}" in error
+    assert "shorter than the receptive field" in error
 
 
 def test_a_label_that_is_a_formula_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:

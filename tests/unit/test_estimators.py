@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from tsfcn.estimators import (
     ResNetClassifier,
     receptive_field,
 )
+from tsfcn.training.loop import Diverged
 
 Array = npt.NDArray[Any]
 
@@ -387,6 +390,21 @@ def test_missing_values_in_a_table_are_no_end(italy: Dataset) -> None:
         ({"device": "gpu"}, "device"),
         ({"engine": "quick"}, "engine=quick is not known: use one of auto, reference, fast"),
         ({"length": "trim"}, "length"),
+        ({"epochs": 2.5}, "^epochs=2.5 is of another type: give an integer"),
+        ({"epochs": True}, "^epochs=True is of another type"),
+        ({"lr": "0.1"}, "^lr='0.1' is of another type: give a number"),
+        ({"filters": 5}, "^filters=5 is of another type: give a sequence of integers"),
+        ({"betas": 0.9}, "^betas=0.9 is of another type: give a sequence of numbers"),
+        ({"callbacks": [3]}, "^callbacks=.3. is of another type: give a sequence of functions"),
+        ({"early_stopping": "yes"}, "^early_stopping='yes' is of another type: give True or False"),
+        ({"protocol": None}, "^protocol=None is of another type: give text"),
+        ({"random_state": -1}, "random_state=-1 is negative"),
+        ({"class_weight": {"1": -1.0}}, "class_weight has -1.0 for class '1': give a number of at least 0"),
+        ({"class_weight": {"1": float("nan")}}, "class_weight has nan for class '1'"),
+        ({"class_weight": {"1": 0, "2": 0}}, "class_weight leaves no case with a loss"),
+        ({"class_weight": [1, 2]}, "class_weight=.1, 2. is not known: use 'balanced', a mapping or None"),
+        ({"early_stopping": True, "validation": 0.0, "select": "last"}, "early_stopping=True needs held-out cases"),
+        ({"precision": "tf32"}, "^precision=tf32 is for NVIDIA GPUs"),
     ],
     ids=str,
 )
@@ -394,6 +412,88 @@ def test_a_parameter_that_is_not_possible(parameters: dict[str, Any], message: s
     with pytest.raises(ValueError, match=message) as caught:
         small(**parameters).fit(italy.x_train[:, 0], italy.y_train)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_parameters(italy: Dataset) -> None:
+    numbers = {
+        "epochs": np.int64(2),
+        "batch_size": np.int32(16),
+        "lr": np.float32(0.01),
+        "filters": np.array([6, 5, 4]),
+    }
+    classifier = small(**numbers).fit(italy.x_train, italy.y_train)
+    assert classifier.settings_.epochs == 2 and type(classifier.settings_.batch_size) is int
+
+
+@pytest.mark.parametrize("change", ["stopped", "diverged", "classes", "width"])
+def test_a_failed_fit_leaves_the_classifier_as_it_was(change: str, italy: Dataset) -> None:
+    def stop(epoch: int, logs: Mapping[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    x = italy.x_test[:50, 0]
+    classifier = small().fit(italy.x_train[:, 0], italy.y_train)
+    before, probabilities = dict(vars(classifier)), classifier.predict_proba(x)
+    changes: dict[str, dict[str, Any]] = {
+        "stopped": {"callbacks": [stop]},
+        "diverged": {"lr": 1e9},
+        "width": {"epochs": 0},
+    }
+    changed = changes.get(change, {})
+    labels = np.where(italy.y_train == "1", "walk", "run" if change != "classes" else "walk")
+    with pytest.raises((KeyboardInterrupt, ValueError, Diverged)):
+        classifier.set_params(**changed).fit(italy.x_train[:, 0, :20], labels)
+    assert {name: value for name, value in vars(classifier).items() if name not in changed} == {
+        name: value for name, value in before.items() if name not in changed
+    }
+    np.testing.assert_array_equal(classifier.predict_proba(x), probabilities)
+
+
+def test_callbacks_and_the_bar_see_all_epochs_of_sizes_that_are_trained_at_once(
+    italy: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epochs: list[int] = []
+    classifier = LSTMFCNClassifier(
+        epochs=3, random_state=0, filters=(6, 5, 4), callbacks=[lambda epoch, logs: epochs.append(epoch)], verbose=True
+    ).fit(italy.x_train[:10, 0], italy.y_train[:10])
+    assert len(classifier.settings_.cells) == 3
+    end = re.findall(r"epoch (\d+) of (\d+)", capsys.readouterr().err)[-1]
+    assert int(end[0]) == int(end[1]) == max(epochs)
+
+
+def test_automatic_precision_is_float32_where_the_fast_engine_does_not_train(
+    italy: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsfcn.training.select_engine.build.has_bfloat16", lambda: True)
+    for classifier in (
+        small(precision="auto", early_stopping=True),
+        MLPClassifier(protocol="smoke", units=(4, 4, 4), precision="auto"),
+        ResNetClassifier(protocol="smoke", filters=(4, 4, 4), precision="auto"),
+    ):
+        assert classifier.fit(italy.x_train, italy.y_train).engine_ == "reference"
+
+
+def test_channels_in_the_place_of_timepoints_are_reported(italy: Dataset) -> None:
+    with pytest.warns(UserWarning, match="X has 24 channels of 1 timepoints: its axes are cases, channels, timepoints"):
+        small(epochs=1).fit(np.swapaxes(italy.x_train, 1, 2), italy.y_train)
+
+
+def test_labels_name_what_was_changed(italy: Dataset) -> None:
+    classifier = small(epochs=2).fit(italy.x_train, italy.y_train)
+    assert classifier.labels_ == ("fcn[filters=[6,5,4]]", "smoke[epochs=2, lr=0.01]")
+
+
+def test_fits_in_several_threads_leave_the_number_of_torch_threads(italy: Dataset) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            fits = [pool.submit(small().fit, italy.x_train, italy.y_train) for _ in range(8)]
+            assert len({fit.result().curve_.loss[-1] for fit in fits}) == 1
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,75 @@ def test_classes_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_settings_of_the_fit_are_saved_and_not_later_ones(tmp_path: Path) -> None:
+    classifier = fitted().set_params(filters=(8, 8, 8), epochs=9)
+    again = load_classifier(classifier.save(tmp_path / "a.safetensors"))
+    assert vars(again.config_)["filters"] == [6, 5, 4] and again.settings_.epochs == 2
+    assert "fcn[filters=[6,5,4]]" in (tmp_path / "a.md").read_text()
+
+
+def test_numbers_of_numpy_are_saved(tmp_path: Path) -> None:
+    numbers: dict[str, Any] = {"epochs": np.int64(2), "lr": np.float32(0.01), "filters": tuple(np.array([6, 5, 4]))}
+    again = load_classifier(fitted(**numbers).save(tmp_path / "a.safetensors"))
+    assert again.get_params()["filters"] == (6, 5, 4)
+
+
+def test_what_a_file_states_is_kept_when_it_is_saved_again(tmp_path: Path) -> None:
+    first = fitted().save(tmp_path / "a.safetensors", passport=ITALY_DATA.passport, accuracy=0.75)
+    again = load_classifier(first).save(tmp_path / "b.safetensors")
+    assert again.with_suffix(".md").read_text() == first.with_suffix(".md").read_text().replace("a.saf", "b.saf")
+
+
+def test_a_file_that_is_no_model_card_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match=r"README.md' is there and is no model card, .*: choose another name"):
+        fitted().save(tmp_path / "README.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_the_card_says_which_lengths_are_taken(tmp_path: Path) -> None:
+    for model, sentence in (("fcn", "Series of any length are taken"), ("mlp", "Series of 24 timepoints are taken")):
+        fitted(model).save(tmp_path / "a.safetensors")
+        assert sentence in (tmp_path / "a.md").read_text()
+
+
+def of_run(tmp_path: Path, **settings: Any) -> NetworkClassifier:
+    """Return the classifier of a run on ItalyPowerDemand with missing values."""
+    x = ITALY_DATA.x_train.copy()
+    x[::3, 0, 15:] = np.nan
+    data = {"own": (x, ITALY_DATA.y_train, ITALY_DATA.x_test[:9], ITALY_DATA.y_test[:9])}
+    tsfcn.run(data, "fcn", "smoke", results=tmp_path, save_weights=True, executor="inline", **settings)
+    (path,) = (tmp_path / "weights").glob("*.safetensors")
+    return load_classifier(path)
+
+
+def test_the_network_of_a_run_prepares_each_case_by_itself(tmp_path: Path) -> None:
+    classifier = of_run(tmp_path, length="mask")
+    cases = [case.copy() for case in ITALY_DATA.x_test[:2]]
+    cases[0][0, 20:] = np.nan
+    alone = classifier.predict_proba(cases)
+    beside = classifier.predict_proba([*cases, ITALY_DATA.x_test[2][:, :18]])
+    np.testing.assert_allclose(beside[:2], alone, rtol=0, atol=1e-6)
+
+
+def test_the_network_of_a_run_is_fitted_as_any_classifier(tmp_path: Path) -> None:
+    classifier = of_run(tmp_path)
+    x = ITALY_DATA.x_train.copy()
+    x[::2, 0, 15:] = np.nan
+    fresh = FCNClassifier(**classifier.get_params()).set_params(length="mask").fit(x, ITALY_DATA.y_train)
+    again = classifier.set_params(length="mask").fit(x, ITALY_DATA.y_train)
+    np.testing.assert_array_equal(again.predict_proba(x), fresh.predict_proba(x))
+
+
+def test_the_network_of_a_run_uses_shorter_cases_as_a_classifier_does(tmp_path: Path) -> None:
+    tsfcn.run(ITALY, "fcn", "smoke", results=tmp_path, save_weights=True, executor="inline")
+    (path,) = (tmp_path / "weights").glob("*.safetensors")
+    ours = FCNClassifier(protocol="smoke", random_state=0).fit(ITALY_DATA.x_train, ITALY_DATA.y_train)
+    short = ITALY_DATA.x_test[:20, :, :16]
+    np.testing.assert_array_equal(load_classifier(path).predict_proba(short), ours.predict_proba(short))
+
+
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not named \.safetensors: call it 'a\.safetensors'"):
         fitted().save(tmp_path / "a.pkl")
@@ -144,6 +213,11 @@ def truncated(path: Path) -> None:
 def edited(path: Path) -> None:
     metadata, tensors = contents(path)
     save_file(tensors, path, metadata={**metadata, "labels": metadata["labels"].replace('"1"', '"3"')})
+
+
+def without_digest(path: Path) -> None:
+    metadata, tensors = contents(path)
+    save_file(tensors, path, metadata={name: text for name, text in metadata.items() if name != "digest"})
 
 
 def damaged(path: Path) -> None:
@@ -180,6 +254,7 @@ class Trap:
         (truncated, "no whole safetensors file"),
         (damaged, "differ from the digest"),
         (edited, "differ from the digest"),
+        (without_digest, "differ from the digest"),
         (foreign, "not of tsfcn"),
         (pickled, "a pickle can run code"),
         (saved_by_torch, "a pickle can run code"),
@@ -208,6 +283,8 @@ def test_a_file_that_cannot_be_trusted_is_refused(change: Callable[[Path], None]
         ("architecture", "gpt"),
         ("parameters", '{"callbacks_": 1}'),
         ("attributes", "[1]"),
+        ("attributes", '{"training_lengths_": "x"}'),
+        ("attributes", '{"curve_": 1}'),
         ("seed", "[]"),
     ],
 )
@@ -218,6 +295,13 @@ def test_metadata_with_a_valid_digest_but_wrong_content_are_one_line(name: str, 
     with pytest.raises(UserError) as caught:
         load_classifier(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_width_of_labels_that_no_text_needs_is_not_allocated(tmp_path: Path) -> None:
+    path = fitted().save(tmp_path / "a.safetensors")
+    metadata, tensors = contents(path)
+    path.write_bytes(weights.pack(tensors, {**metadata, "labels": '{"dtype": "<U100000000", "values": ["1", "2"]}'}))
+    assert load_classifier(path).classes_.nbytes == 8
 
 
 def test_weights_of_a_huge_network_are_refused_before_it_is_built(tmp_path: Path) -> None:

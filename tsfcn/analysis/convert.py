@@ -28,7 +28,7 @@ import numpy as np
 from tsfcn.analysis import score_columns, tables
 from tsfcn.analysis.columns import Column, Place
 from tsfcn.common.errors import UserError
-from tsfcn.common.files import replace
+from tsfcn.common.files import write_output
 from tsfcn.common.text import spreadsheet_text
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
@@ -245,12 +245,7 @@ def convert(source: str, out: Path, form: str) -> str:
         raise UserError(f"'{out}' is a folder: --to {form} writes one file, name it")
     if "" not in files and out.is_file():
         raise UserError(f"'{out}' is a file: --to {form} writes a folder, name one")
-    try:
-        for name, text in files.items():
-            path = out / name if name else out
-            path.parent.mkdir(parents=True, exist_ok=True)
-            data = text.encode()
-            replace(path, lambda file, data=data: file.write(data))  # type: ignore[misc]
-    except OSError as error:
-        raise UserError(f"'{out}' is not writable ({error.strerror}): check its permissions and the disk") from error
+    for name, text in files.items():
+        data = text.encode()
+        write_output(out / name if name else out, lambda file, data=data: file.write(data))  # type: ignore[misc]
     return f"{kind} written to {out}{left_out}"

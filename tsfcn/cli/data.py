@@ -26,7 +26,7 @@ from tsfcn.common.arguments import Parser
 from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
 from tsfcn.common.exit_codes import FAILED, OK
-from tsfcn.common.files import replace
+from tsfcn.common.files import write_output
 from tsfcn.common.streams import unescaped
 from tsfcn.common.text import grid
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
@@ -236,7 +236,7 @@ def show(options: argparse.Namespace) -> int:
     caption = f"first {MAX_CASES} training cases of each class, values from {low:.4g} to {high:.4g}"
     if options.svg:  # before anything is printed, since `| head` may end the command
         text = picture.svg(f"{dataset.name}: {caption}", drawings, length)
-        replace(Path(options.svg).expanduser(), lambda file: file.write(text.encode()))
+        write_output(Path(options.svg).expanduser(), lambda file: file.write(text.encode()))
     kind = f", {facts.type}" if facts else ""
     print(f"{dataset.name}{kind}: {provenance.REVISIONS[dataset.passport['revision']]}\n")
     width = max(20, min(shutil.get_terminal_size().columns - 2, 76))

@@ -55,7 +55,8 @@ def run(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     columns, words = split_options(options.words)
     if len(words) not in (2, 3):
-        raise UserError(f"{len(words)} arguments are not MODEL FILE: see `tsfcn predict --help`")
+        given = " ".join(words)
+        raise UserError(f"'{given}' is not MODEL FILE: give a saved classifier and a file of series, see --help")
     model, file = model_path(words[:-1]), Path(words[-1])
     check_output(options.out, [model, file])
     predict(model, file, columns, "absent" if options.no_labels else "optional", options.out)
@@ -70,7 +71,11 @@ def split_options(words: Sequence[str]) -> tuple[Columns, list[str]]:
     """Return the names of columns, of words as label=NAME, and the other words."""
     matches = [match for word in words if (match := OPTION.fullmatch(word)) is not None]
     names = {match[1].removeprefix("columns."): match[2] for match in matches}
-    return Columns(**names), [word for word in words if not OPTION.fullmatch(word)]
+    others = [word for word in words if not OPTION.fullmatch(word)]
+    for word in others:
+        if "=" in word and not Path(word).exists():
+            raise UserError(f"'{word}' is not an option: use label=NAME, columns.case=NAME (or time, value, dimension)")
+    return Columns(**names), others
 
 
 def model_path(words: Sequence[str]) -> Path:
@@ -87,8 +92,11 @@ def model_path(words: Sequence[str]) -> Path:
 
 def kept_weights(results: Path, start: str) -> Path:
     """Return the weights of the one job whose key begins with `start`. Raises UserError without them."""
+    start = start.lower()
     if not KEY.fullmatch(start):
         raise UserError(f"key '{start}' is not one: give 4 to 16 hexadecimal digits")
+    if not results.is_dir():
+        raise UserError(f"results folder '{results}' does not exist: give the one of the run")
     folder = artifacts.weights_path(results, start).parent
     found = [
         each for each in files.regular_files(folder) if each.suffix == ".safetensors" and each.stem.startswith(start)
@@ -128,18 +136,19 @@ def predict(model: Path, file: Path, columns: Columns, use: LabelUse, out: Path 
     if labels is not None:
         check_labels(file, labels, classifier)
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # on names of columns
+        with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
             probabilities = classifier.predict_proba(classifier_input(classifier, split))
     except ValueError as error:
         raise UserError(f"file '{file}' does not fit the classifier: {first_line(error)}") from error
+    notices = [*split.notices, *length_notice(classifier, split), *(str(each.message) for each in caught)]
     predicted = class_texts(classifier)[probabilities.argmax(axis=1)]
     text = csv_text(class_texts(classifier).tolist(), probabilities, predicted, labels)
     if out is None:
         exit_codes.show(text.rstrip("\n"))
     else:
-        files.replace(out, lambda handle: handle.write(text.encode()))
+        files.write_output(out, lambda handle: handle.write(text.encode()))
     notes = sys.stderr if out is None else sys.stdout
-    for line in [*split.notices, *summary(len(predicted), predicted, labels, out)]:
+    for line in [*notices, *summary(len(predicted), predicted, labels, out)]:
         print(line, file=notes)
 
 
@@ -174,9 +183,10 @@ def check_labels(file: Path, labels: Sequence[str], classifier: NetworkClassifie
 
 
 def classifier_input(classifier: NetworkClassifier, split: Split) -> Any:
-    """Return the cases of a file as `predict` takes them: a 2-D array where the classifier was fitted on one.
+    """Return the cases of a file as `predict` takes them: a table where the classifier was fitted on one.
 
-    Raises ValueError for cases that such an array cannot hold.
+    Columns that have names, in training and in the file, are matched by them. Raises ValueError for cases that such a
+    table cannot hold.
     """
     width = getattr(classifier, "n_features_in_", None)
     if width is None:
@@ -184,7 +194,32 @@ def classifier_input(classifier: NetworkClassifier, split: Split) -> Any:
     if any(case.shape != (1, width) for case in split.cases):
         odd = next(case.shape for case in split.cases if case.shape != (1, width))
         raise ValueError(f"it has a series of {odd[0]} x {odd[1]} values: give {width} timepoints of one channel")
-    return np.concatenate(split.cases)
+    values = np.concatenate(split.cases)
+    names = getattr(classifier, "feature_names_in_", None)
+    if names is None:
+        return values
+    import pandas as pd
+
+    if not split.names:  # in the order of training
+        return pd.DataFrame(values, columns=names)
+    frame = pd.DataFrame(values, columns=list(split.names))
+    lacking = [name for name in names if name not in frame]
+    if lacking:
+        raise ValueError(
+            f"it lacks column {shown(lacking[0])!r}, of which the classifier has learned: name columns alike"
+        )
+    return frame[list(names)]
+
+
+def length_notice(classifier: NetworkClassifier, split: Split) -> list[str]:
+    """Return a sentence if no series is as long as those of training, which may be a mistake."""
+    lengths = {case.shape[1] for case in split.cases}
+    low, high = classifier.training_lengths_
+    low, high = (low, high) if high < sys.maxsize else (classifier.preparation_.n_timepoints,) * 2
+    if any(low <= length <= high for length in lengths):
+        return []
+    given, trained = (f"{a}" if a == b else f"{a} to {b}" for a, b in ((min(lengths), max(lengths)), (low, high)))
+    return [f"the series have {given} timepoints, those of training had {trained}"]
 
 
 def summary(n_cases: int, predicted: np.ndarray, labels: Sequence[str] | None, out: Path | None) -> list[str]:

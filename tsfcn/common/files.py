@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from tsfcn.common.errors import UserError
 from tsfcn.common.streams import notice
 
 MAX_TRIES = 10  # at a folder that others create and remove meanwhile
@@ -49,6 +50,23 @@ def replace(path: Path, write: Callable[[BinaryIO], object], sync: bool = True) 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_output(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file that the user names, as `replace` does. A link is followed; a device or pipe is written to.
+
+    Raises UserError if the path is a folder or cannot be written.
+    """
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder: name a file")
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                write(file)
+        else:
+            replace(path.resolve(), write)
+    except OSError as error:
+        raise UserError(f"file '{path}' is not writable ({error.strerror}): name another one") from error
 
 
 def _open_temporary(path: Path) -> tuple[int, Path]:

@@ -104,14 +104,14 @@ class Composer:
         from hydra.core.global_hydra import GlobalHydra
         from omegaconf import OmegaConf
 
-        state = GlobalHydra.instance()
         with HYDRA_LOCK:
-            before, state.hydra = state.hydra, None  # that of a program which itself uses Hydra
+            before = GlobalHydra.instance().hydra  # of a program that itself uses Hydra
+            GlobalHydra.instance().clear()
             try:
                 with initialize_config_dir(str(conf_folder()), version_base="1.3"):
                     tree = compose("config", [*self.search, *words])
             finally:
-                state.hydra = before
+                GlobalHydra.instance().hydra = before  # another instance than above
         check_resolvers(OmegaConf.to_container(tree, resolve=False))
         run = OmegaConf.to_object(tree)
         assert isinstance(run, schema.RunConfig)

@@ -81,9 +81,12 @@ class Program(nn.Module):
 
 
 def takes_any_length(program: Program) -> bool:
-    """Return whether a program takes series of any length: no layer has the training length, and none is recurrent."""
+    """Return whether a program takes series of any length.
+
+    No layer has the training length, none is recurrent, and series are not cut.
+    """
     recurrent = any(hasattr(module, "recurrent") for module in program.network.modules())
-    return not program.preparation.fixed_length and not recurrent
+    return not (program.preparation.fixed_length or recurrent or program.preparation.length == "cut")
 
 
 def export(path: str | Path, program: Program, classes: npt.NDArray[Any]) -> Path:
@@ -105,7 +108,7 @@ def export(path: str | Path, program: Program, classes: npt.NDArray[Any]) -> Pat
     program = deepcopy(program).cpu().eval().requires_grad_(False)  # the classifier's network stays where it is
     program.network.float()  # onnxruntime has no convolution in float64
     data = onnx_bytes(program, about) if place.suffix == ".onnx" else pt2_bytes(program, about)
-    files.replace(place, lambda file: file.write(data))
+    files.write_output(place, lambda file: file.write(data))
     return place
 
 

@@ -231,8 +231,8 @@ def write(path: str | Path, saved: SavedClassifier) -> Path:
     if card_place.exists() and not is_card(card_place):
         raise UserError(f"file '{card_place}' is there and is no model card, whose place it has: choose another name")
     data, card = saved.pack(), saved.card(place.name)
-    files.replace(place, lambda file: file.write(data))
-    files.replace(card_place, lambda file: file.write(card.encode()))
+    files.write_output(place, lambda file: file.write(data))
+    files.write_output(card_place, lambda file: file.write(card.encode()))
     return place
 
 

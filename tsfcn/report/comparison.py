@@ -16,7 +16,6 @@ import numpy as np
 from tsfcn.analysis.compare import LEVEL, Comparison, Pair, farthest
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
-from tsfcn.common.errors import UserError
 from tsfcn.report import render
 from tsfcn.report.answer import answer, common_datasets, datasets_by_note, friedman_line, sets_in_words
 
@@ -342,9 +341,4 @@ def write(name: str, content: str) -> None:
     if name == "-":
         print(content.rstrip("\n"))
         return
-    try:
-        files.replace(Path(name), lambda file: file.write(content.encode()))
-    except OSError as error:
-        raise UserError(
-            f"file '{name}' is not writable ({error.strerror}): name a file in an existing, writable folder"
-        ) from error
+    files.write_output(Path(name), lambda file: file.write(content.encode()))

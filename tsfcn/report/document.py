@@ -8,7 +8,6 @@ from pathlib import Path
 from tsfcn.analysis import tables
 from tsfcn.common import files
 from tsfcn.common.arguments import expand_home, path
-from tsfcn.common.errors import UserError
 from tsfcn.report import page
 
 
@@ -37,8 +36,5 @@ def report(results: str | Path = "results", *columns: str, out: str | Path | Non
     page.check(target)
     records = tables.read(folder, curves=True)
     html = page.report(folder, list(map(expand_home, columns)), records)
-    try:
-        files.replace(target, lambda file: file.write(html.encode()))
-    except OSError as error:
-        raise UserError(f"file '{target}' is not writable ({error.strerror}): name another one with --out") from error
+    files.write_output(target, lambda file: file.write(html.encode()))
     return ReportDocument(target, html, len(records))

@@ -7,11 +7,13 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tsfcn.common import files
+from tsfcn.common.errors import UserError
 
 needs_permissions = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no permissions here")
 needs_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root can give files away")
@@ -61,6 +63,35 @@ def test_replace_leaves_no_temporary_file_of_a_failure(tmp_path: Path) -> None:
     (tmp_path / "no folder").write_bytes(b"")
     with pytest.raises(OSError, match=r"exists|directory"):
         files.replace(tmp_path / "no folder" / "file", lambda file: file.write(b"x"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_an_output_goes_through_links_and_pipes(tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    files.write_output(link, lambda file: file.write(b"new"))
+    assert link.is_symlink() and target.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(pipe.read_bytes)
+        files.write_output(pipe, lambda file: file.write(b"piped"))
+        assert reader.result() == b"piped"
+    assert pipe.is_fifo()
+
+
+@needs_root
+def test_an_output_does_not_replace_a_device(tmp_path: Path) -> None:
+    device = tmp_path / "full"
+    os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 7))  # as /dev/full
+    with pytest.raises(UserError, match=r"full' is not writable \(No space left on device\): name another one"):
+        files.write_output(device, lambda file: file.write(b"x"))
+    assert device.is_char_device()
+
+
+def test_an_output_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder: name a file"):
+        files.write_output(tmp_path, lambda file: file.write(b"x"))
 
 
 def test_remove_tree_does_not_follow_links(tmp_path: Path) -> None:

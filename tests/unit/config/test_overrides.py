@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tsfcn.common.errors import UserError
@@ -199,3 +202,14 @@ def test_the_logged_command_has_what_moves_numbers() -> None:
     words = ["-m", "--config-dir", "mine", "protocol.lr=1,2", "archive.split=ucr2015", "archive.root=x", "results=r"]
     logged = "python -m tsfcn.run --config-dir=mine protocol.lr=1,2 archive.split=ucr2015"
     assert command_line(words) == logged
+
+
+def test_settings_are_composed_in_several_threads_and_beside_hydra_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("a: 1\n")
+    words = [[f"protocol.epochs={n}"] for n in range(1, 9)]
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        with ThreadPoolExecutor(4) as pool:
+            epochs = [run.protocol.epochs for run, _ in pool.map(compose, words)]
+        assert epochs == list(range(1, 9))
+        assert hydra.compose("mine").a == 1
+    assert not GlobalHydra.instance().is_initialized()

@@ -26,6 +26,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("lstm_fcn", {"filters": (6, 5, 4), "cells": 3, "shuffle": False}),
     ("alstm_fcn", {"filters": (6, 5, 4), "cells": 3, "normalisation": "none"}),
     ("resnet", {"filters": (6, 5, 4), "normalisation": "series"}),
+    ("fcn", {"filters": (6, 5, 4), "length": "cut", "normalisation": "series"}),
+    ("fcn", {"filters": (6, 5, 4), "normalisation": "train"}),
     ("mlp", {"units": (6, 5, 4), "normalisation": "series"}),
 ]
 LABELS = np.array(["9", "10"])  # whose order as text is not that of the logits
@@ -46,7 +48,7 @@ def series(n_cases: int, n_timepoints: int) -> np.ndarray:
 
 def inputs(classifier: NetworkClassifier) -> list[np.ndarray]:
     """Return series of several batch sizes, and of several lengths where the program takes them."""
-    any_length = type(classifier) in (CLASSES["fcn"], CLASSES["resnet"])
+    any_length = type(classifier) in (CLASSES["fcn"], CLASSES["resnet"]) and classifier.length != "cut"
     return [series(n, 24) for n in (5, 11)] + ([series(4, 60), series(4, 15)] if any_length else [])
 
 

@@ -35,10 +35,12 @@ class Split:
 
     All labels are '' where the file has none and needs none (LabelUse).
     notices: sentences about how the file was read, which the user should know. faults: reasons for which data of the
-    user is refused, each a whole message; the archive's datasets are checked against the catalogue instead.
+    user is refused, each a whole message; the archive's datasets are checked against the catalogue instead. names: of
+    the columns that hold the timepoints of each case, in their order; () where the file has none.
     """
 
     cases: list[Float64]
     labels: list[str]
     notices: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    names: tuple[str, ...] = ()

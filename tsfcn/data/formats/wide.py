@@ -98,6 +98,7 @@ def to_split(table: WideTable) -> Split:
         table.labels,
         [*table.notices, *notices],
         [*counting_faults(table), *long_faults(table)],
+        () if table.names is None or len(channels) > 1 else tuple(table.names[i] for i in channels[0]),
     )
 
 
