@@ -71,7 +71,7 @@ clean:
 
 .venv/.test: .venv/.run
 	@echo "installing what the tests need"
-	@$(INSTALL) -e '.[test]'
+	@$(INSTALL) -e '.[test,onnx,tensorboard]'
 	@touch $@
 
 .venv/.dev: .venv/.test

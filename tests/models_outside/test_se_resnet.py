@@ -94,7 +94,7 @@ def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_p
     refused = command("run", *words, site=bare, cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == "error: model 'se_resnet' is not known: did you mean 'resnet'?\n"
-    (weights,) = (tmp_path / "results" / "weights").iterdir()
+    (weights,) = (tmp_path / "results" / "weights").glob("*.safetensors")
     with pytest.raises(UserError, match=r"^model 'se_resnet' is not registered here: install the package"):
         tsfcn.load_network(weights)
 

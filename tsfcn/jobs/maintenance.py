@@ -370,10 +370,12 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     plans = candidates["plans"]
     done = [path for path in plans if any_record.issuperset(keys_of_plan(path))]
     # A line that is not a record may be the damaged one of any job.
-    unneeded = [] if reader.refused else [p for name in ("predictions", "weights") for p in candidates[name]]
+    without = {
+        f"{name} without a record": [p for p in candidates[name] if p.stem not in ok and not reader.refused]
+        for name in ("predictions", "weights")
+    }
     doomed = {
-        "predictions without a record": [p for p in unneeded if p.suffix == ".npz" and p.stem not in ok],
-        "weights without a record": [p for p in unneeded if p.suffix == ".safetensors" and p.stem not in ok],
+        **without,
         "checkpoints of finished jobs": [path for path in candidates["checkpoints"] if path.stem in ok],
         "heartbeats of dead runners": candidates["runners"],
         "plans that are done": done,
