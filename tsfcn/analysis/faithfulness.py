@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import auc
 
 from tsfcn.data.preprocess import Floats, Int64
 
@@ -117,6 +116,8 @@ def _mean_probability(predict: Predict, cases: _Cases, windows: Int64, order: In
         windows: The window of each timepoint.
         order: (n_cases, n_windows), in which windows are inserted.
     """
+    from sklearn.metrics import auc
+
     n_windows = order.shape[1]
     rank = np.argsort(order, axis=1)  # at which step a window is inserted
     steps = np.take_along_axis(rank, windows.clip(0), axis=1)
