@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.factories import coffee_job
 from tests.records import written
 from tsfcn.__main__ import main
-from tsfcn.cli.explain import gallery_rows
+from tsfcn.analysis.faithfulness import Faithfulness
+from tsfcn.cli.explain import gallery_rows, write_scores
 
 WORDS = ["dataset=ItalyPowerDemand", "protocol=smoke", "protocol.epochs=2", "executor=inline", "--cases", "5"]
 
@@ -78,3 +81,10 @@ def test_gallery_rows_are_by_confidence_and_share_no_case() -> None:
     assert rows["right, least confident"].tolist() == [4, 3, 2]
     assert rows["wrong, most confident"].tolist() == [9, 8]
     assert rows["wrong, least confident"].tolist() == [7]
+
+
+def test_names_with_quotation_marks_come_back_from_the_csv(tmp_path: Path) -> None:
+    named = replace(coffee_job(), dataset='a "b", c')
+    write_scores([(named, Faithfulness(0.1, 0.2, 0.3, 4))], tmp_path)
+    (row,) = csv.DictReader((tmp_path / "faithfulness.csv").open(newline=""))
+    assert (row["dataset"], row["n_cases"], row["insertion"]) == ('a "b", c', "4", "0.300")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +71,10 @@ def check_equals_record(
         stored = np.load(results / "predictions" / f"{record.key}.npz", allow_pickle=False)
         predicted = [row["predicted"] for row in rows(tmp_path / "out.csv")]
         assert predicted == stored["classes"][stored["y_pred"]].tolist()
+        names = [f"probability_{label}" for label in stored["classes"]]
+        cells = [[float(row[name]) for name in names] for row in rows(tmp_path / "out.csv")]
+        np.testing.assert_allclose(cells, stored["probabilities"], atol=3e-4)  # stored in float16
+        assert np.ptp(stored["probabilities"][:, 0].astype(float)) > 0.01  # they depend on the series
 
 
 @pytest.mark.parametrize("kind", [unequal, with_missing_values])
@@ -292,8 +296,9 @@ def test_a_label_that_is_a_formula_is_not_run_by_a_spreadsheet(tmp_path: Path) -
 def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "predict.md").read_text()
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(code, names)
     assert sorted(os.listdir()) == ["italy.md", "italy.pt2", "italy.safetensors"]
-    assert json.dumps(names["accuracy"])
+    assert 0.8 < names["accuracy"] < 1
+    assert f"| accuracy | {names['accuracy']:.4f} of" in Path("italy.md").read_text()

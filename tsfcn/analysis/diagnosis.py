@@ -45,14 +45,12 @@ class Diagnosis:
         confusion: int64 (n_classes, n_classes), the cases of each true class (row) by predicted class (column).
         recall: (n_classes,), the share of the cases of a class that is predicted right; NaN for a class without cases.
         precision: (n_classes,), the share of the predictions of a class that is right; NaN for one never predicted.
-        reliability: The reliability curve.
     """
 
     classes: Sequence[str]
     confusion: Array
     recall: Array
     precision: Array
-    reliability: Reliability
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +66,18 @@ class StoredPredictions:
     y_pred: Array
 
 
+def joined(jobs: Sequence[StoredPredictions]) -> StoredPredictions:
+    """Return the predictions of several jobs on the same dataset one after another."""
+    return StoredPredictions(
+        jobs[0].classes,
+        np.concatenate([job.probabilities for job in jobs]),
+        np.concatenate([job.y_true for job in jobs]),
+        np.concatenate([job.y_pred for job in jobs]),
+    )
+
+
 def diagnose(predictions: StoredPredictions) -> Diagnosis:
-    """Return the confusion matrix, recall and precision by class, and reliability of predictions."""
+    """Return the confusion matrix, and recall and precision by class, of predictions."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     y_true, y_pred = predictions.y_true, predictions.y_pred
@@ -80,7 +88,6 @@ def diagnose(predictions: StoredPredictions) -> Diagnosis:
         confusion_matrix(y_true, y_pred, labels=labels),
         recall,
         precision,
-        reliability(predictions.probabilities, y_true, y_pred),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsfcn.data.preprocess import Float32, Int64, encode_labels
+from tsfcn.data.preprocess import Float32, Int64
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +29,7 @@ class FittedClassifier(Protocol):
 
     classes_: Array
     network_: nn.Module
+    _order: Int64  # the position of each of classes_ among the logits
 
     def prepare(self, X: Any) -> tuple[Float32, Int64]:
         """Return the cases as the network takes them, and the timepoints of each."""
@@ -100,8 +101,7 @@ def explain(classifier: FittedClassifier, X: Any) -> Explanation:
         sklearn.exceptions.NotFittedError: The classifier is not fitted.
     """
     x, lengths = classifier.prepare(X)
-    order = encode_labels(classifier.classes_, classifier.classes_[:0])[0]  # of the classes among the logits
-    return explain_network(classifier.network_, x, lengths, classifier.classes_, order)
+    return explain_network(classifier.network_, x, lengths, classifier.classes_, classifier._order)
 
 
 def explain_network(
@@ -120,25 +120,38 @@ def explain_network(
         classes: The labels in the order of the result.
         order: int64 (n_classes,), the position of each of them among the logits; None: their own order.
     """
-    import torch
-
     from tsfcn.models import cam
 
-    first = next(network.parameters())
-    tensor = torch.from_numpy(x).to(device=first.device, dtype=first.dtype)
-    is_attentive = isinstance(
-        network, cam.AttentiveNetwork
-    )  # the memory for its gradients grows with the square of the length
-    parts = [
-        (rows, _explain_batch(network, tensor[torch.from_numpy(rows)][:, :, :length], length))
-        for rows, length in _batches(lengths, 1 if is_attentive else BATCH_TIMEPOINTS)
-    ]
+    parts = _explain_batches(network, x, lengths)
     arrays = {name: _joined([(rows, part[name]) for rows, part in parts], len(x)) for name in parts[0][1]}
     order = np.arange(len(classes)) if order is None else order
     for name in ("logits", "maps", "recurrent", "saliency"):
         arrays[name] = None if arrays[name] is None else arrays[name][:, order]
     bias = network.head.bias.detach().cpu().numpy()[order] if isinstance(network, cam.PooledNetwork) else None
     return Explanation(classes=np.asarray(classes), lengths=lengths, bias=bias, **arrays)
+
+
+def _explain_batches(network: nn.Module, x: Float32, lengths: Int64) -> list[tuple[Int64, dict[str, Tensor | None]]]:
+    """Return for each batch the positions of its cases and what `_explain_batch` returns of them."""
+    import torch
+
+    first = next(network.parameters())
+    tensor = torch.from_numpy(x).to(device=first.device, dtype=first.dtype)
+    # One case at a time with attention over time: the memory for its gradients grows with the square of the length.
+    n_timepoints = 1 if _attends_over_time(network, tensor, lengths) else BATCH_TIMEPOINTS
+    return [
+        (rows, _explain_batch(network, tensor[torch.from_numpy(rows)][:, :, :length], length))
+        for rows, length in _batches(lengths, n_timepoints)
+    ]
+
+
+def _attends_over_time(network: nn.Module, x: Tensor, lengths: Int64) -> bool:
+    """Return whether a network has attention over time, by its attention to the first case."""
+    import torch
+
+    from tsfcn.models import cam
+
+    return cam.attention(network, x[:1, :, : lengths[0]], torch.from_numpy(lengths[:1])) is not None
 
 
 def _batches(lengths: Int64, n_timepoints: int) -> Iterator[tuple[Int64, int]]:

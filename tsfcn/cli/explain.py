@@ -227,9 +227,10 @@ def measure(trained: TrainedJob, n_cases: int) -> Faithfulness:
 
 def write_scores(scores: Sequence[tuple[Job, Faithfulness]], out: Path) -> None:
     """Write faithfulness.csv and print it, with the number of jobs whose maps beat random order."""
+    from tsfcn.report.html import csv_text
+
     rows = [(job.dataset, job.model, job.protocol, str(job.seed), str(f.n_cases), *_texts(f)) for job, f in scores]
-    content = "\n".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in [COLUMNS, *rows])
-    files.replace(out / "faithfulness.csv", lambda file: file.write(f"{content}\n".encode()))
+    files.replace(out / "faithfulness.csv", lambda file: file.write(csv_text(COLUMNS, rows).encode()))
     table = grid((name, "<" if i < 3 else ">", [row[i] for row in rows]) for i, name in enumerate(COLUMNS))
     n_deletion = sum(f.deletion < f.random for _, f in scores)
     n_insertion = sum(f.insertion > f.random for _, f in scores)

@@ -43,20 +43,14 @@ class AttentiveNetwork(Protocol):
 
 @dataclass(frozen=True)
 class ActivationMaps:
-    """Class activation maps, and what they add up to: maps.mean(dim=2) + bias + recurrent = logits.
+    """Class activation maps, and what they add up to: maps.mean(dim=2) + network.head.bias + recurrent = logits.
 
-    maps: (n_cases, n_classes, n_timepoints), in units of the logits. bias: (n_classes,). recurrent: (n_cases,
-    n_classes), the term of the recurrent branch, which has no place in time; None for networks without one.
+    maps: (n_cases, n_classes, n_timepoints), in units of the logits. recurrent: (n_cases, n_classes), the term of the
+    recurrent branch, which has no place in time; None for networks without one.
     """
 
     maps: Tensor
-    bias: Tensor
     recurrent: Tensor | None
-
-    def logits(self) -> Tensor:
-        """Return the logits of the network, up to rounding. (n_cases, n_classes)."""
-        logits = self.maps.mean(dim=2) + self.bias
-        return logits if self.recurrent is None else logits + self.recurrent
 
 
 @torch.no_grad()
@@ -65,7 +59,7 @@ def class_activation_maps(network: nn.Module, x: Tensor, lengths: Tensor | None 
 
     The map of class k at timepoint t is the sum over filters f of w[k, f] * a[f, t], with the activations a of the last
     block and the weights w of the last layer: Zhou et al. 2016, equation 2; for time series Wang et al. 2017, section
-    IV. Zhou et al. leave the bias out of the logit; here it is returned on its own. Of LSTM-FCN and ALSTM-FCN the maps
+    IV. Zhou et al. leave the bias out of the logit; here it is that of the head. Of LSTM-FCN and ALSTM-FCN the maps
     are those of the convolutional branch.
 
     Args:
@@ -80,7 +74,7 @@ def class_activation_maps(network: nn.Module, x: Tensor, lengths: Tensor | None 
     weights = network.head.weight
     n_states = weights.shape[1] - features.shape[1]  # the columns of the recurrent branch come first
     maps = torch.einsum("nft,kf->nkt", features, weights[:, n_states:])
-    return ActivationMaps(maps, network.head.bias, _recurrent_term(network, x, lengths))
+    return ActivationMaps(maps, _recurrent_term(network, x, lengths))
 
 
 def _recurrent_term(network: nn.Module, x: Tensor, lengths: Tensor | None) -> Tensor | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,28 +192,46 @@ def _rounded(loss: float) -> float:
 # Predictions
 
 
-def stored_predictions(records: Sequence[Record], results: Path) -> dict[tuple[Name, str], StoredPredictions]:
-    """Return the stored predictions of records by series and dataset, those of the seeds one after another.
+@dataclass(frozen=True)
+class Predictions:
+    """The stored predictions of records.
 
-    Raises:
-        UserError: predictions are not readable, or not those of their record.
+    rows: those of each job, by series and dataset. left_out: the jobs and files of those that are damaged, or not those
+    of their record.
     """
-    groups: dict[tuple[Name, str], list[Record]] = defaultdict(list)
+
+    rows: Mapping[tuple[Name, str], Sequence[StoredPredictions]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def predictions_by_row(records: Iterable[Record], results: Path) -> Predictions:
+    """Return the stored predictions of records; those that cannot be used are named."""
+    rows: dict[tuple[Name, str], list[StoredPredictions]] = defaultdict(list)
+    left_out = []
     for record in records:
-        dataset, *name = tables.row_of(record)
-        groups[(name[0], name[1], name[2]), dataset].append(record)
-    stored = {place: _joined_predictions(group, results) for place, group in groups.items()}
-    return {place: predictions for place, predictions in stored.items() if predictions is not None}
+        dataset, model, protocol, split = tables.row_of(record)
+        name = model, protocol, split
+        try:
+            stored = _predictions(record, results)
+        except UserError:
+            file = artifacts.predictions_path(results, record.key).name
+            left_out.append(f"{file} ({dataset}, {full_name(name)}, seed {record.seed})")
+        else:
+            if stored is not None:
+                rows[name, dataset].append(stored)
+    return Predictions(rows, tuple(left_out))
 
 
-def _joined_predictions(records: Sequence[Record], results: Path) -> StoredPredictions | None:
-    """Return the predictions of the seeds of one row one after another; None where none are stored."""
-    parts = [(record, part) for record in records if (part := tables.predictions(record, results)) is not None]
-    if not parts:
+def _predictions(record: Record, results: Path) -> StoredPredictions | None:
+    """Return the predictions of a record, None if there are none. Raises UserError if they are not its own."""
+    arrays = tables.predictions(record, results)
+    if arrays is None:
         return None
-    record = parts[0][0]
-    classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
-    return StoredPredictions(classes, *(np.concatenate([part[i] for _, part in parts]) for i in range(3)))
+    try:
+        classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
+    except Exception as error:  # as for the arrays, numpy and zipfile raise errors of many kinds
+        raise UserError(f"predictions of key {record.key} are without classes: repeat the run") from error
+    return StoredPredictions(classes, *arrays)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -235,7 +253,7 @@ class Material:
     choice: Choice
     comparison: compare.Comparison | None
     curves: tuple[LearningCurve, ...]
-    predictions: Mapping[tuple[Name, str], StoredPredictions]  # by series and dataset, of all seeds
+    predictions: Predictions
     commands: tuple[str, ...]
 
     @property
@@ -269,9 +287,6 @@ def gather(
         others: the columns to compare with; None takes the published columns beside them.
         commands: those that wrote the records.
         results: the folder with their predictions; None: the page is made without them.
-
-    Raises:
-        UserError: predictions are not readable, or not those of their record.
     """
     table = tables.accuracy(records).to_dict("records")
     rows = [row for row in table if "resample" not in row["split"]] or table
@@ -292,7 +307,7 @@ def gather(
         choice=choice,
         comparison=compare.compare(choice.ranked, alpha=ALPHA) if len(choice.ranked) > 1 else None,
         curves=tuple(learning_curves(ok)),
-        predictions={} if results is None else stored_predictions(ok, results),
+        predictions=Predictions() if results is None else predictions_by_row(ok, results),
         commands=tuple(commands),
     )
 

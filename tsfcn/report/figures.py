@@ -20,6 +20,7 @@ from tsfcn.report.svg import cleaned, shorter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
@@ -162,22 +163,30 @@ def _overlay(
         title: The heading.
         with_scale: Whether a colour scale stands beside.
     """
-    from matplotlib.collections import LineCollection
-
-    times = np.arange(x.shape[2])
-    for case, value in zip(x, values, strict=True):
-        for channel in case:
-            points = np.stack([times, channel], axis=1)
-            segments = np.stack([points[:-1], points[1:]], axis=1)  # (n_timepoints - 1, 2, 2)
-            lines = LineCollection(list(segments), cmap=colours, norm=norm, linewidth=1.7, capstyle="round")
-            lines.set_array((value[:-1] + value[1:]) / 2)
-            drawn = axes.add_collection(lines)
+    lines = _coloured_lines(x, values)
+    for line in lines:
+        line.set(cmap=colours, norm=norm)
+        axes.add_collection(line)
     axes.autoscale_view()
     axes.set_title(title, fontsize=8)
     axes.tick_params(labelsize=7)
     figure = axes.get_figure()
     if with_scale and figure is not None:
-        figure.colorbar(drawn, ax=axes).ax.tick_params(labelsize=7)
+        figure.colorbar(lines[-1], ax=axes).ax.tick_params(labelsize=7)
+
+
+def _coloured_lines(x: Array, values: Array) -> list[LineCollection]:
+    """Return a line for each channel of each case, with a value for each of its segments; x, values: as `_overlay`."""
+    from matplotlib.collections import LineCollection
+
+    lines = []
+    for case, value in zip(x, values, strict=True):
+        for channel in case:
+            points = np.stack([np.arange(len(channel)), channel], axis=1)
+            segments = np.stack([points[:-1], points[1:]], axis=1)  # (n_timepoints - 1, 2, 2)
+            lines.append(LineCollection(list(segments), linewidth=1.7, capstyle="round"))
+            lines[-1].set_array((value[:-1] + value[1:]) / 2)
+    return lines
 
 
 def _diverging(values: Array) -> tuple[Colormap, Normalize]:
@@ -208,9 +217,9 @@ def _caption(explanation: Explanation, labels: Int64, case: int) -> str:
     """Return the classes of a case, and the probability of the predicted one."""
     predicted = int(explanation.predicted[case])
     probability = explanation.probabilities[case, predicted]
-    true, guess = (_text(explanation.classes[i]) for i in (int(labels[case]), predicted))
-    verdict = f"{true}, right" if true == guess else f"{true}, predicted {guess}"
-    return f"{verdict} ({probability:.3f})"
+    label = int(labels[case])
+    guess = "right" if predicted == label else f"predicted {_text(explanation.classes[predicted])}"
+    return f"{_text(explanation.classes[label])}, {guess} ({probability:.3f})"
 
 
 def _text(text: object) -> str:

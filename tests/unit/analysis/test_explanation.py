@@ -72,6 +72,17 @@ def test_cases_of_different_lengths_are_nan_after_their_end() -> None:
     assert result.probabilities == pytest.approx(classifier.predict_proba(RAGGED), abs=1e-6)
 
 
+@pytest.mark.parametrize(("shuffle", "n_batches"), [(True, 4), (False, 6)])
+def test_only_attention_over_time_is_explained_case_by_case(shuffle: bool, n_batches: int) -> None:
+    """Cases of one length are a batch otherwise, of which there are four here."""
+    classifier = estimators.ALSTMFCNClassifier(**{**LSTM, "shuffle": shuffle}, length="mask")
+    classifier.fit(RAGGED, list("ababab"))
+    sizes: list[int] = []
+    with classifier.network_.register_forward_hook(lambda module, inputs, output: sizes.append(len(output))):
+        explain(classifier, RAGGED)
+    assert len(sizes) == 2 * n_batches and sum(sizes) == 2 * len(RAGGED)  # for the logits and for their gradients
+
+
 def test_a_double_precision_classifier_has_maps_exact_to_1e_12() -> None:
     dataset = archive.load(ITALY)
     classifier = estimators.FCNClassifier(**SMALL, precision="float64").fit(dataset.x_train, dataset.y_train)

@@ -57,7 +57,20 @@ def test_windows_divide_each_case_up_to_its_own_end() -> None:
     windows = window_numbers(np.array([64, 33]), 64)
     assert windows.max(axis=1).tolist() == [15, 15]
     assert (windows[1, 33:] == -1).all() and (np.diff(windows[1, :33]) >= 0).all()
-    assert window_numbers(np.array([5, 9]), 9).max() == 4  # the shortest case has one timepoint a window
+    assert window_numbers(np.array([5, 9]), 9).max(axis=1).tolist() == [4, 8]  # one timepoint a window
+
+
+def test_a_short_case_does_not_change_the_windows_of_the_others() -> None:
+    """A case of one timepoint has one window, and the same probability whatever the order."""
+    x, positions = bumps(), np.ones(6, dtype=np.int64)
+    importance = np.zeros((6, 64))
+    importance[:, 20:28] = 1
+    long = faithfulness(sees_the_bump, x[:5], LENGTHS[:5], importance[:5], positions[:5])
+    mixed = faithfulness(sees_the_bump, x, np.array([64] * 5 + [1]), importance, positions)
+    short = sees_the_bump(x[5:], LENGTHS[5:])[0, 1]
+    assert mixed.n_cases == 6
+    assert mixed.deletion == pytest.approx((5 * long.deletion + short) / 6)
+    assert mixed.insertion == pytest.approx((5 * long.insertion + short) / 6)
 
 
 def test_masked_draws_straight_lines_and_leaves_the_padding() -> None:

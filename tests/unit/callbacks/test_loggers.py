@@ -6,12 +6,14 @@ import copy
 import importlib
 import pickle
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 
 import tsfcn
 from tsfcn import FCNClassifier
@@ -42,10 +44,23 @@ def test_tensorboard(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     logger = TensorBoardLogger(tmp_path / "logs")
     classifier = fit(logger)
-    losses = tensorboard_losses(tmp_path / "logs")
+    losses = tensorboard_losses(tmp_path / "logs" / "training-1")
     assert list(losses) == [1, 2, 3, 4]
     np.testing.assert_allclose(list(losses.values()), classifier.curve_.loss, rtol=1e-6)
     assert classifier.curve_.loss == fit().curve_.loss
+
+
+def test_each_training_is_a_curve_of_its_own_and_leaves_no_thread(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    data, n_threads = tsfcn.load("ItalyPowerDemand"), threading.active_count()
+    classifier = fit(TensorBoardLogger(tmp_path))
+    cross_val_score(classifier, data.x_train, data.y_train, cv=3)
+    classifier.fit(data.x_train, data.y_train)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"training-{i}" for i in range(1, 6)]
+    curves = [tensorboard_losses(tmp_path / f"training-{i}") for i in range(1, 6)]
+    assert all(list(curve) == [1, 2, 3, 4] for curve in curves)
+    assert curves[0] == curves[4] and len({curve[4] for curve in curves}) == 4
+    assert threading.active_count() == n_threads
 
 
 def test_tensorboard_logger_can_be_copied_after_use(tmp_path: Path) -> None:

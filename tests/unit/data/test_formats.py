@@ -252,6 +252,13 @@ def test_an_arff_that_cannot_be_read_is_named_with_its_line(
     refused(tmp_path / "Toy_TRAIN.arff", f"@relation Toy\n{header}\n@data\n{body}\n", message)
 
 
+def test_an_arff_that_declares_nothing_is_refused_where_labels_are_optional(tmp_path: Path) -> None:
+    path = tmp_path / "a.arff"
+    path.write_text("@relation a\n@data\n1,2,3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^file '.*' line 2 is '@data' after no '@attribute': .*timepoint$"):
+        read(path, labels="optional")
+
+
 # ---------------------------------------------------------------- write, then read
 
 Made = tuple[formats.Cases, list[str], formats.Cases, list[str]]

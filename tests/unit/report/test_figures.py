@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_gallery_leaves_out_rows_without_cases() -> None:
     figure = figures.gallery(explanation(), LABELS, rows, "title")
     assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["right", "last"]
     assert len([axes for axes in figure.axes if axes.collections]) == 4
+
+
+def test_a_wrong_prediction_is_not_called_right_where_the_names_are_alike_once_shortened() -> None:
+    one = replace(explanation(2), classes=np.array(["a" * 200 + "1", "a" * 200 + "2"]))
+    labels = np.where(np.arange(4) < 2, one.predicted, 1 - one.predicted)
+    figure = figures.gallery(one, labels, [("all", np.arange(4))], "title")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert [", right (" in title for title in titles] == [True, True, False, False]
+    assert [", predicted a" in title for title in titles] == [False, False, True, True]
 
 
 def test_attention_shows_the_weights_of_a_case_of_each_class(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import sklearn.metrics
 
 from tests.records import record, save, some_records, whole_archive
 from tsfcn.analysis import compare, score_columns, tables, verdict
+from tsfcn.analysis.diagnosis import reliability
 from tsfcn.cli.report import main
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
@@ -412,6 +413,52 @@ def test_classes_and_calibration_are_those_of_the_stored_predictions(tmp_path: P
     hardest = page.rows("t-hardest")[0]
     assert float(hardest["recall"]) == pytest.approx(recalls.min(), abs=1e-4)
     assert "those of\n1 more are not in predictions/" in page.text
+
+
+def with_predictions(folder: Path, dataset: str, seed: int) -> tuple[Record, float]:
+    """Write 50 calibrated predictions of a job. Returns its record and the calibration error of the job."""
+    numbers = np.random.default_rng(seed)
+    confidence = numbers.uniform(0.5, 1, 50)
+    y_true = (numbers.uniform(size=50) > confidence).astype(np.int16)
+    y_pred = np.zeros(50, dtype=np.int16)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1).astype(np.float16)
+    made = record(dataset, seed=seed, accuracy=float(np.mean(y_true == 0)), n_test=50, n_classes=2)
+    artifacts.write_predictions(folder, made.key, probabilities, y_true, y_pred, np.array(["a", "b"]))
+    return made, reliability(probabilities, y_true, y_pred).calibration_error
+
+
+def test_calibration_error_is_that_of_a_job_averaged_over_seeds_and_datasets_as_in_the_table(tmp_path: Path) -> None:
+    beef = [with_predictions(tmp_path, "Beef", seed) for seed in range(5)]
+    coffee = [with_predictions(tmp_path, "Coffee", seed) for seed in (7, 8)]
+    made = save(tmp_path, *(each for each, _ in [*beef, *coffee]))
+    (calibration,) = check(report(made)).rows("t-calibration")
+    means = [np.mean([error for _, error in each]) for each in (beef, coffee)]
+    assert float(calibration["mean calibration error"]) == pytest.approx(np.mean(means), abs=5e-5)
+    table = tables.metric([each for each, _ in [*beef, *coffee]], tmp_path, "ece")
+    assert list(table["mean"]) == pytest.approx(means)
+
+
+def test_damaged_predictions_are_left_out_and_named(tmp_path: Path) -> None:
+    records = [with_predictions(tmp_path, "Beef", seed)[0] for seed in range(6)]
+    paths = [artifacts.predictions_path(tmp_path, each.key) for each in records]
+    paths[0].write_bytes(paths[0].read_bytes()[:-40])
+    paths[1].write_text("probabilities")
+    with np.load(paths[2]) as stored:
+        np.savez(paths[2], **{name: stored[name] for name in ("probabilities", "y_true", "y_pred")})
+    shutil.copy(paths[5], paths[3])  # of another job
+    save(tmp_path, *records)
+    page = check(report(tmp_path))
+    assert page.rows("t-calibration")[0]["cases"] == "100"  # of the two that are whole
+    assert re.search(r"Left out, .*: 4\nfiles of predictions, ", page.text)
+    assert f"{paths[0].name} (Beef, fcn (fawaz2019), seed 0), {paths[1].name}" in page.text
+    assert f"{paths[2].name} (Beef, fcn (fawaz2019), seed 2) and 1 more." in page.text
+
+
+def test_only_damaged_predictions_are_named_too(tmp_path: Path) -> None:
+    made, _ = with_predictions(tmp_path, "Beef", 0)
+    artifacts.predictions_path(tmp_path, made.key).write_text("")
+    text = report(save(tmp_path, made))
+    assert f"1\nfile of predictions, {made.key}.npz" in text and "Not known: no predictions" in text
 
 
 def test_without_predictions_the_section_says_how_to_store_them(tmp_path: Path) -> None:

@@ -69,16 +69,22 @@ def _read_tag(text: str, where: str, declared: _Header, columns: Columns) -> boo
     elif tag == "@end":
         declared.relational = ""
     elif tag == "@data":
-        if columns.label is None and not (declared.attributes and [*declared.attributes.values()][-1]):
-            if declared.labels == "needed":
-                raise UserError(f"{where} is '@data' after no class: declare the last attribute as {{A,B}}")
-            declared.labels = "absent"
-        else:
-            declared.labels = "needed"
+        declared.labels = _label_use(declared, where, columns)
         return True
     elif not tag.startswith("@"):
         raise UserError(f"{where} is neither '@' header nor '%' comment: put '@data' before the first case")
     return False
+
+
+def _label_use(declared: _Header, where: str, columns: Columns) -> LabelUse:
+    """Return "needed" if a class is declared, else "absent". Raises UserError where that cannot be read."""
+    if columns.label is not None or (declared.attributes and [*declared.attributes.values()][-1]):
+        return "needed"
+    if declared.labels == "needed":
+        raise UserError(f"{where} is '@data' after no class: declare the last attribute as {{A,B}}")
+    if not declared.attributes and not declared.several:
+        raise UserError(f"{where} is '@data' after no '@attribute': declare one for each timepoint")
+    return "absent"
 
 
 def _attribute(text: str) -> tuple[str, str]:

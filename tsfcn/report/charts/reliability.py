@@ -21,7 +21,7 @@ class ReliabilityCurve:
     n_cases: Sequence[int]
 
 
-def reliability(label: Label, curves: Sequence[ReliabilityCurve]) -> str:
+def reliability_chart(label: Label, curves: Sequence[ReliabilityCurve]) -> str:
     """Return reliability curves; on the diagonal confidence and accuracy are equal.
 
     Args:

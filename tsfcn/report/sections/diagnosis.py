@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tsfcn.analysis.diagnosis import Diagnosis, Reliability, diagnose, reliability
-from tsfcn.report.charts.reliability import ReliabilityCurve
-from tsfcn.report.charts.reliability import reliability as reliability_chart
+from tsfcn.analysis import tables
+from tsfcn.analysis.diagnosis import Diagnosis, Reliability, StoredPredictions, diagnose, joined, reliability
+from tsfcn.common.text import listed
+from tsfcn.report.charts.reliability import ReliabilityCurve, reliability_chart
 from tsfcn.report.collect import Material, Name, full_name
 from tsfcn.report.html import Chart, Content, TableColumn, csv_text
 from tsfcn.report.render import fraction
@@ -19,15 +20,17 @@ from tsfcn.report.svg import Label
 N_HARDEST = 25  # classes in the table
 N_MATRICES = 12  # confusion matrices
 MAX_CLASSES = 12  # of a confusion matrix
+N_LEFT_OUT = 3  # files that are named
 
 
 @dataclass(frozen=True, eq=False)
 class RowDiagnosis:
-    """The diagnosis of one dataset and series, over all seeds."""
+    """The diagnosis of one dataset and series over the cases of all seeds, and the mean calibration error of a job."""
 
     name: Name
     dataset: str
     diagnosis: Diagnosis
+    calibration_error: float
 
     @property
     def accuracy(self) -> float:
@@ -38,13 +41,16 @@ class RowDiagnosis:
 
 def content(material: Material) -> Content:
     """Return the content of the section, which says so if no predictions are stored."""
-    if not material.predictions:
-        return {"n_rows": 0}
-    rows = [RowDiagnosis(name, dataset, diagnose(p)) for (name, dataset), p in material.predictions.items()]
+    left_out = material.predictions.left_out
+    found = {"n_left_out": len(left_out), "left_out": listed(left_out, N_LEFT_OUT)}
+    if not material.predictions.rows:
+        return {"n_rows": 0, **found}
+    rows = [row_diagnosis(name, dataset, jobs) for (name, dataset), jobs in material.predictions.rows.items()]
     pooled = pooled_reliability(material)
     worst = sorted((row for row in rows if row.accuracy < 1), key=lambda row: (row.accuracy, row.dataset, row.name))
     small = [row for row in worst if len(row.diagnosis.classes) <= MAX_CLASSES]
     return {
+        **found,
         "n_rows": len(rows),
         "n_without": len(material.rows) - len(rows),
         "calibration": calibration_table(rows, pooled),
@@ -54,12 +60,18 @@ def content(material: Material) -> Content:
     }
 
 
+def row_diagnosis(name: Name, dataset: str, jobs: Sequence[StoredPredictions]) -> RowDiagnosis:
+    """Return the diagnosis of the jobs of one dataset and series."""
+    errors = [tables.score("ece", job.probabilities, job.y_true, job.y_pred) for job in jobs]
+    return RowDiagnosis(name, dataset, diagnose(joined(jobs)), float(np.mean(errors)))
+
+
 def pooled_reliability(material: Material) -> dict[Name, Reliability]:
     """Return the reliability of each series over the cases of all its datasets and seeds."""
     parts = defaultdict(list)
-    for (name, _), stored in material.predictions.items():
-        cases = np.arange(len(stored.y_pred))
-        confidence = stored.probabilities[cases, stored.y_pred]
+    for (name, _), jobs in material.predictions.rows.items():
+        stored = joined(jobs)
+        confidence = stored.probabilities[np.arange(len(stored.y_pred)), stored.y_pred]
         parts[name].append((confidence, stored.y_true == stored.y_pred))
     pooled = {}
     for name, each in parts.items():
@@ -71,9 +83,7 @@ def pooled_reliability(material: Material) -> dict[Name, Reliability]:
 
 def calibration_table(rows: Sequence[RowDiagnosis], pooled: Mapping[Name, Reliability]) -> list[TableColumn]:
     """Return a row for each series: datasets, cases, accuracy, confidence, and the mean of their calibration errors."""
-    errors = {
-        name: [row.diagnosis.reliability.calibration_error for row in rows if row.name == name] for name in pooled
-    }
+    errors = {name: [row.calibration_error for row in rows if row.name == name] for name in pooled}
     curves = list(pooled.values())
     accuracies = [float(np.average(curve.accuracy, weights=curve.n_cases)) for curve in curves]
     confidences = [float(np.average(curve.confidence, weights=curve.n_cases)) for curve in curves]
