@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tsfcn.common.errors import UserError
 from tsfcn.data.preprocess import Float32, Int64
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class FittedClassifier(Protocol):
         """Return the cases as the network takes them, and the timepoints of each."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What a network looks at in each case. maps.mean over a case's timepoints + bias + recurrent = logits.
 
@@ -93,13 +94,18 @@ def explain(classifier: FittedClassifier, X: Any) -> Explanation:
     """Return what the network of a fitted classifier looks at in each case of X.
 
     Args:
-        classifier: An FCNClassifier or another classifier of tsfcn, fitted.
-        X: Cases in any form that its `predict` takes.
+        classifier: An FCNClassifier or another classifier of tsfcn, fitted; or one of tsfcn.sktime.
+        X: Cases in any form that `predict` of the classifier for scikit-learn takes.
 
     Raises:
-        ValueError: X does not fit the classifier.
+        ValueError: X does not fit the classifier. UserError, which is a ValueError, if it is none of tsfcn.
         sklearn.exceptions.NotFittedError: The classifier is not fitted.
     """
+    classifier = getattr(classifier, "classifier_", classifier)
+    if not hasattr(classifier, "prepare"):
+        raise UserError(
+            f"explain takes a fitted classifier of tsfcn, not {type(classifier).__name__}: give its last step"
+        )
     x, lengths = classifier.prepare(X)
     return explain_network(classifier.network_, x, lengths, classifier.classes_, classifier._order)
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 
 import tsfcn
+import tsfcn.sktime
 from tests.factories import ITALY
 from tsfcn import estimators
 from tsfcn.analysis.explanation import Explanation, explain
 from tsfcn.analysis.faithfulness import Faithfulness, faithfulness
+from tsfcn.common.errors import UserError
 from tsfcn.data import archive
 from tsfcn.data.cbf import cbf, share_inside
 
@@ -133,3 +136,13 @@ def test_deletion_on_gunpoint_is_below_random(archive_root: Any) -> None:
         classifier = estimators.FCNClassifier(epochs=40, random_state=seed).fit(dataset.x_train, dataset.y_train)
         scores.append(measured(classifier, explain(classifier, dataset.x_test[::10])))
     assert sum(score.deletion < score.random for score in scores) >= 4
+
+
+def test_a_classifier_for_sktime_is_explained_and_others_are_refused() -> None:
+    data = tsfcn.load("ItalyPowerDemand")
+    classifier = tsfcn.sktime.FCNClassifier(protocol="smoke", filters=(4, 4, 4), random_state=0)
+    classifier.fit(data.x_train, data.y_train)
+    maps = tsfcn.explain(classifier, data.x_test[:3]).maps
+    np.testing.assert_array_equal(maps, tsfcn.explain(classifier.classifier_, data.x_test[:3]).maps)
+    with pytest.raises(UserError, match="explain takes a fitted classifier of tsfcn, not DummyClassifier"):
+        tsfcn.explain(DummyClassifier(), data.x_test)
