@@ -66,10 +66,13 @@ def flush_subnormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def hold_out(cases: Cases, fraction: float, seed: int) -> tuple[Cases, Cases]:
-    """Return the cases to train on and the held-out cases, whose y is on the CPU.
+def hold_out(
+    cases: Cases, sample_weight: Tensor | None, fraction: float, seed: int
+) -> tuple[Cases, Tensor | None, Cases]:
+    """Return the cases to train on, their weights, and the held-out cases, whose y is on the CPU.
 
-    cases: on any device; fraction: of each class that is held out; seed: of the draw.
+    cases: on any device; sample_weight: (n_cases,) or None; fraction: of each class that is held out; seed: of the
+    draw.
 
     Raises:
         UserError: No case can be held out, since every class has one case only.
@@ -85,6 +88,7 @@ def hold_out(cases: Cases, fraction: float, seed: int) -> tuple[Cases, Cases]:
     on_device, held_out_on_device = fitted.to(x.device), held_out.to(x.device)
     return (
         (x[on_device], y[on_device], None if lengths is None else lengths[fitted]),
+        None if sample_weight is None else sample_weight[fitted],
         (x[held_out_on_device], y[held_out_on_device].cpu(), None if lengths is None else lengths[held_out]),
     )
 
@@ -123,10 +127,9 @@ class ReferenceTraining:
         self.held_out: Cases | None = None
         self.patience = patience
         if settings.validation > 0:
-            if sample_weight is not None:  # drawn from the same seed, so the same cases
-                fitted, _ = stratified_holdout(y.cpu().numpy(), settings.validation, held_out_seed)
-                sample_weight = sample_weight[torch.from_numpy(fitted)]
-            (x, y, lengths), self.held_out = hold_out((x, y, lengths), settings.validation, held_out_seed)
+            (x, y, lengths), sample_weight, self.held_out = hold_out(
+                (x, y, lengths), sample_weight, settings.validation, held_out_seed
+            )
         self.oracle = None if oracle is None else (oracle[0], oracle[1].cpu(), oracle[2])
         self.settings, self.cells = settings, cells
         self.x, self.y, self.lengths = x, y, lengths
