@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from tsfcn.common.errors import UserError
+from tsfcn.config import model_code
 from tsfcn.config import models as model_specs
 from tsfcn.config import protocol as conf
 from tsfcn.config.models import ModelConfig
@@ -19,21 +20,13 @@ from tsfcn.config.schema import FAST_PRECISIONS
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.
 MEANING = 1
+SHOWN = 6  # digits of the hash of a model's source, in its name
 
 
 def digest(value: object) -> str:
     """Return 16 hex digits that identify a value of plain JSON types, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def code_version(architecture: str) -> dict[str, Any]:
-    """Return what identifies the code of a model in a job's key; {} for the models of the papers, which MEANING covers.
-
-    The place for the package version and source hash of a model from outside, which are not in the key yet: its name
-    and its settings are. Whoever changes the code of such a model uses another results folder or another name.
-    """
-    return {}
 
 
 @dataclass(frozen=True)
@@ -51,6 +44,7 @@ class Job:
     seed: int
     resample: int
     precision: str = "float32"
+    code: dict[str, str] | None = None  # of a model of another package, see model_code.code_of
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -64,7 +58,7 @@ class Job:
             "settings": self.settings,
             "resample": self.resample,
             "precision": self.precision,
-            **code_version(self.architecture),
+            **({"code": self.code} if self.code else {}),
         }
 
     @cached_property
@@ -194,9 +188,12 @@ def variant(
     model_changed.pop("cells", None)  # stands in the settings
     described = listed(asdict(model))
     described.pop("cells", None)
+    code = model_code.code_of(architecture)
+    name = f"{architecture}+{code['source'][:SHOWN]}" if code else architecture
     return {
         "architecture": architecture,
-        "model": label(architecture, model_changed),
+        "model": label(name, model_changed),
+        "code": code or None,
         "model_settings": described,
         "protocol": label(protocol.name, changed),
         "settings": listed(asdict(settings)),

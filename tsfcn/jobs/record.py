@@ -53,6 +53,7 @@ class Record:
     seed: int
     resample: int = 0
     precision: str = "float32"
+    code: dict[str, str] | None = None  # package, version and source of a model of another package
     test_selected: bool = False  # the test set chose the weights
     meaning: int = MEANING
 
@@ -218,8 +219,10 @@ def from_json(data: Mapping[str, Any]) -> Record:
 
 def job_from_json(data: Mapping[str, Any]) -> Job:
     """Return the job of JSON values (Job.to_json). Raises ValueError if one is missing or of another type."""
+    data = {"code": None, **data}  # plans of earlier versions have none
     for name in Job.__dataclass_fields__:
-        if name not in data or not CHECKS[name](data[name]):
+        is_left_out = name == "code" and data[name] is None
+        if name not in data or not (is_left_out or CHECKS[name](data[name])):
             raise ValueError(f"{name} of a job is {short(data.get(name))}")
     return Job(**{name: data[name] for name in Job.__dataclass_fields__})
 

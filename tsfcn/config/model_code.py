@@ -1,0 +1,78 @@
+"""The code of a model from another package: its package, version and source, which are in the key of its jobs.
+
+So a network that was changed has other keys, and a row of its own in the tables. The models of the papers need none of
+it: `plan.MEANING` and the golden tests stand for their code. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tsfcn.common.errors import UserError
+from tsfcn.config import model_spec
+
+OURS = __name__.partition(".")[0]
+DIGITS = 16  # of the hash of the source
+
+
+def code_of(model: str) -> dict[str, str]:
+    """Return the package, its version and the hash of the source of a registered model; {} for a model of the papers.
+
+    The source is every .py file of the packages (or the modules outside of packages) that have the settings and the
+    network. Package and version are '' for code that is not installed.
+
+    Raises:
+        UserError: The source is not a file, as in an interactive session.
+    """
+    spec = model_spec.spec(model)
+    network = spec.network.partition(":")[0] if isinstance(spec.network, str) else spec.network.__module__
+    modules = {name.partition(".")[0] for name in (spec.settings.__module__, network)} - {OURS}
+    if not modules:
+        return {}
+    source = hashlib.sha256()
+    for name in sorted(modules):
+        source.update(source_of(name, spec) if name == "__main__" else package_source(name, model))
+    package = package_of(network.partition(".")[0])
+    return {
+        "package": package,
+        "version": metadata.version(package) if package else "",
+        "source": source.hexdigest()[:DIGITS],
+    }
+
+
+def package_of(module: str) -> str:
+    """Return the name of the installed package that a top-level module is of, '' if there is none."""
+    return next(iter(metadata.packages_distributions().get(module, [])), "")
+
+
+def package_source(module: str, model: str) -> bytes:
+    """Return what identifies the .py files of a top-level module or package."""
+    found = importlib.util.find_spec(module)
+    if found is None or not (found.submodule_search_locations or found.has_location):
+        raise UserError(f"the source of model '{model}' is no file ({module}): write its network into a module")
+    digest = hashlib.sha256(module.encode())
+    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    paths = [(path, folder) for folder in folders for path in folder.rglob("*.py")]
+    if not folders:
+        paths = [(Path(str(found.origin)), Path(str(found.origin)).parent)]
+    for path, folder in sorted(paths):
+        digest.update(f"\0{path.relative_to(folder).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def source_of(module: str, spec: model_spec.ModelSpec) -> bytes:
+    """Return the source of the classes of a model that are of a script or a notebook."""
+    classes: list[Any] = [spec.settings, spec.network]
+    try:
+        texts = [inspect.getsource(each) for each in classes if getattr(each, "__module__", "") == module]
+    except (OSError, TypeError):
+        raise UserError(
+            f"the source of model '{spec.name}' cannot be read: write its network into a module, and import it"
+        ) from None
+    return "\0".join(texts).encode()
