@@ -106,7 +106,7 @@ def test_show_draws_and_tells(capsys: pytest.CaptureFixture[str], root: Path, tm
         ),
         (["show", "ACSF1", "--split", "ucr2015"], "error: dataset 'ACSF1' is not in the 2015 archive"),
         (["list", "--root", "/none"], "error: archive.root '/none' is not a folder"),
-        (["show", "GunPoint", "--svg", "/proc/none/x.svg"], "error: /proc/none is not usable: "),
+        (["show", "GunPoint", "--svg", "/proc/none/x.svg"], "error: file '/proc/none/x.svg' is not writable ("),
     ],
 )
 def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
