@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -29,7 +31,7 @@ from tsfcn.run import planned
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SMALL = ("model=se_resnet", "model.se_resnet.filters=[4,6]", "model.se_resnet.reduction=2", "protocol=smoke")
-NAME = "se_resnet[filters=[4,6], reduction=2]"
+NAME = re.compile(r"se_resnet\+[0-9a-f]{6}\[filters=\[4,6\], reduction=2\]")
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +68,32 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[model_spec.ModelSpec
 
 
 @pytest.mark.slow
+def test_a_network_that_was_changed_is_another_row_and_a_broken_one_is_refused(site: Path, tmp_path: Path) -> None:
+    package = tmp_path / "site" / "se_resnet"
+    shutil.copytree(site, package.parent, symlinks=False)
+    words = ("dataset=ItalyPowerDemand", *SMALL, "executor.workers=1")
+    text = (package / "network.py").read_text()
+    for change, n_done in (("", 0), ("# changed\n", 0), ("", 1)):
+        (package / "network.py").write_text(text + change)
+        done = command("run", *words, site=package.parent, cwd=tmp_path)
+        assert done.returncode == 0 and f"1 jobs: {n_done} done before" in done.stderr, done.stderr
+    first, second = store.read(tmp_path / "results")
+    assert first.code is not None and second.code is not None and first.model != second.model
+    assert first.code | {"source": ""} == {"package": "se-resnet", "version": "1.0", "source": ""}
+    assert first.code["source"] != second.code["source"] and first.accuracy == second.accuracy
+    (package / "network.py").write_text("import nothing_of_this_name\n")
+    broken = command("run", *words, site=package.parent, cwd=tmp_path)
+    assert broken.returncode != 0 and "cannot be imported" in broken.stdout + broken.stderr
+    assert "Traceback" not in broken.stderr
+
+
+@pytest.mark.slow
 def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_path: Path) -> None:
     words = ("dataset=ItalyPowerDemand", *SMALL, "protocol.models.se_resnet.lr=0.01", "executor.workers=1")
     done = command("run", *words, "save_weights=true", site=site, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("ItalyPowerDemand"))
-    assert NAME in row and "off-paper" in done.stdout
+    assert NAME.search(row) and "off-paper" in done.stdout
     (record,) = store.read(tmp_path / "results")
     assert (record.status, record.architecture, record.engine) == ("ok", "se_resnet", "reference")
     assert record.off_paper and record.settings["lr"] == 0.01 and record.settings["cells"] == []
@@ -87,7 +109,7 @@ def test_a_model_of_an_installed_package_is_trained_by_workers(site: Path, tmp_p
     again = command("run", *words, site=site, cwd=tmp_path)
     assert again.returncode == 0 and "1 done before, 0 to run" in again.stderr
     # Where the package is not installed, as here, the folder is read all the same, and the model refused in one line.
-    assert tables.accuracy([record])["model"].tolist() == [NAME]
+    assert tables.accuracy([record])["model"].tolist() == [record.model] and NAME.fullmatch(record.model)
     assert cost.Model([record], record.hardware).observed == {}
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -107,7 +129,8 @@ def test_a_model_registered_in_python_is_trained_in_this_process(
 ) -> None:
     how: dict[str, Any] = {"results": str(tmp_path / "results")}
     table = tsfcn.run("ItalyPowerDemand", "se_resnet", "smoke", *SMALL[1:3], "executor=inline", **how)
-    assert table[["dataset", "model", "marks"]].values.tolist() == [["ItalyPowerDemand", NAME, "off-paper"]]
+    ((dataset, model, marks),) = table[["dataset", "model", "marks"]].values.tolist()
+    assert (dataset, marks) == ("ItalyPowerDemand", "off-paper") and NAME.fullmatch(model)
     with pytest.raises(UserError) as refused:
         tsfcn.run("ItalyPowerDemand", "se_resnet", "smoke", **how)
     assert str(refused.value) == (

@@ -37,17 +37,17 @@ def code_of(model: str) -> dict[str, str]:
     source = hashlib.sha256()
     for name in sorted(modules):
         source.update(source_of(name, spec) if name == "__main__" else package_source(name, model))
-    package = package_of(network.partition(".")[0])
-    return {
-        "package": package,
-        "version": metadata.version(package) if package else "",
-        "source": source.hexdigest()[:DIGITS],
-    }
+    package, version = package_of(model, network.partition(".")[0])
+    return {"package": package, "version": version, "source": source.hexdigest()[:DIGITS]}
 
 
-def package_of(module: str) -> str:
-    """Return the name of the installed package that a top-level module is of, '' if there is none."""
-    return next(iter(metadata.packages_distributions().get(module, [])), "")
+def package_of(model: str, module: str) -> tuple[str, str]:
+    """Return name and version of the installed package that declares a model or has a top-level module; '' without."""
+    entry = model_spec.entry_points().get(model)
+    if entry is not None and entry.dist is not None:
+        return entry.dist.name, entry.dist.version
+    name = next(iter(metadata.packages_distributions().get(module, [])), "")
+    return name, metadata.version(name) if name else ""
 
 
 def package_source(module: str, model: str) -> bytes:

@@ -44,6 +44,7 @@ CONTENT: dict[str, Any] = {  # another value for each field that the numbers fol
     "seed": 1,
     "resample": 1,
     "precision": "bfloat16",
+    "code": {"package": "mine", "version": "1", "source": "0123456789abcdef"},
 }
 LABELS: dict[str, Any] = {"model": "fcn[x=1]", "protocol": "paper[x=1]", "off_paper": True}
 
