@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -184,6 +184,8 @@ def group_values(override: Override, folder: Path | None) -> list[str]:
     """
     names = overrides.several_values(override, str) or ([] if override.value == "[]" else [override.value])
     names = [name[1:-1] if overrides.is_quoted(name) else name for name in names]
+    if override.key == "model":
+        names = [in_our_spelling(name, user_files.options("model", folder)) for name in names]
     for name in names:
         check_option(override, name, folder)
     if override.key != "model":
@@ -193,6 +195,22 @@ def group_values(override: Override, folder: Path | None) -> list[str]:
         options.setdefault(user_files.architecture(name, folder), []).append(overrides.quoted(name))
     combined = overrides.combinations(list(options.items()))
     return ["[" + ",".join(word.partition("=")[2] for word in words) + "]" for words in combined]
+
+
+def in_our_spelling(name: str, known: Iterable[str]) -> str:
+    """Return the known name that has the same letters and digits in the same order, else the name itself.
+
+    >>> in_our_spelling("LSTM-FCN", ["fcn", "lstm_fcn"])
+    'lstm_fcn'
+    """
+    known = list(known)
+    alike = [each for each in known if letters(each) == letters(name)]
+    return alike[0] if name not in known and len(alike) == 1 else name
+
+
+def letters(name: str) -> str:
+    """Return the letters and digits of a name, in lower case."""
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def check_option(override: Override, name: str, folder: Path | None) -> None:
@@ -209,7 +227,7 @@ def check_option(override: Override, name: str, folder: Path | None) -> None:
         return
     if group == "model" and name in specs.failures():
         raise UserError(specs.why_unknown(name))
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
     raise UserError(f"{group} '{name}' is not known: {hint}")
 

@@ -213,3 +213,12 @@ def test_settings_are_composed_in_several_threads_and_beside_hydra_of_the_user(t
         assert epochs == list(range(1, 9))
         assert hydra.compose("mine").a == 1
     assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.parametrize("word", ["model=FCN", "model=Fcn", "model=[FCN,fcn]"])
+def test_a_model_has_any_spelling(word: str) -> None:
+    assert list(compose([word])[0].model.configs()) == ["fcn"]
+    both = compose_all(["model=LSTM-FCN,alstmfcn", "protocol=karim2019"])
+    assert [list(each.run.model.configs()) for each in both] == [["lstm_fcn", "alstm_fcn"]]
+    with pytest.raises(UserError, match="model 'LSTM-FNC' is not known: did you mean 'lstm_fcn'"):
+        compose(["model=LSTM-FNC"])
