@@ -517,8 +517,8 @@ def progress_bar(verbose: bool) -> Iterator[Progress]:
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, loss=float("nan"))
-        yield lambda epoch, n_epochs, loss: bar.update(task, completed=epoch, total=n_epochs, loss=loss)
+        task = bar.add_task("", visible=False, loss=float("nan"))  # until the first epoch tells how many there are
+        yield lambda epoch, n_epochs, loss: bar.update(task, completed=epoch, total=n_epochs, loss=loss, visible=True)
 
 
 class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
