@@ -386,8 +386,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
 
         Raises:
             UserError: Another suffix, classes that are neither numbers nor text, parameters that are no plain values,
-                or another file in the place of the card.
-            OSError: The file cannot be written.
+                another file in the place of the card, or a file that cannot be written.
         """
         from tsfcn.models import saved_classifier
 

@@ -55,8 +55,9 @@ def run(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     columns, words = split_options(options.words)
     if len(words) not in (2, 3):
-        given = " ".join(words)
-        raise UserError(f"'{given}' is not MODEL FILE: give a saved classifier and a file of series, see --help")
+        raise UserError(
+            f"'{' '.join(words)}' is not MODEL FILE: give a saved classifier and a file of series, see --help"
+        )
     model, file = model_path(words[:-1]), Path(words[-1])
     check_output(options.out, [model, file])
     predict(model, file, columns, "absent" if options.no_labels else "optional", options.out)

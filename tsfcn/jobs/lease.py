@@ -271,14 +271,14 @@ class Runner:
     def remove(self, key: str) -> bool:
         """Remove the lease of a key, unless another runner has taken it over: `release`, in the thread."""
         number = self.held[key]
-        ours = holds(self.results, key, number, self.about["id"])
-        if ours:
+        is_ours = holds(self.results, key, number, self.about["id"])
+        if is_ours:
             for lower in [n for n in numbers(self.results, key) if n < number] + [number]:  # the highest last
                 with contextlib.suppress(OSError):  # not a file of ours
                     lease_path(self.results, key, lower).unlink(missing_ok=True)
         del self.held[key]
         self.gone.discard(key)
-        return ours
+        return is_ours
 
 
 def lease_path(results: Path, key: str, number: int) -> Path:

@@ -24,7 +24,7 @@ from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.json_types import is_dict, is_int, is_str
 from tsfcn.config import models, user_files
-from tsfcn.config.classifier import POLICIES, plain
+from tsfcn.config.classifier import POLICIES, NetworkParameters, plain
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings, TrainingConfig
 from tsfcn.data.preprocess import Preparation
@@ -32,7 +32,6 @@ from tsfcn.models import weights
 from tsfcn.models.model_card import Card, is_card, model_card
 
 PARAMETERS_NOT_KEPT = ("callbacks",)
-DEFAULT_PROTOCOL = "fawaz2019"  # whose values are replaced one by one
 ATTRIBUTES: dict[str, Callable[[object], bool]] = {
     "best_epoch_": is_int,
     "engine_": is_str,
@@ -106,8 +105,8 @@ class SavedClassifier:
             "classes": "\n".join(map(str, self.labels.tolist())),
             "labels": json.dumps(labels_to_json(self.labels)),
             "architecture": self.architecture,
-            "model_settings": json.dumps(plain_values(model_settings)),
-            "settings": json.dumps(plain_values(asdict(self.settings))),
+            "model_settings": json.dumps(model_settings),
+            "settings": json.dumps(asdict(self.settings)),
             "n_channels": str(self.preparation.n_channels),
             "n_timepoints": str(self.preparation.n_timepoints),
             "preparation": json.dumps({**preparation_to_json(self.preparation), "unequal": self.unequal}),
@@ -222,7 +221,7 @@ def write(path: str | Path, saved: SavedClassifier) -> Path:
     """Write a classifier, its model card beside it (.md), and return the path.
 
     Raises UserError for another suffix than .safetensors, for a file in the place of the card that is no model card,
-    and as `SavedClassifier.pack`.
+    for what cannot be written, and as `SavedClassifier.pack`.
     """
     place = Path(path).expanduser()
     if place.suffix != ".safetensors":
@@ -293,11 +292,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {"pairs": [[plain(key), plain(each)] for key, each in value.items()]}
     return plain(value)
-
-
-def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping with the numbers of numpy as numbers of Python."""
-    return {name: plain(value) for name, value in values.items()}
 
 
 def parameters_from_json(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -412,7 +406,7 @@ def estimator_parameters(saved: SavedClassifier) -> dict[str, Any]:
     return {
         **parameters,
         **{name: tuple(value) if isinstance(value, list) else value for name, value in model.items()},
-        "protocol": protocol if protocol in user_files.options("protocol", None) else DEFAULT_PROTOCOL,
+        "protocol": protocol if protocol in user_files.options("protocol", None) else NetworkParameters.protocol,
         "precision": saved.job["precision"],
         "class_weight": "balanced" if balanced else None,
         "random_state": saved.seed,
