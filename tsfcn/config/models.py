@@ -11,12 +11,15 @@ from typing import ClassVar, Optional
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
+from tsfcn.config.inception_models import InceptionConfig, LITEConfig
 from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
 
 __all__ = [
     "MODELS",
     "ALSTMFCNConfig",
     "FCNConfig",
+    "InceptionConfig",
+    "LITEConfig",
     "LSTMFCNConfig",
     "MLPConfig",
     "ModelConfig",
@@ -207,6 +210,20 @@ PAPER_MODELS = (
         "tsfcn.models.resnet:ResNet",
         masks=True,
         published=PublishedSize(504_258, "Wang et al. 2017, section II.C, counted"),
+    ),
+    ModelSpec(
+        "inception",
+        InceptionConfig,
+        "tsfcn.models.inception:Inception",
+        masks=True,
+        published=PublishedSize(420_450, "Ismail-Fawaz et al. 2023, table I, which leaves out the 258 of the head"),
+    ),
+    ModelSpec(
+        "lite",
+        LITEConfig,
+        "tsfcn.models.lite:LITE",
+        masks=True,
+        published=PublishedSize(9_880, "Ismail-Fawaz et al. 2023, table I, which leaves out the 66 of the head"),
     ),
 )
 MODELS = tuple(register(each).name for each in PAPER_MODELS)  # `names` also returns models from other packages

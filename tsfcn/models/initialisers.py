@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tsfcn.common.errors import UserError
-from tsfcn.models.layers import Dropout
+from tsfcn.models.layers import DepthwiseConv, Dropout
 from tsfcn.models.recurrent import LSTM, AttentionLSTM
 
 
@@ -42,9 +42,13 @@ NORMS = (nn.BatchNorm1d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d)
 
 
 def initialise_conv(layer: nn.Conv1d, initialiser: str, generator: torch.Generator) -> None:
-    """Draw the kernels of a convolution by the named initialiser, and set its bias to zero."""
+    """Draw the kernels of a convolution by the named initialiser, and set its bias to zero.
+
+    For Keras a depthwise convolution of c channels has c inputs, as any other, and one output.
+    """
     receptive = layer.kernel_size[0]
-    fan_in, fan_out = layer.in_channels * receptive, layer.out_channels * receptive
+    fan_in = layer.in_channels * receptive
+    fan_out = receptive if isinstance(layer, DepthwiseConv) else layer.out_channels * receptive
     INITIALISERS[initialiser](layer.weight, fan_in, fan_out, generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

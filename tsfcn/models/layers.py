@@ -1,4 +1,4 @@
-"""The layers of the networks: convolution with batch norm, pooling, dropout, and the concatenation of cases."""
+"""The layers of the networks: convolutions, batch norm, pooling, dropout, and the concatenation of cases."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from tsfcn.common.device import upload
 
 
-def same_padding(kernel: int) -> tuple[int, int]:
+def same_padding(kernel: int, dilation: int = 1) -> tuple[int, int]:
     """Return the zeros (left, right) that keep the length at stride 1, as in TensorFlow: an odd zero goes right.
 
     A kernel of 8 gets 3 and 4. (The Theano backend of old Keras pads the other side.)
     """
-    return (kernel - 1) // 2, kernel // 2
+    zeros = (kernel - 1) * dilation
+    return zeros // 2, zeros - zeros // 2
 
 
 def concatenate_cases(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[int] | None]:
@@ -62,8 +63,127 @@ class Norm(nn.BatchNorm1d):
         return self.weight[:, None] * (0 * x) + self.bias[:, None]
 
 
+def pad_series(x: Tensor, sizes: list[int], padding: tuple[int, int], value: float = 0.0) -> Tensor:
+    """Return concatenated series with a constant before the first, between two and after the last, (n, c, longer).
+
+    Args:
+        x: (n, c, sum of sizes); `concatenate_cases` returns n = 1.
+        sizes: The timepoints of each series.
+        padding: How often the constant stands (before the first series, after each).
+        value: The constant.
+    """
+    left, right = padding
+    gap = x.new_full((*x.shape[:2], right), value)
+    parts = [gap[:, :, :left]]
+    for series in x.split(sizes, dim=2):
+        parts += [series, gap]
+    return torch.cat(parts, dim=2)
+
+
+def drop_gaps(x: Tensor, sizes: list[int], gap: int) -> Tensor:
+    """Return concatenated series without the `gap` timepoints between two of them, (n, c, sum of sizes)."""
+    sizes_with_gaps = [size for series in sizes for size in (series, gap)][:-1]
+    return torch.cat(x.split(sizes_with_gaps, dim=2)[::2], dim=2)
+
+
+def max_pool(x: Tensor, kernel: int, sizes: list[int] | None = None) -> Tensor:
+    """Return the maximum of the `kernel` timepoints around each, as far as the series has them; kernel: an odd number.
+
+    This is Keras' MaxPooling1D with strides=1 and padding='same'. x, sizes: as `concatenate_cases` returns them.
+    """
+    ends = kernel // 2
+    if sizes is None:
+        return F.max_pool1d(x, kernel, stride=1, padding=ends)
+    pooled = F.max_pool1d(pad_series(x, sizes, (ends, ends), -torch.inf), kernel, stride=1)
+    return drop_gaps(pooled, sizes, ends)
+
+
+def same_conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    sizes: list[int] | None = None,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return the convolution over time with 'same' padding, (n, c_out, t), in which no series sees another.
+
+    Args:
+        x: (n, c_in, t).
+        weight: (c_out, c_in / groups, kernel).
+        bias: (c_out,), or None.
+        sizes: The lengths of the series that x (n, c_in, sum of sizes) holds one after another; None: each case of x is
+            one series.
+        dilation: The distance of two neighbours in the kernel, in timepoints.
+        groups: The groups of channels that are convolved by themselves.
+    """
+    left, right = same_padding(weight.shape[2], dilation)  # left <= right: `right` zeros suffice between two series
+    if sizes is not None and right > 0:
+        y = F.conv1d(pad_series(x, sizes, (left, right)), weight, bias, dilation=dilation, groups=groups)
+        return drop_gaps(y, sizes, right)
+    if left == right:  # the convolution itself can pad, which saves a copy
+        return F.conv1d(x, weight, bias, padding=left, dilation=dilation, groups=groups)
+    return F.conv1d(F.pad(x, (left, right)), weight, bias, dilation=dilation, groups=groups)
+
+
+class SameConv(nn.Conv1d):
+    """Convolution over time with 'same' padding. (n, c_in, t) -> (n, c_out, t).
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: The width of the kernel in timepoints.
+        bias: Whether a bias is added.
+        dilation: The distance of two neighbours in the kernel, in timepoints.
+        groups: The groups of channels that are convolved by themselves.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, bias: bool = False, dilation: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(n_in, n_out, kernel, bias=bias, dilation=dilation, groups=groups)
+
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """Return the convolution; sizes: as for `same_conv`."""
+        return same_conv(x, self.weight, self.bias, sizes, self.dilation[0], self.groups)
+
+
+class DepthwiseConv(SameConv):
+    """Convolution of each channel by a kernel of its own, without bias. (n, c, t) -> (n, c, t).
+
+    Args:
+        n_channels: The channels.
+        kernel: The width of the kernels in timepoints.
+        dilation: The distance of two neighbours in a kernel, in timepoints.
+    """
+
+    def __init__(self, n_channels: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__(n_channels, n_channels, kernel, dilation=dilation, groups=n_channels)
+
+
+class SeparableConv(nn.Module):
+    """Keras' SeparableConv1D with 'same' padding, without bias: depthwise, then of kernel 1. (n, c, t) -> (n, o, t).
+
+    Args:
+        n_in: Input channels.
+        n_out: Output channels.
+        kernel: The width of the depthwise kernels in timepoints.
+        dilation: The distance of two neighbours in a depthwise kernel, in timepoints.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.depthwise = DepthwiseConv(n_in, kernel, dilation)
+        self.pointwise = SameConv(n_in, n_out, 1)
+
+    def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
+        """Return the convolution; sizes: as for `same_conv`."""
+        out: Tensor = self.pointwise(self.depthwise(x, sizes))
+        return out
+
+
 class ConvNorm(nn.Module):
-    """Convolution over time with 'same' padding and bias, then batch normalisation. (n, c_in, t) -> (n, c_out, t).
+    """Convolution over time with 'same' padding, then batch normalisation. (n, c_in, t) -> (n, c_out, t).
 
     Args:
         n_in: Input channels.
@@ -71,43 +191,23 @@ class ConvNorm(nn.Module):
         kernel: The width of the kernel in timepoints.
         bn_momentum: The fraction of the running statistics that a batch leaves, as in Keras.
         bn_eps: Added to the variance.
+        bias: Whether the convolution has a bias.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, bn_momentum: float, bn_eps: float) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, bn_momentum: float, bn_eps: float, bias: bool = True
+    ) -> None:
         super().__init__()
-        self.padding = same_padding(kernel)
-        self.conv = nn.Conv1d(n_in, n_out, kernel)
+        self.conv = SameConv(n_in, n_out, kernel, bias)
         self.norm = Norm(n_out, bn_momentum, bn_eps)
 
     def forward(self, x: Tensor, sizes: list[int] | None = None) -> Tensor:
         """Return the normalised convolution; batch statistics in training, running ones in evaluation.
 
-        sizes: The lengths of the series that x (1, c_in, sum of sizes) holds one after another; None: each case of x is
-        one series.
+        sizes: as for `same_conv`.
         """
-        left, right = self.padding
-        if sizes is not None and right > 0:
-            x = self.convolve_concatenated(x, sizes)
-        elif left == right:  # the convolution itself can pad, which saves a copy
-            x = F.conv1d(x, self.conv.weight, self.conv.bias, padding=left)
-        else:
-            x = self.conv(F.pad(x, (left, right)))
-        out: Tensor = self.norm(x)
+        out: Tensor = self.norm(self.conv(x, sizes))
         return out
-
-    def convolve_concatenated(self, x: Tensor, sizes: list[int]) -> Tensor:
-        """Return the convolutions of concatenated series, (1, c_out, sum of sizes), which do not see each other.
-
-        There are zeros between the series; the outputs at these zeros are dropped.
-        """
-        left, right = self.padding  # left <= right, so `right` zeros suffice between two series
-        zeros = x.new_zeros(1, x.shape[1], right)
-        parts = [zeros[:, :, :left]]
-        for series in x.split(sizes, dim=2):
-            parts += [series, zeros]
-        y: Tensor = self.conv(torch.cat(parts, dim=2))  # (1, c_out, sum of sizes + right * (n - 1))
-        sizes_with_gaps = [size for series in sizes for size in (series, right)][:-1]
-        return torch.cat(y.split(sizes_with_gaps, dim=2)[::2], dim=2)
 
 
 class Dropout(nn.Module):

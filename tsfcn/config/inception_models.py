@@ -1,0 +1,124 @@
+"""The settings of the Inception network and of the networks that were made from it, with published values and ranges.
+
+They are registered in models.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tsfcn.common.errors import UserError
+from tsfcn.config.checks import within
+from tsfcn.config.model_spec import Layer, ModelConfig
+
+HAND_CRAFTED = 17  # filters of tsfcn.models.hand_crafted, each at most 96 timepoints wide
+HAND_CRAFTED_KERNEL = 96
+
+
+@dataclass
+class InceptionConfig(ModelConfig):
+    """The Inception network of Ismail Fawaz et al. 2020, section 3.1."""
+
+    filters: int = 32  # of each convolution of a module
+    kernels: list[int] = field(default_factory=lambda: [40, 20, 10])  # timepoints
+    bottleneck: int = 32  # channels that the convolutions of a module get, if its input has several; 0: all
+    depth: int = 6  # modules
+    residual: bool = True  # a shortcut around every three modules
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.kernels:
+            raise UserError("kernels=[] is empty: give at least one number")
+        for value in self.kernels:
+            within("kernels", value, 1)
+        within("filters", self.filters, 1)
+        within("bottleneck", self.bottleneck, 0)
+        within("depth", self.depth, 1)
+        within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
+        within("bn_eps", self.bn_eps, 0)
+
+    def has_bottleneck(self, n_in: int) -> bool:
+        """Return whether a module with `n_in` input channels has a bottleneck."""
+        return self.bottleneck > 0 and n_in > 1
+
+    def bottleneck_width(self, n_in: int) -> int:
+        """Return the channels that the convolutions of a module with `n_in` input channels get."""
+        return self.bottleneck if self.has_bottleneck(n_in) else n_in
+
+    def module_width(self) -> int:
+        """Return the output channels of a module."""
+        return self.filters * (len(self.kernels) + 1)
+
+    def shortcut_starts(self) -> range:
+        """Return the positions of the modules whose input a shortcut takes."""
+        return range(0, self.depth - 2, 3) if self.residual else range(0)
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions of each module, and those of the shortcuts."""
+        layers = []
+        for index in range(self.depth):
+            n_in, width = self.module_width() if index else n_channels, self.module_width()
+            narrow = self.bottleneck_width(n_in)
+            layers += [Layer(n_in, narrow, 1, n_timepoints)] if self.has_bottleneck(n_in) else []
+            layers += [Layer(narrow, self.filters, kernel, n_timepoints) for kernel in self.kernels]
+            layers += [Layer(n_in, self.filters, 1, n_timepoints)]
+            if index in self.shortcut_starts():
+                layers += [Layer(n_in, width, 1, n_timepoints)]
+        return layers
+
+
+@dataclass
+class LITEConfig(ModelConfig):
+    """LITE, the light Inception network of Ismail-Fawaz et al. 2023, section III."""
+
+    filters: int = 32  # of each convolution
+    kernels: list[int] = field(default_factory=lambda: [40, 20, 10])  # timepoints, of the first layer's convolutions
+    separable_kernels: list[int] = field(default_factory=lambda: [20, 10])  # timepoints, of the layers behind it
+    dilations: list[int] = field(default_factory=lambda: [2, 4])  # of the same layers
+    hand_crafted: bool = True  # 17 constant filters beside the first layer's convolutions
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("kernels", "separable_kernels"):
+            if not getattr(self, name):
+                raise UserError(f"{name}=[] is empty: give at least one number")
+        if len(self.separable_kernels) != len(self.dilations):
+            raise UserError(
+                f"separable_kernels={self.separable_kernels} and dilations={self.dilations} are of different length: "
+                "give one dilation for each kernel"
+            )
+        for name in ("kernels", "separable_kernels", "dilations"):
+            for value in getattr(self, name):
+                within(name, value, 1)
+        within("filters", self.filters, 1)
+        within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
+        within("bn_eps", self.bn_eps, 0)
+
+    def first_width(self, n_channels: int) -> int:
+        """Return the output channels of the first layer."""
+        return self.filters * len(self.kernels) + (HAND_CRAFTED * n_channels if self.hand_crafted else 0)
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions; a separable one is two."""
+        layers = []
+        for kernel in self.kernels:
+            if n_channels == 1:
+                layers += [Layer(1, self.filters, kernel, n_timepoints)]
+            else:
+                layers += separable(n_channels, self.filters, kernel, n_timepoints)
+        if self.hand_crafted:
+            layers += [Layer(1, HAND_CRAFTED * n_channels, HAND_CRAFTED_KERNEL, n_timepoints)]
+        n_in = self.first_width(n_channels)
+        for kernel in self.separable_kernels:
+            layers += separable(n_in, self.filters, kernel, n_timepoints)
+            n_in = self.filters
+        return layers
+
+
+def separable(n_in: int, n_out: int, kernel: int, n_timepoints: int) -> list[Layer]:
+    """Return the two convolutions of a depthwise separable one."""
+    return [Layer(1, n_in, kernel, n_timepoints), Layer(n_in, n_out, 1, n_timepoints)]
