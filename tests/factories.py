@@ -83,10 +83,11 @@ def protocol(**changes: Any) -> ProtocolConfig:
 
 
 def small_config(model: str, **changes: Any) -> ModelConfig:
-    """Return the settings of a network of three narrow layers or blocks, otherwise as published."""
+    """Return the settings of a network of three narrow layers or blocks (or narrow modules), otherwise as published."""
     kind = models.spec(model).settings
-    width = "units" if "units" in {f.name for f in fields(kind)} else "filters"
-    return kind(**({width: [6, 5, 4]} | changes))
+    names = {f.name for f in fields(kind)}
+    width = "filters" if "filters" in names else "units"
+    return kind(**({width: [6, 5, 4] if isinstance(getattr(kind(), width), list) else 4} | changes))
 
 
 PROTOCOL = protocol(name="paper", paper="a paper", paper_models=["fcn", "lstm_fcn"])

@@ -19,7 +19,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-CLASSIFIERS = ("ALSTMFCNClassifier", "FCNClassifier", "LSTMFCNClassifier", "MLPClassifier", "ResNetClassifier")
+CLASSIFIERS = (
+    "ALSTMFCNClassifier",
+    "EncoderClassifier",
+    "FCNClassifier",
+    "HInceptionClassifier",
+    "InceptionClassifier",
+    "LITEClassifier",
+    "LSTMFCNClassifier",
+    "MALSTMFCNClassifier",
+    "MLPClassifier",
+    "MLSTMFCNClassifier",
+    "ResNetClassifier",
+)
 __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     *CLASSIFIERS,
     "__version__",
@@ -41,9 +53,15 @@ if TYPE_CHECKING:
     from tsfcn.analysis.explanation import explain as explain
     from tsfcn.data.user_data import load as load
     from tsfcn.estimators import ALSTMFCNClassifier as ALSTMFCNClassifier
+    from tsfcn.estimators import EncoderClassifier as EncoderClassifier
     from tsfcn.estimators import FCNClassifier as FCNClassifier
+    from tsfcn.estimators import HInceptionClassifier as HInceptionClassifier
+    from tsfcn.estimators import InceptionClassifier as InceptionClassifier
+    from tsfcn.estimators import LITEClassifier as LITEClassifier
     from tsfcn.estimators import LSTMFCNClassifier as LSTMFCNClassifier
+    from tsfcn.estimators import MALSTMFCNClassifier as MALSTMFCNClassifier
     from tsfcn.estimators import MLPClassifier as MLPClassifier
+    from tsfcn.estimators import MLSTMFCNClassifier as MLSTMFCNClassifier
     from tsfcn.estimators import ResNetClassifier as ResNetClassifier
     from tsfcn.estimators import load_classifier as load_classifier
     from tsfcn.models.weights import load_network as load_network

@@ -36,7 +36,6 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import classifier
 from tsfcn.config import protocol as protocols
 from tsfcn.config.classifier import as_parameters
-from tsfcn.config.models import ModelConfig
 from tsfcn.data import preprocess
 from tsfcn.data.preprocess import Float32, Floats, Int64
 
@@ -357,7 +356,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
                     "series, or use FCNClassifier or ResNetClassifier"
                 )
             return
-        field = receptive_field(self.config_)
+        field = self.config_.receptive_field()
         if n_short := int((lengths < min(field, low)).sum()):
             warnings.warn(
                 f"{n_short} of {len(lengths)} cases are shorter than the receptive field of the network, {field} "
@@ -437,16 +436,6 @@ def unpadded(preparation: preprocess.Preparation) -> preprocess.Preparation:
 def ends_differ(cases: Floats) -> bool:
     """Return whether one of the cases (n_cases, n_channels, n_timepoints) ends in NaN in every channel."""
     return bool(np.isnan(cases[:, :, -1]).all(axis=1).any())
-
-
-def receptive_field(config: ModelConfig) -> int:
-    """Return the timepoints of the input that an activation of the last convolution depends on.
-
-    >>> from tsfcn.config.models import FCNConfig
-    >>> receptive_field(FCNConfig())
-    14
-    """
-    return 1 + sum(layer.kernel - 1 for layer in config.layers(n_channels=1, n_timepoints=1))
 
 
 def checked_weights(sample_weight: Any, cases: Floats) -> Weights | None:
@@ -544,9 +533,39 @@ class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
     """The multilayer perceptron of Wang et al. 2017 for scikit-learn. Parameters: NetworkParameters, MLPParameters."""
 
 
+class InceptionClassifier(classifier.InceptionParameters, NetworkClassifier):
+    """The Inception network of Ismail Fawaz et al. 2020 for scikit-learn, one network, not the ensemble InceptionTime.
+
+    Parameters: NetworkParameters, InceptionParameters.
+    """
+
+
+class HInceptionClassifier(classifier.HInceptionParameters, NetworkClassifier):
+    """H-Inception of Ismail-Fawaz et al. 2022 for scikit-learn. Parameters: those of InceptionClassifier."""
+
+
+class LITEClassifier(classifier.LITEParameters, NetworkClassifier):
+    """LITE of Ismail-Fawaz et al. 2023 for scikit-learn, one network. Parameters: NetworkParameters, LITEParameters."""
+
+
+class EncoderClassifier(classifier.EncoderParameters, NetworkClassifier):
+    """The encoder of Serrà et al. 2018 for scikit-learn. Parameters: NetworkParameters, EncoderParameters."""
+
+
+class MLSTMFCNClassifier(classifier.MLSTMFCNParameters, NetworkClassifier):
+    """MLSTM-FCN of Karim et al. 2019 for scikit-learn. Parameters: as for LSTMFCNClassifier, and MLSTMFCNParameters."""
+
+
+class MALSTMFCNClassifier(classifier.MALSTMFCNParameters, NetworkClassifier):
+    """MALSTM-FCN of Karim et al. 2019 for scikit-learn. Parameters: those of MLSTMFCNClassifier."""
+
+
 CLASSES = {
     each.architecture: each
-    for each in (FCNClassifier, LSTMFCNClassifier, ALSTMFCNClassifier, ResNetClassifier, MLPClassifier)
+    for each in (
+        *(FCNClassifier, LSTMFCNClassifier, ALSTMFCNClassifier, ResNetClassifier, MLPClassifier, InceptionClassifier),
+        *(LITEClassifier, HInceptionClassifier, EncoderClassifier, MLSTMFCNClassifier, MALSTMFCNClassifier),
+    )
 }
 """The classifier of each model."""
 

@@ -142,3 +142,93 @@ class MLPClassifier(classifier.MLPParameters, NetworkClassifier):
 
     estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.MLPClassifier
     small: ClassVar[dict[str, Any]] = {"units": (4,), "dropout": (0.0, 0.0)}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class InceptionClassifier(classifier.InceptionParameters, NetworkClassifier):
+    """The Inception network of Ismail Fawaz et al. 2020 for sktime. Parameters: as estimators.InceptionClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import InceptionClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> InceptionClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.InceptionClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": 2, "kernels": (3,), "depth": 3}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class HInceptionClassifier(classifier.HInceptionParameters, NetworkClassifier):
+    """H-Inception of Ismail-Fawaz et al. 2022 for sktime. Parameters: as estimators.HInceptionClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import HInceptionClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> HInceptionClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.HInceptionClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": 2, "kernels": (3,), "depth": 3}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LITEClassifier(classifier.LITEParameters, NetworkClassifier):
+    """LITE of Ismail-Fawaz et al. 2023 for sktime. Parameters: as estimators.LITEClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import LITEClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> LITEClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.LITEClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": 2, "kernels": (3,)}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class EncoderClassifier(classifier.EncoderParameters, NetworkClassifier):
+    """The encoder of Serrà et al. 2018 for sktime. Parameters: as estimators.EncoderClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import EncoderClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> EncoderClassifier(epochs=1, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.EncoderClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,), "units": 2}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MLSTMFCNClassifier(classifier.MLSTMFCNParameters, NetworkClassifier):
+    """MLSTM-FCN of Karim et al. 2019 for sktime. Parameters: as estimators.MLSTMFCNClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import MLSTMFCNClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> MLSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.MLSTMFCNClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4, 4), "kernels": (3, 3), "cells": 2}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MALSTMFCNClassifier(classifier.MALSTMFCNParameters, NetworkClassifier):
+    """MALSTM-FCN of Karim et al. 2019 for sktime. Parameters: as estimators.MALSTMFCNClassifier.
+
+    >>> from sktime.datasets import load_unit_test
+    >>> from tsfcn.sktime import MALSTMFCNClassifier
+    >>> X, y = load_unit_test(split="train")
+    >>> MALSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
+    """
+
+    estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.MALSTMFCNClassifier
+    small: ClassVar[dict[str, Any]] = {"filters": (4, 4), "kernels": (3, 3), "cells": 2}

@@ -44,7 +44,7 @@ class NetworkParameters:
     A parameter of the protocol that is None has the protocol's value (docs/protocols.md).
 
     Args:
-        protocol: The name of the protocol: fawaz2019, karim2019, wang2017 or smoke.
+        protocol: The name of the protocol: fawaz2019, wang2017, karim2019 or another of docs/protocols.md.
         normalisation: How series are scaled: none, series (each by itself) or train (by the training set).
         missing: What replaces missing values: zero or interpolate.
         length: What happens to series of unequal length: pad, cut or mask.
@@ -258,6 +258,27 @@ class ALSTMFCNParameters(LSTMFCNParameters):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
+class MLSTMFCNParameters(LSTMFCNParameters):
+    """The parameters of MLSTM-FCN of Karim et al. 2019, besides those of LSTMFCNParameters.
+
+    Args:
+        reduction: How many times fewer units than channels the first layer of squeeze-and-excitation has.
+    """
+
+    architecture: ClassVar[str] = "mlstm_fcn"
+
+    protocol: str = "karim2019mv"
+    reduction: int = 16
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class MALSTMFCNParameters(MLSTMFCNParameters):
+    """The parameters of MALSTM-FCN of Karim et al. 2019, which are those of MLSTM-FCN."""
+
+    architecture: ClassVar[str] = "malstm_fcn"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class ResNetParameters(NetworkParameters):
     """The parameters of the ResNet of Wang et al. 2017, besides those of NetworkParameters.
 
@@ -292,3 +313,88 @@ class MLPParameters(NetworkParameters):
 
     units: Sequence[int] = (500, 500, 500)
     dropout: Sequence[float] = (0.1, 0.2, 0.2, 0.3)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class InceptionParameters(NetworkParameters):
+    """The parameters of the Inception network of Ismail Fawaz et al. 2020, besides those of NetworkParameters.
+
+    Args:
+        filters: The filters of each convolution of a module.
+        kernels: The timepoints of the kernels side by side in a module.
+        bottleneck: The channels that these get where a module has several; 0: all of them.
+        depth: The number of modules.
+        residual: Whether there is a shortcut around every three modules.
+        bn_momentum: As in FCNParameters.
+        bn_eps: As in FCNParameters.
+    """
+
+    architecture: ClassVar[str] = "inception"
+
+    protocol: str = "inceptiontime2020"
+    filters: int = 32
+    kernels: Sequence[int] = (40, 20, 10)
+    bottleneck: int = 32
+    depth: int = 6
+    residual: bool = True
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class HInceptionParameters(InceptionParameters):
+    """The parameters of H-Inception of Ismail-Fawaz et al. 2022, which are those of InceptionParameters."""
+
+    architecture: ClassVar[str] = "h_inception"
+
+    protocol: str = "hinception2022"
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LITEParameters(NetworkParameters):
+    """The parameters of LITE of Ismail-Fawaz et al. 2023, besides those of NetworkParameters.
+
+    Args:
+        filters: The filters of each convolution.
+        kernels: The timepoints of the kernels side by side in the first layer.
+        separable_kernels: The timepoints of the kernels of the separable convolutions behind it.
+        dilations: Their dilations.
+        hand_crafted: Whether the first layer has constant filters as well.
+        bn_momentum: As in FCNParameters.
+        bn_eps: As in FCNParameters.
+    """
+
+    architecture: ClassVar[str] = "lite"
+
+    protocol: str = "lite2023"
+    filters: int = 32
+    kernels: Sequence[int] = (40, 20, 10)
+    separable_kernels: Sequence[int] = (20, 10)
+    dilations: Sequence[int] = (2, 4)
+    hand_crafted: bool = True
+    bn_momentum: float = 0.99
+    bn_eps: float = 0.001
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class EncoderParameters(NetworkParameters):
+    """The parameters of the encoder of Serrà et al. 2018, besides those of NetworkParameters.
+
+    Args:
+        filters: The filters of each convolution.
+        kernels: The timepoints of each kernel.
+        units: The units of the dense layer.
+        dropout: The probability that an activation of a convolution is dropped in training.
+        norm_over: What instance normalisation takes together: case or channel.
+        norm_eps: The constant of instance normalisation that avoids a division by zero.
+    """
+
+    architecture: ClassVar[str] = "encoder"
+    fixed_length_reason: ClassVar[str] = "its last layer takes the activations of all timepoints"
+
+    filters: Sequence[int] = (128, 256, 512)
+    kernels: Sequence[int] = (5, 11, 21)
+    units: int = 256
+    dropout: float = 0.2
+    norm_over: str = "case"
+    norm_eps: float = 0.001

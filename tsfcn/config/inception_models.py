@@ -11,8 +11,9 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.checks import within
 from tsfcn.config.model_spec import Layer, ModelConfig
 
-HAND_CRAFTED = 17  # filters of tsfcn.models.hand_crafted, each at most 96 timepoints wide
-HAND_CRAFTED_KERNEL = 96
+POOL = 3  # timepoints of the maximum in a module
+HAND_CRAFTED = 17  # the constant filters of tsfcn.models.hand_crafted
+HAND_CRAFTED_KERNEL = 96  # timepoints of the widest of them
 
 
 @dataclass
@@ -47,9 +48,9 @@ class InceptionConfig(ModelConfig):
         """Return the channels that the convolutions of a module with `n_in` input channels get."""
         return self.bottleneck if self.has_bottleneck(n_in) else n_in
 
-    def module_width(self) -> int:
-        """Return the output channels of a module."""
-        return self.filters * (len(self.kernels) + 1)
+    def output_widths(self) -> list[int]:
+        """Return the output channels of each module."""
+        return [self.filters * (len(self.kernels) + 1)] * self.depth
 
     def shortcut_starts(self) -> range:
         """Return the positions of the modules whose input a shortcut takes."""
@@ -57,16 +58,38 @@ class InceptionConfig(ModelConfig):
 
     def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
         """Return the convolutions of each module, and those of the shortcuts."""
-        layers = []
-        for index in range(self.depth):
-            n_in, width = self.module_width() if index else n_channels, self.module_width()
+        layers, widths = [], [n_channels, *self.output_widths()]
+        for index, n_in in enumerate(widths[:-1]):
             narrow = self.bottleneck_width(n_in)
             layers += [Layer(n_in, narrow, 1, n_timepoints)] if self.has_bottleneck(n_in) else []
             layers += [Layer(narrow, self.filters, kernel, n_timepoints) for kernel in self.kernels]
             layers += [Layer(n_in, self.filters, 1, n_timepoints)]
             if index in self.shortcut_starts():
-                layers += [Layer(n_in, width, 1, n_timepoints)]
+                layers += [Layer(n_in, widths[index + 3], 1, n_timepoints)]
         return layers
+
+    def receptive_field(self) -> int:
+        """Return the timepoints of the input that an activation of the last module depends on."""
+        return 1 + self.depth * (max(*self.kernels, POOL) - 1)
+
+
+@dataclass
+class HInceptionConfig(InceptionConfig):
+    """The Inception network with hand-crafted filters in its first module, Ismail-Fawaz et al. 2022, section III."""
+
+    def output_widths(self) -> list[int]:
+        """Return the output channels of each module."""
+        first, *others = super().output_widths()
+        return [first + HAND_CRAFTED, *others]
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions of the modules and of the shortcuts, and the hand-crafted filters."""
+        return [*super().layers(n_channels, n_timepoints), Layer(1, HAND_CRAFTED, HAND_CRAFTED_KERNEL, n_timepoints)]
+
+    def receptive_field(self) -> int:
+        """Return the timepoints of the input that an activation of the last module depends on."""
+        first, others = max(*self.kernels, HAND_CRAFTED_KERNEL), max(*self.kernels, POOL)
+        return first + (self.depth - 1) * (others - 1)
 
 
 @dataclass
@@ -118,7 +141,13 @@ class LITEConfig(ModelConfig):
             n_in = self.filters
         return layers
 
+    def receptive_field(self) -> int:
+        """Return the timepoints of the input that an activation of the last convolution depends on."""
+        first = max(*self.kernels, HAND_CRAFTED_KERNEL if self.hand_crafted else 1)
+        separable = zip(self.separable_kernels, self.dilations, strict=True)
+        return first + sum((kernel - 1) * dilation for kernel, dilation in separable)
+
 
 def separable(n_in: int, n_out: int, kernel: int, n_timepoints: int) -> list[Layer]:
     """Return the two convolutions of a depthwise separable one."""
-    return [Layer(1, n_in, kernel, n_timepoints), Layer(n_in, n_out, 1, n_timepoints)]
+    return [Layer(n_in, n_in, kernel, n_timepoints, groups=n_in), Layer(n_in, n_out, 1, n_timepoints)]

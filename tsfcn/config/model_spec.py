@@ -28,11 +28,12 @@ class Layer:
     n_out: int
     kernel: int = 1  # timepoints
     n_timepoints: int = 1  # length of the output; 1 for a dense layer
+    groups: int = 1  # of channels that are convolved by themselves; n_in of a depthwise convolution
 
     @property
     def n_weights(self) -> int:
         """The number of weights, without biases."""
-        return self.n_in * self.n_out * self.kernel
+        return self.n_in // self.groups * self.n_out * self.kernel
 
     @property
     def n_multiplications(self) -> int:
@@ -73,6 +74,17 @@ class ModelConfig:
     def fixed_length(self) -> bool:
         """Return whether the network takes series of one length only."""
         return False
+
+    def receptive_field(self) -> int:
+        """Return the timepoints of the input that an activation of the last convolution depends on.
+
+        This is for convolutions one after another, without dilation; others compute it anew.
+
+        >>> from tsfcn.config.models import FCNConfig
+        >>> FCNConfig().receptive_field()
+        14
+        """
+        return 1 + sum(layer.kernel - 1 for layer in self.layers(n_channels=1, n_timepoints=1))
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,21 @@ from typing import ClassVar, Optional
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
-from tsfcn.config.inception_models import InceptionConfig, LITEConfig
+from tsfcn.config.inception_models import HInceptionConfig, InceptionConfig, LITEConfig
 from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
 
 __all__ = [
     "MODELS",
     "ALSTMFCNConfig",
+    "EncoderConfig",
     "FCNConfig",
+    "HInceptionConfig",
     "InceptionConfig",
     "LITEConfig",
     "LSTMFCNConfig",
+    "MALSTMFCNConfig",
     "MLPConfig",
+    "MLSTMFCNConfig",
     "ModelConfig",
     "ModelsConfig",
     "ResNetConfig",
@@ -103,6 +107,31 @@ class ALSTMFCNConfig(LSTMFCNConfig):
 
 
 @dataclass
+class MLSTMFCNConfig(LSTMFCNConfig):
+    """LSTM-FCN with squeeze-and-excitation, Karim et al. 2019, section 3."""
+
+    reduction: int = 16  # how many times fewer units than channels the first layer of squeeze-and-excitation has
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        within("reduction", self.reduction, 1)
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions, then the dense layers of squeeze-and-excitation."""
+        gates = [(width, max(1, width // self.reduction)) for width in self.filters[:-1]]
+        dense = [Layer(*sizes) for width, hidden in gates for sizes in ((width, hidden), (hidden, width))]
+        return super().layers(n_channels, n_timepoints) + dense
+
+
+@dataclass
+class MALSTMFCNConfig(MLSTMFCNConfig):
+    """MLSTM-FCN with attention, Karim et al. 2019, section 3."""
+
+    attention: ClassVar[bool] = True
+
+
+@dataclass
 class MLPConfig(ModelConfig):
     """The multilayer perceptron of Wang et al. 2017, section II.A."""
 
@@ -159,6 +188,51 @@ class ResNetConfig(ModelConfig):
         return layers
 
 
+@dataclass
+class EncoderConfig(ModelConfig):
+    """The encoder of Serrà et al. 2018, section 3."""
+
+    filters: list[int] = field(default_factory=lambda: [128, 256, 512])
+    kernels: list[int] = field(default_factory=lambda: [5, 11, 21])  # timepoints
+    units: int = 256  # of the dense layer
+    dropout: float = 0.2  # after each convolution
+    norm_over: str = "case"  # each case over time and channels; channel: each channel of a case over time
+    norm_eps: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.filters or len(self.filters) != len(self.kernels):
+            raise UserError(
+                f"filters={self.filters} and kernels={self.kernels} are of different length (or empty): "
+                "give one kernel size for each convolution"
+            )
+        for name in ("filters", "kernels"):
+            for value in getattr(self, name):
+                within(name, value, 1)
+        if self.filters[-1] % 2:
+            raise UserError(
+                f"filters={self.filters} ends with an odd number: attention halves the last, give an even one"
+            )
+        within("units", self.units, 1)
+        within("dropout", self.dropout, 0, 1, open_high=True)
+        one_of("norm_over", self.norm_over, ("case", "channel"))
+        within("norm_eps", self.norm_eps, 0)
+
+    def pooled_timepoints(self, n_timepoints: int) -> list[int]:
+        """Return the length of the output of each convolution."""
+        return [n_timepoints >> index for index in range(len(self.filters))]
+
+    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
+        """Return the convolutions and the dense layer."""
+        sizes, lengths = [n_channels, *self.filters], self.pooled_timepoints(n_timepoints)
+        convolutions = zip(sizes, self.filters, self.kernels, lengths, strict=False)
+        return [*(Layer(*each) for each in convolutions), Layer(self.filters[-1] // 2, self.units, 1, lengths[-1])]
+
+    def fixed_length(self) -> bool:
+        """Return True, since the activations are flattened."""
+        return True
+
+
 def always(config: ModelConfig) -> bool:
     """Return True for all settings."""
     return True
@@ -169,6 +243,7 @@ def shuffled(config: LSTMFCNConfig) -> bool:
     return config.shuffle
 
 
+MULTIVARIATE = "titu1994/MLSTM-FCN japanese_vowels_model.py, counted"
 DIATOMS = "weight files of titu1994/LSTM-FCN for DiatomSizeReduction, without running statistics"
 PAPER_MODELS = (
     ModelSpec(
@@ -224,6 +299,35 @@ PAPER_MODELS = (
         "tsfcn.models.lite:LITE",
         masks=True,
         published=PublishedSize(9_880, "Ismail-Fawaz et al. 2023, table I, which leaves out the 66 of the head"),
+    ),
+    ModelSpec(
+        "h_inception",
+        HInceptionConfig,
+        "tsfcn.models.inception:HInception",
+        masks=True,
+        published=PublishedSize(421_572, "MSD-IRIMAS/CF-4-TSC classifiers/H_Inception.py, counted"),
+    ),
+    ModelSpec(
+        "encoder",
+        EncoderConfig,
+        "tsfcn.models.encoder:Encoder",
+        published=PublishedSize(3_184_266, "hfawaz/dl-4-tsc classifiers/encoder.py, counted", n_timepoints=24),
+    ),
+    ModelSpec(
+        "mlstm_fcn",
+        MLSTMFCNConfig,
+        "tsfcn.models.mlstm_fcn:MLSTMFCN",
+        masks=True,
+        lstm=True,
+        published=PublishedSize(288_561, MULTIVARIATE, n_channels=12, n_timepoints=26, n_classes=9, cells=8),
+    ),
+    ModelSpec(
+        "malstm_fcn",
+        MALSTMFCNConfig,
+        "tsfcn.models.mlstm_fcn:MALSTMFCN",
+        masks=True,
+        lstm=True,
+        published=PublishedSize(289_681, MULTIVARIATE, n_channels=12, n_timepoints=26, n_classes=9, cells=8),
     ),
 )
 MODELS = tuple(register(each).name for each in PAPER_MODELS)  # `names` also returns models from other packages

@@ -26,6 +26,15 @@ def glorot_uniform(weight: Tensor, fan_in: int, fan_out: int, generator: torch.G
     nn.init.uniform_(weight, -limit, limit, generator=generator)
 
 
+def he_normal(weight: Tensor, fan_in: int, generator: torch.Generator) -> None:
+    """Fill `weight` with normal numbers of deviation s = sqrt(2 / fan_in), drawn again beyond 2 s: as in Keras 2.1.
+
+    (Keras 2.2 divides s by 0.8796, so that s is the deviation after the truncation.)
+    """
+    deviation = math.sqrt(2 / fan_in)
+    nn.init.trunc_normal_(weight, 0.0, deviation, -2 * deviation, 2 * deviation, generator=generator)
+
+
 def he_uniform(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator) -> None:
     """Fill `weight` with U(-a, a), a = sqrt(6 / fan_in). Parameters are those of `glorot_uniform`."""
     limit = math.sqrt(6 / fan_in)
@@ -62,13 +71,13 @@ def initialise_linear(layer: nn.Linear, generator: torch.Generator) -> None:
 
 
 def initialise_lstm(layer: LSTM, generator: torch.Generator) -> None:
-    """Draw the kernels of an LSTM: input kernel Glorot, others orthogonal; forget bias 1, other biases and v zero."""
+    """Draw the kernels of an LSTM: input kernel Glorot, others orthogonal. Biases but the forget bias, and v, are zero."""
     cells = layer.recurrent.shape[0]
     glorot_uniform(layer.kernel, layer.kernel.shape[0], layer.kernel.shape[1], generator)
     nn.init.orthogonal_(layer.recurrent, generator=generator)
     nn.init.zeros_(layer.bias)
     with torch.no_grad():
-        layer.bias[cells : 2 * cells] = 1.0
+        layer.bias[cells : 2 * cells] = layer.forget_bias
     if isinstance(layer, AttentionLSTM):
         for kernel in (layer.context, layer.score_x, layer.score_h):
             nn.init.orthogonal_(kernel, generator=generator)

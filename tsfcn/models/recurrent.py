@@ -27,6 +27,8 @@ class LSTM(nn.Module):
     as after the dimension shuffle of a univariate series, the recurrent kernel and the forget gate have no effect.
     """
 
+    forget_bias = 1.0  # of the initial weights
+
     def __init__(self, n_features: int, cells: int, gates: str) -> None:
         super().__init__()
         self.gate = GATES[gates]
@@ -45,15 +47,31 @@ class LSTM(nn.Module):
         c = self.gate(f) * c + self.gate(i) * torch.tanh(g)
         return self.gate(o) * torch.tanh(c), c
 
-    def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
-        """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
+    def forward(self, x: Tensor, n_steps: Tensor | None = None, skipped: Tensor | None = None) -> Tensor:
+        """Return the hidden state after the last step, (n, cells).
+
+        Args:
+            x: (n, n_steps, n_features).
+            n_steps: int64 (n,), the steps of each case; None: all.
+            skipped: bool (n, n_steps), the steps that leave the state as it is; None: no step.
+        """
         h, c = self.initial_state(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
         states = []
         for t in range(x.shape[1]):
-            h, c = self.step(projected[:, t], h, c)
+            h, c = unless_skipped(self.step(projected[:, t], h, c), (h, c), skipped, t)
             states.append(h)
         return h if n_steps is None else last_states(states, n_steps)
+
+
+def unless_skipped(
+    new: tuple[Tensor, Tensor], old: tuple[Tensor, Tensor], skipped: Tensor | None, t: int
+) -> tuple[Tensor, Tensor]:
+    """Return the new states, each (n, cells), or the old ones where step t is skipped, bool (n, n_steps)."""
+    if skipped is None:
+        return new
+    skips = skipped[:, t, None]
+    return torch.where(skips, old[0], new[0]), torch.where(skips, old[1], new[1])
 
 
 def last_states(states: list[Tensor], n_steps: Tensor) -> Tensor:
@@ -90,20 +108,24 @@ class AttentionLSTM(LSTM):
             energy = energy.masked_fill(mask, -math.inf)
         return torch.softmax(energy, dim=1)
 
-    def forward(self, x: Tensor, n_steps: Tensor | None = None) -> Tensor:
-        """Return the hidden state after the last step; n_steps: int64 (n,), the steps of each case, None: all."""
-        states = [h for h, _, _ in self.scan(x, n_steps)]
+    def forward(self, x: Tensor, n_steps: Tensor | None = None, skipped: Tensor | None = None) -> Tensor:
+        """Return the hidden state after the last step, (n, cells). Args: of LSTM; a skipped step is attended to."""
+        states = [h for h, _, _ in self.scan(x, n_steps, skipped)]
         return states[-1] if n_steps is None else last_states(states, n_steps)
 
-    def attention(self, x: Tensor, n_steps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def attention(
+        self, x: Tensor, n_steps: Tensor | None = None, skipped: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the attention weights (n, n_steps, n_steps) and context vectors (n, n_steps, n_features) of each step.
 
-        x, n_steps: as for `forward`. Row i of the weights is `a` of step i, row i of the context vectors its `z`.
+        Args: of `forward`. Row i of the weights is `a` of step i, row i of the context vectors its `z`.
         """
-        _, weights, context = zip(*self.scan(x, n_steps), strict=True)
+        _, weights, context = zip(*self.scan(x, n_steps, skipped), strict=True)
         return torch.stack(weights, dim=1), torch.stack(context, dim=1)
 
-    def scan(self, x: Tensor, n_steps: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def scan(
+        self, x: Tensor, n_steps: Tensor | None = None, skipped: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield hidden state (n, cells), attention (n, n_steps) and context vector (n, n_features) of each step."""
         h, c = self.initial_state(x)
         projected = x @ self.kernel + self.bias  # (n, n_steps, 4 * cells)
@@ -112,7 +134,7 @@ class AttentionLSTM(LSTM):
         for t in range(x.shape[1]):
             a = self.weights(scored, h, mask)
             z = torch.einsum("nt,ntd->nd", a, x)
-            h, c = self.step(projected[:, t] + z @ self.context, h, c)
+            h, c = unless_skipped(self.step(projected[:, t] + z @ self.context, h, c), (h, c), skipped, t)
             yield h, a, z
 
 
