@@ -28,6 +28,7 @@ from tsfcn.common.streams import safe_streams
 from tsfcn.common.text import Problem, problem_lines, size
 from tsfcn.config import checks, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
+from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_line, from_settings
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
@@ -291,7 +292,25 @@ def prepare(request: Request) -> RunPlan:
     jobs, unusable = plan_jobs(request, device, records)
     if request.run.executor.name == "local" and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
+    check_libraries(jobs, request.run.save_weights)
     return RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+
+
+def check_libraries(jobs: list[plan.Job], save_weights: bool) -> None:
+    """Raise UserError for a classifier of a library that cannot be had, or not with these settings."""
+    chosen = {job.model: job for job in jobs if job.library}
+    if not chosen:
+        return
+    from tsfcn.training import library_classifier
+
+    for job in chosen.values():
+        config = job.model_config()
+        assert isinstance(config, LibraryConfig)
+        library_classifier.find(job.library, config)
+        if save_weights:
+            raise UserError(
+                f"save_weights=true is not for {job.library}, which keeps no weights: leave out one of them"
+            )
 
 
 def plan_jobs(request: Request, device: str, records: list[Record]) -> tuple[list[plan.Job], Unusable]:

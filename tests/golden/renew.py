@@ -128,7 +128,7 @@ def measure(case: Case, precision: str) -> Numbers:
         missing=case.settings.missing,
         length=case.settings.length,
         unequal=dataset.unequal or case.unequal,
-        fixed_length=registry.fixed_length(case.config),
+        fixed_length=case.config.fixed_length(),
     )
     dtype = {"float64": torch.float64, "float32": torch.float32}[precision]
     x, x_test = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.x_test[:N_TEST]).to(dtype)

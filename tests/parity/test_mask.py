@@ -164,7 +164,7 @@ def test_in_inference_each_case_has_the_logits_that_it_has_alone_and_bare(name: 
     close(together, Ragged(made, training=False).logits(name, bare(x, lengths)))
     for case, length in enumerate(LENGTHS):
         close(together[case : case + 1], made(x[case : case + 1, :, :length], lengths[case : case + 1]))
-        if not registry.fixed_length(CASES[name][1]):
+        if not CASES[name][1].fixed_length():
             close(together[case : case + 1], made(x[case : case + 1, :, :length]))
 
 

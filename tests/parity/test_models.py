@@ -370,7 +370,7 @@ def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
     made = network(model, n_timepoints=12).eval()
     longer = torch.zeros(2, 1, 15)
     assert made(torch.zeros(2, 1, 12)).shape == (2, 2)
-    if registry.fixed_length(CONFIGS[model]):
+    if CONFIGS[model].fixed_length():
         with pytest.raises(RuntimeError, match="shape"):
             made(longer)
     else:
@@ -380,7 +380,7 @@ def test_only_flattening_and_the_shuffle_fix_the_length(model: str) -> None:
 @pytest.mark.parametrize("model", ["lstm_fcn", "alstm_fcn"])
 def test_unshuffled_the_length_is_free(model: str) -> None:
     config = LSTMFCNConfig(shuffle=False)
-    assert not registry.fixed_length(config)
+    assert not config.fixed_length()
     assert network(model, config, n_timepoints=12).eval()(torch.zeros(2, 1, 15)).shape == (2, 2)
 
 

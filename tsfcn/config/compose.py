@@ -67,7 +67,7 @@ def compose_all(words: Sequence[str]) -> list[Composed]:
         raise UserError(explain(error, [each.word for each in plain])) from None
     for each in composed:
         for name, config in each.run.model.configs().items():
-            protocol.settings(each.run.protocol, name, config)  # raises UserError where the two do not fit
+            protocol.resolve(each.run.protocol, name, config)  # raises UserError where the two do not fit
     check_reach(plain, [each.run for each in composed])
     check_same_machine([each.run for each in composed])
     return composed
@@ -155,7 +155,9 @@ def choices(plain: Sequence[Override], folder: Path | None) -> list[tuple[str, l
         if override.key in GROUPS:
             result.append((override.key, group_values(override, folder)))
         else:
-            result.append((prefix + override.key, overrides.values(override, overrides.setting_type(override))))
+            kind = overrides.setting_type(override)
+            prefix = "++" if kind is object else prefix  # an entry of a mapping is not there before
+            result.append((prefix + override.key, overrides.values(override, kind)))
     return result
 
 
@@ -276,7 +278,7 @@ def obstacle(run: schema.RunConfig, common: str | None, model: str | None, name:
     """
     chosen = run.model.configs()
     if all(
-        name in protocol.unread(each, protocol.settings(run.protocol, each, config)) for each, config in chosen.items()
+        name in protocol.unread(each, protocol.resolve(run.protocol, each, config)) for each, config in chosen.items()
     ):
         return f": nothing in this run reads {name}"
     if model is not None and model not in chosen:

@@ -1,4 +1,4 @@
-"""The code of a model from another package: its package, version and source, which are in the key of its jobs.
+"""The code of a model from elsewhere: its package, version and source, which are in the key of its jobs.
 
 So a network that was changed has other keys, and a row of its own in the tables. The models of the papers need none of
 it: `plan.MEANING` and the golden tests stand for their code. Needs no torch.
@@ -24,12 +24,20 @@ def code_of(model: str) -> dict[str, str]:
     """Return the package, its version and the hash of the source of a registered model; {} for a model of the papers.
 
     The source is every .py file of the packages (or the modules outside of packages) that have the settings and the
-    network. Package and version are '' for code that is not installed.
+    network. Package and version are '' for code that is not installed. The classifiers of a library have package and
+    version alone.
 
     Raises:
-        UserError: The source is not a file, as in an interactive session.
+        UserError: The source is not a file, as in an interactive session, or the library is not installed.
     """
     spec = model_spec.spec(model)
+    if spec.library:
+        try:
+            return {"package": spec.library, "version": metadata.version(spec.library)}
+        except metadata.PackageNotFoundError:
+            raise UserError(
+                f"model={model} needs {spec.library}, which is not installed: pip install 'tsfcn[{spec.library}]'"
+            ) from None
     network = spec.network.partition(":")[0] if isinstance(spec.network, str) else spec.network.__module__
     modules = {name.partition(".")[0] for name in (spec.settings.__module__, network)} - {OURS}
     if not modules:

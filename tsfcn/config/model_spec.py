@@ -86,6 +86,15 @@ class ModelConfig:
         """
         return 1 + sum(layer.kernel - 1 for layer in self.layers(n_channels=1, n_timepoints=1))
 
+    def row_name(self, model: str) -> str:
+        """Return the name of a model with its default settings, as it stands in tables."""
+        return model
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that are not at their defaults, which stand in brackets behind the name in tables."""
+        default = asdict(type(self)())
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
 
 @dataclass(frozen=True)
 class PublishedSize:
@@ -106,16 +115,18 @@ def never(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A registered model. What is not declared is assumed to be unsupported.
+    """A registered model: a network, or the classifiers of a library. What is not declared is not supported.
 
     A network is built by `network(n_channels, n_timepoints, n_classes, config)`, with `cells=` added where `lstm` is
     true. `forward(x, lengths)` maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes). `lengths`
-    is None, or int64 (n_cases,) on the CPU; without `masks` all lengths are n_timepoints.
+    is None, or int64 (n_cases,) on the CPU; without `masks` all lengths are n_timepoints. The classifiers of a library
+    have no network and no training values (tsfcn.training.library_classifier).
     """
 
     name: str  # as in model=NAME
     settings: type[ModelConfig]
-    network: str | Callable[..., Any]  # 'package.module:Class', imported on first use, or the class
+    network: str | Callable[..., Any] = ""  # 'package.module:Class', imported on first use, or the class
+    library: str = ""  # 'sktime' or 'aeon': its classifiers, instead of a network
     masks: bool = False  # uses `lengths` and ignores what follows the end of a case (protocol.length=mask)
     lstm: bool = False  # has an LSTM; its size is `cells` of the model or of the protocol
     unread: frozenset[str] = frozenset()  # settings of the protocol that have no effect on this network

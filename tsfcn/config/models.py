@@ -12,6 +12,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
 from tsfcn.config.inception_models import HInceptionConfig, InceptionConfig, LITEConfig
+from tsfcn.config.libraries import LIBRARIES
 from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
 
 __all__ = [
@@ -331,11 +332,13 @@ PAPER_MODELS = (
     ),
 )
 MODELS = tuple(register(each).name for each in PAPER_MODELS)  # `names` also returns models from other packages
+for _library in LIBRARIES:
+    register(_library)
 
 
 def in_every_process(name: str) -> bool:
-    """Return whether worker processes can load the model: it is one of the papers, or an entry point declares it."""
-    return name in MODELS or model_spec.declared(name)
+    """Return whether worker processes can load the model: it is one of ours, or an entry point declares it."""
+    return name in MODELS or bool(spec(name).library) or model_spec.declared(name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -198,7 +198,10 @@ def is_list(kind: Any) -> bool:
 
 
 def setting_type(override: Override) -> Any:
-    """Return the type of the setting of an override. Raises UserError unless it is one that a user may change."""
+    """Return the type of the setting of an override; object: of an entry of a mapping, which may be anything.
+
+    Raises UserError unless it is one that a user may change.
+    """
     key, word = override.key, override.word
     if key.startswith("hydra"):
         raise UserError(hydra_setting(override))
@@ -208,6 +211,8 @@ def setting_type(override: Override) -> Any:
     path: list[str] = []
     parts = key.split(".")
     for part in parts:
+        if get_origin(node) is dict:  # any entry, which may be a mapping itself
+            return object
         names = [f.name for f in fields(node)] if is_dataclass(node) else []
         if part not in names:
             raise UserError(f"setting '{key}' in '{word}' is not known: {hint(parts, path, names, override.value)}")
@@ -299,7 +304,7 @@ def several_values(override: Override, kind: Any) -> list[str]:
     if call and not is_text(kind):
         return sweep(override, *call.groups())
     listed = items(written) or []
-    is_one_list = is_list(kind) and not all(items(each) is not None for each in listed)
+    is_one_list = (is_list(kind) or kind is object) and not all(items(each) is not None for each in listed)
     return [] if is_one_list else listed
 
 

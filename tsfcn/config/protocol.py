@@ -74,12 +74,24 @@ SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A protocol resolved for one model: every value that training needs."""
+class DataSettings:
+    """How a protocol prepares the data, which is all of it that a classifier of a library depends on."""
 
     normalisation: str  # none | series | train (data/preprocess.py)
     missing: str  # zero | interpolate (data/preprocess.py)
     length: str  # pad | cut | mask (data/preprocess.py)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
+        one_of("protocol.missing", self.missing, ("zero", "interpolate"))
+        one_of("protocol.length", self.length, ("pad", "cut", "mask"))
+
+
+@dataclass(frozen=True)
+class Settings(DataSettings):
+    """A protocol resolved for one network: every value that training needs."""
+
     validation: float  # fraction of the training cases that are held out, 0 to below 1
     select: str  # which weights give the accuracy: one of SELECTIONS
     epochs: int
@@ -101,9 +113,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the ranges and that the fields are consistent."""
-        one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
-        one_of("protocol.missing", self.missing, ("zero", "interpolate"))
-        one_of("protocol.length", self.length, ("pad", "cut", "mask"))
+        super().__post_init__()
         one_of("protocol.select", self.select, SELECTIONS)
         one_of("protocol.optimiser", self.optimiser, ("adam", "adadelta"))
         one_of("protocol.initialiser", self.initialiser, ("glorot_uniform", "he_uniform"))
@@ -144,8 +154,38 @@ class Settings:
         return max(1, min(limit, self.batch_size))
 
 
+def data_settings(protocol: ProtocolConfig) -> DataSettings:
+    """Return how a protocol prepares the data. Raises UserError for a value out of range."""
+    return DataSettings(normalisation=protocol.normalisation, missing=protocol.missing, length=protocol.length)
+
+
+def resolve(protocol: ProtocolConfig, model: str, config: ModelConfig) -> DataSettings:
+    """Return what of a protocol one model depends on: Settings for a network, else DataSettings.
+
+    Raises UserError for a value that is missing, out of range, or not possible for the model.
+
+    Args:
+        protocol: the protocol with the overrides of the user.
+        model: the name of a registered model.
+        config: its settings.
+    """
+    if not models.spec(model).library:
+        return settings(protocol, model, config)
+    check_length(protocol, model, config)
+    return data_settings(protocol)
+
+
+def check_length(protocol: ProtocolConfig, model: str, config: ModelConfig) -> None:
+    """Raise UserError for length=mask where a model has no mask."""
+    if protocol.length == "mask" and not models.spec(model).masks:
+        reason = "takes one length" if config.fixed_length() else "has no mask"
+        raise UserError(
+            f"protocol.length=mask is not for {model}, which {reason}: use pad or cut, or leave {model} out"
+        )
+
+
 def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Settings:
-    """Return the settings of one model under a protocol.
+    """Return the settings of one network under a protocol.
 
     The LSTM size of the model comes before the sizes of the protocol; a network without an LSTM has none.
     Raises UserError for a value that is missing, out of range, or not possible for the model.
@@ -160,14 +200,12 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
     values: dict[str, Any] = {}
     for f in fields(TrainingConfig):
         candidates = [value for layer in layers if (value := getattr(layer, f.name)) is not None]
+        if not candidates and asdict(protocol.common) == asdict(TrainingConfig()):
+            raise UserError(f"protocol '{protocol.name}' has no training values, which {model} needs: choose another")
         if not candidates:
             raise UserError(f"protocol.{f.name} is not set in protocol '{protocol.name}': give it a value")
         values[f.name] = tuple(candidates[0]) if isinstance(candidates[0], list) else candidates[0]
-    if protocol.length == "mask" and not spec.masks:
-        reason = "takes one length" if config.fixed_length() else "has no mask"
-        raise UserError(
-            f"protocol.length=mask is not for {model}, which {reason}: use pad or cut, or leave {model} out"
-        )
+    check_length(protocol, model, config)
     size = getattr(config, "cells", None)
     if not spec.lstm:
         values["cells"] = ()
@@ -176,17 +214,17 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
     elif not values["cells"]:
         raise UserError("protocol.cells=[] is empty: give at least one LSTM size")
     return Settings(
-        normalisation=protocol.normalisation,
-        missing=protocol.missing,
-        length=protocol.length,
+        **asdict(data_settings(protocol)),
         validation=protocol.validation,
         select=protocol.select,
         **values,
     )
 
 
-def unread(model: str, settings: Settings) -> set[str]:
-    """Return the names of the settings that have no effect on this network."""
+def unread(model: str, settings: DataSettings) -> set[str]:
+    """Return the names of the settings that have no effect on this model."""
+    if not isinstance(settings, Settings):
+        return {f.name for f in fields(TrainingConfig)}
     spec = models.spec(model)
     of_another_optimiser = {"rho"} if settings.optimiser == "adam" else {"betas"}
     return of_another_optimiser | spec.unread | (set() if spec.lstm else {"cells"})

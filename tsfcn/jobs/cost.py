@@ -89,7 +89,11 @@ def work(job: Job) -> np.ndarray:
     flop: of forward and backward passes; predicted: of passes in inference mode; traffic: values that activations and
     parameters write; steps of the optimiser; steps of an LSTM within those; epochs; and the job itself.
     """
-    size, settings = sizes(job), job.resolved()
+    size = sizes(job)
+    if job.library:  # before there are records, 10,000 convolutions, as ROCKET takes
+        values = float((size.n_train + size.n_test) * size.n_channels * size.length)
+        return np.array([0.0, 2e5 * values, 0.0, 0.0, 0.0, 0.0, 1.0])
+    settings = job.resolved()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     n_fits = max(1, len(settings.cells))
     batch = min(settings.batch(n_fit), n_fit)
@@ -120,7 +124,12 @@ def work(job: Job) -> np.ndarray:
     return np.array([flop, predicted, traffic, steps * n_fits, lstm_steps, settings.epochs * n_fits, 1.0])
 
 
-Setup = tuple[str, str]  # engine and precision
+Setup = tuple[str, str]  # engine, or classifier of a library, and precision
+
+
+def way(engine: str, job: Job) -> str:
+    """Return what decides how long the same work takes: the engine, or the classifier of a library."""
+    return job.model if job.library else engine
 
 
 class Model:
@@ -172,7 +181,7 @@ class Model:
         except (TypeError, ValueError, ArithmeticError, KeyError):  # settings that this version does not know
             return
         is_this_hardware = record.hardware.startswith(self.hardware)
-        setup = record.engine, job.precision
+        setup = way(record.engine, job), job.precision
         works, times = self.observed.setdefault((setup, is_this_hardware, job.architecture), ([], []))
         works.append(amount)
         times.append(seconds + (record.seconds("test") or 0.0))
@@ -213,6 +222,8 @@ class Model:
 
     def choice(self, job: Job) -> EngineChoice:
         """Return which engine will train a job here."""
+        if job.library:
+            return EngineChoice(job.library, job.precision, "cpu")
         size = sizes(job)
         if (job.group, size) not in self.choices:
             self.choices[job.group, size] = select_engine(
@@ -226,7 +237,7 @@ class Model:
 
     def setup(self, job: Job) -> Setup:
         """Return the engine and precision that a job will be trained with here."""
-        return self.choice(job).name, job.precision
+        return way(self.choice(job).name, job), job.precision
 
     def seconds(self, job: Job) -> float:
         """Return the estimated time of a job on one core or a GPU."""
@@ -325,6 +336,8 @@ def held(layer: Layer) -> int:
 def memory(job: Job, size: Sizes | None = None) -> float:
     """Return the estimated peak memory of a job in bytes: the process, the data, a step, and the weights kept."""
     size = sizes(job) if size is None else size
+    if job.library:  # what the classifier itself takes is not known
+        return BASE_BYTES + 6 * 8.0 * (size.n_train + size.n_test) * size.n_channels * size.length
     settings, config = job.resolved(), job.model_config()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     batch = min(settings.batch(n_fit), n_fit)

@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from tsfcn.common.errors import UserError
-from tsfcn.config import model_code
+from tsfcn.config import model_code, model_spec
 from tsfcn.config import models as model_specs
 from tsfcn.config import protocol as conf
 from tsfcn.config.models import ModelConfig
@@ -39,7 +39,7 @@ class Job:
     model: str  # the name in tables: the architecture, and what the user changed
     model_settings: dict[str, Any]
     protocol: str  # the name in tables, likewise
-    settings: dict[str, Any]  # a protocol.Settings
+    settings: dict[str, Any]  # a protocol.Settings; of a classifier of a library a protocol.DataSettings
     off_paper: bool  # the paper of the protocol did not run this
     seed: int
     resample: int
@@ -80,8 +80,18 @@ class Job:
         """Return the fields as plain JSON values, not copied; Job(**fields) gives the job back."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    @property
+    def library(self) -> str:
+        """The library whose classifier this job fits; '' for a network."""
+        known = model_spec.find(self.architecture)
+        return "" if known is None else known.library
+
+    def data_settings(self) -> conf.DataSettings:
+        """Return how the data are prepared."""
+        return conf.DataSettings(**{each.name: self.settings[each.name] for each in fields(conf.DataSettings)})
+
     def resolved(self) -> conf.Settings:
-        """Return the settings as the dataclass."""
+        """Return the settings of a network as the dataclass."""
         tuples = {name: tuple(value) for name, value in self.settings.items() if isinstance(value, (list, tuple))}
         return conf.Settings(**{**self.settings, **tuples})
 
@@ -145,8 +155,8 @@ def jobs(
     seeds, resamples = list(seeds), list(resamples)
     variants = {}
     for architecture, model in models.items():
-        settings = conf.settings(protocol, architecture, model)
-        possible = precision not in FAST_PRECISIONS or conf.fast_trains(architecture, model, settings)
+        settings = conf.resolve(protocol, architecture, model)
+        possible = is_possible(precision, architecture, model, settings)
         if not possible and not if_possible:
             raise UserError(
                 f"engine.precision={precision} is not for {architecture} with these settings: "
@@ -164,6 +174,13 @@ def jobs(
     ]
 
 
+def is_possible(precision: str, architecture: str, model: ModelConfig, settings: conf.DataSettings) -> bool:
+    """Return whether a model can be trained in a precision; a classifier of a library has none of its own to choose."""
+    if not isinstance(settings, conf.Settings):
+        return precision == "float32"
+    return precision not in FAST_PRECISIONS or conf.fast_trains(architecture, model, settings)
+
+
 def _may_be_fast(passport: Mapping[str, Any]) -> bool:
     """Return whether the fast engine is for a dataset (select_engine.engine), as far as its passport tells."""
     return conf.fast_takes(int(passport.get("n_channels", 1)), int(passport.get("length", 2)))
@@ -174,29 +191,32 @@ def variant(
     model: ModelConfig,
     protocol: conf.ProtocolConfig,
     unchanged: conf.ProtocolConfig,
-    settings: conf.Settings,
+    settings: conf.DataSettings,
     precision: str,
 ) -> dict[str, Any]:
     """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
-    default = model_specs.spec(architecture).settings()
-    before = conf.settings(unchanged, architecture, default)
-    settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
+    before = conf.resolve(unchanged, architecture, model_specs.spec(architecture).settings())
+    if isinstance(settings, conf.Settings):
+        settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
     changed = conf.changes(settings, before)
     if precision != "float32":
         changed["precision"] = precision
-    model_changed = conf.changes(model, default)
+    model_changed = model.changed()
     model_changed.pop("cells", None)  # stands in the settings
     described = listed(asdict(model))
     described.pop("cells", None)
     code = model_code.code_of(architecture)
-    name = f"{architecture}+{code['source'][:SHOWN]}" if code else architecture
+    name = model.row_name(architecture)
+    if code:
+        name += "+" + (code.get("source", "")[:SHOWN] or code["version"])
+    model_label = label(name, model_changed)
     return {
         "architecture": architecture,
-        "model": label(name, model_changed),
+        "model": model_label,
         "code": code or None,
         "model_settings": described,
         "protocol": label(protocol.name, changed),
         "settings": listed(asdict(settings)),
-        "off_paper": bool(changed or model_changed) or architecture not in protocol.paper_models,
+        "off_paper": bool(changed) or model_label not in protocol.paper_models,
         "precision": precision,
     }

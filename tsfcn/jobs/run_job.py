@@ -24,6 +24,7 @@ from tsfcn.common import device as devices
 from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
+from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.model_code import code_of
 from tsfcn.data import preprocess, splits
 from tsfcn.data.dataset import Dataset
@@ -35,6 +36,7 @@ from tsfcn.models import registry
 from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
+from tsfcn.training.library_classifier import LibraryClassifier
 from tsfcn.training.threads import one_thread
 from tsfcn.training.train import Task, choose_engine, train
 
@@ -91,6 +93,7 @@ def run_job(
         OSError: The disk is full, or the results folder cannot be written to.
     """
     started = time.monotonic()
+    device = "cpu" if job.library else device
     if device == "cpu":  # beside other jobs in this process the peak is that of all
         reset_peak_memory()
     try:
@@ -145,7 +148,7 @@ def describe(job: Job, status: str, reason: str, device: str = "cpu") -> Record:
         status=status,
         reason=reason,
         **job.to_json(),
-        test_selected=job.settings["select"] == "test_oracle",
+        test_selected=job.settings.get("select") == "test_oracle",
         meaning=MEANING,
         device=device,
         **devices.description(device),
@@ -170,8 +173,80 @@ def measure(
             f"the code of model '{job.architecture}' has changed since the run was planned: start the run again"
         )
     dataset = load_planned(job.dataset, job.passport, terms.root)
-    settings = job.resolved()
     data = prepare(dataset, job)
+    numbers = {
+        "n_train": len(data.y_train),
+        "n_test": len(data.y_test),
+        "n_classes": len(data.classes),
+        "n_timepoints": data.x_train.shape[2],
+        "n_filled": data.n_filled,
+        "n_padded": data.n_padded,
+        "n_cut": data.n_cut,
+        "n_masked": data.n_masked,
+    }
+    if job.library:
+        return {**numbers, **measure_classifier(job, results, data, clock)}
+    return {**numbers, **measure_network(job, results, dataset, data, terms, progress, stop, clock)}
+
+
+def measure_classifier(job: Job, results: Path, data: preprocess.Arrays, clock: Callable[[], float]) -> dict[str, Any]:
+    """Fit and test the classifier of a library, store its predictions, and return the numbers of its record.
+
+    Args:
+        job: The job.
+        results: The results folder.
+        data: The arrays.
+        clock: The processor time in seconds.
+    """
+    config = job.model_config()
+    assert isinstance(config, LibraryConfig)
+    classifier = LibraryClassifier(job.library, config, job.seed)
+    start, processor_start = time.perf_counter(), clock()
+    classifier.fit(data.x_train, data.y_train)
+    fitted, processor_fitted = time.perf_counter(), clock()
+    predicted = classifier.predict(data.x_test)
+    tested, processor_tested = time.perf_counter(), clock()
+    probabilities = classifier.predict_proba(data.x_test, len(data.classes))
+    with np.errstate(divide="ignore"):
+        cross_entropy = -float(np.log(probabilities[np.arange(len(predicted)), data.y_test]).mean())
+    artifacts.write_predictions(results, job.key, probabilities, data.y_test, predicted, data.classes.astype(str))
+    y = torch.from_numpy(data.y_test)
+    return {
+        "accuracy": float((predicted == data.y_test).mean()),
+        "balanced_accuracy": balanced_accuracy(torch.from_numpy(predicted), y),
+        "cross_entropy": cross_entropy if math.isfinite(cross_entropy) else None,
+        "engine": job.library,
+        "train_seconds": round(fitted - start, 3),
+        "test_seconds": round(tested - fitted, 4),
+        "train_processor_seconds": round(processor_fitted - processor_start, 3),
+        "test_processor_seconds": round(processor_tested - processor_fitted, 4),
+        "hardware": hardware(),
+    }
+
+
+def measure_network(
+    job: Job,
+    results: Path,
+    dataset: Dataset,
+    data: preprocess.Arrays,
+    terms: Terms,
+    progress: loop.Progress | None,
+    stop: Callable[[], bool],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Train and test a network, store its predictions, and return the numbers of its record.
+
+    Args:
+        job: The job.
+        results: The results folder.
+        dataset: The dataset as it was read.
+        data: Its arrays, as the network takes them.
+        terms: How jobs are run.
+        progress: Called with (epoch, epochs, training loss) after each epoch.
+        stop: Called after each epoch; True ends the job with its state on disk.
+        clock: The processor time in seconds.
+    """
+    settings = job.resolved()
     dtype, device = torch.float64 if job.precision == "float64" else torch.float32, torch.device(terms.device)
     devices.prepare(terms.device)
     x, y = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.y_train)
@@ -240,14 +315,6 @@ def measure(
         "balanced_accuracy": balanced_accuracy(predicted, y_test),
         "cross_entropy": predict.cross_entropy(tested, y_test),
         "train_cross_entropy": best.train_cross_entropy,
-        "n_train": len(y),
-        "n_test": len(y_test),
-        "n_classes": len(data.classes),
-        "n_timepoints": x.shape[2],
-        "n_filled": data.n_filled,
-        "n_padded": data.n_padded,
-        "n_cut": data.n_cut,
-        "n_masked": data.n_masked,
         "batch": batch,
         "chosen_cells": best.cells or None,
         "cells": [
@@ -285,7 +352,7 @@ def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:
     )
     if len(set(y_train.tolist())) == 1:
         raise UserError(f"the training set is of one class, '{y_train[0]}': a classifier needs two or more")
-    settings = job.resolved()
+    settings = job.data_settings()
     return preprocess.prepare(
         x_train,
         y_train,
@@ -295,7 +362,7 @@ def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:
         missing=settings.missing,
         length=settings.length,
         unequal=dataset.unequal,
-        fixed_length=registry.fixed_length(job.model_config()),
+        fixed_length=job.model_config().fixed_length(),
     )
 
 

@@ -14,11 +14,6 @@ from tsfcn.config import models
 from tsfcn.config.models import ModelConfig
 
 
-def fixed_length(config: ModelConfig) -> bool:
-    """Return whether the network takes series of one length only (flattened, or shuffled into features)."""
-    return config.fixed_length()
-
-
 def network_class(model: str) -> Callable[..., Any]:
     """Return the class of a model's network, and import it now. Raises UserError where the import fails."""
     network = models.spec(model).network

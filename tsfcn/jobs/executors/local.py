@@ -22,7 +22,7 @@ from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
 from tsfcn.jobs.record import from_json
 
 STILLBORN = 3  # workers in a row that end before they are ready
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 # glibc raises the size from which a block has pages of its own, and is given back, to that of the blocks that it sees.
 # So a worker grew with its jobs, to 1 GB after 30 small ones; with fixed sizes it stays at what its largest job takes.
 # Keeping freed memory, up to a size, spares the training its page faults (15 % of its time).
