@@ -25,7 +25,7 @@ from tsfcn.config.models import (
     names,
     spec,
 )
-from tsfcn.config.protocol import ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
+from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
 from tsfcn.config.schema import ExecutorConfig
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -68,7 +68,7 @@ def resolved(name: str, model: str, **overrides: Any) -> Settings:
 
 def test_every_group_holds_the_files_that_the_vocabulary_names() -> None:
     assert {path.stem for path in (CONF / "model").iterdir()} == set(MODELS)
-    assert {path.stem for path in (CONF / "protocol").iterdir()} == set(PROTOCOLS)
+    assert {path.stem for path in (CONF / "protocol").iterdir()} == {*PROTOCOLS, "archive"}
     assert [f.name for f in fields(models_schema())] == list(names())
     assert [f.name for f in fields(protocol_schema()().models)] == list(names())
 
@@ -91,6 +91,13 @@ def test_protocol_file_says_everything_but_the_overrides(name: str) -> None:
         assert model in MODELS and block and set(block) <= set(TRAINING)
         # A block says only what differs, or what `common` calls a value for off-paper models.
         assert model in said["paper_models"]
+
+
+def test_the_protocol_of_the_archive_is_of_the_data_alone() -> None:
+    said = raw("protocol", "archive")
+    assert set(said) == {"name", "paper", "paper_models", *(f.name for f in fields(DataSettings))}
+    with pytest.raises(UserError, match=r"^protocol 'archive' has no training values, which fcn needs: choose another"):
+        resolved("archive", "fcn")
 
 
 @pytest.mark.parametrize("name", ["wang2017", "fawaz2019", "karim2019"])
