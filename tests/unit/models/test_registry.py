@@ -29,7 +29,11 @@ def test_declared_layers_are_those_of_the_network(model: str) -> None:
     config = small_config(model)
     network = registry.build(model, config, 2, 10, 3, cells=4)
     kernels = [module.weight.numel() for module in network.modules() if isinstance(module, (nn.Conv1d, nn.Linear))]
-    assert sorted([*(layer.n_weights for layer in config.layers(2, 10)), kernels[-1]]) == sorted(kernels)
+    kernels.remove(network.get_parameter("head.weight").numel())
+    constant = [kernel.numel() for name, kernel in network.named_buffers() if name.endswith("hand_crafted.kernels")]
+    n_channels = 1 if model == "h_inception" else 2  # which convolves the sum of the channels with them
+    kernels += [n_channels * n_weights for n_weights in constant]
+    assert sorted(layer.n_weights for layer in config.layers(2, 10)) == sorted(kernels)
     lstm = config.lstm(2, 10)
     assert (lstm is not None) == models.spec(model).lstm
     if lstm is not None:
