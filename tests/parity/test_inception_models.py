@@ -71,8 +71,8 @@ def test_several_channels_have_a_bottleneck_in_the_first_module_too() -> None:
     assert registry.n_parameters(network("inception", n_channels=3)) == 420_450 + more
 
 
-# Ismail-Fawaz et al. 2023, one channel: 70 * 32; norm 2 * (96 + 17); separable 113 * 20 + 113 * 32 and 32 * 10 + 32 * 32,
-# norm 64 each.
+# Ismail-Fawaz et al. 2023, one channel: 70 * 32; norm 2 * (96 + 17); separable 113 * 20 + 113 * 32 and
+# 32 * 10 + 32 * 32, norm 64 each.
 LITE = 2_240 + 226 + (2_260 + 3_616 + 64) + (320 + 1_024 + 64)
 
 
