@@ -55,7 +55,7 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def _check_models(names: str, source: str) -> None:
     """Raise UserError for a model of which a source has no figures. names: the value of model=."""
-    known = published.models(source)
+    known = published.reproducible(source)
     for model in names.strip("'\"[] ").split(","):
         if model.strip() not in known:
             choices = ", ".join(name for name in known if name in models.MODELS)

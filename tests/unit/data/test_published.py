@@ -12,9 +12,20 @@ from tsfcn.analysis import stats
 from tsfcn.cli.published import main
 from tsfcn.common.errors import UserError
 from tsfcn.data.catalogue import CATALOGUE, SETS
-from tsfcn.data.published import Figure, beside, find, measured_on, models, read, runs, same_split, sources
+from tsfcn.data.published import (
+    Figure,
+    beside,
+    find,
+    measured_on,
+    models,
+    read,
+    reproducible,
+    runs,
+    same_split,
+    sources,
+)
 
-OURS = {"fcn", "resnet", "mlp", "lstm_fcn", "alstm_fcn"}
+OURS = {"fcn", "resnet", "mlp", "encoder", "lstm_fcn", "alstm_fcn", "inception", "h_inception", "lite"}
 WORDS = {"ucr2018", "ucr2015", "30 resamples", "mixed", "early"}
 
 
@@ -52,6 +63,21 @@ def test_the_sources_that_protocols_name_are_in_their_papers_own_models() -> Non
 
 
 @pytest.mark.parametrize(
+    ("source", "model", "n_others", "has_std"),
+    [
+        ("inceptiontime2020_ucr128", "inception", 0, True),
+        ("hinception2022", "h_inception", 0, True),
+        ("lite2023", "lite", 3, False),
+    ],
+)
+def test_single_networks_of_papers_on_ensembles(source: str, model: str, n_others: int, has_std: bool) -> None:
+    """Of the models of tsfcn a source has its own and, in LITE's, three whose runs are not described."""
+    assert OURS & set(reproducible(source)) == {model} and len(OURS & set(models(source))) == n_others + 1
+    figures = [f for f in read(source) if f.model == model]
+    assert {(f.n_runs, f.std is not None, f.selected_by) for f in figures} == {(5, has_std, "least training loss")}
+
+
+@pytest.mark.parametrize(
     ("source", "model", "expected"),
     [
         # Derived from the sources' own files, independently of our CSVs.
@@ -61,6 +87,9 @@ def test_the_sources_that_protocols_name_are_in_their_papers_own_models() -> Non
         ("karim2019", "alstm_fcn", 0.8280),
         ("karim2018", "lstm_fcn", 0.8724),
         ("karim2018", "alstm_fcn", 0.8786),
+        ("inceptiontime2020_ucr128", "inception", 0.8361),
+        ("hinception2022", "h_inception", 0.8417),
+        ("lite2023", "lite", 0.8304),
     ],
 )
 def test_mean_accuracy_over_a_source(source: str, model: str, expected: float) -> None:
@@ -139,7 +168,7 @@ def test_karim2019_counts_against_the_best_of_its_twelve_comparators() -> None:
     ("source", "model", "expected"),
     [
         # Counted from the result files that the sources name, independently of our CSVs.
-        ("fawaz2019_ucr128", "Encoder", 0.7017),
+        ("fawaz2019_ucr128", "encoder", 0.7017),
         ("inceptiontime2020_ucr128", "InceptionTime", 0.8436),
         ("rocket2020", "ROCKET", 0.8480),
         ("bakeoff2023", "HC2", 0.8764),
@@ -233,6 +262,18 @@ def test_beside_finds_the_papers_own_figure() -> None:
     assert lstm.std is None
 
 
+def test_beside_finds_the_single_network_and_not_the_ensemble() -> None:
+    for protocol, model, mean in (
+        ("inceptiontime2020", "inception", 0.9642),
+        ("hinception2022", "h_inception", 0.9681),
+        ("lite2023", "lite", 0.9685),
+        ("fawaz2019", "encoder", 0.9638),
+    ):
+        figure = beside(protocol, model, "ItalyPowerDemand")
+        assert figure is not None and figure.n_runs == 5, model
+        assert figure.mean == pytest.approx(mean, abs=0.5e-4), model
+
+
 def test_beside_prefers_wangs_table_and_falls_back_to_the_readme() -> None:
     table = beside("wang2017", "resnet", "Haptics")
     readme = beside("wang2017", "fcn", "ArrowHead")
@@ -257,6 +298,12 @@ def test_beside_prefers_wangs_table_and_falls_back_to_the_readme() -> None:
         ("smoke", "fcn", "Coffee"),
         ("karim2018", "lstm_fcn", "Coffee"),  # selected on the test set
         ("fawaz2019", "fcn", "MyOwnData"),
+        ("inceptiontime2020", "inception", "PLAID"),
+        ("inceptiontime2020", "InceptionTime[depth=3]", "Coffee"),
+        ("inceptiontime2020", "lite", "Coffee"),
+        ("lite2023", "fcn", "Coffee"),  # its column is of other runs
+        ("lite2023", "inception", "Coffee"),
+        ("lite2023", "lite", "DodgerLoopDay"),
     ],
 )
 def test_beside_is_silent_where_figures_do_not_compare(protocol: str, model: str, dataset: str) -> None:

@@ -83,9 +83,14 @@ class Runs:
 # normalisation differs from that of the protocol.
 _BESIDE: dict[str, tuple[str, ...]] = {
     "fawaz2019": ("fawaz2019_ucr128",),
+    "hinception2022": ("hinception2022",),
+    "inceptiontime2020": ("inceptiontime2020_ucr128",),
     "karim2019": ("karim2019",),
+    "lite2023": ("lite2023",),
     "wang2017": ("wang2017_table1", "wang2017_readme85"),
 }
+# Columns of models of tsfcn whose runs the protocol of the source does not describe.
+_OF_OTHER_RUNS: dict[str, tuple[str, ...]] = {"lite2023": ("fcn", "resnet", "inception")}
 
 
 def sources() -> dict[str, Source]:
@@ -166,11 +171,16 @@ def protocol_of(words: str) -> tuple[str, str]:
     raise UserError(f"paper '{source}' cannot be reproduced, {reason}: use one of {reproducible}")
 
 
+def reproducible(source: str) -> tuple[str, ...]:
+    """Return the models of a source whose runs its protocol describes. Raises UserError for an unknown source."""
+    return tuple(model for model in _columns(_source(source).source) if model not in _OF_OTHER_RUNS.get(source, ()))
+
+
 def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", source: str | None = None) -> Figure | None:
     """Return the accuracy that the protocol's paper reports for a model on a dataset; None where it does not compare.
 
     It does not compare where the figure is of another split, and for the datasets of unequal length or with missing
-    values in Fawaz et al. 2019, who do not state which variant of those files they used.
+    values: papers do not state which variant of those files they used, or used another one than ours.
 
     Args:
         protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
@@ -180,9 +190,11 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
         source: Use this one of the paper's sources; None: the first that has the dataset.
     """
     facts = CATALOGUE.get(dataset)
-    if facts is None or (protocol == "fawaz2019" and (facts.missing or facts.unequal)):
+    if facts is None or facts.missing or facts.unequal:
         return None
     for each in _BESIDE.get(protocol, ()):
+        if model in _OF_OTHER_RUNS.get(each, ()):
+            continue
         figure = _accuracies(each).get((model, dataset)) if source in (None, each) else None
         if figure is not None:
             return figure if same_split(figure, split) else None
