@@ -143,7 +143,7 @@ multivariate ones."""
 def select(dataset: object, exclude: object = (), user: Sequence[str] = ()) -> list[str]:
     """Return the names of the datasets that `dataset` selects, without those that `exclude` selects.
 
-    dataset, exclude: 'all' (UCR), another set of `SETS`, a name, a glob over names (`Ins*`, case-sensitive), or a list of
+    dataset, exclude: a set of `SETS` ('all' is UCR), a name, a glob over names (`Ins*`, case-sensitive), or a list of
     these. user: names of the user's datasets, which names and globs select but sets do not. The result has no name
     twice; a set or a glob gives catalogue order, a list its order. Raises UserError for an unknown name, a glob without
     match, a value that is not text and an empty selection.
@@ -210,8 +210,9 @@ def _unknown(word: str, argument: str, user: Sequence[str]) -> str:
     if near:
         return f"{argument} '{word}' is not in the archive; did you mean '{known[near[0]]}'?"
     return (
-        f"{argument} '{word}' is not in the archives: write a name of UCR or UEA 2018, a glob or a set ({', '.join(SETS)}); "
-        "a dataset of yours is a path, or NAME_TRAIN.tsv and NAME_TEST.tsv (or another format) under archive.root"
+        f"{argument} '{word}' is not in the archive: write a name of UCR or UEA 2018, a glob or a set "
+        f"({', '.join(SETS)}); a dataset of yours is a path, or NAME_TRAIN.tsv and NAME_TEST.tsv (or another format) "
+        "under archive.root"
     )
 
 

@@ -262,8 +262,8 @@ def find_datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
     """Return the two files of every dataset among `paths` (with '/'), by the dataset's name in the catalogue.
 
     Of several formats the first of FORMATS counts, of several folders the outermost; files of the archive's "adjusted"
-    folder and other VARIANTs of a dataset of the archives never do. Where that leaves a choice, one split is missing, or the name cannot be used, an error takes the
-    place of the files: a mistake in one dataset is no reason to refuse another.
+    folder and variants of its datasets never do. Where that leaves a choice, one split is missing, or the name cannot
+    be used, an error takes the place of the files: a mistake in one dataset is no reason to refuse another.
 
     >>> find_datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
     {'Coffee': ('U/Coffee/Coffee_TRAIN.tsv', 'U/Coffee/Coffee_TEST.tsv')}

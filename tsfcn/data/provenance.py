@@ -152,7 +152,8 @@ def checked_passport(passport: dict[str, Any], place: str) -> dict[str, Any]:
     fault = _fault(passport, facts)
     if fault:
         archive = facts.archive.replace("2018", " 2018")
-        raise UserError(f"{place} {fault}: take the official files of the {archive} archive, or give yours another name")
+        remedy = f"take the official files of the {archive} archive, or give yours another name"
+        raise UserError(f"{place} {fault}: {remedy}")
     early = (passport["n_train"], passport["n_test"]) == EARLY_REVISION.get(facts.name)
     return passport | {"revision": "early" if early else _revision(facts.name, passport["content"], figures)}
 

@@ -175,7 +175,7 @@
       const [dataset, split] = data.places[place];
       const [a, aStd] = across.cells[place];
       const [b, bStd] = up.cells[place];
-      return { dataset, split, label: split === "ucr2018" ? dataset : `${dataset} (${split})`, a, b, aStd, bStd };
+      return { dataset, split, label: /^(ucr|uea)2018$/.test(split) ? dataset : `${dataset} (${split})`, a, b, aStd, bStd };
     });
     const marks = svg.querySelector(".marks");
     marks.replaceChildren();
