@@ -28,7 +28,7 @@ from tsfcn.common.escapes import printable
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import write_output
 from tsfcn.common.streams import unescaped
-from tsfcn.common.text import grid
+from tsfcn.common.text import grid, size
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip
@@ -328,6 +328,10 @@ def fetch_datasets(options: argparse.Namespace) -> int:
         raise UserError(f"--tries {options.tries} is out of range: use 1 or more")
     download.address(names[0], options.mirror)
     root = importer.destination(options.root)
+    absent = [name for name in names if not (root / name).exists()]
+    if len(absent) > 1:
+        about = size(download.estimate(absent))
+        print(f"downloading {len(absent)} datasets, about {about}, to '{root}'", file=sys.stderr, flush=True)
     n_failed = 0
     policy = download.RetryPolicy(max_tries=options.tries)
     for result in download.fetch_several(names, root, options.mirror, policy):

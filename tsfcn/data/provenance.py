@@ -19,7 +19,7 @@ from tsfcn.data.preprocess import Labels, case_lengths
 
 # Both archives of 2018 were corrected after their first release; (n_train, n_test) of the files that still circulate.
 # PLAID's early revision has the official sizes and differs by its rounding to 5 digits: only the content shows it.
-# The two of UEA are in the table of its paper, and published figures of 2020 are whole cases of them.
+# Those of UEA stand in the table of its paper, and some published figures are whole cases of them.
 EARLY_REVISION = {
     "Chinatown": (20, 345),
     "MelbournePedestrian": (1200, 2450),

@@ -62,7 +62,7 @@ def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixt
     assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; differs from yours"
     assert told["PLAID (sktime)"] == ["early revision of 2018", "sktime"]
     assert "8 datasets read: 6 official 2018, corrected revision; 1 official 2018 values, rounded; 1 y" in out
-    assert "123 not present: Adiac, " in out
+    assert "151 not present: Adiac, " in out
 
 
 def test_verify_fails_where_something_is_wrong(capsys: pytest.CaptureFixture[str], root: Path) -> None:

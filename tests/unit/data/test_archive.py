@@ -619,7 +619,8 @@ def test_uea_of_other_sizes_is_refused(tmp_path: Path) -> None:
     formats.write(tmp_path / "b", "BasicMotions", "ts", (train[1:], labels[1:]), test)
     five = [([case[:5] for case in cases], classes) for cases, classes in ((train, labels), test)]
     formats.write(tmp_path / "c", "BasicMotions", "ts", *five)
-    formats.write(tmp_path / "d", "Coffee", "ts", *([cases[:28], classes[:28]] for cases, classes in (test, test)))
+    half = test[0][:28], test[1][:28]
+    formats.write(tmp_path / "d", "Coffee", "ts", half, half)
     remedy = "take the official files of the UEA 2018 archive, or give yours another name"
     for root, message in (
         ("a", "has 5 channels in training and 6 in testing: give the same channels in both files"),
