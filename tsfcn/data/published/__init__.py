@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, UCR, UEA
 
 _HERE = Path(__file__).parent
 _CATALOGUED = "ucr2018_1nn"  # its figures are the errors in the catalogue
@@ -36,7 +36,7 @@ class Source:
     source: str
     paper: str
     where: str  # table of the paper, or file of a public repository and its commit
-    split: str  # 'ucr2018', 'ucr2015', '30 resamples', or 'ucr2018 but ...': for one figure read Figure.split instead
+    split: str  # 'ucr2018', 'ucr2015', 'uea2018', '30 resamples', or 'ucr2018 but ...': for one figure Figure.split
     n_datasets: int
     n_runs: int  # of most of its models: for one read Model.n_runs
     selected_by: str  # 'least training loss', 'nothing to select', 'TEST SET' or 'not known'
@@ -59,13 +59,13 @@ class Figure:
     """One published number: `metric` (a fraction, 0 to 1) of a model on a dataset, mean over `n_runs` trainings."""
 
     source: str
-    dataset: str  # UCR 2018 spelling
+    dataset: str  # as in the catalogue
     model: str
     metric: str  # 'accuracy' or 'balanced_accuracy'
     mean: float
     std: float | None  # over runs, ddof 1; None for a single run, or where the source does not give it
     n_runs: int
-    split: str  # what this figure was measured on: 'ucr2018', 'ucr2015', '30 resamples', 'mixed' or 'early'
+    split: str  # measured on 'ucr2018', 'ucr2015', 'uea2018', '30 resamples', 'mixed', 'early' or 'adjusted' files
     selected_by: str
     note: str  # why this figure must be read with care, or ''
 
@@ -87,8 +87,11 @@ _BESIDE: dict[str, tuple[str, ...]] = {
     "inceptiontime2020": ("inceptiontime2020_ucr128",),
     "karim2019": ("karim2019",),
     "lite2023": ("lite2023",),
+    "poolparty2025": ("poolparty2025",),
     "wang2017": ("wang2017_table1", "wang2017_readme85"),
 }
+# Columns of models with another setting than our default.
+_CHANGED: dict[str, dict[str, str]] = {"poolparty2025": {"inception": "kernels=[41,20,10]"}}
 # Columns of models of tsfcn whose runs the protocol of the source does not describe.
 _OF_OTHER_RUNS: dict[str, tuple[str, ...]] = {"lite2023": ("fcn", "resnet", "inception")}
 
@@ -141,16 +144,18 @@ def measured_on(dataset: str, split: str) -> str:
 
     For all but 14 datasets the 2015 files have the same training and test cases as UCR 2018, so 'ucr2015' and 'mixed'
     (one or the other) mean 'ucr2018'; any other word is returned as it is. The 14 are inferred: their published
-    accuracies are multiples of one test case only if train and test are exchanged (`split_swapped_in_2015`).
+    accuracies are multiples of one test case only if train and test are exchanged (`split_swapped_in_2015`). For a
+    dataset of UEA all of these words mean 'uea2018', since it has one split.
     """
     facts = CATALOGUE.get(dataset)
-    if split in ("ucr2015", "mixed") and facts is not None and facts.in_ucr85 and not facts.split_swapped_in_2015:
-        return "ucr2018"
-    return split
+    if facts is None or split not in ("ucr2018", "ucr2015", "mixed"):
+        return split
+    is_same = facts.archive == UEA or (facts.in_ucr85 and not facts.split_swapped_in_2015)
+    return facts.split if is_same else split
 
 
 def same_split(figure: Figure, split: str = "ucr2018") -> bool:
-    """Return whether a figure was measured on the training and test cases of `split` ('ucr2018' or 'ucr2015')."""
+    """Return whether a figure was measured on the training and test cases of `split`, an official one or 'ucr2015'."""
     return measured_on(figure.dataset, figure.split) == measured_on(figure.dataset, split)
 
 
@@ -179,8 +184,9 @@ def reproducible(source: str) -> tuple[str, ...]:
 def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", source: str | None = None) -> Figure | None:
     """Return the accuracy that the protocol's paper reports for a model on a dataset; None where it does not compare.
 
-    It does not compare where the figure is of another split, and for the datasets of unequal length or with missing
-    values: papers do not state which variant of those files they used, or used another one than ours.
+    It does not compare where the figure is of another split or of the archive's adjusted files, and for the datasets of
+    unequal length or with missing values: papers do not state which variant of those files they used, or used another
+    one than ours.
 
     Args:
         protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
@@ -193,16 +199,30 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
     if facts is None or facts.missing or facts.unequal:
         return None
     for each in _BESIDE.get(protocol, ()):
-        if model in _OF_OTHER_RUNS.get(each, ()):
+        column = _column(each, model)
+        if column is None or source not in (None, each):
             continue
-        figure = _accuracies(each).get((model, dataset)) if source in (None, each) else None
+        figure = _accuracies(each).get((column, dataset))
         if figure is not None:
             return figure if same_split(figure, split) else None
     return None
 
 
+def _column(source: str, model: str) -> str | None:
+    """Return the column of a source that has the runs of a model, by its name in tables; None without such runs."""
+    if model in _OF_OTHER_RUNS.get(source, ()):
+        return None
+    rows = {f"{name}[{changed}]": name for name, changed in _CHANGED.get(source, {}).items()}
+    return None if model in rows.values() else rows.get(model, model)
+
+
+def changed_settings(source: str) -> dict[str, str]:
+    """Return, for each model of a source that has another setting than our default, that setting as NAME=VALUE."""
+    return dict(_CHANGED.get(source, {}))
+
+
 def short_names() -> dict[str, str]:
-    """Return the UCR 2018 name of each abbreviation that papers use for datasets in their tables."""
+    """Return the name in the catalogue of each abbreviation that papers use for datasets in their tables."""
     return {row["written"]: row["name"] for row in _rows(_HERE / "short_names.csv")}
 
 
@@ -324,6 +344,8 @@ def _cells(source: str) -> Iterator[tuple[str, str, str, str]]:
     """Yield (dataset, model, metric, cell) of a source, by dataset, model and metric."""
     if source == _CATALOGUED:
         for name, facts in CATALOGUE.items():
+            if facts.archive != UCR:
+                continue
             errors = (facts.ed_error, facts.dtw_error, facts.dtw_full_error)
             for model, error in zip(_columns(source), errors, strict=True):
                 yield name, model, "accuracy", f"{1 - error:.4f}"
@@ -349,7 +371,8 @@ def _figures(source: str) -> tuple[Figure, ...]:
     for dataset, model, metric, cell in _cells(source):
         mean, _, std = cell.partition(" ")
         notes = [single[key] for key in (("", dataset), (model, dataset)) if key in single]  # the general one first
-        splits = [split, column_split.get(model, ""), *(note["split"] for note in notes)]
+        default = split if CATALOGUE[dataset].archive == UCR else measured_on(dataset, split)
+        splits = [default, column_split.get(model, ""), *(note["split"] for note in notes)]
         figures.append(
             Figure(
                 source=source,
