@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, make_dataclass
 from typing import Any, Optional
 
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
-from tsfcn.config.checks import one_of, within
+from tsfcn.config.checks import LARGEST_SEED, one_of, within
 from tsfcn.config.models import ModelConfig
 
 
@@ -59,6 +59,11 @@ class ProtocolConfig(TrainingConfig):
     length: str = "pad"
     validation: float = 0.0  # fraction of the training cases that are held out to select weights
     select: str = "least_train_loss"
+    # Probes of the data, which no paper has: they change the series in order to show what an accuracy rests on.
+    truncate: float = 1.0
+    permute_time: Optional[int] = None  # noqa: UP045
+    noise: float = 0.0
+    test_noise: float = 0.0
     common: TrainingConfig = field(default_factory=TrainingConfig)
     models: BlocksConfig = field(default_factory=BlocksConfig)
 
@@ -75,7 +80,11 @@ SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 
 @dataclass(frozen=True)
 class Settings:
-    """A protocol resolved for one model: every value that training needs."""
+    """A protocol resolved for one model: every value that training needs.
+
+    A field with a default is left out of records and keys while it has it (`to_json`): it was added later, and at its
+    default a job is what it was before.
+    """
 
     normalisation: str  # none | series | train (data/preprocess.py)
     missing: str  # zero | interpolate (data/preprocess.py)
@@ -98,6 +107,11 @@ class Settings:
     class_weights: str  # none | balanced (loss of a case times n_train / (n_classes * n_train of its class))
     # LSTM sizes; each is trained in full and the one with the least training cross-entropy is kept. () without an LSTM.
     cells: tuple[int, ...]
+    # Probes of the data (data/preprocess.py)
+    truncate: float = 1.0  # fraction of the longest training case, from its start: nothing later is used of any case
+    permute_time: int | None = None  # seed of the permutation of the timepoints of every case; None: as they are
+    noise: float = 0.0  # standard deviation of the noise on the normalised values of training and test cases
+    test_noise: float = 0.0  # the same on those of the test cases alone
 
     def __post_init__(self) -> None:
         """Check the ranges and that the fields are consistent."""
@@ -109,6 +123,7 @@ class Settings:
         one_of("protocol.initialiser", self.initialiser, ("glorot_uniform", "he_uniform"))
         one_of("protocol.class_weights", self.class_weights, ("none", "balanced"))
         within("protocol.validation", self.validation, 0, 1, open_high=True)
+        self._check_probes()
         for name, low in (
             ("epochs", 1),
             ("batch_size", 1),
@@ -133,6 +148,31 @@ class Settings:
             raise UserError(
                 "protocol.select=validation is without held-out cases: set protocol.validation, for example 0.2"
             )
+
+    def _check_probes(self) -> None:
+        """Check the ranges of the probes of the data, and that they are consistent."""
+        if not 0 < self.truncate <= 1:
+            raise UserError(
+                f"protocol.truncate={self.truncate:g} is out of range: give a fraction above 0, at most 1 (all of it)"
+            )
+        if self.permute_time is not None:
+            within("protocol.permute_time", self.permute_time, 0, LARGEST_SEED)
+        within("protocol.noise", self.noise, 0)
+        within("protocol.test_noise", self.test_noise, 0)
+        if self.noise > 0 and self.test_noise > 0:
+            raise UserError(
+                f"protocol.noise={self.noise:g} and protocol.test_noise={self.test_noise:g} are both on the test "
+                "cases: give one of them"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, without those that have their default; Settings(**fields) reads them.
+
+        Lists are to be made tuples before.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        kept = (each.name for each in fields(self) if each.default is MISSING or values[each.name] != each.default)
+        return {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in kept}
 
     def batch(self, n_fit: int) -> int:
         """Return the batch size for `n_fit` training cases, at least 1.
@@ -181,6 +221,10 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
         length=protocol.length,
         validation=protocol.validation,
         select=protocol.select,
+        truncate=protocol.truncate,
+        permute_time=protocol.permute_time,
+        noise=protocol.noise,
+        test_noise=protocol.test_noise,
         **values,
     )
 
