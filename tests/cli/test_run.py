@@ -659,6 +659,17 @@ def test_a_permutation_of_series_of_several_lengths_fails_with_the_reason(
     assert main([*words, "protocol.length=cut,pad"]) == 0
 
 
+def test_the_experiment_for_debugging_runs_in_seconds(machine: Machine, tmp_path: Path) -> None:
+    done = machine.run("experiment=debug", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["debug_results"]
+    records = store.read(tmp_path / "debug_results")
+    assert {(r.status, r.dataset, r.model, r.settings["epochs"]) for r in records} == {
+        ("ok", dataset, model, 3) for dataset in ("ItalyPowerDemand", "GunPoint") for model in ("fcn", "lstm_fcn")
+    }
+    assert sum(require(record.job_seconds) for record in records) < 30
+
+
 def test_results_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "taken").write_text("mine")
     assert main([*TINY, "dataset=GunPoint", "results=taken"]) == 2

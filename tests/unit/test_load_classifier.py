@@ -222,7 +222,7 @@ def test_the_network_of_a_run_is_fitted_as_any_classifier(tmp_path: Path) -> Non
 
 
 def test_the_network_of_a_run_is_fitted_with_the_probes_of_the_run(tmp_path: Path) -> None:
-    probes = {"truncate": 0.5, "permute_time": 1}
+    probes: dict[str, Any] = {"truncate": 0.5, "permute_time": 1}
     tsfcn.run(ITALY, "fcn", "smoke", results=tmp_path, save_weights=True, executor="inline", **probes)
     (path,) = (tmp_path / "weights").glob("*.safetensors")
     classifier = load_classifier(path)

@@ -164,7 +164,7 @@ def test_noise_is_drawn_from_the_seed_of_the_job_for_every_network() -> None:
 
 def test_a_network_without_order_in_time_does_not_see_a_permutation(tmp_path: Path) -> None:
     """With kernels of one timepoint and global pooling: the training is the same but for rounding."""
-    changes = {"model_changes": {"kernels": [1, 1, 1]}, "epochs": 20}
+    changes: dict[str, Any] = {"model_changes": {"kernels": [1, 1, 1]}, "epochs": 20}
     plain, permuted = (train(trainable_job(**changes, permute_time=seed), tmp_path) for seed in (None, 5))
     losses = [require(record.curve)["loss"] for record in (plain, permuted)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3) and losses[0][-1] < losses[0][0]
