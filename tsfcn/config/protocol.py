@@ -166,10 +166,7 @@ class Settings:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values, without those that have their default; Settings(**fields) reads them.
-
-        Lists are to be made tuples before.
-        """
+        """Return the fields as plain JSON values, without those that have their default (`Job.resolved` reads them)."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         kept = (each.name for each in fields(self) if each.default is MISSING or values[each.name] != each.default)
         return {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in kept}
