@@ -56,7 +56,7 @@ POLICIES: dict[str, Any] = {
     "validation": 0.0,
     "select": "least_train_loss",
 }
-"""Every value of a protocol that `Settings` takes and `TrainingConfig` does not."""
+"""Every value of a protocol that `Settings` takes without a default and `TrainingConfig` does not."""
 
 QUICK: dict[str, Any] = {
     "epochs": 3,

@@ -81,7 +81,8 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
             kept.
         seed_: The seed that was used.
         n_channels_: The channels of a case.
-        training_lengths_: The timepoints of the shortest and of the longest training case.
+        training_lengths_: The timepoints of the shortest and of the longest training case, as far as `truncate` uses
+            them.
         n_features_in_: The timepoints of a case, if the training X was 2-D.
     """
 
@@ -204,11 +205,11 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
     def _prepare_training(self, cases: Floats, unequal: bool) -> preprocess.Prepared:
         """Return the training cases as the network takes them, and keep how new cases are prepared."""
         lengths = preprocess.case_lengths(cases, unequal)
-        low, high = self.training_lengths_ = int(lengths.min()), int(lengths.max())
+        longest = int(lengths.max())
         self.n_channels_ = cases.shape[1]
-        if self.n_channels_ > high > 0:
+        if self.n_channels_ > longest > 0:
             warnings.warn(
-                f"X has {self.n_channels_} channels of {high} timepoints: its axes are cases, channels, timepoints",
+                f"X has {self.n_channels_} channels of {longest} timepoints: its axes are cases, channels, timepoints",
                 stacklevel=5,
             )
         preparation = preprocess.fit_preparation(
@@ -217,7 +218,11 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
             missing=self.settings_.missing,
             length=self.settings_.length,
             fixed_length=self.config_.fixed_length(),
+            truncate=self.settings_.truncate,
+            permute_time=self.settings_.permute_time,
         )
+        used = preparation.truncated(lengths)
+        low, high = self.training_lengths_ = int(used.min()), int(used.max())
         self.preparation_ = unpadded(preparation) if low == high else preparation
         return preparation.transform(cases, lengths, is_training=True)
 
@@ -331,7 +336,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         if cases.shape[1] != self.n_channels_:
             raise ValueError(f"X has {cases.shape[1]} channels: give {self.n_channels_}, as in training")
         lengths = self._lengths(X, cases, two_dimensional)
-        self._check_lengths(lengths)
+        self._check_lengths(self.preparation_.truncated(lengths))
         prepared = self.preparation_.transform(cases, lengths)
         return prepared.x, prepared.lengths
 
@@ -345,7 +350,10 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         return preprocess.case_lengths(cases, unequal)
 
     def _check_lengths(self, lengths: Int64) -> None:
-        """Raise UserError for lengths (n_cases,) that the network does not take; warn of cases that are too short."""
+        """Raise UserError for lengths that the network does not take; warn of cases that are too short.
+
+        lengths: int64 (n_cases,), what is left by `truncate`.
+        """
         low, high = self.training_lengths_
         if self.preparation_.fixed_length:
             refused = np.flatnonzero((lengths > high) | (lengths < high if low == high else False))

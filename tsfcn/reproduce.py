@@ -2,11 +2,13 @@
 
     tsfcn reproduce paper=fawaz2019_ucr128 model=fcn dataset=small seeds=3
     tsfcn reproduce paper=karim2019 model=lstm_fcn dataset=ucr85 dry_run=true
+    tsfcn reproduce paper=karim2019 experiment=karim2019 dry_run=true
 
 paper names a source of published figures (`tsfcn published list`), which determines protocol and split. Everything else
 is as for `tsfcn run`, which does the work: jobs that are already in the results folder are not trained again. The
-default is three seeds, because a single one cannot be judged. The verdicts are those of docs/verdict.md, over the
-datasets of the command. Exit codes are those of `tsfcn run`; no verdict counts as a failure.
+default is three seeds, because a single one cannot be judged; an experiment has its own number. The verdicts are those
+of docs/verdict.md, over the datasets of the command. Exit codes are those of `tsfcn run`; no verdict counts as a
+failure.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from tsfcn.common import exit_codes
 from tsfcn.common.callable_module import make_callable
 from tsfcn.common.errors import UserError
 from tsfcn.common.streams import safe_streams
-from tsfcn.config import models
+from tsfcn.config import models, schema
 from tsfcn.config.compose import compose
 from tsfcn.config.overrides import canonical, command_line, from_settings
+from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
@@ -38,7 +41,7 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     """Return the source that `paper=` names, and the overrides of the run that reproduces it.
 
     Raises:
-        UserError: paper= is missing or names no source, or protocol= or model= does not fit it.
+        UserError: paper= is missing or names no source, or protocol= does not fit it.
     """
     values = {word.partition("=")[0]: word.partition("=")[2] for word in words}
     papers = [word for word in words if word.startswith("paper=")]
@@ -47,24 +50,29 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     source, protocol = published.protocol_of(values["paper"].strip("'\""))
     if values.get("protocol", protocol) != protocol:
         raise UserError(f"protocol={values['protocol']} is not that of paper={source}: leave it out, it is {protocol}")
-    chosen = _models(values.get("model", "fcn"), source)
     split = published.sources()[source].split.split()[0]  # what is behind it is of single datasets
     defaults = {"protocol": protocol, "seeds": SEEDS, "archive.split": split}
-    changed = published.changed_settings(source).items()
-    defaults |= dict(f"model.{name}.{setting}".split("=") for name, setting in changed if name in chosen)
+    if "experiment" in values:
+        del defaults["seeds"]
     added = [f"{name}={value}" for name, value in defaults.items() if name not in values]
     return source, [*added, *(word for word in words if word not in papers)]
 
 
-def _models(words: str, source: str) -> list[str]:
-    """Return the models that model= names. Raises UserError for one of which the source has no figures."""
+def _composed(words: Sequence[str], source: str) -> tuple[schema.RunConfig, ProtocolConfig]:
+    """Return the settings of the run and its protocol, with the models as the source has them.
+
+    Raises UserError for a model without figures in the source.
+    """
+    run, unchanged = compose(words)
     known = published.reproducible(source)
-    chosen = [word.strip() for word in words.strip("'\"[] ").split(",")]
-    for model in chosen:
+    for model in run.model.configs():
         if model not in known:
             choices = ", ".join(name for name in known if name in models.MODELS)
             raise UserError(f"model '{model}' is not in {source}: use one of {choices}")
-    return chosen
+    typed = {word.split(".")[1] for word in words if word.startswith("model.")}
+    changed = published.changed_settings(source).items()
+    added = [f"model.{name}.{setting}" for name, setting in changed if name in set(run.model.configs()) - typed]
+    return compose([*words, *added]) if added else (run, unchanged)
 
 
 def verdicts(records: list[Record], source: str) -> pd.DataFrame:
@@ -104,22 +112,22 @@ def _caveats(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     return [f"To be read with care: {', '.join(names)} ({note})." for note, names in notes]
 
 
-def reproduce(paper: str, model: object = "fcn", dataset: object = "default", **settings: object) -> pd.DataFrame:
+def reproduce(paper: str, model: object = None, dataset: object = None, **settings: object) -> pd.DataFrame:
     """Train what is missing and return the verdicts (`tables.verdicts`): a row for each dataset, one for the mean.
 
     Args:
         paper: a source of published figures.
         model: as for `tsfcn.run`.
         dataset: as for `tsfcn.run`.
-        settings: further settings as for `tsfcn.run`; the default is seeds=3.
+        settings: further settings as for `tsfcn.run`; the default is seeds=3, or the number of an experiment.
 
     Raises:
         UserError: as `tsfcn.run` does, and if the paper is not known or does not fit the settings.
     """
-    values: dict[str, Any] = {"paper": paper, "model": model, "dataset": dataset, **settings}
-    words = from_settings(values)
+    named = {"paper": paper, "model": model, "dataset": dataset}
+    words = from_settings({name: value for name, value in named.items() if value is not None} | settings)
     source, rest = overrides(words)
-    run, unchanged = compose(rest)
+    run, unchanged = _composed(rest, source)
     with safe_streams():
         _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
     return verdicts(of_jobs(jobs, store.read(Path(run.results))), source)
@@ -135,7 +143,7 @@ def _command(words: Sequence[str]) -> int:
         print(__doc__.strip())
         return exit_codes.OK
     source, rest = overrides(words)
-    run, unchanged = compose(rest)
+    run, unchanged = _composed(rest, source)
     code, _ = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
     return concluded(code, run)
 

@@ -286,6 +286,8 @@ def prepare(request: Request) -> RunPlan:
     device = chosen_device(request.run)
     executors.find(request.run.executor.name)  # raises for a name that is not known
     _ = request.budget_seconds  # likewise
+    for each in (request.run, *(run for run, _ in request.more)):
+        check_weights(each)
     reader = store.Reader(request.results)
     history = reader.new()
     records = store.current(history)
@@ -310,6 +312,16 @@ def check_libraries(jobs: list[plan.Job], save_weights: bool) -> None:
         if save_weights:
             raise UserError(
                 f"save_weights=true is not for {job.library}, which keeps no weights: leave out one of them"
+            )
+
+
+def check_weights(run: schema.RunConfig) -> None:
+    """Raise UserError where weights are to be kept whose test cases got noise, which new series cannot get."""
+    for name, value in (("noise", run.protocol.noise), ("test_noise", run.protocol.test_noise)):
+        if run.save_weights and value:
+            raise UserError(
+                f"protocol.{name}={value:g} is drawn for the cases of the dataset, and weights are kept "
+                "(save_weights=true, tsfcn explain) for series without it: leave out one of the two"
             )
 
 

@@ -57,6 +57,7 @@ def test_dry_run_trains_and_writes_nothing(tmp_path: Path) -> None:
         (["dataset=Cofee"], "did you mean 'Coffee'"),
         (["dataset=Coffee", "--cases", "0"], "--cases 0 is out of range"),
         (["dataset=Coffee", "--out", "FILE"], "is a file: name a folder"),
+        (["dataset=GunPoint", "protocol.noise=0.5"], "protocol.noise=0.5 is drawn for the cases of the dataset"),
     ],
 )
 def test_a_mistake_is_one_line(

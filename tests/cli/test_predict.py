@@ -84,8 +84,10 @@ def check_equals_record(
         ["model=fcn,mlp"],
         ["model=fcn,lstm_fcn", "protocol.cells=[8]", "protocol.length=mask", "protocol.missing=interpolate"],
         ["model=fcn", "protocol.normalisation=train", "protocol.length=cut", "protocol.missing=interpolate"],
+        ["model=fcn,mlp", "protocol.truncate=0.7"],
+        ["model=fcn,mlp", "protocol.truncate=0.7", "protocol.length=cut", "protocol.permute_time=1"],
     ],
-    ids=["zeros", "mask", "training statistics"],
+    ids=["zeros", "mask", "training statistics", "truncated", "permuted"],
 )
 def test_raw_series_give_the_accuracy_of_the_record(
     kind: object, policies: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

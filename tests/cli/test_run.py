@@ -591,6 +591,16 @@ RARE = {
     "archive.root=": "archive.root= is empty: give a folder",
     "protocol.common.epochs=9 protocol.epochs=3": "'protocol.common.epochs=9' has no effect",
     "protocol.models.resnet.epochs=3": "'protocol.models.resnet.epochs=3' has no effect: resnet is not among",
+    "protocol.truncate=0": "protocol.truncate=0 is out of range: give a fraction above 0, at most 1 (all of it)",
+    "protocol.truncate=0.5,50": "protocol.truncate=50 is out of range: give a fraction above 0, at most 1 (all of it)",
+    "truncate=0.5": "setting 'truncate' in 'truncate=0.5' is not known: did you mean 'protocol.truncate=0.5'?",
+    "protocol.permute_time=-1": "protocol.permute_time=-1 is out of range: give a number from 0 to",
+    "protocol.permute_time=yes": "setting 'protocol.permute_time' is wrong",
+    "protocol.noise=-1": "protocol.noise=-1 is out of range: give a number at least 0",
+    "protocol.test_noise=inf": "protocol.test_noise=inf is out of range",
+    "protocol.noise=1 protocol.test_noise=2": "protocol.noise=1 and protocol.test_noise=2 are both on the test cases",
+    "protocol.noise=0.5 save_weights=true": "protocol.noise=0.5 is drawn for the cases of the dataset, and weights are",
+    "protocol.test_noise=0,1 save_weights=true": "protocol.test_noise=1 is drawn for the cases of the dataset, and",
     "protocol.rho=0.5": "'protocol.rho=0.5' has no effect: nothing in this run reads rho",
     "protocol.common.cells=[8]": "'protocol.common.cells=[8]' has no effect: nothing in this run reads cells",
     "archive.root=~/not/there": f"archive.root '{Path.home()}/not/there' is not a folder",
@@ -622,6 +632,42 @@ def test_rare_bad_input(word: str, message: str, here: Path, capsys: pytest.Capt
     (line,) = said.err.splitlines()
     assert line.startswith(f"error: {message}") and said.out == ""
     assert list(here.iterdir()) == []
+
+
+def test_probes_of_the_data_are_rows_of_one_table_and_off_paper(here: Path) -> None:
+    words = (*TINY, "dataset=ItalyPowerDemand", "executor=inline")
+    assert main([*words, "protocol.truncate=1.0,0.5"]) == 0
+    assert main([*words, "protocol.permute_time=7", "protocol.test_noise=0.5", "resample=1"]) == 0
+    found = {row["protocol"]: (row["split"], row["marks"]) for row in rows(here)}
+    assert found == {
+        "smoke": ("official", "off-paper"),
+        "smoke[truncate=0.5]": ("official", "off-paper"),
+        "smoke[permute_time=7, test_noise=0.5]": ("resample 1", "off-paper"),
+    }
+
+
+def test_a_permutation_of_series_of_several_lengths_fails_with_the_reason(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_csv(here / "mine", "Walks", 8, 6, 12)
+    table = here / "mine" / "Walks" / "Walks_TRAIN.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:-1], ",".join(lines[-1].split(",")[:6]) + ",,,,,,,"]) + "\n")
+    words = (*TINY, "dataset=Walks", "archive.root=mine", "executor=inline", "protocol.permute_time=7")
+    assert main([*words, "protocol.length=mask"]) == 1
+    assert "permute_time=7 is for cases of one length, and one is used at 5 timepoints" in capsys.readouterr().out
+    assert main([*words, "protocol.length=cut,pad"]) == 0
+
+
+def test_the_experiment_for_debugging_runs_in_seconds(machine: Machine, tmp_path: Path) -> None:
+    done = machine.run("experiment=debug", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["debug_results"]
+    records = store.read(tmp_path / "debug_results")
+    assert {(r.status, r.dataset, r.model, r.settings["epochs"]) for r in records} == {
+        ("ok", dataset, model, 3) for dataset in ("ItalyPowerDemand", "GunPoint") for model in ("fcn", "lstm_fcn")
+    }
+    assert sum(require(record.job_seconds) for record in records) < 30
 
 
 def test_results_that_is_a_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

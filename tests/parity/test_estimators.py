@@ -108,6 +108,8 @@ def test_a_gpu(tmp_path: Path) -> None:
         {"normalisation": "none", "class_weights": "balanced"},
         {"validation": 0.3, "select": "validation"},
         {"select": "last", "optimiser": "adadelta", "lr": 0.5},
+        {"truncate": 0.4},
+        {"permute_time": 3, "normalisation": "train"},
     ],
     ids=str,
 )

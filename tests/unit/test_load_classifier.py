@@ -61,6 +61,7 @@ def test_a_loaded_classifier_predicts_the_same_bits(model: str, tmp_path: Path) 
         {"length": "mask", "engine": "reference"},
         {"precision": "float64", "engine": "reference"},
         {"protocol": "wang2017"},
+        {"truncate": 0.5, "permute_time": 1},
     ],
 )
 def test_a_preparation_comes_back(parameters: dict[str, Any], tmp_path: Path) -> None:
@@ -161,6 +162,43 @@ def test_the_card_says_which_lengths_are_taken(tmp_path: Path) -> None:
         assert sentence in (tmp_path / "a.md").read_text()
 
 
+def test_the_card_says_what_a_probe_of_the_data_did(tmp_path: Path) -> None:
+    fitted("mlp", truncate=0.5, permute_time=1).save(tmp_path / "a.safetensors")
+    card = (tmp_path / "a.md").read_text()
+    assert (
+        "Only the first 12 timepoints of a series are used." in card and "timepoints of every series are perm" in card
+    )
+    assert "| truncate | 0.5 |" in card and "24 timepoints" not in card
+    fitted().save(tmp_path / "b.safetensors")
+    assert "truncate" not in (tmp_path / "b.md").read_text()
+
+
+@pytest.mark.parametrize("model", ["fcn", "mlp"])
+def test_a_truncated_classifier_needs_no_more_than_it_uses(model: str, tmp_path: Path) -> None:
+    """Early classification: the rest of a series changes nothing, and may be absent."""
+    classifier = fitted(model, truncate=0.5)
+    assert classifier.training_lengths_ == (12, 12) and classifier.labels_[1].endswith("truncate=0.5]")
+    again = load_classifier(classifier.save(tmp_path / "a.safetensors"))
+    x = ITALY_DATA.x_test[:50].copy()
+    expected = classifier.predict_proba(x[:, :, :12])
+    x[:, :, 12:] = 1e6
+    for each in (classifier, again):
+        np.testing.assert_array_equal(each.predict_proba(x), expected)
+        np.testing.assert_array_equal(each.predict_proba([case[:, :20] for case in x]), expected)
+    assert len(np.unique(expected)) > 20
+    if model == "mlp":
+        with pytest.raises(UserError, match=r"^X case 0 has 11 timepoints, MLPClassifier takes 12"):
+            again.predict(x[:, :, :11])
+
+
+def test_a_permuted_classifier_takes_one_length(tmp_path: Path) -> None:
+    classifier = fitted(permute_time=1)
+    with pytest.raises(
+        UserError, match=r"^permute_time=1 is for cases of one length, and one is used at 20 timepoints"
+    ):
+        load_classifier(classifier.save(tmp_path / "a.safetensors")).predict(ITALY_DATA.x_test[:, :, :20])
+
+
 def of_run(tmp_path: Path, **settings: Any) -> NetworkClassifier:
     """Return the classifier of a run on ItalyPowerDemand with missing values."""
     x = ITALY_DATA.x_train.copy()
@@ -187,6 +225,19 @@ def test_the_network_of_a_run_is_fitted_as_any_classifier(tmp_path: Path) -> Non
     fresh = FCNClassifier(**classifier.get_params()).set_params(length="mask").fit(x, ITALY_DATA.y_train)
     again = classifier.set_params(length="mask").fit(x, ITALY_DATA.y_train)
     np.testing.assert_array_equal(again.predict_proba(x), fresh.predict_proba(x))
+
+
+def test_the_network_of_a_run_is_fitted_with_the_probes_of_the_run(tmp_path: Path) -> None:
+    probes: dict[str, Any] = {"truncate": 0.5, "permute_time": 1}
+    tsfcn.run(ITALY, "fcn", "smoke", results=tmp_path, save_weights=True, executor="inline", **probes)
+    (path,) = (tmp_path / "weights").glob("*.safetensors")
+    classifier = load_classifier(path)
+    assert {name: classifier.get_params()[name] for name in probes} == probes
+    before = classifier.predict_proba(ITALY_DATA.x_test)
+    again = classifier.fit(ITALY_DATA.x_train, ITALY_DATA.y_train)
+    np.testing.assert_array_equal(again.predict_proba(ITALY_DATA.x_test), before)
+    plain = FCNClassifier(protocol="smoke", random_state=0).fit(ITALY_DATA.x_train, ITALY_DATA.y_train)
+    assert not np.allclose(plain.predict_proba(ITALY_DATA.x_test), before, atol=1e-3)
 
 
 def test_the_network_of_a_run_uses_shorter_cases_as_a_classifier_does(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ def test_the_paper_decides_protocol_and_split() -> None:
     ]
 
 
+def test_an_experiment_decides_the_seeds() -> None:
+    _, words = overrides(["paper=karim2019", "experiment=karim2019"])
+    assert words == ["protocol=karim2019", "archive.split=ucr2015", "experiment=karim2019"]
+
+
+def test_a_model_in_another_spelling(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["paper=karim2019", "model=LSTM-FCN", "dataset=GunPoint", f"results={tmp_path / 'out'}", "dry_run=true"]
+    assert main(words) == OK
+    assert "GunPoint lstm_fcn karim2019 seed 2" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -43,6 +54,7 @@ def test_the_paper_decides_protocol_and_split() -> None:
         (["paper=karim2019/lstm_fcn"], "write paper=karim2019 model=NAME"),
         (["paper=karim2019", "protocol=fawaz2019"], "leave it out, it is karim2019"),
         (["paper=karim2019", "model=resnet"], "is not in karim2019: use one of"),
+        (["paper=karim2019", "experiment=wang2017_table1"], "model 'fcn' is not in karim2019: use one of"),
         (["paper=karim2019"], "model 'fcn' is not in karim2019: use one of lstm_fcn, alstm_fcn"),
     ],
 )

@@ -214,7 +214,7 @@ def classifier_input(classifier: NetworkClassifier, split: Split) -> Any:
 
 def length_notice(classifier: NetworkClassifier, split: Split) -> list[str]:
     """Return a sentence if no series is as long as those of training, which may be a mistake."""
-    lengths = {case.shape[1] for case in split.cases}
+    lengths = set(classifier.preparation_.truncated(np.array([case.shape[1] for case in split.cases])).tolist())
     low, high = classifier.training_lengths_
     low, high = (low, high) if high < sys.maxsize else (classifier.preparation_.n_timepoints,) * 2
     if any(low <= length <= high for length in lengths):

@@ -20,7 +20,7 @@ from tsfcn.config.schema import ENGINES, PRECISIONS
 if TYPE_CHECKING:
     import numpy as np
 
-POLICIES = ("normalisation", "missing", "length", "validation", "select")
+POLICIES = ("normalisation", "missing", "length", "truncate", "permute_time", "validation", "select")
 VALIDATION = 0.2  # the fraction of the training cases that early stopping holds out unless `validation` is set
 
 
@@ -48,6 +48,8 @@ class NetworkParameters:
         normalisation: How series are scaled: none, series (each by itself) or train (by the training set).
         missing: What replaces missing values: zero or interpolate.
         length: What happens to series of unequal length: pad, cut or mask.
+        truncate: The fraction of the longest training series, from its start, that is used of every series.
+        permute_time: The seed of an order in which the timepoints of every series are put.
         validation: The fraction of the training cases that is held out.
         select: Which weights are kept: least_train_loss, last or validation.
         epochs: The number of epochs.
@@ -85,6 +87,8 @@ class NetworkParameters:
     normalisation: str | None = None
     missing: str | None = None
     length: str | None = None
+    truncate: float | None = None
+    permute_time: int | None = None
     validation: float | None = None
     select: str | None = None
     epochs: int | None = None

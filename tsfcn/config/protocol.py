@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields, make_dataclass
 from typing import Any, Optional
 
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
-from tsfcn.config.checks import one_of, within
+from tsfcn.config.checks import LARGEST_SEED, one_of, within
 from tsfcn.config.models import ModelConfig
 
 
@@ -59,6 +59,11 @@ class ProtocolConfig(TrainingConfig):
     length: str = "pad"
     validation: float = 0.0  # fraction of the training cases that are held out to select weights
     select: str = "least_train_loss"
+    # Probes of the data, which no paper has: they change the series in order to show what an accuracy rests on.
+    truncate: float = 1.0
+    permute_time: Optional[int] = None  # noqa: UP045
+    noise: float = 0.0
+    test_noise: float = 0.0
     common: TrainingConfig = field(default_factory=TrainingConfig)
     models: BlocksConfig = field(default_factory=BlocksConfig)
 
@@ -75,17 +80,49 @@ SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How a protocol prepares the data, which is all of it that a classifier of a library depends on."""
+    """How a protocol prepares the data, which is all of it that a classifier of a library depends on.
+
+    A field with a default is left out of records and keys while it has it (`to_json`): it was added later, and at its
+    default a job is what it was before.
+    """
 
     normalisation: str  # none | series | train (data/preprocess.py)
     missing: str  # zero | interpolate (data/preprocess.py)
     length: str  # pad | cut | mask (data/preprocess.py)
+    _: KW_ONLY  # the probes of the data (data/preprocess.py)
+    truncate: float = 1.0  # fraction of the longest training case, from its start: nothing later is used of any case
+    permute_time: int | None = None  # seed of the permutation of the timepoints of every case; None: as they are
+    noise: float = 0.0  # standard deviation of the noise on the normalised values of training and test cases
+    test_noise: float = 0.0  # the same on those of the test cases alone
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         one_of("protocol.normalisation", self.normalisation, ("none", "series", "train"))
         one_of("protocol.missing", self.missing, ("zero", "interpolate"))
         one_of("protocol.length", self.length, ("pad", "cut", "mask"))
+        self._check_probes()
+
+    def _check_probes(self) -> None:
+        """Check the ranges of the probes of the data, and that they are consistent."""
+        if not 0 < self.truncate <= 1:
+            raise UserError(
+                f"protocol.truncate={self.truncate:g} is out of range: give a fraction above 0, at most 1 (all of it)"
+            )
+        if self.permute_time is not None:
+            within("protocol.permute_time", self.permute_time, 0, LARGEST_SEED)
+        within("protocol.noise", self.noise, 0)
+        within("protocol.test_noise", self.test_noise, 0)
+        if self.noise > 0 and self.test_noise > 0:
+            raise UserError(
+                f"protocol.noise={self.noise:g} and protocol.test_noise={self.test_noise:g} are both on the test "
+                "cases: give one of them"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, without those that have their default (`Job.resolved` reads them)."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        kept = (each.name for each in fields(self) if each.default is MISSING or values[each.name] != each.default)
+        return {name: list(values[name]) if isinstance(values[name], tuple) else values[name] for name in kept}
 
 
 @dataclass(frozen=True)
@@ -156,7 +193,7 @@ class Settings(DataSettings):
 
 def data_settings(protocol: ProtocolConfig) -> DataSettings:
     """Return how a protocol prepares the data. Raises UserError for a value out of range."""
-    return DataSettings(normalisation=protocol.normalisation, missing=protocol.missing, length=protocol.length)
+    return DataSettings(**{each.name: getattr(protocol, each.name) for each in fields(DataSettings)})
 
 
 def resolve(protocol: ProtocolConfig, model: str, config: ModelConfig) -> DataSettings:

@@ -1,11 +1,16 @@
 """Encode labels, fill missing values, pad or cut unequal lengths and normalise: a dataset becomes a network's arrays.
 
+The probes of the data (docs/protocols.md, section 8) change the series on the way: `truncate` comes first, `noise`
+after the normalisation, `permute_time` last.
+
 Pure numpy. Arrays are (n_cases, n_channels, n_timepoints). Statistics are computed in float64 and never use the test
 cases. The result is float32 without NaN.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -125,6 +130,11 @@ def prepare(
     length: str,
     unequal: bool,
     fixed_length: bool,
+    truncate: float = 1.0,
+    permute_time: int | None = None,
+    noise: float = 0.0,
+    test_noise: float = 0.0,
+    seed: int = 0,
 ) -> Arrays:
     """Return the arrays that a network takes: cut, interpolated, normalised, with zeros for all remaining NaN.
 
@@ -148,9 +158,18 @@ def prepare(
             array. The part of a network that has a fixed length and no mask sees zeros up to L and is cut at L.
         unequal: NaN at the end of a case means that the case has ended. Otherwise it is a missing value.
         fixed_length: The network, or under 'mask' a part of it, takes exactly L timepoints.
+        truncate: The fraction of the longest training case, from its start, that is used (`truncated_length`). Every
+            case is cut there, before everything else, as if the files ended there.
+        permute_time: The seed of the order in which the timepoints of every case are put, in all channels; None: as
+            they are. The arrays are permuted last, so what the policies do is the same as without it.
+        noise: The standard deviation of Gaussian noise that is added to every value of both splits after the
+            normalisation, in the unit that it gives. Missing values and zeros after the end stay zeros.
+        test_noise: The same for the test cases alone.
+        seed: Of the noise, which is drawn for each place of the arrays whatever the network.
 
     Raises:
-        UserError: For an unknown policy, a value too large for float32 or a training set of NaN only.
+        UserError: For an unknown policy, a value too large for float32, a training set of NaN only, and for
+            permute_time where a case is used at another length than L.
         ValueError: For shapes that do not fit together.
     """
     codes_train, codes_test, classes = encode_labels(y_train, y_test)
@@ -161,14 +180,17 @@ def prepare(
         missing=missing,
         length=length,
         fixed_length=fixed_length,
+        truncate=truncate,
+        permute_time=permute_time,
     )
     if (len(codes_train), len(codes_test), x_test.shape[1]) != (len(x_train), len(x_test), x_train.shape[1]):
         raise ValueError(
             f"x and y are of shapes {x_train.shape}, {codes_train.shape} in training and {x_test.shape}, "
             f"{codes_test.shape} in testing: give one label for each case, and as many channels in both"
         )
-    train = preparation.transform(x_train, lengths_train, is_training=True)
-    test = preparation.transform(x_test, lengths_test)
+    train_noise = drawn_noise(noise, x_train.shape, [seed, 0])
+    train = preparation.transform(x_train, lengths_train, is_training=True, noise=train_noise)
+    test = preparation.transform(x_test, lengths_test, noise=drawn_noise(noise or test_noise, x_test.shape, [seed, 1]))
     return Arrays(
         x_train=train.x,
         y_train=codes_train,
@@ -206,7 +228,8 @@ class Preparation:
     """How cases are prepared for a network, with what the training set decides. See `prepare` for the policies.
 
     n_timepoints: L, the length of the longest training case, of the shortest under length='cut'. mean, deviation: of
-    the training set under normalisation='train', float64 (1, n_channels, 1), else None.
+    the training set under normalisation='train', float64 (1, n_channels, 1), else None. is_truncated: every case is cut
+    at n_timepoints, whatever the network. permute_time: as for `prepare`.
     """
 
     normalisation: str
@@ -217,23 +240,33 @@ class Preparation:
     n_timepoints: int
     mean: Floats | None = None
     deviation: Floats | None = None
+    is_truncated: bool = False
+    permute_time: int | None = None
 
-    def transform(self, x: Floats, lengths: Int64, *, is_training: bool = False) -> Prepared:
+    def truncated(self, lengths: Int64) -> Int64:
+        """Return the timepoints of each case that are left by `truncate`, int64 (n_cases,). lengths: of the cases."""
+        return np.minimum(lengths, self.n_timepoints) if self.is_truncated else lengths
+
+    def transform(
+        self, x: Floats, lengths: Int64, *, is_training: bool = False, noise: Floats | None = None
+    ) -> Prepared:
         """Return the cases as the network takes them. No case has an influence on how another one is prepared.
 
         Args:
             x: Float (n_cases, n_channels, n_timepoints), NaN for a missing value and after the end of a case.
             lengths: int64 (n_cases,), the timepoints of each case; NaN before its end is a missing value.
             is_training: These are the training cases: a channel that is constant in all of them becomes exactly zero.
+            noise: Float, of the shape of x: what is added to the values after the normalisation.
 
         Raises:
-            UserError: A value is infinite or too large for float32.
+            UserError: A value is infinite or too large for float32, or the timepoints are to be permuted and a case is
+                used at another length than those of training.
             ValueError: The number of channels differs from that of the training set.
         """
         if _three_axes(x, "x").shape[1] != self.n_channels:
             raise ValueError(f"x has {x.shape[1]} channels: give {self.n_channels}, as in training")
         longest, n_cut = self.n_timepoints, 0
-        if self.length == "cut":
+        if self.length == "cut" or self.is_truncated:
             n_cut = int((lengths > longest).sum())
             x, lengths = x[:, :, :longest], np.minimum(lengths, longest)
         # A case is used up to the training length, or to its end if that is later and the network takes any length.
@@ -250,9 +283,24 @@ class Preparation:
         n_filled = n_missing(x[:, :, :n_timepoints], lengths)
         if self.missing == "interpolate":
             x = interpolated(x, lengths)
-        return Prepared(
-            _filled(self._normalised(x, is_training), n_timepoints), seen, n_filled, n_padded, n_cut, n_masked
-        )
+        values = self._normalised(x, is_training)
+        if noise is not None:
+            with np.errstate(over="ignore"):  # `_filled` reports values that float32 cannot hold
+                values = (values + noise[:, :, : values.shape[2]]).astype(np.float32)
+        values = self._permuted(_filled(values, n_timepoints), seen)
+        return Prepared(values, seen, n_filled, n_padded, n_cut, n_masked)
+
+    def _permuted(self, x: Float32, lengths: Int64) -> Float32:
+        """Return the arrays with their timepoints in the order of `permute_time`. lengths: the timepoints used."""
+        if self.permute_time is None:
+            return x
+        others = lengths[lengths != self.n_timepoints]
+        if len(others):
+            raise UserError(
+                f"permute_time={self.permute_time} is for cases of one length, and one is used at {others[0]} "
+                f"timepoints, in training {self.n_timepoints}: give cases of that length, or use length=cut"
+            )
+        return np.take(x, permutation(self.permute_time, self.n_timepoints), axis=2)
 
     def _normalised(self, x: Floats, is_training: bool) -> Float32:
         if self.normalisation == "series":
@@ -273,6 +321,8 @@ def fit_preparation(
     missing: str,
     length: str,
     fixed_length: bool,
+    truncate: float = 1.0,
+    permute_time: int | None = None,
 ) -> Preparation:
     """Return how cases are prepared for a network that is trained on x.
 
@@ -281,15 +331,52 @@ def fit_preparation(
     check_policies(normalisation, missing, length)
     if not lengths.any():
         raise UserError("the training set is without any value: there is nothing to learn from")
-    longest, mean, deviation = int(lengths.max()), None, None
+    longest, mean, deviation = truncated_length(int(lengths.max()), truncate), None, None
     if length == "cut":
-        longest = int(lengths[lengths > 0].min())
+        longest = min(longest, int(lengths[lengths > 0].min()))
+    if length == "cut" or truncate < 1:
         x, lengths = x[:, :, :longest], np.minimum(lengths, longest)
     if normalisation == "train":
         values = interpolated(x, lengths) if missing == "interpolate" else x
         mean, deviation, _ = _statistics(values, axes=(0, 2))
-    sizes = {"n_channels": x.shape[1], "n_timepoints": longest}
-    return Preparation(normalisation, missing, length, fixed_length, **sizes, mean=mean, deviation=deviation)
+    return Preparation(
+        normalisation=normalisation,
+        missing=missing,
+        length=length,
+        fixed_length=fixed_length,
+        n_channels=x.shape[1],
+        n_timepoints=longest,
+        mean=mean,
+        deviation=deviation,
+        is_truncated=truncate < 1,
+        permute_time=permute_time,
+    )
+
+
+def truncated_length(n_timepoints: int, truncate: float) -> int:
+    """Return how many timepoints the fraction `truncate` of n_timepoints is: rounded, halves up, and not none of some.
+
+    >>> truncated_length(24, 1.0), truncated_length(65, 0.5), truncated_length(30, 0.1), truncated_length(8, 0.01)
+    (24, 33, 3, 1)
+    """
+    return min(n_timepoints, max(1, math.floor(truncate * n_timepoints + 0.5)))
+
+
+def permutation(seed: int, n_timepoints: int) -> Int64:
+    """Return an order of the timepoints, int64 (n_timepoints,): place t of a permuted case holds what was at order[t].
+
+    >>> permutation(0, 5).tolist()
+    [2, 0, 1, 3, 4]
+    """
+    return np.random.RandomState(seed).permutation(n_timepoints)
+
+
+def drawn_noise(deviation: float, shape: tuple[int, ...], seed: Sequence[int]) -> Floats | None:
+    """Return Gaussian noise of mean 0, float64 of a shape, None if its deviation is 0.
+
+    For one seed and shape, noise of twice the deviation is twice the noise.
+    """
+    return deviation * np.random.RandomState(list(seed)).standard_normal(shape) if deviation else None
 
 
 def check_policies(normalisation: str, missing: str, length: str) -> None:

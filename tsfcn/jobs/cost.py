@@ -21,6 +21,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, protocol
 from tsfcn.config.model_spec import Layer
 from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.preprocess import truncated_length
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record
 from tsfcn.training.select_engine import EngineChoice, select_engine
@@ -58,13 +59,16 @@ class Sizes:
 
 
 def sizes(job: Job) -> Sizes:
-    """Return the sizes of a job's dataset, from its passport or the catalogue; an unknown one counts as GunPoint."""
+    """Return the sizes of a job's dataset as it is trained; an unknown one counts as GunPoint.
+
+    They are those of its passport or the catalogue, with fewer timepoints under protocol.truncate.
+    """
     entry, passport = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]), job.passport
     return Sizes(
         int(passport.get("n_train", entry.n_train)),
         int(passport.get("n_test", entry.n_test)),
         int(passport.get("n_channels", entry.n_channels)),
-        int(passport.get("length", entry.length) or 0),
+        truncated_length(int(passport.get("length", entry.length) or 0), job.settings.get("truncate", 1.0)),
         int(passport.get("n_classes", entry.n_classes)),
     )
 

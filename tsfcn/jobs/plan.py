@@ -16,6 +16,7 @@ from tsfcn.config import models as model_specs
 from tsfcn.config import protocol as conf
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.schema import FAST_PRECISIONS
+from tsfcn.data.preprocess import truncated_length
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
 # the two. The golden tests fail when the numbers moved and this did not.
@@ -39,7 +40,7 @@ class Job:
     model: str  # the name in tables: the architecture, and what the user changed
     model_settings: dict[str, Any]
     protocol: str  # the name in tables, likewise
-    settings: dict[str, Any]  # a protocol.Settings; of a classifier of a library a protocol.DataSettings
+    settings: dict[str, Any]  # DataSettings.to_json, of a network Settings.to_json (config/protocol.py)
     off_paper: bool  # the paper of the protocol did not run this
     seed: int
     resample: int
@@ -88,7 +89,8 @@ class Job:
 
     def data_settings(self) -> conf.DataSettings:
         """Return how the data are prepared."""
-        return conf.DataSettings(**{each.name: self.settings[each.name] for each in fields(conf.DataSettings)})
+        names = {each.name for each in fields(conf.DataSettings)}
+        return conf.DataSettings(**{name: value for name, value in self.settings.items() if name in names})
 
     def resolved(self) -> conf.Settings:
         """Return the settings of a network as the dataclass."""
@@ -162,11 +164,11 @@ def jobs(
                 f"engine.precision={precision} is not for {architecture} with these settings: "
                 "leave it out, or the model"
             )
-        for fast in set(map(_may_be_fast, passports.values())):
+        for fast in {_may_be_fast(passport, protocol) for passport in passports.values()}:
             resolved = precision if (possible and fast) or not if_possible else "float32"
             variants[architecture, fast] = variant(architecture, model, protocol, unchanged, settings, resolved)
     return [
-        Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport)], seed=seed, resample=r)
+        Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport, protocol)], seed=seed, resample=r)
         for dataset, passport in passports.items()
         for architecture in models
         for r in resamples
@@ -181,9 +183,10 @@ def is_possible(precision: str, architecture: str, model: ModelConfig, settings:
     return precision not in FAST_PRECISIONS or conf.fast_trains(architecture, model, settings)
 
 
-def _may_be_fast(passport: Mapping[str, Any]) -> bool:
+def _may_be_fast(passport: Mapping[str, Any], protocol: conf.ProtocolConfig) -> bool:
     """Return whether the fast engine is for a dataset (select_engine.engine), as far as its passport tells."""
-    return conf.fast_takes(int(passport.get("n_channels", 1)), int(passport.get("length", 2)))
+    n_timepoints = truncated_length(int(passport.get("length", 2)), protocol.truncate)
+    return conf.fast_takes(int(passport.get("n_channels", 1)), n_timepoints)
 
 
 def variant(
@@ -216,7 +219,7 @@ def variant(
         "code": code or None,
         "model_settings": described,
         "protocol": label(protocol.name, changed),
-        "settings": listed(asdict(settings)),
+        "settings": settings.to_json(),
         "off_paper": bool(changed) or model_label not in protocol.paper_models,
         "precision": precision,
     }

@@ -363,6 +363,11 @@ def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:
         length=settings.length,
         unequal=dataset.unequal,
         fixed_length=job.model_config().fixed_length(),
+        truncate=settings.truncate,
+        permute_time=settings.permute_time,
+        noise=settings.noise,
+        test_noise=settings.test_noise,
+        seed=job.seed,
     )
 
 

@@ -3,9 +3,9 @@
 The program maps float32 (n_cases, n_channels, n_timepoints) to the probabilities of the classes, float32 (n_cases,
 n_classes). NaN is a missing value and becomes 0 after the normalisation. The number of cases is free. So is
 n_timepoints for networks that take any length and have no LSTM; all others take the training length only. What differs
-from `predict` of the classifier: the series of one call share a length and are not extended or cut to the training
-length, with missing=interpolate there is no interpolation (give complete series), and a network in float64 is rounded
-to float32.
+from `predict` of the classifier: the series of one call share a length and are not extended, cut to the training length
+or truncated (give the part that is used), with missing=interpolate there is no interpolation (give complete series),
+and a network in float64 is rounded to float32.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.data.preprocess import Preparation
+from tsfcn.data.preprocess import Preparation, permutation
 
 SUFFIXES = (".pt2", ".onnx")
 ABOUT = "tsfcn.json"  # the extra file of a .pt2
@@ -44,6 +44,7 @@ class Program(nn.Module):
     """
 
     order: Tensor
+    timepoints: Tensor
     mean: Tensor
     deviation: Tensor
 
@@ -52,6 +53,9 @@ class Program(nn.Module):
         self.network = network
         self.preparation = preparation
         self.register_buffer("order", torch.from_numpy(np.asarray(order, dtype=np.int64)))
+        if preparation.permute_time is not None:
+            timepoints = permutation(preparation.permute_time, preparation.n_timepoints)
+            self.register_buffer("timepoints", torch.from_numpy(timepoints))
         if preparation.mean is not None and preparation.deviation is not None:
             self.register_buffer("mean", torch.from_numpy(preparation.mean))
             self.register_buffer("deviation", torch.from_numpy(preparation.deviation))
@@ -61,6 +65,8 @@ class Program(nn.Module):
         values = x.double()  # statistics are computed in float64, as preprocess does
         missing = values.isnan()
         normalised = torch.where(missing, 0.0, self.normalised(values, missing)).float()
+        if self.preparation.permute_time is not None:
+            normalised = normalised.index_select(2, self.timepoints)
         logits = self.network(normalised)
         return torch.softmax(logits.double(), dim=1).index_select(1, self.order).float()
 
@@ -83,10 +89,12 @@ class Program(nn.Module):
 def takes_any_length(program: Program) -> bool:
     """Return whether a program takes series of any length.
 
-    No layer has the training length, none is recurrent, and series are not cut.
+    No layer has the training length, none is recurrent, and series are neither cut nor permuted.
     """
+    preparation = program.preparation
     recurrent = any(hasattr(module, "recurrent") for module in program.network.modules())
-    return not (program.preparation.fixed_length or recurrent or program.preparation.length == "cut")
+    cut = preparation.length == "cut" or preparation.is_truncated
+    return not (preparation.fixed_length or recurrent or cut or preparation.permute_time is not None)
 
 
 def export(path: str | Path, program: Program, classes: npt.NDArray[Any]) -> Path:

@@ -17,6 +17,7 @@ LENGTHS = {
     "cut": "Longer series are cut to {n_timepoints} timepoints, shorter ones end in zeros.",
     "at most": "Series of at most {n_timepoints} timepoints are taken; shorter ones end in zeros.",
     "only": "Series of {n_timepoints} timepoints are taken, and no others.",
+    "truncated": "Only the first {n_timepoints} timepoints of a series are used.",
 }
 LOADING = "tsfcn.load_classifier("  # in every card
 LONGEST_CARD = 2**20  # bytes
@@ -135,6 +136,8 @@ def limits(card: Card) -> list[str]:
         NORMALISATION[card.settings["normalisation"]],
         LENGTHS[card.takes].format(n_timepoints=card.n_timepoints),
     ]
+    if "permute_time" in card.settings:
+        sentences.append("The timepoints of every series are permuted before it is classified, as in training.")
     if "n_train" in card.passport:
         sentences.insert(0, f"It was trained on {card.passport['n_train']} series.")
     if card.settings["select"] == "test_oracle":

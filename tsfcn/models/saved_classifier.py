@@ -106,7 +106,7 @@ class SavedClassifier:
             "labels": json.dumps(labels_to_json(self.labels)),
             "architecture": self.architecture,
             "model_settings": json.dumps(model_settings),
-            "settings": json.dumps(asdict(self.settings)),
+            "settings": json.dumps(self.settings.to_json()),
             "n_channels": str(self.preparation.n_channels),
             "n_timepoints": str(self.preparation.n_timepoints),
             "preparation": json.dumps({**preparation_to_json(self.preparation), "unequal": self.unequal}),
@@ -120,6 +120,8 @@ class SavedClassifier:
 
     def takes(self) -> str:
         """Return which lengths of series the classifier takes: a key of LENGTHS of the model card."""
+        if self.preparation.is_truncated:
+            return "truncated"
         if not self.preparation.fixed_length:
             return "any"
         low, high = self.attributes.get("training_lengths_", (1, 0))
@@ -133,7 +135,7 @@ class SavedClassifier:
                 file_name=file_name,
                 model=self.job.get("model", self.architecture),
                 protocol=self.protocol,
-                settings=asdict(self.settings),
+                settings=self.settings.to_json(),
                 seed=self.seed,
                 classes=[str(label) for label in self.labels.tolist()],
                 n_channels=preparation.n_channels,

@@ -121,7 +121,7 @@ def test_every_training_value_of_a_paper_has_its_source_beside_it(name: str) -> 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_protocol_resolves_for_every_model(name: str, model: str) -> None:
     settings = resolved(name, model)
-    assert None not in asdict(settings).values()
+    assert [field for field, value in asdict(settings).items() if value is None] == ["permute_time"]
     assert (settings.cells != ()) == spec(model).lstm
 
 
@@ -276,6 +276,14 @@ def test_top_beats_block_beats_common(field: str) -> None:
         assert found(model, **written, **{field: LADDER[field][2]}) == top
 
 
+def test_probes_of_the_data_are_off_in_every_protocol() -> None:
+    off = {"truncate": 1.0, "permute_time": None, "noise": 0.0, "test_noise": 0.0}
+    for name in PROTOCOLS:
+        assert {field: asdict(resolved(name, "fcn"))[field] for field in off} == off
+        assert not set(resolved(name, "fcn").to_json()) & set(off)
+    assert resolved("smoke", "fcn", permute_time=0).to_json()["permute_time"] == 0
+
+
 def test_zero_is_a_value() -> None:
     assert resolved("fawaz2019", "fcn", batch_divisor=0, plateau_patience=0).batch_divisor == 0
     assert resolved("fawaz2019", "fcn", plateau_patience=0).plateau_patience == 0
@@ -332,6 +340,13 @@ OUT_OF_RANGE = [
     ("plateau_min_delta", -0.1, "give a number at least 0"),
     ("validation", 1.0, "give a number from 0 to below 1"),
     ("validation", -0.1, "give a number from 0 to below 1"),
+    ("truncate", 0.0, r"give a fraction above 0, at most 1 \(all of it\)"),
+    ("truncate", 1.01, r"give a fraction above 0, at most 1 \(all of it\)"),
+    ("truncate", math.nan, r"give a fraction above 0, at most 1 \(all of it\)"),
+    ("permute_time", -1, "give a number from 0 to 4.29497e\\+09"),
+    ("noise", -0.1, "give a number at least 0"),
+    ("noise", math.inf, "give a number at least 0"),
+    ("test_noise", math.nan, "give a number at least 0"),
 ]
 
 
@@ -359,6 +374,10 @@ def test_fields_that_do_not_fit_each_other() -> None:
     with pytest.raises(UserError, match=r"^protocol\.select=validation is without held-out cases"):
         resolved("smoke", "fcn", select="validation")
     assert resolved("smoke", "fcn", select="validation", validation=0.2).validation == 0.2
+    with pytest.raises(
+        UserError, match=r"^protocol\.noise=0\.1 and protocol\.test_noise=0\.2 are both on the test cases"
+    ):
+        resolved("smoke", "fcn", noise=0.1, test_noise=0.2)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)

@@ -362,6 +362,121 @@ def test_no_length_policy_touches_a_dataset_of_equal_length(length: str) -> None
         assert (got.n_filled, got.n_padded, got.n_cut, got.n_masked) == (4, 0, 0, 0)
 
 
+# ---------------------------------------------------------------- probes of the data
+
+
+@pytest.mark.parametrize("normalisation", ["none", "series", "train"])
+@pytest.mark.parametrize("missing", ["zero", "interpolate"])
+def test_truncating_is_as_if_the_files_ended_there(missing: str, normalisation: str) -> None:
+    """An early classifier cannot know the rest: it enters neither the statistics nor an interpolation."""
+    x_train, x_test = cases([1, 5, NAN, 99, 99], [4, 3, 9, 80, 90]), cases([3, NAN, 5, 70, 70], [1, 2, NAN, 4, 50])
+    for fixed_length in (True, False):
+        policies = {"normalisation": normalisation, "missing": missing, "fixed_length": fixed_length}
+        got = prepared(x_train, x_test, truncate=0.6, **policies)
+        files = prepared(x_train[:, :, :3], x_test[:, :, :3], **policies)
+        np.testing.assert_array_equal(got.x_train, files.x_train)
+        np.testing.assert_array_equal(got.x_test, files.x_test)
+        assert (got.n_filled, got.n_padded, got.n_cut) == (3, 0, 4)
+
+
+@pytest.mark.parametrize("length", ["pad", "mask"])
+def test_the_longest_training_case_decides_where_to_truncate(length: str) -> None:
+    """Half of four timepoints: shorter cases stay whole, a longer test case is cut at the same place."""
+    x_train = cases([1, 2, 3, 4, NAN, NAN], [5, NAN, NAN, NAN, NAN, NAN])
+    x_test = cases([1, 2, 3, 4, 5, 6], [7, 8, NAN, NAN, NAN, NAN], [9, NAN, NAN, NAN, NAN, NAN])
+    got = prepared(x_train, x_test, truncate=0.5, length=length, unequal=True, fixed_length=False)
+    assert got.x_train.tolist() == [[[1, 2]], [[5, 0]]]
+    assert got.x_test.tolist() == [[[1, 2]], [[7, 8]], [[9, 0]]]
+    assert got.test_lengths.tolist() == {"pad": [2, 2, 2], "mask": [2, 2, 1]}[length]
+    assert (got.n_cut, got.n_padded, got.n_masked) == {"pad": (2, 2, 0), "mask": (2, 0, 2)}[length]
+
+
+def test_truncating_and_cutting_leave_what_both_leave() -> None:
+    x = cases([1, 2, 3, 4, 5, 6], [5, 6, 7, NAN, NAN, NAN])
+    for truncate, expected in ((0.3, [[[1, 2]], [[5, 6]]]), (0.9, [[[1, 2, 3]], [[5, 6, 7]]])):
+        assert prepared(x, x, truncate=truncate, length="cut", unequal=True).x_test.tolist() == expected
+
+
+def test_timepoints_are_permuted_alike_in_every_case_channel_and_split() -> None:
+    order = [2, 0, 1, 3, 4]  # of RandomState(0)
+    x_train = np.array([[[1.0, 5.0, 2.0, 8.0, 4.0], [10.0, 20.0, NAN, 40.0, 50.0]], [[3.0, 1.0, 4.0, 1.0, 5.0]] * 2])
+    for normalisation in preprocess.NORMALISATIONS:
+        plain, got = (
+            prepared(x_train, x_train[:1], normalisation=normalisation, permute_time=seed) for seed in (None, 0)
+        )
+        np.testing.assert_array_equal(got.x_train, plain.x_train[:, :, order])
+        np.testing.assert_array_equal(got.x_test, plain.x_test[:, :, order])
+        assert got.x_train.flags.c_contiguous and got.n_filled == plain.n_filled == 2
+    other = prepared(x_train, x_train, permute_time=1)
+    assert other.x_train.tolist() != prepared(x_train, x_train, permute_time=0).x_train.tolist()
+
+
+def test_what_is_left_of_a_truncated_case_is_permuted() -> None:
+    x = cases([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    assert prepared(x, x, truncate=0.5, permute_time=0).x_test.tolist() == [[[3, 1, 2, 4, 5]]]
+
+
+def test_zeros_after_the_end_are_permuted_where_the_network_takes_them_for_data() -> None:
+    x_train, x_test = cases([1, 2, 3, 4, 5], [6, 7, NAN, NAN, NAN]), cases([8, 9, 10, NAN, NAN])
+    got = prepared(x_train, x_test, permute_time=0, unequal=True)
+    assert got.x_train.tolist() == [[[3, 1, 2, 4, 5]], [[0, 6, 7, 0, 0]]]
+    assert got.x_test.tolist() == [[[10, 8, 9, 0, 0]]]
+
+
+@pytest.mark.parametrize(("length", "n"), [("mask", 2), ("pad", 4)])
+def test_cases_that_are_used_at_several_lengths_are_not_permuted(length: str, n: int) -> None:
+    x_train, x_test = cases([1, 2, 3, NAN], [4, 5, 6, NAN]), cases([1, 2, NAN, NAN], [1, 2, 3, 4])
+    policies = {"permute_time": 7, "unequal": True, "fixed_length": False}
+    with pytest.raises(
+        UserError, match=rf"^permute_time=7 is for cases of one length, and one is used at {n} .*: give"
+    ):
+        prepared(x_train, x_test, length=length, **policies)
+    assert prepared(x_train, x_test, length="cut", **policies).x_test.shape == (2, 1, 3)
+
+
+def test_noise_is_added_to_normalised_values_and_to_nothing_else() -> None:
+    x_train, x_test = cases([1, 3, NAN, 5, NAN], [2, 2, 2, 2, 7]), cases([1, NAN, NAN, NAN, NAN])
+    policies = {"normalisation": "series", "unequal": True}
+    plain, got = (prepared(x_train, x_test, seed=4, **policies, noise=noise) for noise in (0.0, 0.5))
+    for split, (before, after) in enumerate(((plain.x_train, got.x_train), (plain.x_test, got.x_test))):
+        drawn = np.random.RandomState([4, split]).standard_normal(before.shape)
+        there = np.isfinite((x_train, x_test)[split])
+        np.testing.assert_allclose(after, before + np.where(there, 0.5 * drawn, 0.0), rtol=1e-6)
+        assert not after[~there].any()
+    assert got.n_filled == plain.n_filled
+    twice = prepared(x_train, x_test, seed=4, **policies, noise=1.0)
+    np.testing.assert_allclose(twice.x_train - plain.x_train, 2 * (got.x_train - plain.x_train), atol=1e-6)
+    assert prepared(x_train, x_test, seed=5, **policies, noise=0.5).x_train.tolist() != got.x_train.tolist()
+
+
+def test_noise_of_the_test_cases_alone_is_their_part_of_the_noise() -> None:
+    x = cases([1, 3, 2, 5, 9], [2, 2, 2, 2, 7])
+    plain, both, test = (prepared(x, x, **probe) for probe in ({}, {"noise": 0.5}, {"test_noise": 0.5}))
+    np.testing.assert_array_equal(test.x_train, plain.x_train)
+    np.testing.assert_array_equal(test.x_test, both.x_test)
+    assert both.x_train.tolist() != both.x_test.tolist() != plain.x_test.tolist()
+
+
+def test_noise_has_the_deviation_of_the_setting_and_is_the_same_for_every_network() -> None:
+    x_train = np.random.RandomState(0).standard_normal((50, 2, 100)) * 7 + 3
+    x_test = np.concatenate([x_train, np.full((50, 2, 20), NAN)], axis=2)
+    x_test[0, :, 100:] = 1.0  # longer than any training case
+    policies = {"normalisation": "series", "unequal": True, "noise": 0.3, "seed": 1}
+    fixed, free = (prepared(x_train, x_test, fixed_length=fixed, **policies) for fixed in (True, False))
+    np.testing.assert_array_equal(fixed.x_train, free.x_train)
+    np.testing.assert_array_equal(fixed.x_test, free.x_test[:, :, :100])
+    added = free.x_train - prepared(x_train, x_test, normalisation="series", unequal=True).x_train
+    assert abs(added.mean()) < 0.02 and added.std() == pytest.approx(0.3, rel=0.03)
+    early = prepared(x_train, x_test, truncate=0.5, normalisation="none", unequal=True, noise=0.3, seed=1)
+    whole = prepared(x_train, x_test, normalisation="none", unequal=True, noise=0.3, seed=1)
+    np.testing.assert_array_equal(early.x_train, whole.x_train[:, :, :50])
+
+
+def test_noise_that_no_float32_holds_is_refused() -> None:
+    with pytest.raises(UserError, match="too large for float32"):
+        prepared(cases([1, 2, 3]), cases([1, 2, 3]), noise=1e39)
+
+
 # ---------------------------------------------------------------- what is refused
 
 

@@ -57,6 +57,13 @@ def test_cost_grows_with_the_work(model: str) -> None:
     assert seconds(replace(job, settings=held_out)) < least
 
 
+def test_cost_is_that_of_the_timepoints_that_are_used() -> None:
+    half = coffee_job("fcn", truncate=0.5)
+    assert cost.sizes(half).length == 143
+    as_long = replace(coffee_job("fcn"), passport={**COFFEE, "length": 143})
+    assert seconds(half) == seconds(as_long) < seconds(coffee_job("fcn"))
+
+
 def test_cost_counts_the_multiplications() -> None:
     # FCN, one channel: 1 * 128 * 8 + 128 * 256 * 5 + 256 * 128 * 3 for each timepoint.
     assert cost.macs(coffee_job("fcn"), 1, 100) == 100 * (1024 + 163_840 + 98_304)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,13 @@ import pytest
 from tests.factories import COFFEE, PROTOCOL, coffee_job
 from tsfcn.common.errors import UserError
 from tsfcn.config import models, protocol
+from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
 from tsfcn.config.protocol import TrainingConfig
-from tsfcn.jobs import plan
+from tsfcn.jobs import plan, store
 from tsfcn.jobs.plan import Job, digest, jobs, label, plain
+
+RESULTS = Path(__file__).resolve().parents[3] / "results"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Keys
@@ -35,6 +39,20 @@ def test_digest_of_a_known_value() -> None:
     assert digest({"b": None, "a": [1, 2.5, "x"]}) == digest({"a": [1, 2.5, "x"], "b": None}) == "ebeb83367f9695ff"
     with pytest.raises(ValueError, match="JSON"):
         digest({"a": float("nan")})
+
+
+def test_jobs_of_today_have_the_keys_and_settings_of_the_committed_records() -> None:
+    """Settings that came later, such as the probes of the data, are not in them at their defaults."""
+    records = [record for folder in sorted(RESULTS.glob("**/records")) for record in store.read(folder.parent)]
+    plain = [r for r in records if "[" not in r.model + r.protocol]
+    assert len(plain) > 200 and {r.protocol for r in plain} >= {"fawaz2019", "karim2019"}
+    names = {(r.protocol, r.model) for r in plain}
+    composed = {(protocol, model): compose([f"protocol={protocol}", f"model={model}"]) for protocol, model in names}
+    for r in plain:
+        run, unchanged = composed[r.protocol, r.model]
+        (job,) = jobs({r.dataset: r.passport}, run.model.configs(), run.protocol, unchanged, [r.seed], [r.resample])
+        assert (job.key, job.group, job.off_paper) == (r.key, r.group, r.off_paper)
+        assert json.dumps(job.to_json()) == json.dumps({name: getattr(r, name) for name in job.to_json()})
 
 
 CONTENT: dict[str, Any] = {  # another value for each field that the numbers follow from
@@ -66,10 +84,10 @@ def test_key_follows_the_content_and_nothing_else(field: str) -> None:
 @pytest.mark.parametrize("field", [f.name for f in fields(protocol.Settings)])
 def test_key_follows_every_setting(field: str) -> None:
     job = coffee_job("lstm_fcn")
-    for settings in (
-        {**job.settings, field: 0.123},
-        {name: value for name, value in job.settings.items() if name != field},
-    ):
+    changed = [{**job.settings, field: 0.123}]
+    if field in job.settings:  # a probe of the data is not, unless it is used
+        changed.append({name: value for name, value in job.settings.items() if name != field})
+    for settings in changed:
         other = replace(job, settings=settings)
         assert other.key != job.key and other.group != job.group
 
@@ -179,6 +197,23 @@ def test_changed_settings_are_named_and_off_paper() -> None:
     assert coffee_job("fcn", models=blocks).protocol == "paper[epochs=3]"
 
 
+@pytest.mark.parametrize(
+    ("probe", "label"),
+    [
+        ({"truncate": 0.5}, "paper[truncate=0.5]"),
+        ({"permute_time": 0}, "paper[permute_time=0]"),
+        ({"noise": 0.25}, "paper[noise=0.25]"),
+        ({"test_noise": 1.0, "truncate": 0.3}, "paper[test_noise=1, truncate=0.3]"),
+    ],
+)
+def test_a_probe_of_the_data_is_a_change_like_any_other(probe: dict[str, Any], label: str) -> None:
+    job = coffee_job("mlp", **probe)
+    assert (job.protocol, job.off_paper) == (label, True)
+    assert job.settings == {**coffee_job("mlp").settings, **probe} and job.key != coffee_job("mlp").key
+    back = Job(**json.loads(json.dumps(job.to_json())))
+    assert back == job and {name: getattr(back.resolved(), name) for name in probe} == probe
+
+
 def test_a_pair_that_the_paper_did_not_run_is_off_paper() -> None:
     job = coffee_job("mlp")
     assert (job.model, job.protocol, job.off_paper) == ("mlp", "paper", True)
@@ -241,6 +276,9 @@ def test_precision_is_that_of_the_reference_loop_where_the_fast_engine_does_not_
     }
     made = jobs(several, {"fcn": FCNConfig()}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16", if_possible=True)
     assert [job.precision for job in made] == ["bfloat16", "float32", "float32"]
+    tiny = replace(PROTOCOL, truncate=0.004)  # one timepoint of 286
+    made = jobs(several, {"fcn": FCNConfig()}, tiny, PROTOCOL, [0], [0], "bfloat16", if_possible=True)
+    assert [job.precision for job in made] == ["float32", "float32", "float32"]
 
 
 def test_a_setting_out_of_range_is_refused_before_any_job() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ import tsfcn
 from tests.factories import ITALY, small_config, smoke_protocol, train, trainable_job
 from tests.records import require
 from tsfcn.config import models
-from tsfcn.data import archive
+from tsfcn.data import archive, preprocess
 from tsfcn.jobs import artifacts, plan, run_job, store
 from tsfcn.models import registry
 from tsfcn.training import loop, predict, reference
@@ -128,6 +129,49 @@ def test_the_same_job_gives_the_same_numbers_and_leaves_the_threads_as_they_were
         for fields in map(asdict, records)
     ]
     assert numbers[0] == numbers[1] and len(numbers[0]) > 10
+
+
+PROBES: list[dict[str, Any]] = [{"truncate": 0.5}, {"permute_time": 3}, {"noise": 0.5}, {"test_noise": 0.5}]
+
+
+@pytest.mark.parametrize("probe", PROBES, ids=str)
+@pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
+def test_a_probe_of_the_data_changes_the_arrays_and_the_numbers(
+    model: str, probe: dict[str, Any], tmp_path: Path
+) -> None:
+    plain, probed = trainable_job(model, resample=2), trainable_job(model, resample=2, **probe)
+    before, after = (run_job.prepare(archive.load(ITALY), made) for made in (plain, probed))
+    assert before.y_test.tolist() == after.y_test.tolist()  # the same resample
+    trains_on_others = "test_noise" not in probe
+    assert np.array_equal(before.x_train, after.x_train) != trains_on_others
+    assert not np.array_equal(before.x_test, after.x_test)
+    records = [train(made, tmp_path) for made in (plain, probed)]
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert records[1].settings == {**records[0].settings, **probe} and records[0].key != records[1].key
+    assert records[1].n_timepoints == (12 if "truncate" in probe else 24)
+    assert records[1].engine == records[0].engine == "fast"
+    assert (records[0].curve != records[1].curve) == trains_on_others
+    assert records[0].cross_entropy != records[1].cross_entropy
+
+
+def test_noise_is_drawn_from_the_seed_of_the_job_for_every_network() -> None:
+    def noisy(model: str, seed: int) -> preprocess.Arrays:
+        return run_job.prepare(archive.load(ITALY), trainable_job(model, seed=seed, noise=0.5))
+
+    np.testing.assert_array_equal(noisy("fcn", 1).x_test, noisy("mlp", 1).x_test)
+    assert not np.array_equal(noisy("fcn", 1).x_test, noisy("fcn", 2).x_test)
+
+
+def test_a_network_without_order_in_time_does_not_see_a_permutation(tmp_path: Path) -> None:
+    """With kernels of one timepoint and global pooling: the training is the same but for rounding."""
+    changes: dict[str, Any] = {"model_changes": {"kernels": [1, 1, 1]}, "epochs": 20}
+    plain, permuted = (train(trainable_job(**changes, permute_time=seed), tmp_path) for seed in (None, 5))
+    losses = [require(record.curve)["loss"] for record in (plain, permuted)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3) and losses[0][-1] < losses[0][0]
+    assert plain.accuracy == pytest.approx(permuted.accuracy, abs=0.01)
+    wide = [train(trainable_job(epochs=20, permute_time=seed), tmp_path) for seed in (None, 5)]
+    losses = [require(record.curve)["loss"] for record in wide]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 
 def test_a_resample_and_another_seed_are_other_jobs_with_other_numbers(tmp_path: Path) -> None:

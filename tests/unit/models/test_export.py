@@ -85,6 +85,17 @@ def test_onnxruntime_predicts_the_same(model: str, parameters: dict[str, Any], t
     assert (about["classes"], about["n_timepoints"]) == (["10", "9"], 24)
 
 
+@pytest.mark.parametrize("model", ["fcn", "mlp"])
+def test_a_program_of_a_truncated_and_permuted_classifier_takes_what_is_used(model: str, tmp_path: Path) -> None:
+    sizes = {"fcn": {"filters": (6, 5, 4)}, "mlp": {"units": (6, 5, 4)}}
+    classifier = fitted(model, {**sizes[model], "truncate": 0.5, "permute_time": 2})
+    x = series(5, 12)
+    program = torch.export.load(classifier.export(tmp_path / "a.pt2")).module()
+    np.testing.assert_allclose(program(torch.from_numpy(x)).numpy(), classifier.predict_proba(x), atol=1e-5)
+    with pytest.raises((RuntimeError, AssertionError)):
+        program(torch.from_numpy(series(5, 24)))
+
+
 def test_a_program_runs_without_tsfcn(tmp_path: Path) -> None:
     path = fitted(*CASES[0]).export(tmp_path / "a.pt2")
     code = (
