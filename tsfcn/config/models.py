@@ -226,7 +226,8 @@ class EncoderConfig(ModelConfig):
         """Return the convolutions and the dense layer."""
         sizes, lengths = [n_channels, *self.filters], self.pooled_timepoints(n_timepoints)
         convolutions = zip(sizes, self.filters, self.kernels, lengths, strict=False)
-        return [*(Layer(*each) for each in convolutions), Layer(self.filters[-1] // 2, self.units, 1, lengths[-1])]
+        layers = [Layer(*each, kept=5) for each in convolutions]  # of normalisation, PReLU, dropout and maximum
+        return [*layers, Layer(self.filters[-1] // 2, self.units, 1, lengths[-1])]
 
     def fixed_length(self) -> bool:
         """Return True, since the activations are flattened."""

@@ -44,7 +44,7 @@ class InstanceNorm(nn.Module):
             scale = torch.rsqrt(variance + self.eps)
         else:  # the root of 0 has no gradient
             scale = 1 / (variance.clamp_min(torch.finfo(x.dtype).tiny).sqrt() + self.eps)
-        return (x - mean) * scale * self.gamma + self.beta
+        return (x - mean) * (scale * self.gamma) + self.beta
 
 
 class PReLU(nn.PReLU):
