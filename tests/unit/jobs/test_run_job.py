@@ -436,8 +436,8 @@ def test_batches_of_a_single_value_train(model: str, batch_size: int, n_timepoin
     rows = [row[: 1 + n_timepoints] for row in WAVES[:5]]
     write(tmp_path, "Mine", rows, rows)
     short = {"filters": [4], "kernels": [3]} if model == "encoder" else {}  # else it halves the length twice
-    changes = {"batch_size": batch_size, "normalisation": "none"}
-    made = trainable_job(model, dataset="Mine", root=tmp_path, model_changes=short, **changes)
+    data: dict[str, Any] = {"dataset": "Mine", "root": tmp_path, "normalisation": "none"}
+    made = trainable_job(model, model_changes=short, batch_size=batch_size, **data)
     record = train(made, tmp_path / "r", root=str(tmp_path))
     assert (record.status, record.reason) == ("ok", "")
 
