@@ -561,11 +561,14 @@ class EncoderClassifier(classifier.EncoderParameters, NetworkClassifier):
 
 
 class MLSTMFCNClassifier(classifier.MLSTMFCNParameters, NetworkClassifier):
-    """MLSTM-FCN of Karim et al. 2019 for scikit-learn. Parameters: as for LSTMFCNClassifier, and MLSTMFCNParameters."""
+    """MLSTM-FCN of Karim, Majumdar, Darabi, Harford 2019 for scikit-learn.
+
+    Parameters: as for LSTMFCNClassifier, and MLSTMFCNParameters.
+    """
 
 
 class MALSTMFCNClassifier(classifier.MALSTMFCNParameters, NetworkClassifier):
-    """MALSTM-FCN of Karim et al. 2019 for scikit-learn. Parameters: those of MLSTMFCNClassifier."""
+    """MALSTM-FCN of the paper of MLSTM-FCN for scikit-learn. Parameters: those of MLSTMFCNClassifier."""
 
 
 CLASSES = {

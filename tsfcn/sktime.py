@@ -206,7 +206,7 @@ class EncoderClassifier(classifier.EncoderParameters, NetworkClassifier):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLSTMFCNClassifier(classifier.MLSTMFCNParameters, NetworkClassifier):
-    """MLSTM-FCN of Karim et al. 2019 for sktime. Parameters: as estimators.MLSTMFCNClassifier.
+    """MLSTM-FCN of Karim, Majumdar, Darabi, Harford 2019 for sktime. Parameters: as estimators.MLSTMFCNClassifier.
 
     >>> from sktime.datasets import load_unit_test
     >>> from tsfcn.sktime import MLSTMFCNClassifier
@@ -221,7 +221,7 @@ class MLSTMFCNClassifier(classifier.MLSTMFCNParameters, NetworkClassifier):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MALSTMFCNClassifier(classifier.MALSTMFCNParameters, NetworkClassifier):
-    """MALSTM-FCN of Karim et al. 2019 for sktime. Parameters: as estimators.MALSTMFCNClassifier.
+    """MALSTM-FCN of the paper of MLSTM-FCN for sktime. Parameters: as estimators.MALSTMFCNClassifier.
 
     >>> from sktime.datasets import load_unit_test
     >>> from tsfcn.sktime import MALSTMFCNClassifier

@@ -438,8 +438,10 @@ def test_help_shows_how_to_call_it_and_the_choices(machine: Machine, tmp_path: P
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
     assert "python -m tsfcn.run dataset=Coffee" in done.stdout
-    assert "protocol: fawaz2019, karim2019, smoke, wang2017" in done.stdout
-    assert "model: alstm_fcn, fcn, lstm_fcn, mlp, resnet" in done.stdout
+    shown = " ".join(done.stdout.split())
+    protocols = "fawaz2019, hinception2022, inceptiontime2020, karim2019, karim2019mv, lite2023, poolparty2025, smoke"
+    assert f"protocol: {protocols}, wang2017" in shown
+    assert f"model: {ALL_MODELS}" in shown
 
 
 @pytest.mark.parametrize("words", [("--hydra-help", "seeds=3"), ("seeds=3", "--info"), ("--info", "seeds=3")])
@@ -453,6 +455,7 @@ def test_flags_of_hydra_take_overrides_beside_them(words: tuple[str, ...], machi
 # ---------------------------------------------------------------------------------------------------------------------
 # Bad input: one line that says what to do, exit code 2, nothing written
 
+ALL_MODELS = "alstm_fcn, encoder, fcn, h_inception, inception, lite, lstm_fcn, malstm_fcn, mlp, mlstm_fcn, resnet"
 BAD = {
     "dataset=GunPiont": "dataset 'GunPiont' is not in the archive; did you mean 'GunPoint'?",
     "protocol.epoch=3": "setting 'protocol.epoch' in 'protocol.epoch=3' is not known: did you mean 'protocol.epochs'?",
@@ -463,8 +466,8 @@ BAD = {
     "dataset=[]": "dataset [] selects nothing: name a dataset or a set (all, ucr85, ",
     "archive.root=not/there": "archive.root 'not/there' is not a folder: give the one that holds",
     "~seeds": "'~seeds' deletes a setting: give it a value instead, seeds=...",
-    "model=[]": "model=[] is empty: choose from fcn, lstm_fcn, alstm_fcn, mlp, resnet",
-    "model=3": "model '3' is not known: use one of alstm_fcn, fcn, lstm_fcn, mlp, resnet",
+    "model=[]": "model=[] is empty: choose from fcn, lstm_fcn, alstm_fcn, mlp, resnet, inception, lite, ",
+    "model=3": f"model '3' is not known: use one of {ALL_MODELS}",
     "model.lstm_fcn.cells=8": (
         "'model.lstm_fcn.cells=8' sets a model that is not chosen: add it, 'model=[...,lstm_fcn]'"
     ),

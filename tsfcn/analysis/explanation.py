@@ -47,12 +47,13 @@ class Explanation:
         x: (n_cases, n_channels, n_timepoints), the series as the network takes them (normalised).
         lengths: int64 (n_cases,), the timepoints of each case.
         logits: (n_cases, n_classes), of the network.
-        maps: (n_cases, n_classes, n_timepoints), the class activation maps in units of the logits; None for MLP.
+        maps: (n_cases, n_classes, n_timepoints), the class activation maps in units of the logits; None for MLP and the
+            encoder.
         bias: (n_classes,), of the last layer; None where there are no maps.
         recurrent: (n_cases, n_classes), what the recurrent branch adds to the logits; None for a network without one.
         saliency: (n_cases, n_classes, n_channels, n_timepoints), the gradient of each logit with respect to x.
         attention: (n_cases, n_timepoints, n_timepoints), row i is the attention of step i of the LSTM to all
-            timepoints; None but for ALSTM-FCN without the dimension shuffle.
+            timepoints; None but for ALSTM-FCN and MALSTM-FCN without the dimension shuffle.
         context: (n_cases, n_timepoints, n_channels), the context vector of each step; None likewise.
     """
 

@@ -263,7 +263,7 @@ class ALSTMFCNParameters(LSTMFCNParameters):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MLSTMFCNParameters(LSTMFCNParameters):
-    """The parameters of MLSTM-FCN of Karim et al. 2019, besides those of LSTMFCNParameters.
+    """The parameters of MLSTM-FCN of Karim, Majumdar, Darabi, Harford 2019, besides those of LSTMFCNParameters.
 
     Args:
         reduction: How many times fewer units than channels the first layer of squeeze-and-excitation has.
@@ -277,7 +277,7 @@ class MLSTMFCNParameters(LSTMFCNParameters):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MALSTMFCNParameters(MLSTMFCNParameters):
-    """The parameters of MALSTM-FCN of Karim et al. 2019, which are those of MLSTM-FCN."""
+    """The parameters of MALSTM-FCN of the same paper, which are those of MLSTM-FCN."""
 
     architecture: ClassVar[str] = "malstm_fcn"
 

@@ -18,7 +18,7 @@ HAND_CRAFTED_KERNEL = 96  # timepoints of the widest of them
 
 @dataclass
 class InceptionConfig(ModelConfig):
-    """The Inception network of Ismail Fawaz et al. 2020, section 3.1."""
+    """The Inception network of Ismail Fawaz et al. 2020."""
 
     filters: int = 32  # of each convolution of a module
     kernels: list[int] = field(default_factory=lambda: [40, 20, 10])  # timepoints
@@ -75,7 +75,7 @@ class InceptionConfig(ModelConfig):
 
 @dataclass
 class HInceptionConfig(InceptionConfig):
-    """The Inception network with hand-crafted filters in its first module, Ismail-Fawaz et al. 2022, section III."""
+    """The Inception network with hand-crafted filters in its first module, Ismail-Fawaz et al. 2022."""
 
     def output_widths(self) -> list[int]:
         """Return the output channels of each module."""
@@ -94,7 +94,7 @@ class HInceptionConfig(InceptionConfig):
 
 @dataclass
 class LITEConfig(ModelConfig):
-    """LITE, the light Inception network of Ismail-Fawaz et al. 2023, section III."""
+    """LITE, the light Inception network of Ismail-Fawaz et al. 2023."""
 
     filters: int = 32  # of each convolution
     kernels: list[int] = field(default_factory=lambda: [40, 20, 10])  # timepoints, of the first layer's convolutions

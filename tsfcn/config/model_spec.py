@@ -29,6 +29,7 @@ class Layer:
     kernel: int = 1  # timepoints
     n_timepoints: int = 1  # length of the output; 1 for a dense layer
     groups: int = 1  # of channels that are convolved by themselves; n_in of a depthwise convolution
+    kept: int = 2  # values for each output that the backward pass needs: what was computed, and that rectified
 
     @property
     def n_weights(self) -> int:

@@ -333,8 +333,8 @@ def attention(job: Job, size: Sizes) -> float:
 
 
 def held(layer: Layer) -> int:
-    """Return the values of one case that a layer keeps: its input, what it computed, and that rectified."""
-    return layer.n_timepoints * layer.n_in + 2 * layer.n_activations
+    """Return the values of one case that a layer keeps for the backward pass: its input, and `kept` for each output."""
+    return layer.n_timepoints * layer.n_in + layer.kept * layer.n_activations
 
 
 def memory(job: Job, size: Sizes | None = None) -> float:

@@ -1,4 +1,6 @@
-"""The networks of the papers: FCN, LSTM-FCN, ALSTM-FCN, MLP and ResNet, as their authors trained them.
+"""The networks of the papers, as their authors trained them.
+
+FCN, ResNet and MLP; LSTM-FCN and ALSTM-FCN; MLSTM-FCN and MALSTM-FCN; Inception, H-Inception and LITE; the encoder.
 
 Every network maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes). Where Keras and PyTorch
 differ, the layers follow Keras: 'same' padding, initialisers, the gates of the LSTM and its single bias. Initial

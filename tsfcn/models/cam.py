@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class PooledNetwork(Protocol):
-    """A network whose head is linear in the mean of its feature maps over time, as those of the papers but MLP."""
+    """A network whose head is linear in the mean of its feature maps over time, as all here but MLP and the encoder."""
 
     head: nn.Linear
 
@@ -100,10 +100,11 @@ def gradient_saliency(network: nn.Module, x: Tensor, lengths: Tensor | None = No
 
 @torch.no_grad()
 def attention(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
-    """Return the attention weights (n_cases, t, t) and context vectors (n_cases, t, n_channels) of ALSTM-FCN.
+    """Return the attention weights (n_cases, t, t) and context vectors (n_cases, t, n_channels) over time.
 
-    None for other networks, and with the dimension shuffle, whose steps are channels. Row i of the weights is the
-    attention of step i to all timepoints: Karim et al. 2018, section II.D. x, lengths: as for `class_activation_maps`.
+    None for networks other than ALSTM-FCN and MALSTM-FCN, and with the dimension shuffle, whose steps are channels. Row
+    i of the weights is the attention of step i to all timepoints: Karim et al. 2018, section II.D. x, lengths: as for
+    `class_activation_maps`.
     """
     network.eval()
     return network.attention(x, lengths) if isinstance(network, AttentiveNetwork) else None

@@ -44,7 +44,7 @@ class InstanceNorm(nn.Module):
             scale = torch.rsqrt(variance + self.eps)
         else:  # the root of 0 has no gradient
             scale = 1 / (variance.clamp_min(torch.finfo(x.dtype).tiny).sqrt() + self.eps)
-        return (x - mean) * scale * self.gamma + self.beta
+        return (x - mean) * (scale * self.gamma) + self.beta
 
 
 class PReLU(nn.PReLU):
@@ -81,8 +81,8 @@ class EncoderBlock(nn.Module):
 class Encoder(nn.Module):
     """Convolutions with a maximum over pairs of timepoints between them, attention, a dense layer, softmax.
 
-    Serrà et al. 2018, section 3, as hfawaz/dl-4-tsc classifiers/encoder.py has it. The attention multiplies half of the
-    channels of the last convolution by the softmax of the other half over the channels. The dense layer takes each
+    Serrà et al. 2018, as in hfawaz/dl-4-tsc classifiers/encoder.py. The attention multiplies half of the channels of
+    the last convolution by the softmax of the other half over the channels. The dense layer takes each
     timepoint by itself; its outputs, normalised, go into the last layer all together, so the length is fixed.
 
     Args:

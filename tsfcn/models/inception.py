@@ -16,8 +16,8 @@ from tsfcn.models.layers import ConvNorm, Norm, SameConv, concatenate_cases, glo
 class InceptionModule(nn.Module):
     """Convolutions of several widths behind a bottleneck, beside a maximum over three timepoints; norm and ReLU.
 
-    Ismail Fawaz et al. 2020, section 3.1 and figure 2. No convolution has a bias or an activation of its own. One
-    channel has no bottleneck.
+    Ismail Fawaz et al. 2020, as in hfawaz/InceptionTime classifiers/inception.py. No convolution has a bias or an
+    activation of its own. One channel has no bottleneck.
 
     Args:
         n_in: Input channels.
@@ -44,7 +44,7 @@ class InceptionModule(nn.Module):
 
 
 class HybridModule(InceptionModule):
-    """An Inception module with hand-crafted filters as a further branch. Ismail-Fawaz et al. 2022, section III."""
+    """An Inception module with hand-crafted filters as a further branch. Ismail-Fawaz et al. 2022."""
 
     def __init__(self, n_in: int, n_out: int, config: InceptionConfig) -> None:
         super().__init__(n_in, n_out, config)
@@ -58,9 +58,9 @@ class HybridModule(InceptionModule):
 class Inception(nn.Module):
     """The Inception network: six modules, a shortcut around every three, global average pooling, softmax.
 
-    Ismail Fawaz et al. 2020, section 3.1 and figure 1; InceptionTime averages the probabilities of five of them. With
-    one channel and the published sizes it has 420,192 + 129 * n_classes trainable parameters. It takes series of any
-    length.
+    Ismail Fawaz et al. 2020, as in hfawaz/InceptionTime classifiers/inception.py; InceptionTime averages the
+    probabilities of five of them. With one channel and the published sizes it has 420,192 + 129 * n_classes trainable
+    parameters. It takes series of any length.
 
     Args:
         n_channels: The channels of a case.
@@ -102,8 +102,8 @@ class Inception(nn.Module):
 class HInception(Inception):
     """H-Inception: the Inception network whose first module has hand-crafted filters beside its convolutions.
 
-    Ismail-Fawaz et al. 2022, section III. With one channel and the published sizes it has 421,314 + 129 * n_classes
-    trainable parameters. Takes any length. Parameters: those of Inception.
+    Ismail-Fawaz et al. 2022, as in MSD-IRIMAS/CF-4-TSC classifiers/H_Inception.py. With one channel and the published
+    sizes it has 421,314 + 129 * n_classes trainable parameters. Takes any length. Parameters: those of Inception.
     """
 
     first_module = HybridModule

@@ -34,9 +34,9 @@ class SeparableBlock(nn.Module):
 class LITE(nn.Module):
     """LITE: convolutions of several widths beside hand-crafted filters, two separable convolutions, pooling, softmax.
 
-    Ismail-Fawaz et al. 2023, section III. With one channel and the published sizes it has 9,814 + 33 * n_classes
-    trainable parameters. For several channels it is LITEMV of Ismail-Fawaz et al. 2024: the first convolutions are
-    separable, and each channel has its own hand-crafted filters. It takes series of any length.
+    Ismail-Fawaz et al. 2023, as in MSD-IRIMAS/LITE classifiers/lite.py. With one channel and the published sizes it has
+    9,814 + 33 * n_classes trainable parameters. For several channels it is LITEMV (classifiers/litemv.py): the first
+    convolutions are separable, and the hand-crafted filters are applied to each channel. It takes series of any length.
 
     Args:
         n_channels: The channels of a case.

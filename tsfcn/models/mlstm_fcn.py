@@ -27,7 +27,7 @@ class GateLayer(nn.Linear):
 class SqueezeExcite(nn.Module):
     """Scale each channel by what two dense layers make of the means of all channels over time. Hu et al. 2018.
 
-    Karim et al. 2019, section 3.2 and figure 2, with the code's layers: ReLU after the first, sigmoid after the second.
+    Karim, Majumdar, Darabi, Harford 2019, as in titu1994/MLSTM-FCN: ReLU after the first, sigmoid after the second.
 
     Args:
         width: The channels.
@@ -50,9 +50,9 @@ class SqueezeExcite(nn.Module):
 
 
 class MLSTMFCN(LSTMFCN):
-    """LSTM-FCN with squeeze-and-excitation after the first two convolutions. Karim et al. 2019, section 3.
+    """LSTM-FCN with squeeze-and-excitation after the first two convolutions. Karim, Majumdar, Darabi, Harford 2019.
 
-    With the dimension shuffle each channel is a step of the LSTM. As in the authors' code (a Masking layer), a step
+    With the dimension shuffle each channel is a step of the LSTM. As in titu1994/MLSTM-FCN (a Masking layer), a step
     without any value but zero leaves the state of the LSTM as it is.
 
     Args:
@@ -82,7 +82,7 @@ class MLSTMFCN(LSTMFCN):
 
 
 class MALSTMFCN(MLSTMFCN):
-    """MLSTM-FCN whose LSTM attends to all steps. Karim et al. 2019, section 3. Parameters: those of MLSTMFCN."""
+    """MLSTM-FCN whose LSTM attends to all steps. Karim, Majumdar, Darabi, Harford 2019. Parameters: of MLSTMFCN."""
 
     lstm_layer = AttentionLSTM
     lstm: AttentionLSTM

@@ -244,11 +244,15 @@ LOOPS = {
     "alstm_fcn": ("model.alstm_fcn.shuffle=false", "protocol.cells=[3]", "protocol.length=mask"),
     "mlp": ("protocol.optimiser=adadelta", "protocol.rho=0.95", "protocol.eps=1e-6"),
     "resnet": ("protocol.validation=0.3", "protocol.select=validation"),
+    "inception": ("model.inception.filters=4", "model.inception.depth=3"),
+    "lite": ("model.lite.filters=4", "protocol.length=mask"),
+    "encoder": ("model.encoder.filters=[6,6]", "model.encoder.kernels=[5,3]"),
+    "mlstm_fcn": ("protocol.cells=[3]",),
 }
 
 
 def reference(model: str, precision: str = "float64") -> Job:
-    sizes = () if model in ("mlp", "resnet") else tuple(word.format(model) for word in SMALL)
+    sizes = tuple(word.format(model) for word in SMALL) if model.endswith("fcn") else ()
     words = (f"model={model}", *sizes, *LOOPS[model], f"engine.precision={precision}", "protocol.batch_size=32")
     return planned(*words)[0]
 

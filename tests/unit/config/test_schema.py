@@ -213,6 +213,10 @@ def test_protocol_holds_the_values_of_its_paper(name: str, model: str) -> None:
     assert {key: settings[key] for key in expected} == expected
 
 
+def test_the_fcn_of_poolparty_is_that_of_fawaz() -> None:
+    assert resolved("poolparty2025", "fcn") == resolved("fawaz2019", "fcn")  # so the jobs are the same
+
+
 def test_each_paper_names_the_models_that_it_ran() -> None:
     ran = {name: protocol(name).paper_models for name in PROTOCOLS}
     assert {(name, model) for name, models in ran.items() for model in models} == set(PAPERS)

@@ -55,7 +55,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
     assert record.passport == made.passport and record.settings == made.settings
     assert (record.n_train, record.n_test, record.n_classes, record.n_timepoints) == (67, 1029, 2, 24)
     assert (record.n_filled, record.n_padded, record.n_cut, record.batch) == (0, 0, 0, 32)
-    engine = "reference" if model in ("mlp", "resnet") else "fast"
+    engine = "fast" if model in ("fcn", "lstm_fcn", "alstm_fcn") else "reference"
     assert (record.device, record.engine, record.precision) == ("cpu", engine, "float32")
     assert record.meaning == plan.MEANING and record.off_paper and not record.test_selected
     assert record.versions.keys() == {"tsfcn", "python", "torch", "numpy"}
@@ -465,7 +465,8 @@ def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Pa
     width = max(map(len, [*train_rows, *test_rows]))
     rows = [[[*row, *[NAN] * (width - len(row))] for row in part] for part in (train_rows, test_rows)]
     write(tmp_path, "Mine", *rows)
-    for model in ("fcn", "lstm_fcn", "resnet", *(["mlp"] if length != "mask" else [])):
+    masking = ("fcn", "lstm_fcn", "resnet", "inception", "lite", "mlstm_fcn")
+    for model in (*masking, *(["mlp"] if length != "mask" else [])):
         made = trainable_job(model, dataset="Mine", root=tmp_path, length=length, batch_size=4)
         record = train(made, tmp_path / "r", root=str(tmp_path))
         assert (record.status, record.reason) == ("ok", ""), model
@@ -478,9 +479,19 @@ def test_odd_data_trains_under_every_policy(name: str, length: str, tmp_path: Pa
 def test_batches_of_a_single_value_train(model: str, batch_size: int, n_timepoints: int, tmp_path: Path) -> None:
     rows = [row[: 1 + n_timepoints] for row in WAVES[:5]]
     write(tmp_path, "Mine", rows, rows)
-    made = trainable_job(model, dataset="Mine", root=tmp_path, batch_size=batch_size, normalisation="none")
+    short = {"filters": [4], "kernels": [3]} if model == "encoder" else {}  # else it halves the length twice
+    data: dict[str, Any] = {"dataset": "Mine", "root": tmp_path, "normalisation": "none"}
+    made = trainable_job(model, model_changes=short, batch_size=batch_size, **data)
     record = train(made, tmp_path / "r", root=str(tmp_path))
     assert (record.status, record.reason) == ("ok", "")
+
+
+def test_series_that_the_encoder_cannot_halve_twice_are_refused(tmp_path: Path) -> None:
+    rows = [row[:3] for row in WAVES]
+    write(tmp_path, "Mine", rows, rows)
+    record = train(trainable_job("encoder", dataset="Mine", root=tmp_path), tmp_path / "r", root=str(tmp_path))
+    assert record.status == "failed"
+    assert record.reason == "series of 2 timepoints are too short for encoder: give 4 or more"
 
 
 def test_a_training_set_of_one_class_is_refused(tmp_path: Path) -> None:
