@@ -92,6 +92,8 @@ class Request(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             self.server.behave(self)
 
+    do_HEAD = do_GET
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 

@@ -117,6 +117,10 @@ def test_what_is_fetched_is_found_without_a_word(server: Server, here: Path) -> 
         (["fetch", "Coffee", "--exclude", "all"], "exclude ['all'] leaves nothing of dataset ['Coffee']: exclude less"),
         (["fetch", "Coffee", "--tries", "0"], "--tries 0 is out of range: use 1 or more"),
         (
+            ["fetch", "Coffee", "--cases", "9"],
+            "--cases and --fold are without effect: they are for datasets of MONSTER, monster:NAME",
+        ),
+        (
             ["fetch", "Coffee", "--mirror", "ftp://x"],
             "archive.mirror 'ftp://x' is not an http(s) address: write https://HOST/FOLDER or https://HOST/{name}.zip",
         ),

@@ -29,7 +29,7 @@ from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import write_output
 from tsfcn.common.streams import unescaped
 from tsfcn.common.text import grid, size
-from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
+from tsfcn.data import archive, catalogue, download, importer, locate, monster, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip
 from tsfcn.report import picture
@@ -323,10 +323,15 @@ def policies(dataset: Dataset, protocol: str) -> list[str]:
 
 def fetch_datasets(options: argparse.Namespace) -> int:
     """Download the datasets that the command line names. Returns the exit code."""
-    names = catalogue.select(split_names(options.names), split_names(options.exclude))
+    words = split_names(options.names)
+    of_monster = [word.removeprefix(catalogue.MONSTER) for word in words if word.startswith(catalogue.MONSTER)]
+    words = [word for word in words if not word.startswith(catalogue.MONSTER)]
+    names = catalogue.select(words, split_names(options.exclude)) if words or not of_monster else []
+    if not of_monster and (options.cases is not None or options.fold):
+        raise UserError("--cases and --fold are without effect: they are for datasets of MONSTER, monster:NAME")
     if options.tries < 1:
         raise UserError(f"--tries {options.tries} is out of range: use 1 or more")
-    download.address(names[0], options.mirror)
+    download.address("NAME", options.mirror)
     root = importer.destination(options.root)
     absent = [name for name in names if not (root / name).exists()]
     if len(absent) > 1:
@@ -337,8 +342,23 @@ def fetch_datasets(options: argparse.Namespace) -> int:
     for result in download.fetch_several(names, root, options.mirror, policy):
         n_failed += result.reason is not None
         print(result.line, flush=True)
-    print(f"{len(names) - n_failed} of {len(names)} datasets are in '{root}'")
+    for name in of_monster:
+        n_failed += not fetch_of_monster(name, root, options.fold, options.cases)
+    n_wanted = len(names) + len(of_monster)
+    print(f"{n_wanted - n_failed} of {n_wanted} datasets are in '{root}'")
     return FAILED if n_failed else OK
+
+
+def fetch_of_monster(name: str, root: Path, fold: int, n_cases: int | None) -> bool:
+    """Put a dataset of MONSTER into the archive and print a line. Returns whether it is there; see `monster.fetch`."""
+    try:
+        is_new = monster.fetch(name, root, fold, n_cases)
+    except UserError as error:
+        print(f"failed: {name}: {error}", flush=True)
+        return False
+    kept = monster.dataset_name(name, fold, n_cases)
+    print(f"{kept}: {'downloaded' if is_new else 'already present'}, as dataset={kept}", flush=True)
+    return True
 
 
 def split_names(words: Sequence[str]) -> list[str]:
@@ -442,9 +462,12 @@ def _add_show(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_fetch(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, uea, ...) or a glob ('Ins*')")
+    help_text = "a dataset, a set (all, uea, ...), a glob ('Ins*') or monster:NAME (needs aeon)"
+    verb.add_argument("names", nargs="+", metavar="NAME", help=help_text)
     verb.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
     verb.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
+    verb.add_argument("--cases", type=int, metavar="N", help="of monster:NAME: draw about so many training cases")
+    verb.add_argument("--fold", type=int, default=0, metavar="K", help="of monster:NAME: 0 to 4 (default: 0)")
     max_tries = download.RetryPolicy.max_tries
     verb.add_argument("--tries", type=int, default=max_tries, metavar="N", help="default: %(default)s")
 

@@ -80,9 +80,8 @@ def passport(
     Takes milliseconds if the dataset was read before, else as long as `load`, with the same parameters and errors.
     Keys: name; archive ('UCR2018', 'UEA2018' or 'user'); revision (of REVISIONS); source ('sktime' or of SUFFIXES);
     split (of what is loaded: 'ucr2018'; 'ucr2015' where that is the reverse; 'uea2018'; or 'user'); files_split (of the
-    files, likewise);
-    n_train, n_test (cases); n_channels; n_classes; length and shortest (timepoints of the longest and the shortest
-    case); unequal; n_missing (values missing within cases); n_duplicates (`dataset.duplicates`); content
+    files, likewise); n_train, n_test (cases); n_channels; n_classes; length and shortest (timepoints of the longest and
+    the shortest case); unequal; n_missing (values missing within cases); n_duplicates (`dataset.duplicates`); content
     (`content_hash` of what is loaded). Of a dataset of the user also class_counts (training cases by class) and
     warnings (sentences about how it was read and what makes its accuracy doubtful).
     """

@@ -32,6 +32,7 @@ _HERE = Path(__file__).parent
 
 
 UCR, UEA = "UCR2018", "UEA2018"
+MONSTER = "monster:"  # before the name of a dataset that `monster.fetch` gets; it is not in the catalogue
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,9 @@ def _one(word: str, argument: str, user: Sequence[str]) -> Sequence[str]:
 
 def _unknown(word: str, argument: str, user: Sequence[str]) -> str:
     """Return the message for a word that is neither a dataset nor a set, with the most likely correction."""
+    if word.startswith(MONSTER):
+        name = word.removeprefix(MONSTER)
+        return f"{argument} '{word}' is not here yet: run `tsfcn data fetch {word}`, then name it {name}"
     if "," in word:
         return f"{argument} '{word}' is one text with a comma: write a list, [{word}]"
     known = {name.lower(): name for name in (*CATALOGUE, *SETS, *user)}

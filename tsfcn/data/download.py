@@ -1,6 +1,6 @@
 """Download datasets into the archive: one zip each, from the archive's public site or from a mirror.
 
-The address is the one that sktime and aeon use. It has not been tried against the real site, only against a local
+The address is the one that sktime uses. It has not been tried against the real site, only against a local
 server that misbehaves in many ways (docs/data.md has the table). A download that breaks off is tried again after
 growing pauses, and continues where it stopped if the server states that the file is still the same.
 """

@@ -264,6 +264,15 @@ def test_the_published_figure_stands_beside_and_the_difference_is_ours_minus_the
     assert row["difference"] == pytest.approx(0.95 - 0.962877)
 
 
+def test_a_multivariate_dataset_has_the_figure_of_its_archive_and_its_test_cases() -> None:
+    of_uea = PASSPORT | {"archive": "UEA2018", "split": "uea2018"}
+    records = [record("ERing", passport=of_uea, protocol="poolparty2025", seed=seed) for seed in range(3)]
+    row = only_row(tables.accuracy(records))
+    assert (row["published_source"], row["published_runs"]) == ("poolparty2025", 11)
+    (pair,) = verdict.paired_accuracies([row])
+    assert pair.n_test == 270
+
+
 def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note() -> None:
     row = only_row(tables.accuracy([record("Trace", model="lstm_fcn", protocol="karim2019")]))
     assert row["published"] == 0.25
@@ -286,6 +295,8 @@ def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note
         {"passport": {}},
         {"model": "alstm_fcn"},  # the paper did not train it
         {"dataset": "PLAID"},  # unequal length: which file the paper read is not stated
+        {"dataset": "PLAID", "protocol": "poolparty2025"},  # the adjusted files
+        {"dataset": "BasicMotions", "passport": PASSPORT | {"archive": "UEA2018", "split": "uea2018"}},  # not run
         {"dataset": "Strawberry", "protocol": "wang2017"},  # the split is swapped in the archive of 2015
     ],
 )

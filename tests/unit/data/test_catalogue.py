@@ -152,6 +152,11 @@ def test_select_all_but_the_odd_files() -> None:
         ("Cofee", (), "dataset 'Cofee' is not in the archive; did you mean 'Coffee'?"),
         ("coffee", (), "dataset 'coffee' is not in the archive; did you mean 'Coffee'?"),
         ("UCR85", (), "dataset 'UCR85' is not in the archive; did you mean 'ucr85'?"),
+        (
+            "monster:Traffic",
+            (),
+            "dataset 'monster:Traffic' is not here yet: run `tsfcn data fetch monster:Traffic`, then name it Traffic",
+        ),
         ("UEA", (), "dataset 'UEA' is not in the archive; did you mean 'uea'?"),
         ("basicmotion", (), "dataset 'basicmotion' is not in the archive; did you mean 'BasicMotions'?"),
         ("PEMSSF", (), "dataset 'PEMSSF' is not in the archive; did you mean 'PEMS-SF'?"),

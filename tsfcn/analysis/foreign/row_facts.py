@@ -100,13 +100,13 @@ class RowReader:
 
     def _files(self, row: Sequence[str], split: str) -> tuple[str, int]:
         archive = self._text(row, Role.ARCHIVE).lower()
-        if "mts" in archive:  # as in mts_archive of dl-4-tsc
+        is_uea = re.search(r"uea|multivariate", archive)
+        if "mts" in archive and not is_uea:  # as in mts_archive of dl-4-tsc
             return "mts", 0
-        is_multivariate = re.search(r"uea|multivariate", archive)
         year = re.search(r"2015|2018", archive)
         if split and split.lower() != "test":
             return split_named(split)
-        return ("uea2018" if is_multivariate else f"ucr{year[0]}" if year else self.split), 0
+        return ("uea2018" if is_uea else f"ucr{year[0]}" if year else self.split), 0
 
     def _std(self, row: Sequence[str]) -> float | None:
         text = self._text(row, Role.DEVIATION)

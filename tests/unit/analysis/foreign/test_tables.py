@@ -478,7 +478,7 @@ def test_rows_that_name_their_archive_or_split_keep_it(tmp_path: Path) -> None:
     word = file(tmp_path, f"{head}fcn,UCRArchive_2018,FordA,0.9\nfcn,mts_archive,Phoneme,0.3\n")
     (column,) = score_columns.read([word], split="ucr2015")
     assert set(column.cells) == {Place("FordA", "ucr2018"), Place("Phoneme", "mts")}
-    word = file(tmp_path, f"{head}fcn,UEA2018,Phoneme,0.3\nfcn,UEA2018,ERing,0.9\n")
+    word = file(tmp_path, f"{head}fcn,UEA MTSC,Phoneme,0.3\nfcn,UEA2018,ERing,0.9\n")
     (column,) = score_columns.read([word])
     assert set(column.cells) == {Place("PhonemeSpectra", "uea2018"), Place("ERing", "uea2018")}
     word = file(tmp_path, "dataset,split,A\nCoffee,UCR 2018 (mean of 30 resamples),0.9\nBeef,TEST,0.8\nCar,TRAIN,1.0\n")
