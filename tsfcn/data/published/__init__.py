@@ -83,9 +83,24 @@ class Runs:
 # normalisation differs from that of the protocol.
 _BESIDE: dict[str, tuple[str, ...]] = {
     "fawaz2019": ("fawaz2019_ucr128",),
+    "inceptiontime2020": ("inceptiontime2020_ucr128",),
     "karim2019": ("karim2019",),
+    "lite2023": ("lite2023",),
     "wang2017": ("wang2017_table1", "wang2017_readme85"),
 }
+
+
+# What papers call ensembles of our models: the mean of so many seeds of each (docs/ensembles.md).
+_ENSEMBLES = {
+    "fcn:10+resnet:10+encoder:10": "NNE",
+    "resnet:10": "ResNets",
+    "inception:5": "InceptionTime",
+    "h_inception:5": "H-InceptionTime",
+    "lite:5": "LITETime",
+}
+
+# Protocols of papers that do not state which files they used of the datasets with gaps or of unequal length.
+_UNSTATED_FILES = ("fawaz2019", "inceptiontime2020", "lite2023")
 
 
 def sources() -> dict[str, Source]:
@@ -170,20 +185,20 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
     """Return the accuracy that the protocol's paper reports for a model on a dataset; None where it does not compare.
 
     It does not compare where the figure is of another split, and for the datasets of unequal length or with missing
-    values in Fawaz et al. 2019, who do not state which variant of those files they used.
+    values where the paper does not state which variant of those files it used.
 
     Args:
         protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
-        model: The model, likewise.
+        model: The model, likewise; or an ensemble, as inception:5, whose figure stands under the paper's name for it.
         dataset: The dataset.
         split: The split of the files that the other accuracy was measured on.
         source: Use this one of the paper's sources; None: the first that has the dataset.
     """
     facts = CATALOGUE.get(dataset)
-    if facts is None or (protocol == "fawaz2019" and (facts.missing or facts.unequal)):
+    if facts is None or (protocol in _UNSTATED_FILES and (facts.missing or facts.unequal)):
         return None
     for each in _BESIDE.get(protocol, ()):
-        figure = _accuracies(each).get((model, dataset)) if source in (None, each) else None
+        figure = _accuracies(each).get((_ENSEMBLES.get(model, model), dataset)) if source in (None, each) else None
         if figure is not None:
             return figure if same_split(figure, split) else None
     return None
@@ -244,8 +259,11 @@ def _loose(text: str) -> str:
 
 
 def _named(source: str, model: str) -> list[str]:
-    """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only."""
-    columns = _columns(source)
+    """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only.
+
+    An ensemble may have the name that it has here, as inception:5.
+    """
+    columns, model = _columns(source), _ENSEMBLES.get(model, model)
     return [model] if model in columns else [m for m in columns if _loose(m) == _loose(model)]
 
 
