@@ -200,14 +200,14 @@ def common_protocol(counts: Mapping[str, int], runs: Iterable[Record], results: 
 # Which runs
 
 
-def rows(runs: Iterable[Record], counts: Mapping[str, int], protocol: str) -> dict[Row, Runs]:
+def rows(runs: Iterable[Record], counts: Mapping[str, int], protocol: str) -> Mapping[Row, Runs]:
     """Return the runs of the members under a protocol by row, model and seed, in the order of the tables."""
     found: dict[Row, dict[str, dict[int, Record]]] = {}
     for record in tables.in_order(runs):
         if record.model in counts and record.protocol == protocol:
             dataset, model, _, split = tables.row_of(record)
             found.setdefault((dataset, split), {}).setdefault(model, {})[record.seed] = record
-    return dict(found)
+    return found
 
 
 def planned(
@@ -215,7 +215,9 @@ def planned(
 ) -> tuple[list[Ensemble], list[Problem]]:
     """Return the ensembles that the runs allow, and why others cannot be made.
 
-    A row has as many ensembles as the greatest seeds of all members reach for, and one at least.
+    In each row those are wanted for which every member has a run, and seeds up to the last that is needed: seeds 0 to 6
+    are one ensemble of inception:5, and of seeds 0 to 9 without 3 the first ensemble cannot be made. If none is wanted,
+    the first one is.
 
     Args:
         found: The runs of the members.
@@ -224,8 +226,9 @@ def planned(
     """
     ensembles, problems = [], []
     for row, runs in found.items():
-        n_ensembles = min((max(runs.get(name, ()), default=-1) + 1) // count for name, count in counts.items())
-        for number in range(max(1, n_ensembles)):
+        begun = set.intersection(*({seed // count for seed in runs.get(name, ())} for name, count in counts.items()))
+        n_complete = min((max(runs.get(name, ()), default=-1) + 1) // count for name, count in counts.items())
+        for number in sorted(number for number in begun if number < n_complete) or [0]:
             seeds = {name: range(number * count, (number + 1) * count) for name, count in counts.items()}
             reason = lacking(seeds, runs)
             chosen = [] if reason else [runs[name][seed] for name in seeds for seed in seeds[name]]
@@ -242,7 +245,8 @@ def lacking(seeds: Mapping[str, range], runs: Runs) -> str:
     for name, wanted in seeds.items():
         absent = [seed for seed in wanted if seed not in runs.get(name, ())]
         if absent:
-            return f"runs of {name} with {seeds_in_words(absent)} are missing: train with seeds={wanted[-1] + 1}"
+            seeds_word = f"seeds={len(wanted)}" if wanted[0] == 0 else f"'seeds={absent}'".replace(" ", "")
+            return f"runs of {name} with {seeds_in_words(absent)} are missing: train with {seeds_word}"
     return ""
 
 
@@ -351,7 +355,7 @@ def measure(ensemble: Ensemble, results: Path) -> Record:
     from tsfcn.jobs.run_job import describe  # takes torch, whose version stands in the record
 
     runs, job = ensemble.runs, ensemble.job
-    stored = predictions(runs, results)
+    stored = predictions_of(runs, results)
     y_true, classes = stored[0].y_true, stored[0].classes
     mean, y_pred = average(each.probabilities for each in stored)
     artifacts.write_predictions(results, job.key, mean, y_true, y_pred, np.array(classes))
@@ -371,7 +375,7 @@ def measure(ensemble: Ensemble, results: Path) -> Record:
     )
 
 
-def predictions(runs: Sequence[Record], results: Path) -> list[StoredPredictions]:
+def predictions_of(runs: Sequence[Record], results: Path) -> list[StoredPredictions]:
     """Return the stored predictions of runs, which are of the same cases and classes. Raises UserError as `measure`."""
     absent = [run for run in runs if not artifacts.predictions_path(results, run.key).is_file()]
     if absent:

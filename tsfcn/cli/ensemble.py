@@ -69,7 +69,8 @@ def ensemble(results: Path, members: str, protocol: str | None) -> int:
 
     check_page(results)
     made = make(results, members, protocol)
-    notes = [f"{results}: {made.n_new} ensembles written, {len(made.ensembles) - made.n_new} there before"]
+    written, before = render.counted(made.n_new, "ensemble"), len(made.ensembles) - made.n_new
+    notes = [f"{results}: {written} written, {before} there before"]
     if made.n_new:
         named = [f"members={members}", *([] if protocol is None else [f"protocol={protocol}"])]
         store.remember(results, shlex.join(["tsfcn", "ensemble", *named]))
