@@ -48,7 +48,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig
 from tsfcn.config.protocol import Settings, settings
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, SETS
 from tsfcn.jobs import store
 from tsfcn.models import layers, registry
 from tsfcn.training import reference
@@ -350,7 +350,7 @@ def extrapolated(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the minutes of the archive according to packing.py, from measured steps of single trainings."""
     measured = [row for row in rows if row["Triton graph"]]
     floor, rate = min(row["Triton graph"] for row in measured) / 1e6, max(row["TFLOP/s"] for row in measured) * 1e12
-    works = packing.archive("fcn", "fawaz2019", list(CATALOGUE))
+    works = packing.archive("fcn", "fawaz2019", list(SETS["all"]))
     results = {"floor of a step, microseconds": floor * 1e6, "TFLOP/s at best": rate / 1e12}
     for count in (1, 8):
         seconds, _ = packing.makespan(works, floor, rate, count, 78 * 2**30, 0.5)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tsfcn.config.compose import compose
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import SETS
 from tsfcn.jobs import cost, plan
 
 PEAK = 989e12  # bfloat16 operations a second of an H100 or H200, by its data sheet
@@ -112,12 +112,10 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=78.0, help="GiB of the GPU")
     parser.add_argument("--overhead", type=float, default=0.5, help="seconds of the host before a job's first step")
     options = parser.parse_args()
-    names = list(CATALOGUE)
-    same = [name for name in names if CATALOGUE[name].in_ucr85]
     passes = {
-        "FCN, 128 datasets, one seed": archive("fcn", "fawaz2019", names),
-        "FCN, 128 datasets, five seeds stacked": archive("fcn", "fawaz2019", names, 5),
-        "LSTM-FCN, 85 datasets, three sizes stacked, one seed": archive("lstm_fcn", "karim2019", same),
+        "FCN, 128 datasets, one seed": archive("fcn", "fawaz2019", SETS["all"]),
+        "FCN, 128 datasets, five seeds stacked": archive("fcn", "fawaz2019", SETS["all"], 5),
+        "LSTM-FCN, 85 datasets, three sizes stacked, one seed": archive("lstm_fcn", "karim2019", SETS["ucr85"]),
     }
     for title, works in passes.items():
         steps, flop = sum(work.steps for work in works), sum(work.flop for work in works)

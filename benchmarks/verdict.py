@@ -23,7 +23,7 @@ import numpy as np
 
 from tsfcn.analysis import stats, verdict
 from tsfcn.data import published
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, SETS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "verdict.md"
 N_ARCHIVES = 2000
@@ -50,14 +50,14 @@ def spreads(model: str) -> Spreads:
     """Return the spreads of one model's published runs."""
     new, old = published.runs("fawaz2019_ucr128"), published.runs("fawaz2019_ucr85")
     means, pools = [], []
-    for name in CATALOGUE:
+    for name in SETS["all"]:
         groups = [np.array(runs[name, model].accuracies) for runs in (new, old) if (name, model) in runs]
         means.append(groups[0].mean())
         pools.append(np.concatenate([(g - g.mean()) * np.sqrt(len(g) / (len(g) - 1)) for g in groups]))
     most = max(map(len, pools))
     deviations = np.array([np.pad(pool, (0, most - len(pool))) for pool in pools])
-    n_test = np.array([facts.n_test for facts in CATALOGUE.values()])
-    return Spreads(list(CATALOGUE), np.array(means), n_test, deviations, np.array([len(pool) for pool in pools]))
+    n_test = np.array([CATALOGUE[name].n_test for name in SETS["all"]])
+    return Spreads(list(SETS["all"]), np.array(means), n_test, deviations, np.array([len(pool) for pool in pools]))
 
 
 def draw(rng: np.random.Generator, of: Spreads, n: int, *, shift: Array | float = 0.0, spread: float = 1.0) -> Array:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tsfcn.data import published
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, SETS
 from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job, digest
 from tsfcn.jobs.record import Record
@@ -119,7 +119,7 @@ def whole_archive(n_seeds: int = 5, n_epochs: int = 200) -> list[Record]:
     for number, (protocol, model, source) in enumerate(models):
         single = published.runs(source)
         figures = {f.dataset: f.mean for f in published.read(source) if (f.model, f.metric) == (model, "accuracy")}
-        for dataset, facts in CATALOGUE.items():
+        for dataset, facts in ((name, CATALOGUE[name]) for name in SETS["all"]):
             middle = figures.get(dataset, 1 - facts.dtw_error)
             runs = single[dataset, model].accuracies if (dataset, model) in single else ()
             for seed in range(n_seeds):

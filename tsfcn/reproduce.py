@@ -47,19 +47,24 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     source, protocol = published.protocol_of(values["paper"].strip("'\""))
     if values.get("protocol", protocol) != protocol:
         raise UserError(f"protocol={values['protocol']} is not that of paper={source}: leave it out, it is {protocol}")
-    _check_models(values.get("model", "fcn"), source)
-    defaults = {"protocol": protocol, "seeds": SEEDS, "archive.split": published.sources()[source].split}
+    chosen = _models(values.get("model", "fcn"), source)
+    split = published.sources()[source].split.split()[0]  # what is behind it is of single datasets
+    defaults = {"protocol": protocol, "seeds": SEEDS, "archive.split": split}
+    changed = published.changed_settings(source).items()
+    defaults |= dict(f"model.{name}.{setting}".split("=") for name, setting in changed if name in chosen)
     added = [f"{name}={value}" for name, value in defaults.items() if name not in values]
     return source, [*added, *(word for word in words if word not in papers)]
 
 
-def _check_models(names: str, source: str) -> None:
-    """Raise UserError for a model of which a source has no figures. names: the value of model=."""
-    known = published.models(source)
-    for model in names.strip("'\"[] ").split(","):
-        if model.strip() not in known:
+def _models(words: str, source: str) -> list[str]:
+    """Return the models that model= names. Raises UserError for one of which the source has no figures."""
+    known = published.reproducible(source)
+    chosen = [word.strip() for word in words.strip("'\"[] ").split(",")]
+    for model in chosen:
+        if model not in known:
             choices = ", ".join(name for name in known if name in models.MODELS)
-            raise UserError(f"model '{model.strip()}' is not in {source}: use one of {choices}")
+            raise UserError(f"model '{model}' is not in {source}: use one of {choices}")
+    return chosen
 
 
 def verdicts(records: list[Record], source: str) -> pd.DataFrame:

@@ -78,17 +78,30 @@ def test_fetch(server: Server, here: Path, capsys: pytest.CaptureFixture[str]) -
     )
     call = ["fetch", f"{ITALY},GunPoint", "Coff*", "--mirror", server.url, "--root", "root"]
     assert main(call) == 1
-    first, second, third, last = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert err == "downloading 3 datasets, about 1.0 MB, to 'root'\n"
+    first, second, third, last = out.splitlines()
     assert first.startswith(f"{ITALY}: downloaded, ") and second.startswith("GunPoint: downloaded, ")
     assert third.startswith(f"failed: Coffee: '{server.url}/Coffee.zip' does not exist (404 Not Found): ")
     assert last == "2 of 3 datasets are in 'root'"
     assert main([*call, "--exclude", "Coffee"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    out, err = capsys.readouterr()
+    assert err == "" and out.splitlines() == [
         f"{ITALY}: already present",
         "GunPoint: already present",
         "2 of 2 datasets are in 'root'",
     ]
     assert archive.load("GunPoint", "root").passport["content"] == archive.load("GunPoint").passport["content"]
+
+
+def test_a_set_of_uea_is_fetched(server: Server, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    served = zipped(real("JapaneseVowels"))
+    server.behave = lambda request: request.ranged(served) if "Japanese" in request.path else request.body(b"", 404)
+    assert main(["fetch", "uea_unequal", "--exclude", "Spoken*,Insect*", "--mirror", server.url]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("downloading 2 datasets, about 25 MB, to '")
+    assert "JapaneseVowels: downloaded" in out and "failed: CharacterTrajectories: " in out
+    assert archive.passport("JapaneseVowels")["source"] == "ts"
 
 
 def test_what_is_fetched_is_found_without_a_word(server: Server, here: Path) -> None:

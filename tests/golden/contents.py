@@ -1,6 +1,6 @@
 """Write tsfcn/data/contents.csv, the contents on record: `python -m tests.golden.contents ARCHIVE`.
 
-ARCHIVE is the folder of official, corrected files of the UCR 2018 archive, of as many datasets as are at hand; sktime's
+ARCHIVE is the folder of official, corrected files of UCR or UEA 2018, of as many datasets as are at hand; sktime's
 PLAID is put beside them as the early revision that it is. Rows of datasets that are not at hand stay as they are.
 """
 

@@ -19,7 +19,18 @@ import numpy as np
 import torch
 
 from tests import factories
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import (
+    EncoderConfig,
+    FCNConfig,
+    HInceptionConfig,
+    InceptionConfig,
+    LITEConfig,
+    LSTMFCNConfig,
+    MLPConfig,
+    MLSTMFCNConfig,
+    ModelConfig,
+    ResNetConfig,
+)
 from tsfcn.config.protocol import Settings
 from tsfcn.data import archive, preprocess, splits
 from tsfcn.data.formats import Float64
@@ -93,6 +104,15 @@ CASES = {
         "alstm_fcn", LSTMFCNConfig(shuffle=False), changed(length="mask", cells=(4,)), unequal=True
     ),
     "mlp, cut, interpolated": Case("mlp", MLPConfig(), changed(length="cut", missing="interpolate"), unequal=True),
+    "inception": Case("inception", InceptionConfig(), changed()),
+    "inception, masked": Case("inception", InceptionConfig(depth=3), changed(length="mask"), unequal=True),
+    "h_inception": Case("h_inception", HInceptionConfig(depth=4), changed(batch_size=40)),
+    "lite": Case("lite", LITEConfig(), changed(batch_size=40)),
+    "lite, masked": Case("lite", LITEConfig(), changed(length="mask"), unequal=True),
+    "encoder": Case("encoder", EncoderConfig(filters=[16, 24, 32]), changed(lr=1e-4, plateau_patience=0)),
+    "mlstm_fcn": Case("mlstm_fcn", MLSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8,), batch_size=40)),
+    "malstm_fcn": Case("malstm_fcn", MLSTMFCNConfig(), changed(initialiser="he_uniform", cells=(8,))),
+    "malstm_fcn, no shuffle": Case("malstm_fcn", MLSTMFCNConfig(shuffle=False), changed(cells=(4,))),
 }
 
 

@@ -13,13 +13,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.by_hand import hand_crafted
 from tsfcn.config import models
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ModelConfig, ResNetConfig
+from tsfcn.config.models import (
+    FCNConfig,
+    HInceptionConfig,
+    InceptionConfig,
+    LITEConfig,
+    LSTMFCNConfig,
+    MLPConfig,
+    MLSTMFCNConfig,
+    ModelConfig,
+    ResNetConfig,
+)
 from tsfcn.models import layers, lstm_fcn, recurrent, registry
 
 N_TIMEPOINTS = 13  # of the longest
 LENGTHS = [5, 13, 1, 2, 8, 13, 3]  # kernels are 8, 5 and 3 wide: some series are shorter than each
-PADDING = {1: (0, 0), 3: (1, 1), 5: (2, 2), 8: (3, 4)}
+SMALL_INCEPTION = {"filters": 3, "kernels": [8, 5, 2], "bottleneck": 2, "depth": 4}
 
 CASES: dict[str, tuple[str, ModelConfig]] = {
     "fcn": ("fcn", FCNConfig(filters=[5, 7, 4])),
@@ -29,6 +40,13 @@ CASES: dict[str, tuple[str, ModelConfig]] = {
     "alstm_fcn": ("alstm_fcn", LSTMFCNConfig(filters=[5, 7, 4], dropout=0.0)),
     "lstm_fcn, no shuffle": ("lstm_fcn", LSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, shuffle=False)),
     "alstm_fcn, no shuffle": ("alstm_fcn", LSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, shuffle=False)),
+    "inception": ("inception", InceptionConfig(**SMALL_INCEPTION)),
+    "inception, no shortcut": ("inception", InceptionConfig(**(SMALL_INCEPTION | {"residual": False}))),
+    "h_inception": ("h_inception", HInceptionConfig(**SMALL_INCEPTION)),
+    "lite": ("lite", LITEConfig(filters=3, kernels=[8, 5], separable_kernels=[5, 4])),
+    "mlstm_fcn": ("mlstm_fcn", MLSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, reduction=2)),
+    "malstm_fcn": ("malstm_fcn", MLSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, reduction=2)),
+    "mlstm_fcn, no shuffle": ("mlstm_fcn", MLSTMFCNConfig(filters=[5, 7, 4], dropout=0.0, reduction=2, shuffle=False)),
 }
 
 
@@ -89,14 +107,66 @@ class Ragged:
         scale = self.w[f"{name}.weight"] / torch.sqrt(variance + 0.001)
         return [(case - mean[:, None]) * scale[:, None] + self.w[f"{name}.bias"][:, None] for case in cases]
 
+    def conv(self, cases: list[Tensor], name: str, dilation: int = 1, groups: int = 1) -> list[Tensor]:
+        weight, bias = self.w[f"{name}.weight"], self.w.get(f"{name}.bias")
+        zeros = (weight.shape[2] - 1) * dilation
+        padded = [F.pad(case[None], (zeros // 2, zeros - zeros // 2)) for case in cases]
+        return [F.conv1d(case, weight, bias, dilation=dilation, groups=groups)[0] for case in padded]
+
+    def separable(self, cases: list[Tensor], name: str, dilation: int = 1) -> list[Tensor]:
+        depthwise = self.conv(cases, f"{name}.depthwise", dilation, groups=cases[0].shape[0])
+        return self.conv(depthwise, f"{name}.pointwise")
+
     def conv_norm(self, cases: list[Tensor], name: str) -> list[Tensor]:
-        weight, bias = self.w[f"{name}.conv.weight"], self.w[f"{name}.conv.bias"]
-        padding = PADDING[weight.shape[2]]
-        return self.norm([F.conv1d(F.pad(case[None], padding), weight, bias)[0] for case in cases], f"{name}.norm")
+        return self.norm(self.conv(cases, f"{name}.conv"), f"{name}.norm")
 
     def fcn(self, cases: list[Tensor]) -> Tensor:
         for block in range(3):
             cases = [torch.relu(case) for case in self.conv_norm(cases, f"blocks.{block}")]
+            if f"gates.{block}.squeeze.weight" in self.w:
+                cases = [self.gated(case, f"gates.{block}") for case in cases]
+        return torch.stack([case.mean(dim=1) for case in cases])
+
+    def gated(self, case: Tensor, name: str) -> Tensor:
+        squeezed = torch.relu(self.w[f"{name}.squeeze.weight"] @ case.mean(dim=1))
+        return case * torch.sigmoid(self.w[f"{name}.excite.weight"] @ squeezed)[:, None]
+
+    def hand_crafted(self, cases: list[Tensor]) -> list[Tensor]:
+        """Each filter over each channel, all channels of the first filter first."""
+        responses = []
+        for case in cases:
+            rows = []
+            for weight in map(torch.from_numpy, hand_crafted()):
+                padded = F.pad(case[:, None], ((len(weight) - 1) // 2, len(weight) // 2))
+                rows.append(F.conv1d(padded, weight[None, None])[:, 0])
+            responses.append(torch.relu(torch.cat(rows)))
+        return responses
+
+    def inception(self, cases: list[Tensor], config: InceptionConfig) -> Tensor:
+        before = cases
+        for index in range(config.depth):
+            name = f"blocks.{index}"
+            narrow = self.conv(cases, f"{name}.bottleneck") if len(cases[0]) > 1 else cases
+            largest = [F.pad(case, (1, 1), value=-torch.inf).unfold(1, 3, 1).amax(dim=2) for case in cases]
+            parts = [self.conv(narrow, f"{name}.convs.{kernel}") for kernel in range(3)]
+            parts.append(self.conv(largest, f"{name}.pooled"))
+            if isinstance(config, HInceptionConfig) and index == 0:
+                parts.append(self.hand_crafted([case.sum(dim=0, keepdim=True) for case in cases]))
+            together = [torch.cat(branches) for branches in zip(*parts, strict=True)]
+            cases = [torch.relu(case) for case in self.norm(together, f"{name}.norm")]
+            if index % 3 == 2 and config.residual:
+                shortcut = self.conv_norm(before, f"shortcuts.{index // 3}")
+                before = cases = [torch.relu(a + b) for a, b in zip(shortcut, cases, strict=True)]
+        return torch.stack([case.mean(dim=1) for case in cases])
+
+    def lite(self, cases: list[Tensor], config: LITEConfig) -> Tensor:
+        conv = self.conv if len(cases[0]) == 1 else self.separable
+        parts = [conv(cases, f"convs.{kernel}") for kernel in range(len(config.kernels))]
+        together = [torch.cat(branches) for branches in zip(*parts, self.hand_crafted(cases), strict=True)]
+        cases = [torch.relu(case) for case in self.norm(together, "norm")]
+        for block, dilation in enumerate((2, 4)):
+            convolved = self.separable(cases, f"blocks.{block}.conv", dilation)
+            cases = [torch.relu(case) for case in self.norm(convolved, f"blocks.{block}.norm")]
         return torch.stack([case.mean(dim=1) for case in cases])
 
     def resnet(self, cases: list[Tensor], input_norm: bool) -> Tensor:
@@ -116,6 +186,8 @@ class Ragged:
         w = {name.removeprefix("lstm."): value for name, value in self.w.items() if name.startswith("lstm.")}
         h = c = torch.zeros(3, dtype=torch.float64)
         for step in steps:
+            if "gates.0.squeeze.weight" in self.w and not step.any():  # the Masking layer of MLSTM-FCN
+                continue
             z = step @ w["kernel"] + h @ w["recurrent"] + w["bias"]
             if "context" in w:
                 energy = torch.tanh(steps @ w["score_x"] + h @ w["score_h"] + w["score_bias"]) @ w["score"]
@@ -127,7 +199,14 @@ class Ragged:
 
     def logits(self, name: str, cases: list[Tensor]) -> Tensor:
         config = CASES[name][1]
-        features = self.resnet(cases, config.input_norm) if isinstance(config, ResNetConfig) else self.fcn(cases)
+        if isinstance(config, ResNetConfig):
+            features = self.resnet(cases, config.input_norm)
+        elif isinstance(config, InceptionConfig):
+            features = self.inception(cases, config)
+        elif isinstance(config, LITEConfig):
+            features = self.lite(cases, config)
+        else:
+            features = self.fcn(cases)
         if isinstance(config, LSTMFCNConfig):
             if config.shuffle:  # zeros after the end up to the length of training, or a cut there
                 steps = [F.pad(case[:, :N_TIMEPOINTS], (0, max(0, N_TIMEPOINTS - case.shape[1]))) for case in cases]

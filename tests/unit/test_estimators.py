@@ -24,16 +24,20 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import tsfcn
 from tsfcn.common.errors import UserError
-from tsfcn.config.models import FCNConfig, LSTMFCNConfig, MLPConfig, ResNetConfig
 from tsfcn.data.dataset import Dataset
 from tsfcn.estimators import (
     ALSTMFCNClassifier,
+    EncoderClassifier,
     FCNClassifier,
+    HInceptionClassifier,
+    InceptionClassifier,
+    LITEClassifier,
     LSTMFCNClassifier,
+    MALSTMFCNClassifier,
     MLPClassifier,
+    MLSTMFCNClassifier,
     NetworkClassifier,
     ResNetClassifier,
-    receptive_field,
 )
 from tsfcn.training.loop import Diverged
 
@@ -55,6 +59,12 @@ CHECKED_CLASSIFIERS = [
     LSTMFCNClassifier(filters=(4,), kernels=(3,), cells=2, lr=0.05, **CHECKED),
     ALSTMFCNClassifier(filters=(4,), kernels=(3,), cells=2, lr=0.05, **CHECKED),
     MLPClassifier(units=(8,), dropout=(0.0, 0.0), optimiser="adam", lr=0.05, **CHECKED),
+    InceptionClassifier(filters=4, kernels=(3,), depth=3, lr=0.05, **CHECKED),
+    HInceptionClassifier(filters=2, kernels=(3,), depth=1, lr=0.05, **CHECKED),
+    LITEClassifier(filters=4, kernels=(3,), separable_kernels=(2,), dilations=(2,), lr=0.05, **CHECKED),
+    EncoderClassifier(filters=(8,), kernels=(3,), units=4, dropout=0.0, lr=0.02, plateau_patience=50, **CHECKED),
+    MLSTMFCNClassifier(filters=(4, 4), kernels=(3, 1), cells=2, lr=0.05, **CHECKED),
+    MALSTMFCNClassifier(filters=(4, 4), kernels=(3, 1), cells=2, lr=0.05, **CHECKED),
 ]
 
 
@@ -98,7 +108,9 @@ def test_learns_a_real_dataset(italy: Dataset) -> None:
     assert classifier.fit(italy.x_train[:, 0], italy.y_train).score(italy.x_test[:, 0], italy.y_test) > 0.9
 
 
-@pytest.mark.parametrize("kind", [FCNClassifier, ResNetClassifier, LSTMFCNClassifier, ALSTMFCNClassifier])
+@pytest.mark.parametrize(
+    "kind", [FCNClassifier, ResNetClassifier, LSTMFCNClassifier, ALSTMFCNClassifier, MLSTMFCNClassifier]
+)
 def test_pickle_gives_the_same_probabilities(kind: type[NetworkClassifier], italy: Dataset) -> None:
     classifier = kind(**SMALL)
     before = probabilities(classifier, italy)
@@ -274,25 +286,6 @@ def test_global_pooling_takes_any_length_and_each_case_alone(kind: type[NetworkC
     assert len({tuple(row) for row in together.round(6)}) > 5
 
 
-def test_receptive_field_is_computed_from_the_kernels() -> None:
-    assert receptive_field(FCNConfig()) == 8 + 5 + 3 - 2 == 14
-    assert receptive_field(ResNetConfig()) == 1 + 3 * 13
-    assert receptive_field(LSTMFCNConfig(filters=[4], kernels=[3])) == 3
-    assert receptive_field(MLPConfig()) == 1
-
-
-def test_receptive_field_is_the_reach_of_an_input(italy: Dataset) -> None:
-    """The last convolution of a network has a gradient at exactly as many timepoints of the input."""
-    classifier = small(kernels=(5, 4, 2)).fit(italy.x_train[:, 0], italy.y_train)
-    x = torch.randn(1, 1, 41, requires_grad=True)
-    y: Any = x
-    for block in classifier.network_.blocks:  # type: ignore[union-attr]
-        y = block(y)
-    y[0, :, 20].sum().backward()
-    assert x.grad is not None
-    assert int((x.grad != 0).sum()) == receptive_field(classifier.model_config()) == 9
-
-
 def test_cases_shorter_than_the_receptive_field_are_noted(italy: Dataset, recwarn: pytest.WarningsRecorder) -> None:
     classifier = small().fit(italy.x_train[:, 0], italy.y_train)
     classifier.predict([italy.x_test[0][:, :14], italy.x_test[1]])
@@ -310,6 +303,8 @@ def test_training_cases_shorter_than_the_receptive_field_are_not_noted(
 
 REFUSALS = {
     MLPClassifier: "since each timepoint is an input of its first layer",
+    EncoderClassifier: "since its last layer takes the activations of all timepoints",
+    MLSTMFCNClassifier: "since with shuffle=True the timepoints are the features of the LSTM",
     LSTMFCNClassifier: "since with shuffle=True the timepoints are the features of the LSTM",
     ALSTMFCNClassifier: "since with shuffle=True the timepoints are the features of the LSTM",
 }

@@ -27,6 +27,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "alstm_fcn": {"filters": (6, 5, 4), "cells": 3, "shuffle": False},
     "resnet": {"filters": (6, 5, 4)},
     "mlp": {"units": (6, 5, 4)},
+    "inception": {"filters": 4, "depth": 3},
+    "h_inception": {"filters": 4, "depth": 3},
+    "lite": {"filters": 4},
+    "encoder": {"filters": (6, 6), "kernels": (5, 3), "units": 4},
+    "mlstm_fcn": {"filters": (6, 5, 4), "cells": 3},
+    "malstm_fcn": {"filters": (6, 5, 4), "cells": 3, "shuffle": False},
 }
 ITALY_DATA = tsfcn.load(ITALY)
 

@@ -19,24 +19,18 @@ from typing import NamedTuple
 
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
-from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
+from tsfcn.data.catalogue import CATALOGUE, OFFICIAL_SPLITS, OLD_NAMES, UEA
 
 LEAST_DECIMALS = 2  # accuracies are never taken to be rounded more coarsely than to whole percents
-MULTIVARIATE = (  # the UEA archive of 2018; none of these names is in the UCR archive
-    *("ArticularyWordRecognition", "AtrialFibrillation", "BasicMotions", "CharacterTrajectories", "Cricket", "ERing"),
-    *("DuckDuckGeese", "EigenWorms", "Epilepsy", "EthanolConcentration", "FaceDetection", "FingerMovements", "LSST"),
-    *("HandMovementDirection", "Handwriting", "Heartbeat", "InsectWingbeat", "JapaneseVowels", "Libras", "NATOPS"),
-    *("MotorImagery", "PEMS-SF", "PenDigits", "PhonemeSpectra", "RacketSports", "SelfRegulationSCP1"),
-    *("SelfRegulationSCP2", "SpokenArabicDigits", "StandWalkJump", "UWaveGestureLibrary"),
-)
 
 
 class Place(NamedTuple):
     """The dataset and split of a cell.
 
-    split: 'ucr2018' (the official one, and the 2015 files of the datasets for which they hold the same), 'ucr2015',
-    'early' (another revision of the files), '30 resamples' (a mean over so many, the official one first), 'mixed' (one
-    of two, not known which), '5 folds', or 'uea' (a dataset of the multivariate archive).
+    split: 'ucr2018' (the official one, and the 2015 files of the datasets for which they hold the same), 'uea2018',
+    'ucr2015', 'early' (another revision of the files), 'adjusted' (gaps filled, short cases lengthened), '30 resamples'
+    (a mean over so many, the official one first), 'mixed' (one of two, not known which), '5 folds', or 'mts' (a dataset
+    of the multivariate archive before UEA, whose splits are others).
     """
 
     dataset: str
@@ -80,7 +74,7 @@ def half_unit(cells: Iterable[Cell]) -> float:
 def n_test(place: Place) -> int | None:
     """Return the number of test cases of a dataset on an official split, or None if it is not known."""
     facts = CATALOGUE.get(place.dataset)
-    if facts is None or place.split not in ("ucr2018", "ucr2015"):
+    if facts is None or place.split not in (*OFFICIAL_SPLITS, "ucr2015"):
         return None
     return facts.n_test_on(place.split)
 
@@ -120,7 +114,7 @@ def _dataset_names() -> dict[str, str]:
 
 
 def dataset_name(written: str) -> str:
-    """Return the UCR 2018 name of a dataset in any usual spelling, or the text itself for an unknown name.
+    """Return the name of a dataset in the catalogue in any usual spelling, or the text itself for an unknown name.
 
     >>> dataset_name("50words"), dataset_name("Cricket_X"), dataset_name("DistPhxTW"), dataset_name(" My own ")
     ('FiftyWords', 'CricketX', 'DistalPhalanxTW', 'My own')
@@ -129,23 +123,19 @@ def dataset_name(written: str) -> str:
 
 
 def is_dataset(written: str) -> bool:
-    """Return whether a text is the name of a UCR dataset in any usual spelling."""
+    """Return whether a text is the name of a dataset of UCR or UEA in any usual spelling."""
     return loose(written) in _dataset_names()
 
 
 def is_multivariate(written: str) -> bool:
-    """Return whether a text is the name of a dataset of the multivariate UEA archive."""
-    return loose(written) in _multivariate_names()
-
-
-@cache
-def _multivariate_names() -> frozenset[str]:
-    return frozenset(map(loose, MULTIVARIATE))
+    """Return whether a text is the name of a dataset of UEA in any usual spelling."""
+    facts = CATALOGUE.get(dataset_name(written))
+    return facts is not None and facts.archive == UEA
 
 
 def mostly_datasets(texts: Iterable[str]) -> bool:
     """Return whether more than half of the texts are names of datasets."""
-    known = [is_dataset(text) or is_multivariate(text) for text in texts]
+    known = list(map(is_dataset, texts))
     return 2 * sum(known) > len(known)
 
 
@@ -160,12 +150,12 @@ def chosen(names: Sequence[str], wanted: str) -> list[str]:
 
 
 def similar_dataset(written: str) -> str | None:
-    """Return the UCR dataset whose name nearly equals an unknown one, or None.
+    """Return the dataset whose name nearly equals an unknown one, or None.
 
     >>> similar_dataset("GunPiont"), similar_dataset("GunPoint"), similar_dataset("MyData")
     ('GunPoint', None, None)
     """
-    if is_dataset(written) or is_multivariate(written):
+    if is_dataset(written):
         return None
     near = difflib.get_close_matches(loose(written), _dataset_names(), n=1, cutoff=0.85)
     return _dataset_names()[near[0]] if near else None
@@ -201,7 +191,7 @@ class ColumnBuilder:
 
     def add(self, score: Score) -> None:
         """Add a score. Raises UserError for a second one of the same model, dataset, split and run."""
-        dataset = score.dataset.strip() if score.files == "uea" else dataset_name(score.dataset)
+        dataset = score.dataset.strip() if score.files == "mts" else dataset_name(score.dataset)
         split = published.measured_on(dataset, score.files)
         key = (score.model, dataset, split, score.resample, score.run)
         if key in self._first:
@@ -239,7 +229,9 @@ class ColumnBuilder:
             official = {Place(dataset, split): cell for (split, number), cell in means.items() if number == 0}
             if official:
                 cells[model] |= official
-            mean = resampled_mean({number: c.accuracy for (split, number), c in means.items() if split == "ucr2018"})
+            mean = resampled_mean(
+                {number: c.accuracy for (split, number), c in means.items() if split in OFFICIAL_SPLITS}
+            )
             if mean is not None and mean.n_runs > 1:
                 cells[model][Place(dataset, f"{mean.n_runs} resamples")] = mean
             n_gaps[model] += mean is None and any(number for _, number in means)

@@ -21,7 +21,7 @@ from tsfcn.analysis import stats
 from tsfcn.analysis.columns import Cell, Column, Place, n_test, whole_cases
 from tsfcn.common import text
 from tsfcn.common.errors import UserError
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, OFFICIAL_SPLITS
 
 LEVEL = 0.95  # confidence level of the intervals
 NOISE_FLOOR = 0.5  # smallest standard deviation over runs, in test cases: equal counts need not be equal networks
@@ -220,7 +220,7 @@ def _right_cases(column: Column, place: Place) -> tuple[int, int]:
 
 def _preference(place: Place) -> tuple[int, str]:
     """Return a sort key that puts the split to compare first if several are common: the official one."""
-    order = ("ucr2018", "ucr2015", "mixed", "early")
+    order = (*OFFICIAL_SPLITS, "ucr2015", "mixed", "early")
     return (order.index(place.split) if place.split in order else len(order), place.split)
 
 

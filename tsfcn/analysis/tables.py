@@ -20,7 +20,7 @@ import pandas as pd
 from tsfcn.analysis import diagnosis, verdict
 from tsfcn.analysis.marks import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 from tsfcn.common.errors import UserError
-from tsfcn.data import published
+from tsfcn.data import catalogue, published
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
 
@@ -186,9 +186,9 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     dataset, model, protocol, (_, resample) = name
     passport = record.passport
     split = passport.get("split", "")
-    same_data = passport.get("archive") == "UCR2018" and split in ("ucr2018", "ucr2015")
+    of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
     changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
-    if resample != 0 or changed or not same_data or _marks([record]):
+    if resample != 0 or changed or not of_archive or _marks([record]):
         return None
     return published.beside(protocol, model, dataset, split, source)
 

@@ -28,7 +28,7 @@ from tsfcn.common.escapes import printable
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import write_output
 from tsfcn.common.streams import unescaped
-from tsfcn.common.text import grid
+from tsfcn.common.text import grid, size
 from tsfcn.data import archive, catalogue, download, importer, locate, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip
@@ -73,7 +73,7 @@ def show_progress(text: str) -> None:
 def selected(options: argparse.Namespace) -> list[str]:
     """Return the datasets that the command line names; without names those of the catalogue and the user's own."""
     user = locate.user_names(options.root)
-    return catalogue.select(options.names or ["all", *user], user=[*user, *locate.bundled_user_names()])
+    return catalogue.select(options.names or [*catalogue.CATALOGUE, *user], user=user)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def list_datasets(options: argparse.Namespace) -> int:
     names = selected(options)
     sources = {name: _source(name, options.root) for name in names}
     n_present = sum(source is not None and not source.startswith("error: ") for source in sources.values())
-    header = ("dataset", "type", "train", "test", "length", "classes", "notes", "read from")
+    header = ("dataset", "type", "train", "test", "channels", "length", "classes", "notes", "read from")
     print("\n".join(columns(header, ((name, *_facts(name), source or "") for name, source in sources.items()))))
     hint = "" if n_present == len(names) else "; `tsfcn data fetch` downloads others"
     print(f"\n{n_present} of {len(names)} are present{hint}")
@@ -106,13 +106,13 @@ def _facts(name: str) -> Row:
     """Return type, sizes and notes of a dataset from the catalogue; 'your own' for one that is not in it."""
     facts = catalogue.CATALOGUE.get(name)
     if facts is None:
-        return ("", "", "", "", "", "your own")
+        return ("", "", "", "", "", "", "your own")
     notes = {
         "missing values": facts.missing,
         "unequal length": facts.unequal,
         "reversed in 2015": facts.split_swapped_in_2015,
     }
-    sizes = facts.n_train, facts.n_test, facts.length, facts.n_classes
+    sizes = facts.n_train, facts.n_test, facts.n_channels, facts.length, facts.n_classes
     return (facts.type, *sizes, ", ".join(note for note, holds in notes.items() if holds))
 
 
@@ -160,7 +160,10 @@ def verify(options: argparse.Namespace) -> int:
     if not options.names:
         result.rows += bundled_rows(options.root, {row[0] for row in result.rows if row[2] == "sktime"})
     show_progress("")
-    header = ("dataset", "what it is", "source", "train", "test", "length", "classes", "missing", "duplicates")
+    header = (
+        *("dataset", "what it is", "source", "train", "test", "channels", "length", "classes", "missing"),
+        "duplicates",
+    )
     table = columns(header, result.rows) if result.rows else []
     print("\n".join([*table, *result.summary()]))
     return result.code
@@ -196,6 +199,7 @@ def passport_row(passport: dict[str, Any]) -> Row:
         passport["source"],
         passport["n_train"],
         passport["n_test"],
+        passport["n_channels"],
         length if shortest == length else f"{shortest}-{length}",
         passport["n_classes"],
         passport["n_missing"] or "",
@@ -324,6 +328,10 @@ def fetch_datasets(options: argparse.Namespace) -> int:
         raise UserError(f"--tries {options.tries} is out of range: use 1 or more")
     download.address(names[0], options.mirror)
     root = importer.destination(options.root)
+    absent = [name for name in names if not (root / name).exists()]
+    if len(absent) > 1:
+        about = size(download.estimate(absent))
+        print(f"downloading {len(absent)} datasets, about {about}, to '{root}'", file=sys.stderr, flush=True)
     n_failed = 0
     policy = download.RetryPolicy(max_tries=options.tries)
     for result in download.fetch_several(names, root, options.mirror, policy):
@@ -421,7 +429,7 @@ def _add_verb(
 
 
 def _add_selection(verb: argparse.ArgumentParser) -> None:
-    help_text = "names, sets or globs as in dataset=... (default: all)"
+    help_text = "names, sets or globs as in dataset=... (default: everything)"
     verb.add_argument("names", nargs="*", metavar="SELECTION", help=help_text)
 
 
@@ -434,7 +442,7 @@ def _add_show(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_fetch(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, ucr85, ...) or a glob ('Ins*')")
+    verb.add_argument("names", nargs="+", metavar="NAME", help="a dataset, a set (all, uea, ...) or a glob ('Ins*')")
     verb.add_argument("--exclude", nargs="+", default=[], metavar="NAME", help="what to leave out, in the same forms")
     verb.add_argument("--mirror", metavar="URL", help=f"base address, or one with {{name}} (default: {locate.SITE})")
     max_tries = download.RetryPolicy.max_tries

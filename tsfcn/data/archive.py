@@ -46,7 +46,8 @@ def load(
         root: The folder of the archive; None: $TSFCN_ARCHIVE, else the default folder (`locate.default_folder`) if it
             is there. The bundled datasets need none.
         split: 'ucr2018', or 'ucr2015': train and test as in the 2015 archive, which has 14 datasets swapped (inferred
-            from published accuracies) and 85 of the 128. It does not matter which of the two the files have.
+            from published accuracies) and 85 of the 128. It does not matter which of the two the files have. A dataset
+            of UEA has one split, and is loaded with 'ucr2018' too.
         options: How a dataset of the user is read.
 
     Raises:
@@ -77,8 +78,9 @@ def passport(
     """Return the passport of a dataset without its arrays: what identifies the content, and its sizes.
 
     Takes milliseconds if the dataset was read before, else as long as `load`, with the same parameters and errors.
-    Keys: name; archive ('UCR2018' or 'user'); revision (of REVISIONS); source ('sktime' or of SUFFIXES); split (of what
-    is loaded: 'ucr2018'; 'ucr2015' where that is the reverse; or 'user'); files_split (of the files, likewise);
+    Keys: name; archive ('UCR2018', 'UEA2018' or 'user'); revision (of REVISIONS); source ('sktime' or of SUFFIXES);
+    split (of what is loaded: 'ucr2018'; 'ucr2015' where that is the reverse; 'uea2018'; or 'user'); files_split (of the
+    files, likewise);
     n_train, n_test (cases); n_channels; n_classes; length and shortest (timepoints of the longest and the shortest
     case); unequal; n_missing (values missing within cases); n_duplicates (`dataset.duplicates`); content
     (`content_hash` of what is loaded). Of a dataset of the user also class_counts (training cases by class) and

@@ -135,11 +135,11 @@ def _passport(dataset: Dataset, source: str, facts: catalogue.Facts | None, swap
     train_lengths, test_lengths = case_lengths(x_train, unequal), case_lengths(x_test, unequal)
     passport: dict[str, Any] = {
         "name": dataset.name,
-        "archive": "user" if facts is None else "UCR2018",
+        "archive": "user" if facts is None else facts.archive,
         "revision": "user",
         "source": source,
-        "split": "user" if facts is None else "ucr2018",
-        "files_split": "user" if facts is None else "ucr2015" if swapped else "ucr2018",
+        "split": "user" if facts is None else facts.split,
+        "files_split": "user" if facts is None else "ucr2015" if swapped else facts.split,
         "n_train": len(x_train),
         "n_test": len(x_test),
         "n_channels": x_train.shape[1],

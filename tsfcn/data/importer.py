@@ -28,8 +28,10 @@ FORMATS = (".tsv", ".ts", ".arff", ".csv", ".txt", "")
 FILE = re.compile(
     rf"(?P<name>\w([\w +.()-]*[\w+)])?)_(?P<split>TRAIN|TEST)(?P<format>{'|'.join(map(re.escape, FORMATS))})"
 )
-# The official zip also contains fifteen datasets with missing values filled in and short cases lengthened.
+# The official zip of UCR also contains fifteen datasets with missing values filled in and short cases lengthened, the
+# zips of single datasets the same as NAME_eq and NAME_nmv; UEA's have each channel as a dataset of its own.
 ADJUSTED = re.compile(r"(^|/)[^/]*adjusted[^/]*/", re.IGNORECASE)
+VARIANT = re.compile(r"(?P<name>.+?)(_eq|_nmv|Dimension\d+)")
 
 VALUE_BYTES = 32  # a number written in full has 24 characters and a separator
 HEADER_BYTES = 1_000_000  # for all else in a file: comments, labels, '@' lines
@@ -43,7 +45,7 @@ Pair = tuple[str, str] | UserError  # the training and the test file of a datase
 def n_values(name: str) -> int | None:
     """Return the number of values in both splits of a dataset; None for a name that is not in the catalogue."""
     facts = catalogue.CATALOGUE.get(name)
-    return None if facts is None else (facts.n_train + facts.n_test) * facts.length
+    return None if facts is None else (facts.n_train + facts.n_test) * facts.n_channels * facts.length
 
 
 def max_file_bytes(name: str) -> int:
@@ -257,11 +259,11 @@ def _lock_on_windows(file: BinaryIO) -> bool:
 
 
 def find_datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
-    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name in the 2018 archive.
+    """Return the two files of every dataset among `paths` (with '/'), by the dataset's name in the catalogue.
 
     Of several formats the first of FORMATS counts, of several folders the outermost; files of the archive's "adjusted"
-    folder never do. Where that leaves a choice, one split is missing, or the name cannot be used, an error takes the
-    place of the files: a mistake in one dataset is no reason to refuse another.
+    folder and variants of its datasets never do. Where that leaves a choice, one split is missing, or the name cannot
+    be used, an error takes the place of the files: a mistake in one dataset is no reason to refuse another.
 
     >>> find_datasets(["U/Coffee/Coffee_TRAIN.tsv", "U/Coffee/Coffee_TEST.tsv", "U/read me.txt"], "U.zip")
     {'Coffee': ('U/Coffee/Coffee_TRAIN.tsv', 'U/Coffee/Coffee_TEST.tsv')}
@@ -273,6 +275,9 @@ def find_datasets(paths: Iterable[str], label: str) -> dict[str, Pair]:
         folder, _, base = path.rpartition("/")
         match = FILE.fullmatch(base)
         if match is None or base.startswith(".") or path.startswith("__MACOSX/") or ADJUSTED.search(path):
+            continue
+        variant = VARIANT.fullmatch(match["name"])
+        if variant is not None and variant["name"].lower() in catalogue.BY_FILE:
             continue
         place = (path.count("/"), FORMATS.index(match["format"]), folder)
         name = catalogue.BY_FILE.get(match["name"].lower(), match["name"])

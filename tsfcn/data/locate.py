@@ -16,8 +16,10 @@ from tsfcn.data import catalogue
 from tsfcn.data.formats import SUFFIXES, Columns
 
 SITE = "https://www.timeseriesclassification.com/aeon-toolkit"  # one zip for each dataset, SITE/NAME.zip
-INNER_FOLDERS = ("UCRArchive_2018", "UCR_TS_Archive_2015")  # what the archives' zips unpack to
-BUNDLED_USER = ("BasicMotions", "JapaneseVowels")  # multivariate datasets of sktime's wheel, which the catalogue lacks
+INNER_FOLDERS = (  # what the archives' zips unpack to
+    *("UCRArchive_2018", "UCR_TS_Archive_2015"),
+    *("Multivariate_ts", "Multivariate_arff"),
+)
 
 # A name never leaves the folder, and has no characters that a terminal would act on.
 NAME = re.compile(
@@ -103,19 +105,21 @@ def check_name(name: str) -> None:
 
 
 def _bundled(name: str) -> Files | None:
-    """Return sktime's files of a dataset if they hold the official values, or the catalogue does not know it."""
+    """Return sktime's files of a dataset if they hold the official values."""
     facts = catalogue.CATALOGUE.get(name)
-    return sktime_files(name) if name in BUNDLED_USER or (facts is not None and facts.bundled) else None
+    return sktime_files(name) if facts is not None and facts.bundled else None
 
 
 def _not_available(name: str, folder: Path | None) -> NotAvailable:
     """Return the error for a dataset of the archive that is not here."""
+    facts = catalogue.CATALOGUE[name]
     looked = "there is no archive.root" if folder is None else f"it is not under '{folder}'"
-    also = "; or pip install sktime, which bundles it" if catalogue.CATALOGUE[name].bundled else ""
+    also = "; or pip install sktime, which bundles it" if facts.bundled else ""
+    suffix = ".tsv" if facts.archive == catalogue.UCR else ".ts"
     return NotAvailable(
         f"dataset '{name}' is not available, {looked}: `tsfcn data fetch {name}` downloads {SITE}/{name}.zip "
         "(archive.download=auto does so in a run), or set archive.root or TSFCN_ARCHIVE to the folder that holds "
-        f"{name}/{name}_TRAIN.tsv{also}"
+        f"{name}/{name}_TRAIN{suffix}{also}"
     )
 
 
@@ -161,11 +165,6 @@ def user_names(root: str | Path | None = None) -> list[str]:
     folder = root_folder(root)
     names = set() if folder is None else set(_names_under(folder))
     return sorted(name for name in names if name.lower() not in catalogue.BY_FILE and NAME.fullmatch(name))
-
-
-def bundled_user_names() -> list[str]:
-    """Return the datasets of sktime's wheel that the catalogue does not know."""
-    return [name for name in BUNDLED_USER if sktime_files(name) is not None]
 
 
 def _names_under(folder: Path) -> Iterator[str]:

@@ -17,9 +17,15 @@ from tsfcn.data import catalogue
 from tsfcn.data.formats import Float64
 from tsfcn.data.preprocess import Labels, case_lengths
 
-# The 2018 archive was corrected after its first release; (n_train, n_test) of the files that still circulate.
+# Both archives of 2018 were corrected after their first release; (n_train, n_test) of the files that still circulate.
 # PLAID's early revision has the official sizes and differs by its rounding to 5 digits: only the content shows it.
-EARLY_REVISION = {"Chinatown": (20, 345), "MelbournePedestrian": (1200, 2450)}
+# Those of UEA stand in the table of its paper, and some published figures are whole cases of them.
+EARLY_REVISION = {
+    "Chinatown": (20, 345),
+    "MelbournePedestrian": (1200, 2450),
+    "DuckDuckGeese": (60, 40),
+    "ERing": (30, 30),
+}
 
 REVISIONS = {
     "corrected": "official 2018, corrected revision",
@@ -145,7 +151,9 @@ def checked_passport(passport: dict[str, Any], place: str) -> dict[str, Any]:
         return passport
     fault = _fault(passport, facts)
     if fault:
-        raise UserError(f"{place} {fault}: take the official files of the UCR 2018 archive, or give yours another name")
+        archive = facts.archive.replace("2018", " 2018")
+        remedy = f"take the official files of the {archive} archive, or give yours another name"
+        raise UserError(f"{place} {fault}: {remedy}")
     early = (passport["n_train"], passport["n_test"]) == EARLY_REVISION.get(facts.name)
     return passport | {"revision": "early" if early else _revision(facts.name, passport["content"], figures)}
 
@@ -161,7 +169,7 @@ def _fault(passport: dict[str, Any], facts: catalogue.Facts) -> str:
         counts = f"{sizes[0]} training and {sizes[1]} test cases, not the official {official[0]} and {official[1]}"
         return f"is of {counts}{_resemblance(passport, facts)}"
     for key, unit, expected in (
-        ("n_channels", "channels", 1),
+        ("n_channels", "channels", facts.n_channels),
         ("n_classes", "classes", facts.n_classes),
         ("length", "timepoints", facts.length),
     ):
@@ -187,8 +195,12 @@ def _resemblance(passport: dict[str, Any], facts: catalogue.Facts) -> str:
         return ", both splits in one file"
     if sum(sizes) == facts.n_train + facts.n_test:
         return ", as many in all: split in another way"
-    shape = (*sizes, passport["n_classes"], passport["length"])
-    same = [f.name for f in catalogue.CATALOGUE.values() if shape == (f.n_train, f.n_test, f.n_classes, f.length)]
+    shape = (*sizes, passport["n_channels"], passport["n_classes"], passport["length"])
+    same = [
+        f.name
+        for f in catalogue.CATALOGUE.values()
+        if shape == (f.n_train, f.n_test, f.n_channels, f.n_classes, f.length)
+    ]
     return f", those of '{same[0]}'" if same else ""
 
 

@@ -55,7 +55,7 @@ def select(dataset: object, exclude: object, root: str | Path | None, options: R
         UserError: For a name or path that does not exist, a folder without dataset, two datasets of one name, and
             options that no dataset of the selection reads.
     """
-    user = [*locate.user_names(root), *locate.bundled_user_names()]
+    user = locate.user_names(root)
     words = list(dataset) if isinstance(dataset, Sequence) and not isinstance(dataset, (str, bytes)) else [dataset]
     if not any(is_path(word, user) for word in words):
         sources = [Source(name) for name in catalogue.select(dataset, exclude, user)]
@@ -444,4 +444,4 @@ def load(
 
 def _is_path_of_user(word: str, root: str | Path | None) -> bool:
     """Return whether a word is a path and no dataset of the user has it as its name; lists the archive's folder."""
-    return is_path(word, [*locate.user_names(root), *locate.bundled_user_names()])
+    return is_path(word, locate.user_names(root))

@@ -63,7 +63,7 @@ def sizes(job: Job) -> Sizes:
     return Sizes(
         int(passport.get("n_train", entry.n_train)),
         int(passport.get("n_test", entry.n_test)),
-        int(passport.get("n_channels", 1)),
+        int(passport.get("n_channels", entry.n_channels)),
         int(passport.get("length", entry.length) or 0),
         int(passport.get("n_classes", entry.n_classes)),
     )

@@ -71,7 +71,7 @@ def initialise_linear(layer: nn.Linear, generator: torch.Generator) -> None:
 
 
 def initialise_lstm(layer: LSTM, generator: torch.Generator) -> None:
-    """Draw the kernels of an LSTM: input kernel Glorot, others orthogonal. Biases but the forget bias, and v, are zero."""
+    """Draw the kernels of an LSTM: input kernel Glorot, others orthogonal; biases and v zero, but the forget bias."""
     cells = layer.recurrent.shape[0]
     glorot_uniform(layer.kernel, layer.kernel.shape[0], layer.kernel.shape[1], generator)
     nn.init.orthogonal_(layer.recurrent, generator=generator)

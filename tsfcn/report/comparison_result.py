@@ -99,4 +99,4 @@ def selection(
     if not dataset and not exclude:
         return None
     unknown = sorted({place.dataset for column in scores for place in column.cells} - CATALOGUE.keys())
-    return select(dataset or ["all", *unknown], exclude, unknown)
+    return select(dataset or [*CATALOGUE, *unknown], exclude, unknown)

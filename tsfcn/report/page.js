@@ -175,7 +175,8 @@
       const [dataset, split] = data.places[place];
       const [a, aStd] = across.cells[place];
       const [b, bStd] = up.cells[place];
-      return { dataset, split, label: split === "ucr2018" ? dataset : `${dataset} (${split})`, a, b, aStd, bStd };
+      const label = ["ucr2018", "uea2018"].includes(split) ? dataset : `${dataset} (${split})`;
+      return { dataset, split, label, a, b, aStd, bStd };
     });
     const marks = svg.querySelector(".marks");
     marks.replaceChildren();

@@ -76,9 +76,9 @@ def find(library: str, config: LibraryConfig) -> type[Any]:
 
 def suggestion(config: LibraryConfig, known: dict[str, type[Any]]) -> str:
     """Return the remedy for the name of a classifier that is not known."""
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(config.estimator).lower(), by_lower, n=1, cutoff=0.6)
-    return f"did you mean {by_lower[near[0]]}?" if near else f"it has {', '.join(sorted(known))}"
+    short = {name.lower().replace("classifier", ""): name for name in sorted(known)}
+    near = difflib.get_close_matches(str(config.estimator).lower().replace("classifier", ""), short, n=1)
+    return f"did you mean {short[near[0]]}?" if near else f"it has {', '.join(sorted(known))}"
 
 
 def missing_packages(found: type[Any]) -> list[str]:

@@ -31,6 +31,12 @@ CLASSIFIERS: dict[str, tuple[type[estimators.NetworkClassifier], dict[str, Any]]
         estimators.MLPClassifier,
         {"units": (6, 5, 4), "epochs": 3, "random_state": 0, "protocol": "smoke"},
     ),
+    "inception": (estimators.InceptionClassifier, {**SMALL, "filters": 4, "depth": 3}),
+    "h_inception": (estimators.HInceptionClassifier, {**SMALL, "filters": 4, "depth": 3}),
+    "lite": (estimators.LITEClassifier, {**SMALL, "filters": 4}),
+    "encoder": (estimators.EncoderClassifier, {**SMALL, "filters": (6, 6), "kernels": (5, 3)}),
+    "mlstm_fcn": (estimators.MLSTMFCNClassifier, LSTM),
+    "malstm_fcn": (estimators.MALSTMFCNClassifier, {**LSTM, "shuffle": False}),
 }
 RAGGED = [np.random.default_rng(i).normal(size=(2, length)) for i, length in enumerate([9, 14, 9, 11, 14, 12])]
 
@@ -45,8 +51,8 @@ def test_an_explanation_adds_up_and_agrees_with_the_predictions(name: str) -> No
     assert result.probabilities == pytest.approx(classifier.predict_proba(x), abs=1e-6)
     assert result.classes[result.predicted].tolist() == classifier.predict(x).tolist()
     assert result.x.shape == (7, 1, 24) and result.saliency.shape == (7, 2, 1, 24)
-    assert (result.maps is None, result.recurrent is None) == (name == "mlp", "lstm" not in name)
-    assert (result.attention is None, result.context is None) == (name != "alstm_fcn",) * 2
+    assert (result.maps is None, result.recurrent is None) == (name in ("mlp", "encoder"), "lstm" not in name)
+    assert (result.attention is None, result.context is None) == ("alstm_fcn" not in name,) * 2
     if result.maps is not None and result.bias is not None:
         recurrent = 0 if result.recurrent is None else result.recurrent
         assert result.maps.mean(axis=2) + result.bias + recurrent == pytest.approx(result.logits, abs=1e-5)

@@ -40,12 +40,14 @@ def test_list_tells_what_is_here_and_where(capsys: pytest.CaptureFixture[str], r
     code, out, _ = said(capsys, "list", "--root", root)
     lines = {line.split()[0]: line for line in out.splitlines() if line}
     assert code == 0
-    assert len(out.split("\n\n")[0].splitlines()) == 1 + 128 + 1
+    assert len(out.split("\n\n")[0].splitlines()) == 1 + 128 + 30 + 1
     assert lines["GunPoint"].endswith("arff")
     assert lines["OSULeaf"].endswith("sktime")
     assert lines["Mine"].split() == ["Mine", "your", "own", "ts"]
     assert "reversed in 2015" in lines["FordA"] and "unequal length" in lines["PLAID"]
-    assert "6 of 129 are present" in out
+    assert lines["PEMS-SF"].split() == ["PEMS-SF", "Other", "267", "173", "963", "144", "7"]
+    assert lines["JapaneseVowels"].split()[-3:] == ["unequal", "length", "sktime"]
+    assert "8 of 159 are present" in out
     assert said(capsys, "list", "GunPoint", "--root", root)[1].endswith("1 of 1 are present\n")
 
 
@@ -59,8 +61,8 @@ def test_verify_names_every_dataset_with_its_revision(capsys: pytest.CaptureFixt
     assert told["OSULeaf"] == told["GunPoint (sktime)"] == ["official 2018, corrected revision", "sktime"]
     assert told["ItalyPowerDemand (sktime)"][0] == "official 2018, corrected revision; differs from yours"
     assert told["PLAID (sktime)"] == ["early revision of 2018", "sktime"]
-    assert "6 datasets read: 4 official 2018, corrected revision; 1 official 2018 values, rounded; 1 y" in out
-    assert "123 not present: Adiac, " in out
+    assert "8 datasets read: 6 official 2018, corrected revision; 1 official 2018 values, rounded; 1 y" in out
+    assert "151 not present: Adiac, " in out
 
 
 def test_verify_fails_where_something_is_wrong(capsys: pytest.CaptureFixture[str], root: Path) -> None:

@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose, compose_all
+from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.overrides import canonical, command_line, from_settings, leaves, place, quoted
 
 ODD_TEXTS = [
@@ -191,6 +192,19 @@ def test_python_values_become_overrides() -> None:
     ]
     run = compose_all(words)[1].run
     assert (run.dataset, run.results, run.protocol.lr, run.executor.name) == (["2024", "a b"], "a,b", 0.01, "inline")
+
+
+def test_parameters_of_a_classifier_of_a_library() -> None:
+    typed = ("model=sktime", "model.sktime.estimator=RocketClassifier")
+    (composed,) = compose_all([*typed, "model.sktime.params.num_kernels=500", "model.sktime.params.bias={a:[1,x]}"])
+    (config,) = composed.run.model.configs().values()
+    assert config == LibraryConfig("RocketClassifier", {"num_kernels": 500, "bias": {"a": [1, "x"]}})
+    words = from_settings({"model": {"sktime": {"estimator": "RocketClassifier", "params": config.changed()}}})
+    assert compose_all(words)[0].run.model.configs() == {"sktime": config}
+    swept = compose_all(["model=sktime", "model.sktime.estimator=A,B", "model.sktime.params.list=[1,2]"])
+    assert [list(each.run.model.configs().values()) for each in swept] == [
+        [LibraryConfig(name, {"list": [1, 2]})] for name in ("A", "B")
+    ]
 
 
 def test_words_of_a_script_from_windows_and_flags_of_hydra() -> None:

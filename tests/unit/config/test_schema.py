@@ -18,19 +18,28 @@ from tsfcn.config import schema
 from tsfcn.config.checks import integers
 from tsfcn.config.models import (
     MODELS,
+    EncoderConfig,
     FCNConfig,
+    HInceptionConfig,
+    InceptionConfig,
+    LITEConfig,
     LSTMFCNConfig,
+    MALSTMFCNConfig,
     MLPConfig,
+    MLSTMFCNConfig,
     ResNetConfig,
     models_schema,
     names,
     spec,
 )
-from tsfcn.config.protocol import ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
+from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
 from tsfcn.config.schema import ExecutorConfig
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-PROTOCOLS = ("wang2017", "fawaz2019", "karim2019", "smoke")
+PROTOCOLS = (
+    *("wang2017", "fawaz2019", "karim2019", "karim2019mv", "inceptiontime2020", "hinception2022", "lite2023"),
+    *("poolparty2025", "smoke"),
+)
 TRAINING = [f.name for f in fields(TrainingConfig)]
 
 
@@ -69,7 +78,7 @@ def resolved(name: str, model: str, **overrides: Any) -> Settings:
 
 def test_every_group_holds_the_files_that_the_vocabulary_names() -> None:
     assert {path.stem for path in (CONF / "model").iterdir()} == set(MODELS)
-    assert {path.stem for path in (CONF / "protocol").iterdir()} == set(PROTOCOLS)
+    assert {path.stem for path in (CONF / "protocol").iterdir()} == {*PROTOCOLS, "archive"}
     assert [f.name for f in fields(models_schema())] == list(names())
     assert [f.name for f in fields(protocol_schema()().models)] == list(names())
 
@@ -94,7 +103,14 @@ def test_protocol_file_says_everything_but_the_overrides(name: str) -> None:
         assert model in said["paper_models"]
 
 
-@pytest.mark.parametrize("name", ["wang2017", "fawaz2019", "karim2019"])
+def test_the_protocol_of_the_archive_is_of_the_data_alone() -> None:
+    said = raw("protocol", "archive")
+    assert set(said) == {"name", "paper", "paper_models", *(f.name for f in fields(DataSettings))}
+    with pytest.raises(UserError, match=r"^protocol 'archive' has no training values, which fcn needs: choose another"):
+        resolved("archive", "fcn")
+
+
+@pytest.mark.parametrize("name", sorted(set(PROTOCOLS) - {"smoke"}))
 def test_every_training_value_of_a_paper_has_its_source_beside_it(name: str) -> None:
     text = (CONF / "protocol" / f"{name}.yaml").read_text("utf-8").partition("common:\n")[2]
     values = [line for line in text.splitlines() if line.strip() and not line.rstrip().endswith(":")]
@@ -151,6 +167,8 @@ KARIM = {
 }
 WANG = {"normalisation": "train", "eps": 1e-8, **RULE, **GLOROT, **UNTOUCHED}
 FAWAZ = {"normalisation": "series", "eps": 1e-7, **GLOROT, **UNTOUCHED}
+INCEPTION = {**FAWAZ, **ADAM, **FALL, "epochs": 1500, "batch_size": 64, "batch_divisor": 0}
+KARIM_MULTIVARIATE = {**KARIM, "normalisation": "none", "epochs": 1000, "eps": 1e-8}
 PAPERS: dict[tuple[str, str], dict[str, Any]] = {
     ("wang2017", "fcn"): {**WANG, **ADAM, **FALL, "epochs": 2000},
     ("wang2017", "resnet"): {**WANG, **ADAM, **FALL, "epochs": 1500},
@@ -166,6 +184,24 @@ PAPERS: dict[tuple[str, str], dict[str, Any]] = {
         "lr": 1.0,
         "rho": 0.95,
     },
+    ("fawaz2019", "encoder"): {
+        **FAWAZ,
+        **ADAM,
+        "epochs": 100,
+        "batch_size": 12,
+        "batch_divisor": 0,
+        "lr": 1e-5,
+        "plateau_patience": 0,
+    },
+    ("inceptiontime2020", "inception"): INCEPTION,
+    ("lite2023", "lite"): INCEPTION,
+    ("hinception2022", "h_inception"): {**INCEPTION, "batch_divisor": 10},
+    **{
+        ("poolparty2025", model): {**FAWAZ, **RULE, **ADAM, **FALL, "epochs": 2000}
+        for model in ("fcn", "resnet", "inception", "lite")
+    },
+    ("karim2019mv", "mlstm_fcn"): KARIM_MULTIVARIATE,
+    ("karim2019mv", "malstm_fcn"): KARIM_MULTIVARIATE,
     ("karim2019", "lstm_fcn"): KARIM,
     ("karim2019", "alstm_fcn"): KARIM,
 }
@@ -191,6 +227,14 @@ def test_architectures_of_the_papers() -> None:
     assert asdict(LSTMFCNConfig()) == {**fcn, **branch}
     assert asdict(MLPConfig()) == {"units": [500, 500, 500], "dropout": [0.1, 0.2, 0.2, 0.3]}
     assert asdict(ResNetConfig()) == {**fcn, "filters": [64, 128, 128], "input_norm": False}
+    norm = {"bn_momentum": 0.99, "bn_eps": 0.001}
+    inception = {"filters": 32, "kernels": [40, 20, 10], "bottleneck": 32, "depth": 6, "residual": True, **norm}
+    assert asdict(InceptionConfig()) == asdict(HInceptionConfig()) == inception
+    first = {"filters": 32, "kernels": [40, 20, 10], "hand_crafted": True}
+    assert asdict(LITEConfig()) == {**first, "separable_kernels": [20, 10], "dilations": [2, 4], **norm}
+    encoder = {"filters": [128, 256, 512], "kernels": [5, 11, 21], "units": 256, "dropout": 0.2}
+    assert asdict(EncoderConfig()) == {**encoder, "norm_over": "case", "norm_eps": 0.001}
+    assert asdict(MLSTMFCNConfig()) == asdict(MALSTMFCNConfig()) == {**fcn, **branch, "reduction": 16}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -320,12 +364,12 @@ def test_fields_that_do_not_fit_each_other() -> None:
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_mask_is_not_for_the_mlp(name: str) -> None:
-    with pytest.raises(
-        UserError, match=r"^protocol\.length=mask is not for mlp, .*: use pad or cut, or leave mlp out$"
-    ):
-        resolved(name, "mlp", length="mask")
-    for model in sorted(set(MODELS) - {"mlp"}):
+def test_a_mask_is_not_for_the_mlp_and_the_encoder(name: str) -> None:
+    for model in ("mlp", "encoder"):
+        message = rf"^protocol\.length=mask is not for {model}, .*: use pad or cut, or leave {model} out$"
+        with pytest.raises(UserError, match=message):
+            resolved(name, model, length="mask")
+    for model in sorted(set(MODELS) - {"mlp", "encoder"}):
         assert resolved(name, model, length="mask").length == "mask"
     assert resolved(name, "mlp", length="cut", missing="interpolate").missing == "interpolate"
 
@@ -345,6 +389,24 @@ def test_a_mask_is_not_for_the_mlp(name: str) -> None:
         (LSTMFCNConfig, {"kernels": [8]}, "are of different length"),
         (MLPConfig, {"units": [500]}, r"dropout=\[0\.1, 0\.2, 0\.2, 0\.3\] has 4 values: give 2"),
         (MLPConfig, {"units": [1, 0, 1]}, "units=0 is out of range: give a number at least 1"),
+        (InceptionConfig, {"kernels": []}, r"kernels=\[\] is empty: give at least one number"),
+        (InceptionConfig, {"kernels": [40, 0]}, "kernels=0 is out of range: give a number at least 1"),
+        (InceptionConfig, {"filters": 0}, "filters=0 is out of range: give a number at least 1"),
+        (InceptionConfig, {"bottleneck": -1}, "bottleneck=-1 is out of range: give a number at least 0"),
+        (InceptionConfig, {"depth": 0}, "depth=0 is out of range: give a number at least 1"),
+        (HInceptionConfig, {"bn_eps": -0.1}, "bn_eps=-0.1 is out of range: give a number at least 0"),
+        (LITEConfig, {"separable_kernels": []}, r"separable_kernels=\[\] is empty: give at least one number"),
+        (LITEConfig, {"dilations": [2]}, r"separable_kernels=\[20, 10\] and dilations=\[2\] are of different length"),
+        (LITEConfig, {"dilations": [2, 0]}, "dilations=0 is out of range: give a number at least 1"),
+        (EncoderConfig, {"kernels": [5]}, r"filters=\[128, 256, 512\] and kernels=\[5\] are of different length"),
+        (
+            EncoderConfig,
+            {"filters": [4, 4, 5]},
+            r"filters=\[4, 4, 5\] ends with an odd number: attention halves the last",
+        ),
+        (EncoderConfig, {"norm_over": "batch"}, "norm_over=batch is not known: use one of case, channel"),
+        (EncoderConfig, {"units": 0}, "units=0 is out of range: give a number at least 1"),
+        (MLSTMFCNConfig, {"reduction": 0}, "reduction=0 is out of range: give a number at least 1"),
         (MLPConfig, {"dropout": [0.1, 0.2, 0.2, 1.0]}, "dropout=1 is out of range: give a number from 0 to below 1"),
         (ResNetConfig, {"filters": []}, r"filters=\[\] is empty: give at least one number"),
         (ResNetConfig, {"kernels": []}, r"kernels=\[\] is empty: give at least one number"),

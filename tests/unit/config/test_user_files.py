@@ -44,7 +44,7 @@ def test_a_protocol_of_the_user_is_not_what_a_paper_ran(folder: Path) -> None:
     (composed,) = compose_all([f"--config-dir={folder}", "protocol=quick"])
     assert composed.run.protocol.paper_models == []
     (composed,) = compose_all([f"--config-dir={folder}"])
-    assert composed.run.protocol.paper_models == ["fcn", "resnet", "mlp"]
+    assert composed.run.protocol.paper_models == ["fcn", "resnet", "mlp", "encoder"]
 
 
 def test_two_settings_of_one_model_are_two_combinations(folder: Path) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import formats
 from tsfcn.common.errors import UserError
 from tsfcn.data import archive, cache, catalogue, locate, provenance
 from tsfcn.data.dataset import Dataset, duplicates
 from tsfcn.data.formats import Float64
-from tsfcn.data.preprocess import Labels
+from tsfcn.data.preprocess import Labels, case_lengths
 
 NAN = float("nan")
 Row = Sequence[object]  # label, then values
@@ -121,7 +122,7 @@ def test_the_bundled_datasets_are_the_official_ones(name: str) -> None:
 
 
 def test_bundled_is_what_the_catalogue_says() -> None:
-    assert catalogue.select("bundled") == sorted(BUNDLED)
+    assert catalogue.select("bundled", exclude="uea") == sorted(BUNDLED)
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLED))
@@ -575,6 +576,9 @@ def test_tsv_is_read_as_numpy_reads_it(archive_root: Path) -> None:
         assert dataset.y_train.astype(float).tolist() == table[:, 0].tolist()
 
 
+# ---------------------------------------------------------------- UEA
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "n_classes", "shortest", "unequal"),
     [("BasicMotions", (40, 6, 100), 4, 100, False), ("JapaneseVowels", (270, 12, 29), 9, 7, True)],
@@ -582,13 +586,69 @@ def test_tsv_is_read_as_numpy_reads_it(archive_root: Path) -> None:
 def test_real_ts_files_of_several_channels(
     name: str, shape: tuple[int, int, int], n_classes: int, shortest: int, unequal: bool
 ) -> None:
-    spec = importlib.util.find_spec("sktime")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("sktime is not installed: no real .ts files")
-    dataset = archive.load(name, Path(spec.submodule_search_locations[0]) / "datasets" / "data")
+    dataset = archive.load(name)
     assert dataset.x_train.shape == shape
     assert (dataset.passport["n_classes"], dataset.passport["shortest"]) == (n_classes, shortest)
     assert (dataset.unequal, dataset.passport["n_missing"]) == (unequal, 0)
+    expected = {"archive": "UEA2018", "split": "uea2018", "files_split": "uea2018", "source": "sktime"}
+    assert dataset.passport.items() >= (expected | {"revision": "corrected"}).items()
+    assert "warnings" not in dataset.passport
+
+
+def cases_of(name: str) -> list[tuple[list[np.ndarray], list[str]]]:
+    """Return the training and the test cases of a bundled dataset at their own length, and their labels."""
+    real = archive.load(name)
+    return [
+        ([case[:, :n] for case, n in zip(x, case_lengths(x, real.unequal), strict=True)], list(map(str, y)))
+        for x, y in ((real.x_train, real.y_train), (real.x_test, real.y_test))
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "Multivariate_ts", "Multivariate_arff"])
+@pytest.mark.parametrize("kind", formats.SEVERAL_CHANNELS)
+@pytest.mark.parametrize("name", ["BasicMotions", "JapaneseVowels"])
+def test_uea_from_every_format_and_folder(tmp_path: Path, name: str, kind: str, folder: str) -> None:
+    formats.write(tmp_path / folder, name.lower(), kind, *cases_of(name))
+    passport = archive.passport(name, tmp_path)
+    assert passport == {**archive.passport(name), "source": kind}
+
+
+def test_uea_of_other_sizes_is_refused(tmp_path: Path) -> None:
+    (train, labels), test = cases_of("BasicMotions")
+    formats.write(tmp_path / "a", "BasicMotions", "ts", ([case[:5] for case in train], labels), test)
+    formats.write(tmp_path / "b", "BasicMotions", "ts", (train[1:], labels[1:]), test)
+    five = [([case[:5] for case in cases], classes) for cases, classes in ((train, labels), test)]
+    formats.write(tmp_path / "c", "BasicMotions", "ts", *five)
+    half = test[0][:28], test[1][:28]
+    formats.write(tmp_path / "d", "Coffee", "ts", half, half)
+    remedy = "take the official files of the UEA 2018 archive, or give yours another name"
+    for root, message in (
+        ("a", "has 5 channels in training and 6 in testing: give the same channels in both files"),
+        ("b", f"is of 39 training and 40 test cases, not the official 40 and 40: {remedy}"),
+        ("c", f"is of 5 channels, not the official 6: {remedy}"),
+    ):
+        with pytest.raises(UserError, match=rf"^dataset 'BasicMotions' in '.*' {re.escape(message)}$"):
+            archive.load("BasicMotions", tmp_path / root)
+    with pytest.raises(UserError, match=r"'Coffee' in .* of 6 channels, not the official 1: take .* of the UCR 2018"):
+        archive.load("Coffee", tmp_path / "d")
+
+
+def test_the_early_revision_of_uea_is_told(tmp_path: Path) -> None:
+    cases, labels = [np.full((4, 65), float(i)) for i in range(30)], [str(i % 6 + 1) for i in range(30)]
+    formats.write(tmp_path, "ERing", "ts", (cases, labels), (cases, labels))
+    assert archive.passport("ERing", tmp_path)["revision"] == "early"
+    formats.write(tmp_path, "ERing", "arff", (cases, labels), (cases[:20], labels[:20]))
+    (tmp_path / "ERing" / "ERing_TRAIN.ts").unlink()
+    (tmp_path / "ERing" / "ERing_TEST.ts").unlink()
+    with pytest.raises(UserError, match="of 30 training and 20 test cases, not the official 30 and 270"):
+        archive.passport("ERing", tmp_path)
+
+
+def test_uea_is_not_in_the_archive_of_2015_and_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(locate.NotAvailable, match=r"'BasicMotions' is not in the 2015 archive: leave archive\.split="):
+        archive.load("BasicMotions", split="ucr2015")
+    with pytest.raises(locate.NotAvailable, match=r"aeon-toolkit/Libras\.zip .* that holds Libras/Libras_TRAIN\.ts$"):
+        archive.load("Libras", tmp_path)
 
 
 def test_train_and_test_must_agree_in_channels(tmp_path: Path) -> None:

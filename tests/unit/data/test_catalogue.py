@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES, SETS, select
+from tsfcn.data.catalogue import CATALOGUE, OFFICIAL_SPLITS, OLD_NAMES, SETS, UCR, UEA, select
 
 
 def test_sets_have_their_known_sizes() -> None:
@@ -20,12 +20,15 @@ def test_sets_have_their_known_sizes() -> None:
         "ucr85": 85,
         "ucr44": 44,
         "same_split": 71,
-        "bundled": 5,
+        "bundled": 7,
         "default": 3,
         "small": 30,
         "equal_length": 117,
         "missing": 4,
         "unequal": 11,
+        "uea": 30,
+        "uea_equal": 26,
+        "uea_unequal": 4,
     }
 
 
@@ -36,6 +39,13 @@ def test_sets_hold_datasets_once_and_nest() -> None:
     assert set(SETS["ucr44"]) <= set(SETS["same_split"]) <= set(SETS["ucr85"])
     assert set(SETS["default"]) <= set(SETS["bundled"])
     assert "PLAID" not in SETS["bundled"], "sktime bundles another revision of it"
+    assert not set(SETS["all"]) & set(SETS["uea"])
+    assert set(SETS["uea"]) == set(SETS["uea_equal"]) | set(SETS["uea_unequal"])
+    multivariate = {name for name, facts in CATALOGUE.items() if facts.n_channels > 1}
+    assert multivariate == set(SETS["uea"])
+    assert [name for name, names in SETS.items() if multivariate & set(names)] == [
+        *("bundled", "uea", "uea_equal", "uea_unequal")
+    ]
 
 
 def test_facts_of_a_dataset_that_was_swapped() -> None:
@@ -56,7 +66,7 @@ def test_sizes_are_those_of_the_corrected_revision() -> None:
 def test_official_errors_are_multiples_of_one_test_case() -> None:
     # Every error is k / n_test printed with four decimals: a slipped row or a wrong size would not fit.
     printed_with_three = set()
-    for facts in CATALOGUE.values():
+    for facts in (CATALOGUE[name] for name in SETS["all"]):
         for error in (facts.ed_error, facts.dtw_error, facts.dtw_full_error):
             assert 0 <= error < 1
             off = abs(error * facts.n_test - round(error * facts.n_test))
@@ -68,11 +78,34 @@ def test_official_errors_are_multiples_of_one_test_case() -> None:
     assert printed_with_three == {("NonInvasiveFetalECGThorax2", 0.129), ("ShapesAll", 0.198)}
 
 
-def test_order_is_alphabetical() -> None:
-    assert list(CATALOGUE) == sorted(CATALOGUE)
+def test_order_is_alphabetical_within_an_archive() -> None:
+    assert list(CATALOGUE) == [*sorted(SETS["all"]), *sorted(SETS["uea"])]
     for name, members in SETS.items():
         if name != "default":
-            assert list(members) == sorted(members)
+            assert list(members) == sorted(members, key=list(CATALOGUE).index)
+
+
+def test_each_archive_has_one_official_split() -> None:
+    assert [CATALOGUE[name].split for name in ("Coffee", "BasicMotions")] == list(OFFICIAL_SPLITS)
+    assert {facts.archive for facts in CATALOGUE.values()} == {UCR, UEA}
+    for facts in (CATALOGUE[name] for name in SETS["uea"]):
+        assert not (facts.missing or facts.in_ucr85 or facts.in_ucr44 or facts.split_swapped_in_2015)
+        assert np.isnan([facts.ed_error, facts.dtw_error, facts.dtw_full_error]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [  # train, test, channels, classes, timepoints: where the table of the paper is wrong for the corrected files
+        ("ERing", (30, 270, 4, 6, 65)),
+        ("DuckDuckGeese", (50, 50, 1345, 5, 270)),
+        ("InsectWingbeat", (25_000, 25_000, 200, 10, 22)),
+        ("Epilepsy", (137, 138, 3, 4, 206)),
+        ("PEMS-SF", (267, 173, 963, 7, 144)),
+    ],
+)
+def test_sizes_of_uea_are_those_of_the_corrected_files(name: str, sizes: tuple[int, ...]) -> None:
+    facts = CATALOGUE[name]
+    assert (facts.n_train, facts.n_test, facts.n_channels, facts.n_classes, facts.length) == sizes
 
 
 def test_small_is_cheaper_than_whatever_it_leaves_out() -> None:
@@ -98,7 +131,10 @@ def test_old_names_lead_to_datasets_and_hide_none() -> None:
         ("GunPoint*", (), ["GunPoint", "GunPointAgeSpan", "GunPointMaleVersusFemale", "GunPointOldVersusYoung"]),
         ("Pig[AC]*", "PigArt*", ["PigAirwayPressure", "PigCVP"]),
         (["Coffee", "Beef", "Coffee"], (), ["Coffee", "Beef"]),
-        (("Wine", "bundled"), ["OSULeaf", "ACSF1"], ["Wine", "ArrowHead", "GunPoint", "ItalyPowerDemand"]),
+        (("Wine", "bundled"), ["OSULeaf", "uea"], ["Wine", "ACSF1", "ArrowHead", "GunPoint", "ItalyPowerDemand"]),
+        ("BasicMotions", (), ["BasicMotions"]),
+        ("Cricket*", (), ["CricketX", "CricketY", "CricketZ", "Cricket"]),
+        ("uea", "uea_equal", ["CharacterTrajectories", "InsectWingbeat", "JapaneseVowels", "SpokenArabicDigits"]),
         (["Coffee"], "missing", ["Coffee"]),
     ],
 )
@@ -116,6 +152,9 @@ def test_select_all_but_the_odd_files() -> None:
         ("Cofee", (), "dataset 'Cofee' is not in the archive; did you mean 'Coffee'?"),
         ("coffee", (), "dataset 'coffee' is not in the archive; did you mean 'Coffee'?"),
         ("UCR85", (), "dataset 'UCR85' is not in the archive; did you mean 'ucr85'?"),
+        ("UEA", (), "dataset 'UEA' is not in the archive; did you mean 'uea'?"),
+        ("basicmotion", (), "dataset 'basicmotion' is not in the archive; did you mean 'BasicMotions'?"),
+        ("PEMSSF", (), "dataset 'PEMSSF' is not in the archive; did you mean 'PEMS-SF'?"),
         ("smal", (), "dataset 'smal' is not in the archive; did you mean 'small'?"),
         ("50words", (), "dataset '50words' is the old name of 'FiftyWords': write that"),
         ("lighting2", (), "dataset 'lighting2' is the old name of 'Lightning2': write that"),

@@ -674,11 +674,21 @@ def test_one_failure_stops_no_other(server: Server, root: Path) -> None:
     assert left(root) == DATASET
 
 
-def test_an_estimate_is_of_the_right_order() -> None:
-    files = real(ITALY)
-    three = {f"{path}{n}": data for path, data in files.items() for n in range(3)}
-    assert 0.5 < download.estimate([ITALY]) / len(zipped(three)) < 2
+@pytest.mark.parametrize("name", [ITALY, "BasicMotions"])
+def test_an_estimate_is_of_the_right_order(name: str) -> None:
+    three = {f"{path}{n}": data for path, data in real(name).items() for n in range(3)}
+    assert 0.5 < download.estimate([name]) / len(zipped(three)) < 2
     assert download.estimate(["Coffee", "no such"]) == download.estimate(["Coffee"])
+
+
+@pytest.mark.parametrize("name", ["BasicMotions", "JapaneseVowels"])
+def test_a_multivariate_dataset_is_downloaded(name: str, server: Server, root: Path) -> None:
+    equal = {path.replace("_T", "_eq_T"): data for path, data in real(name).items()}  # as in the zip of JapaneseVowels
+    server.behave = lambda request: request.ranged(zipped({**equal, **real(name)}))
+    assert download.fetch(name, root, server.url)
+    assert [path for path, _ in server.requests] == [f"/{name}.zip"]
+    assert left(root) == [name, f"{name}/{name}_TEST.ts", f"{name}/{name}_TRAIN.ts"]
+    assert archive.passport(name, root) == {**archive.passport(name), "source": "ts"}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -71,6 +71,31 @@ def test_the_official_layout() -> None:
     assert found == {name: (f"U/{name}/{name}_TRAIN.tsv", f"U/{name}/{name}_TEST.tsv") for name in ("Coffee", "PLAID")}
 
 
+def test_variants_of_a_dataset_are_left_out_of_the_layout_of_uea() -> None:
+    names = ("BasicMotions", "BasicMotionsDimension1", "BasicMotionsDimension12", "JapaneseVowels", "JapaneseVowels_eq")
+    files = [f"Multivariate_ts/{n[:12]}/{n}_{split}.ts" for n in names for split in ("TRAIN", "TEST")]
+    assert list(importer.find_datasets(files, "U.zip")) == ["BasicMotions", "JapaneseVowels"]
+    mine = [
+        f"{n}_{split}.ts" for n in ("Walk_eq", "WalkDimension1", "DodgerLoopDay_nmv") for split in ("TRAIN", "TEST")
+    ]
+    assert list(importer.find_datasets(mine, "U.zip")) == ["Walk_eq", "WalkDimension1"], "of no dataset of the archives"
+
+
+def test_the_limit_on_a_file_counts_channels() -> None:
+    assert importer.n_values("FaceDetection") == (5890 + 3524) * 144 * 62
+    assert importer.n_values("Coffee") == 56 * 286
+
+
+def test_the_layout_of_uea_is_imported(tmp_path: Path, root: Path) -> None:
+    names = ("BasicMotions", "JapaneseVowels")
+    files = {f"Multivariate_ts/{name}/{path}": data for name in names for path, data in real(name).items()}
+    first = "Multivariate_ts/BasicMotions/BasicMotionsDimension1"
+    channels = {f"{first}_{split}.arff": b"@relation x" for split in ("TRAIN", "TEST")}
+    assert bring_all(write(tmp_path / "Multivariate2018_ts.zip", zipped(files | channels)), root) == sorted(names)
+    for name in names:
+        assert archive.passport(name, root) == {**archive.passport(name), "source": "ts"}
+
+
 def test_the_first_format_and_the_least_depth_are_taken() -> None:
     splits = [f"{folder}X_{split}" for folder in ("", "a/") for split in ("TRAIN", "TEST")]
     several = [f"{path}.{kind}" for path in splits for kind in ("arff", "ts")]

@@ -129,12 +129,6 @@ def test_an_official_dataset_at_a_path_is_checked_as_such() -> None:
     assert tsfcn.load(str(folder)).passport["content"] == tsfcn.load("GunPoint").passport["content"]
 
 
-@pytest.mark.parametrize("name", ["BasicMotions", "JapaneseVowels"])
-def test_multivariate_datasets_of_sktime_are_found_by_name(name: str) -> None:
-    assert names(name) == [name]
-    assert tsfcn.load(name).passport["n_channels"] > 1
-
-
 UNREADABLE = """
 import os, sys
 from tsfcn.common.errors import UserError

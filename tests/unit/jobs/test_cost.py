@@ -82,6 +82,10 @@ def test_the_work_of_a_job_counted_by_hand() -> None:
 def test_cost_of_a_dataset_that_is_not_here_is_that_of_the_catalogue() -> None:
     there = coffee_job()
     assert seconds(replace(there, passport={})) == seconds(there)  # Coffee's sizes stand in the catalogue
+    channels = [
+        cost.sizes(replace(there, dataset=name, passport={})).n_channels for name in ("Coffee", "Libras", "PEMS-SF")
+    ]
+    assert channels == [1, 2, 963]
     unknown = replace(there, dataset="Mine", passport={})
     assert seconds(unknown) == seconds(replace(there, dataset="GunPoint", passport={}))
 

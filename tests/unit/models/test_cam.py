@@ -18,6 +18,11 @@ POOLED: dict[str, tuple[str, dict[str, Any]]] = {
     "lstm_fcn, no shuffle": ("lstm_fcn", {"shuffle": False}),
     "alstm_fcn": ("alstm_fcn", {}),
     "alstm_fcn, no shuffle": ("alstm_fcn", {"shuffle": False}),
+    "inception": ("inception", {"kernels": [5, 2], "bottleneck": 3, "depth": 4}),
+    "h_inception": ("h_inception", {"depth": 2}),
+    "lite": ("lite", {}),
+    "mlstm_fcn": ("mlstm_fcn", {"reduction": 2}),
+    "malstm_fcn, no shuffle": ("malstm_fcn", {"shuffle": False}),
 }
 N_CHANNELS, N_TIMEPOINTS = 2, 20
 
@@ -53,7 +58,7 @@ def test_maps_add_up_to_the_logits(name: str, dtype: torch.dtype, tolerance: flo
     trained, x = network(model, dtype, **changes), series(dtype=dtype)
     maps = cam.class_activation_maps(trained, x)
     assert maps is not None and maps.maps.shape == (5, 3, N_TIMEPOINTS)
-    assert (maps.recurrent is None) == (model in ("fcn", "resnet"))
+    assert (maps.recurrent is None) == ("lstm" not in model)
     assert (added_up(trained, maps) - trained(x)).abs().max() < tolerance
     head: Any = trained.head
     assert maps.maps.abs().max() > 0.01 and head.bias.abs().max() > 0.01  # no term hides behind zeros
@@ -81,14 +86,15 @@ def test_map_is_the_weighted_sum_of_the_activations() -> None:
             assert float(maps.maps[0, label, time]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_mlp_has_a_gradient_and_neither_map_nor_attention() -> None:
-    trained, x = network("mlp"), series()
+@pytest.mark.parametrize("model", ["mlp", "encoder"])
+def test_a_network_without_pooling_has_a_gradient_and_neither_map_nor_attention(model: str) -> None:
+    trained, x = network(model), series()
     assert cam.class_activation_maps(trained, x) is None
     assert cam.attention(trained, x) is None
     assert cam.gradient_saliency(trained, x).abs().min() > 0
 
 
-@pytest.mark.parametrize("name", [*POOLED, "mlp"])
+@pytest.mark.parametrize("name", [*POOLED, "mlp", "encoder"])
 def test_saliency_is_the_slope_of_each_logit(name: str) -> None:
     model, changes = POOLED.get(name, (name, {}))
     trained, x, step = network(model, **changes), series(n_cases=2), 1e-6
@@ -108,8 +114,9 @@ def test_saliency_leaves_no_gradients_behind() -> None:
     assert all(parameter.grad is None for parameter in trained.parameters()) and not x.requires_grad
 
 
-def test_attention_over_time_weighs_the_series_into_the_context() -> None:
-    trained, x = network("alstm_fcn", shuffle=False), series()
+@pytest.mark.parametrize("model", ["alstm_fcn", "malstm_fcn"])
+def test_attention_over_time_weighs_the_series_into_the_context(model: str) -> None:
+    trained, x = network(model, shuffle=False), series()
     found = cam.attention(trained, x)
     assert found is not None
     weights, context = found

@@ -29,6 +29,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("fcn", {"filters": (6, 5, 4), "length": "cut", "normalisation": "series"}),
     ("fcn", {"filters": (6, 5, 4), "normalisation": "train"}),
     ("mlp", {"units": (6, 5, 4), "normalisation": "series"}),
+    ("inception", {"filters": 4, "depth": 4}),
+    ("h_inception", {"filters": 4, "depth": 3}),
+    ("lite", {"filters": 4}),
+    ("encoder", {"filters": (6, 6), "kernels": (5, 3), "units": 4}),
+    ("mlstm_fcn", {"filters": (6, 5, 4), "cells": 3}),
+    ("malstm_fcn", {"filters": (6, 5, 4), "cells": 3}),
 ]
 LABELS = np.array(["9", "10"])  # whose order as text is not that of the logits
 
@@ -48,7 +54,8 @@ def series(n_cases: int, n_timepoints: int) -> np.ndarray:
 
 def inputs(classifier: NetworkClassifier) -> list[np.ndarray]:
     """Return series of several batch sizes, and of several lengths where the program takes them."""
-    any_length = type(classifier) in (CLASSES["fcn"], CLASSES["resnet"]) and classifier.length != "cut"
+    pooled = ("fcn", "resnet", "inception", "h_inception", "lite")
+    any_length = classifier.architecture in pooled and classifier.length != "cut"
     return [series(n, 24) for n in (5, 11)] + ([series(4, 60), series(4, 15)] if any_length else [])
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from tsfcn.analysis.columns import is_dataset, is_multivariate, loose, vocabulary
+from tsfcn.analysis.columns import is_dataset, loose, vocabulary
 from tsfcn.data import published
 
 
@@ -283,7 +283,7 @@ def is_footer(name: str) -> bool:
     >>> is_footer("MeanShift"), is_footer("Coffee")
     (False, False)
     """
-    if is_dataset(name) or is_multivariate(name):
+    if is_dataset(name):
         return False
     for words in (set(words_of(name)), set(_humps(name))):
         kept = {word for word in words if not word.isdecimal()}

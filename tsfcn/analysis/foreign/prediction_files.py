@@ -18,6 +18,7 @@ from tsfcn.analysis.foreign.cells import NOT_RUN
 from tsfcn.analysis.foreign.text_tables import TextTable
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.data.published import measured_on
 
 _FOLD = re.compile(r"folds\.(\d+)\.scores\.accuracy\w*|accuracy\w*_fold_(\d+)_test")
 
@@ -175,10 +176,11 @@ def _benchmark_cell(task: str, model: str, texts: Sequence[str], path: Path) -> 
     named = re.match(r"\[dataset=(?:load_)?(.+?)\]", task)
     dataset = dataset_name(named[1] if named else task)
     values = list(_fractions(texts, f"accuracy of '{model}' on {task} in '{path}'"))
+    official = Place(dataset, measured_on(dataset, "ucr2018"))
     if not values:
-        return Place(dataset, "ucr2018"), None
+        return official, None
     if len(values) == 1:
-        return Place(dataset, "ucr2018"), Cell(values[0])
+        return official, Cell(values[0])
     return Place(dataset, f"{len(values)} folds"), mean_of(values)
 
 

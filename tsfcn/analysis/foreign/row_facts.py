@@ -44,7 +44,7 @@ def split_named(text: str) -> tuple[str, int]:
     """
     if mean := re.search(r"(\d+)[\s_-]*(resamples|folds)\b", text.lower()):
         return f"{mean[1]} {mean[2]}", 0
-    if text in ("mixed", "early", "uea"):
+    if text in ("mixed", "early", "adjusted", "uea2018", "mts"):
         return text, 0
     number = re.search(r"resample\D*(\d+)", text.lower())
     resample = int(number[1]) if number else 0
@@ -100,12 +100,13 @@ class RowReader:
 
     def _files(self, row: Sequence[str], split: str) -> tuple[str, int]:
         archive = self._text(row, Role.ARCHIVE).lower()
-        if re.search(r"mts|uea|multivariate", archive):
-            return "uea", 0
+        if "mts" in archive:  # as in mts_archive of dl-4-tsc
+            return "mts", 0
+        is_multivariate = re.search(r"uea|multivariate", archive)
         year = re.search(r"2015|2018", archive)
         if split and split.lower() != "test":
             return split_named(split)
-        return (f"ucr{year[0]}" if year else self.split), 0
+        return ("uea2018" if is_multivariate else f"ucr{year[0]}" if year else self.split), 0
 
     def _std(self, row: Sequence[str]) -> float | None:
         text = self._text(row, Role.DEVIATION)

@@ -115,7 +115,7 @@ class _RowsReader:
         model = _with_protocol(self._model(row, value), about.protocol)
         if self.wanted_models and model not in self.wanted_models:
             return None
-        dataset = self._dataset(row)
+        dataset = self._dataset(row, about)
         accuracy = self.cell_reader.fraction(row[value.index], model or value.title, dataset)
         if accuracy is None:
             return None
@@ -130,9 +130,10 @@ class _RowsReader:
             return value.model or row[self.layout.model or 0]
         return summary_model(self.path) or self.path.stem
 
-    def _dataset(self, row: Sequence[str]) -> str:
+    def _dataset(self, row: Sequence[str], about: RowFacts) -> str:
         written = row[self.layout.dataset]
-        return "PhonemeSpectra" if self.is_multivariate and loose(written) == "phoneme" else written
+        is_multivariate = self.is_multivariate or about.files == "uea2018"
+        return "PhonemeSpectra" if is_multivariate and loose(written) == "phoneme" else written
 
     def _remarks(self) -> list[str]:
         """Return which rows were left out, which names are doubtful, and how cells were understood."""

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
-from tsfcn.data.catalogue import CATALOGUE
+from tsfcn.data.catalogue import CATALOGUE, UCR, UEA
 
 _HERE = Path(__file__).parent
 _CATALOGUED = "ucr2018_1nn"  # its figures are the errors in the catalogue
@@ -36,7 +36,7 @@ class Source:
     source: str
     paper: str
     where: str  # table of the paper, or file of a public repository and its commit
-    split: str  # 'ucr2018', 'ucr2015', '30 resamples', or 'ucr2018 but ...': for one figure read Figure.split instead
+    split: str  # 'ucr2018', 'ucr2015', 'uea2018', '30 resamples', or 'ucr2018 but ...': for one figure Figure.split
     n_datasets: int
     n_runs: int  # of most of its models: for one read Model.n_runs
     selected_by: str  # 'least training loss', 'nothing to select', 'TEST SET' or 'not known'
@@ -59,13 +59,13 @@ class Figure:
     """One published number: `metric` (a fraction, 0 to 1) of a model on a dataset, mean over `n_runs` trainings."""
 
     source: str
-    dataset: str  # UCR 2018 spelling
+    dataset: str  # as in the catalogue
     model: str
     metric: str  # 'accuracy' or 'balanced_accuracy'
     mean: float
     std: float | None  # over runs, ddof 1; None for a single run, or where the source does not give it
     n_runs: int
-    split: str  # what this figure was measured on: 'ucr2018', 'ucr2015', '30 resamples', 'mixed' or 'early'
+    split: str  # measured on 'ucr2018', 'ucr2015', 'uea2018', '30 resamples', 'mixed', 'early' or 'adjusted' files
     selected_by: str
     note: str  # why this figure must be read with care, or ''
 
@@ -83,13 +83,17 @@ class Runs:
 # normalisation differs from that of the protocol.
 _BESIDE: dict[str, tuple[str, ...]] = {
     "fawaz2019": ("fawaz2019_ucr128",),
+    "hinception2022": ("hinception2022",),
     "inceptiontime2020": ("inceptiontime2020_ucr128",),
     "karim2019": ("karim2019",),
     "lite2023": ("lite2023",),
+    "poolparty2025": ("poolparty2025",),
     "wang2017": ("wang2017_table1", "wang2017_readme85"),
 }
-
-
+# Columns of models with another setting than our default.
+_CHANGED: dict[str, dict[str, str]] = {"poolparty2025": {"inception": "kernels=[41,20,10]"}}
+# Columns of models of tsfcn whose runs the protocol of the source does not describe.
+_OF_OTHER_RUNS: dict[str, tuple[str, ...]] = {"lite2023": ("fcn", "resnet", "inception", "InceptionTime")}
 # What papers call ensembles of our models: the mean of so many seeds of each (docs/ensembles.md).
 _ENSEMBLES = {
     "fcn:10+resnet:10+encoder:10": "NNE",
@@ -98,9 +102,6 @@ _ENSEMBLES = {
     "h_inception:5": "H-InceptionTime",
     "lite:5": "LITETime",
 }
-
-# Protocols of papers that do not state which files they used of the datasets with gaps or of unequal length.
-_UNSTATED_FILES = ("fawaz2019", "inceptiontime2020", "lite2023")
 
 
 def sources() -> dict[str, Source]:
@@ -151,16 +152,18 @@ def measured_on(dataset: str, split: str) -> str:
 
     For all but 14 datasets the 2015 files have the same training and test cases as UCR 2018, so 'ucr2015' and 'mixed'
     (one or the other) mean 'ucr2018'; any other word is returned as it is. The 14 are inferred: their published
-    accuracies are multiples of one test case only if train and test are exchanged (`split_swapped_in_2015`).
+    accuracies are multiples of one test case only if train and test are exchanged (`split_swapped_in_2015`). For a
+    dataset of UEA all of these words mean 'uea2018', since it has one split.
     """
     facts = CATALOGUE.get(dataset)
-    if split in ("ucr2015", "mixed") and facts is not None and facts.in_ucr85 and not facts.split_swapped_in_2015:
-        return "ucr2018"
-    return split
+    if facts is None or split not in ("ucr2018", "ucr2015", "mixed"):
+        return split
+    is_same = facts.archive == UEA or (facts.in_ucr85 and not facts.split_swapped_in_2015)
+    return facts.split if is_same else split
 
 
 def same_split(figure: Figure, split: str = "ucr2018") -> bool:
-    """Return whether a figure was measured on the training and test cases of `split` ('ucr2018' or 'ucr2015')."""
+    """Return whether a figure was measured on the training and test cases of `split`, an official one or 'ucr2015'."""
     return measured_on(figure.dataset, figure.split) == measured_on(figure.dataset, split)
 
 
@@ -181,11 +184,17 @@ def protocol_of(words: str) -> tuple[str, str]:
     raise UserError(f"paper '{source}' cannot be reproduced, {reason}: use one of {reproducible}")
 
 
+def reproducible(source: str) -> tuple[str, ...]:
+    """Return the models of a source whose runs its protocol describes. Raises UserError for an unknown source."""
+    return tuple(model for model in _columns(_source(source).source) if model not in _OF_OTHER_RUNS.get(source, ()))
+
+
 def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", source: str | None = None) -> Figure | None:
     """Return the accuracy that the protocol's paper reports for a model on a dataset; None where it does not compare.
 
-    It does not compare where the figure is of another split, and for the datasets of unequal length or with missing
-    values where the paper does not state which variant of those files it used.
+    It does not compare where the figure is of another split or of the archive's adjusted files, and for the datasets of
+    unequal length or with missing values: papers do not state which variant of those files they used, or used another
+    one than ours.
 
     Args:
         protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
@@ -195,17 +204,34 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
         source: Use this one of the paper's sources; None: the first that has the dataset.
     """
     facts = CATALOGUE.get(dataset)
-    if facts is None or (protocol in _UNSTATED_FILES and (facts.missing or facts.unequal)):
+    if facts is None or facts.missing or facts.unequal:
         return None
     for each in _BESIDE.get(protocol, ()):
-        figure = _accuracies(each).get((_ENSEMBLES.get(model, model), dataset)) if source in (None, each) else None
+        column = _column(each, model)
+        if column is None or source not in (None, each):
+            continue
+        figure = _accuracies(each).get((column, dataset))
         if figure is not None:
             return figure if same_split(figure, split) else None
     return None
 
 
+def _column(source: str, model: str) -> str | None:
+    """Return the column of a source that has the runs of a model, by its name in tables; None without such runs."""
+    model = _ENSEMBLES.get(model, model)
+    if model in _OF_OTHER_RUNS.get(source, ()):
+        return None
+    rows = {f"{name}[{changed}]": name for name, changed in _CHANGED.get(source, {}).items()}
+    return None if model in rows.values() else rows.get(model, model)
+
+
+def changed_settings(source: str) -> dict[str, str]:
+    """Return, for each model of a source that has another setting than our default, that setting as NAME=VALUE."""
+    return dict(_CHANGED.get(source, {}))
+
+
 def short_names() -> dict[str, str]:
-    """Return the UCR 2018 name of each abbreviation that papers use for datasets in their tables."""
+    """Return the name in the catalogue of each abbreviation that papers use for datasets in their tables."""
     return {row["written"]: row["name"] for row in _rows(_HERE / "short_names.csv")}
 
 
@@ -330,6 +356,8 @@ def _cells(source: str) -> Iterator[tuple[str, str, str, str]]:
     """Yield (dataset, model, metric, cell) of a source, by dataset, model and metric."""
     if source == _CATALOGUED:
         for name, facts in CATALOGUE.items():
+            if facts.archive != UCR:
+                continue
             errors = (facts.ed_error, facts.dtw_error, facts.dtw_full_error)
             for model, error in zip(_columns(source), errors, strict=True):
                 yield name, model, "accuracy", f"{1 - error:.4f}"
@@ -355,7 +383,8 @@ def _figures(source: str) -> tuple[Figure, ...]:
     for dataset, model, metric, cell in _cells(source):
         mean, _, std = cell.partition(" ")
         notes = [single[key] for key in (("", dataset), (model, dataset)) if key in single]  # the general one first
-        splits = [split, column_split.get(model, ""), *(note["split"] for note in notes)]
+        default = split if CATALOGUE[dataset].archive == UCR else measured_on(dataset, split)
+        splits = [default, column_split.get(model, ""), *(note["split"] for note in notes)]
         figures.append(
             Figure(
                 source=source,

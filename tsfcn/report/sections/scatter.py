@@ -11,6 +11,7 @@ import numpy as np
 
 from tsfcn.analysis import stats
 from tsfcn.analysis.columns import Column, Place
+from tsfcn.data.catalogue import OFFICIAL_SPLITS
 from tsfcn.report.charts.scatter import Point, scatter
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Chart, Content, csv_text
@@ -58,7 +59,7 @@ def _first_pair(material: Material) -> tuple[int, int] | None:
 
 
 def _point(place: Place, x: Column, y: Column) -> Point:
-    label = place.dataset if place.split == "ucr2018" else f"{place.dataset} ({place.split})"
+    label = place.dataset if place.split in OFFICIAL_SPLITS else f"{place.dataset} ({place.split})"
     accuracies = (round(column.cells[place].accuracy, 6) for column in (x, y))
     stds = (column.cells[place].std for column in (x, y))
     return Point(label, *accuracies, *(None if std is None else round(std, 6) for std in stds))

@@ -477,7 +477,10 @@ def test_rows_that_name_their_archive_or_split_keep_it(tmp_path: Path) -> None:
     head = "classifier_name,archive_name,dataset_name,accuracy\n"
     word = file(tmp_path, f"{head}fcn,UCRArchive_2018,FordA,0.9\nfcn,mts_archive,Phoneme,0.3\n")
     (column,) = score_columns.read([word], split="ucr2015")
-    assert set(column.cells) == {Place("FordA", "ucr2018"), Place("Phoneme", "uea")}
+    assert set(column.cells) == {Place("FordA", "ucr2018"), Place("Phoneme", "mts")}
+    word = file(tmp_path, f"{head}fcn,UEA2018,Phoneme,0.3\nfcn,UEA2018,ERing,0.9\n")
+    (column,) = score_columns.read([word])
+    assert set(column.cells) == {Place("PhonemeSpectra", "uea2018"), Place("ERing", "uea2018")}
     word = file(tmp_path, "dataset,split,A\nCoffee,UCR 2018 (mean of 30 resamples),0.9\nBeef,TEST,0.8\nCar,TRAIN,1.0\n")
     (column,) = score_columns.read([word])
     assert set(column.cells) == {Place("Coffee", "30 resamples"), Place("Beef", "ucr2018")}
@@ -486,6 +489,7 @@ def test_rows_that_name_their_archive_or_split_keep_it(tmp_path: Path) -> None:
 def test_multivariate_namesakes_are_not_taken_for_ucr(tmp_path: Path) -> None:
     (column,) = score_columns.read([file(tmp_path, "dataset,A\nPhoneme,0.287\nCricket,1.0\nLibras,0.9\n")])
     assert [place.dataset for place in column.cells] == ["PhonemeSpectra", "Cricket", "Libras"]
+    assert {place.split for place in column.cells} == {"uea2018"}
     (column,) = score_columns.read([file(tmp_path, "dataset,A\nPhoneme,0.287\nCoffee,1.0\nBeef,0.9\n")])
     assert [place.dataset for place in column.cells] == ["Phoneme", "Coffee", "Beef"]
 
