@@ -161,7 +161,7 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
 
 def differing_rows(results: Path) -> list[list[str]]:
     """Return the overrides of each row that differs from its published figure, the greatest difference first."""
-    records = store.read(results) if results.is_dir() else []
+    records = [each for each in store.read(results) if not each.is_ensemble] if results.is_dir() else []
     if not records:
         raise UserError(f"results folder '{results}' has no records: run `tsfcn run results={results}` first")
     rows = tables.accuracy(records)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from tsfcn import load
 from tsfcn.jobs import store
-from tsfcn.jobs.plan import Job
+from tsfcn.jobs.record import job_from_json
 from tsfcn.jobs.run_job import run_job
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +29,14 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     records = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert records, "the project's own results hold records"
     oldest = next(record for record in records if record["dataset"] == "ItalyPowerDemand")  # bundled
-    job = Job(**{name: oldest[name] for name in Job.__dataclass_fields__})
+    job = job_from_json(oldest)
     short = replace(job, settings={**job.settings, "epochs": 1})
     newest = run_job(short, tmp_path, store.Writer(tmp_path))  # older records lack what came later
     assert newest.status == "ok"
-    on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
+    of_others = {"code", "members", "gpu", "driver", "cuda", "cudnn", "deterministic"}  # packages, ensembles, GPUs
     (path,) = (tmp_path / "records").iterdir()
     records.append(json.loads(path.read_bytes()))
-    assert documented == {field for record in records for field in record} | on_a_gpu
+    assert documented == {field for record in records for field in record} | of_others
 
 
 def test_every_module_is_on_the_map() -> None:

@@ -542,6 +542,18 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     return probabilities, y_true, y_pred
 
 
+def stored_predictions(record: Record, results: Path) -> diagnosis.StoredPredictions | None:
+    """Return the predictions of a record with its classes; None and errors as for `predictions`."""
+    arrays = predictions(record, results)
+    if arrays is None:
+        return None
+    try:
+        classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
+    except Exception as error:  # as for the arrays, numpy and zipfile raise errors of many kinds
+        raise UserError(f"predictions of key {record.key} are without classes: repeat the run") from error
+    return diagnosis.StoredPredictions(classes, *arrays)
+
+
 def read(results: Path, *, curves: bool = False) -> list[Record]:
     """Return the current records of a results folder (`store.read`). Raises UserError if there are none."""
     if not results.is_dir():

@@ -20,7 +20,7 @@ from tsfcn.common.text import spreadsheet_text
 from tsfcn.data import formats
 from tsfcn.data.dataset import shown
 from tsfcn.data.formats import Columns, LabelUse, Split
-from tsfcn.jobs import artifacts
+from tsfcn.jobs import artifacts, store
 
 if TYPE_CHECKING:
     from tsfcn.estimators import NetworkClassifier
@@ -105,6 +105,9 @@ def kept_weights(results: Path, start: str) -> Path:
     if len(found) > 1:
         raise UserError(f"key '{start}' is the beginning of {len(found)} keys: give more of it")
     if not found:
+        for record in store.read(results):
+            if record.is_ensemble and record.key.startswith(start):
+                raise UserError(f"key '{start}' is of an ensemble, which has no weights: give the key of a member")
         raise UserError(f"key '{start}' has no weights in '{folder}': run the job again with save_weights=true")
     return found[0]
 

@@ -91,6 +91,7 @@ class Record:
     chosen_cells: int | None = None
     cells: list[Any] | None = None  # a row for each size of the LSTM that was tried
     n_parameters: int | None = None
+    members: list[str] | None = None  # of an ensemble: the keys of the runs that it averages
     least_train_loss: float | None = None
     best_epoch: int | None = None
     curve: dict[str, Any] | None = None  # epoch, loss, lr: lists of one length
@@ -108,6 +109,11 @@ class Record:
     def is_ok(self) -> bool:
         """Whether the job was trained and tested."""
         return self.status == "ok"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the record is of an ensemble of other runs, and nothing was trained for it."""
+        return self.members is not None
 
     @property
     def identity(self) -> tuple[str, str, str]:

@@ -212,7 +212,7 @@ def predictions_by_row(records: Iterable[Record], results: Path) -> Predictions:
         dataset, model, protocol, split = tables.row_of(record)
         name = model, protocol, split
         try:
-            stored = _predictions(record, results)
+            stored = tables.stored_predictions(record, results)
         except UserError:
             file = artifacts.predictions_path(results, record.key).name
             left_out.append(f"{file} ({dataset}, {full_name(name)}, seed {record.seed})")
@@ -220,18 +220,6 @@ def predictions_by_row(records: Iterable[Record], results: Path) -> Predictions:
             if stored is not None:
                 rows[name, dataset].append(stored)
     return Predictions(rows, tuple(left_out))
-
-
-def _predictions(record: Record, results: Path) -> StoredPredictions | None:
-    """Return the predictions of a record, None if there are none. Raises UserError if they are not its own."""
-    arrays = tables.predictions(record, results)
-    if arrays is None:
-        return None
-    try:
-        classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
-    except Exception as error:  # as for the arrays, numpy and zipfile raise errors of many kinds
-        raise UserError(f"predictions of key {record.key} are without classes: repeat the run") from error
-    return StoredPredictions(classes, *arrays)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

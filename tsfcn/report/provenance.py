@@ -28,8 +28,9 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
 
 
 def training_hours(records: Iterable[Record]) -> str:
-    """Return the training time of records together, in hours, as text."""
-    return f"{math.fsum(record.seconds('train') or 0.0 for record in records) / 3600:.2f} hours"
+    """Return the training time of records together, in hours, as text; that of an ensemble is that of its members."""
+    trained = (record for record in records if not record.is_ensemble)
+    return f"{math.fsum(record.seconds('train') or 0.0 for record in trained) / 3600:.2f} hours"
 
 
 def origins(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -326,6 +326,28 @@ def test_beside_prefers_wangs_table_and_falls_back_to_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
+    ("protocol", "model", "source", "name"),
+    [
+        ("inceptiontime2020", "inception:5", "inceptiontime2020_ucr128", "InceptionTime"),
+        ("inceptiontime2020", "inception", "inceptiontime2020_ucr128", "inception"),
+        ("lite2023", "lite:5", "lite2023", "LITETime"),
+        ("lite2023", "lite", "lite2023", "lite"),
+    ],
+)
+def test_beside_an_ensemble_is_that_of_the_paper(protocol: str, model: str, source: str, name: str) -> None:
+    figure = beside(protocol, model, "Adiac")
+    assert figure is not None and (figure.source, figure.model) == (source, name)
+    assert find(f"{source}/{model}") == [(source, name)]
+    assert beside(protocol, model.replace("5", "4"), "Adiac") is None or ":" not in model
+    assert beside(protocol, model, "DodgerLoopGame") is None, "which file they read is not stated"
+
+
+def test_ensembles_have_the_names_of_papers() -> None:
+    assert find("fawaz2019_ensembles/fcn:10+resnet:10+encoder:10") == [("fawaz2019_ensembles", "NNE")]
+    assert beside("fawaz2019", "fcn:10+resnet:10+encoder:10", "Adiac") is None, "of the runs on the files as they are"
+
+
+@pytest.mark.parametrize(
     ("protocol", "model", "dataset"),
     [
         ("karim2019", "lstm_fcn", "FordA"),  # swapped

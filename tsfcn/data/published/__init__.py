@@ -93,7 +93,15 @@ _BESIDE: dict[str, tuple[str, ...]] = {
 # Columns of models with another setting than our default.
 _CHANGED: dict[str, dict[str, str]] = {"poolparty2025": {"inception": "kernels=[41,20,10]"}}
 # Columns of models of tsfcn whose runs the protocol of the source does not describe.
-_OF_OTHER_RUNS: dict[str, tuple[str, ...]] = {"lite2023": ("fcn", "resnet", "inception")}
+_OF_OTHER_RUNS: dict[str, tuple[str, ...]] = {"lite2023": ("fcn", "resnet", "inception", "InceptionTime")}
+# What papers call ensembles of our models: the mean of so many seeds of each (docs/ensembles.md).
+_ENSEMBLES = {
+    "fcn:10+resnet:10+encoder:10": "NNE",
+    "resnet:10": "ResNets",
+    "inception:5": "InceptionTime",
+    "h_inception:5": "H-InceptionTime",
+    "lite:5": "LITETime",
+}
 
 
 def sources() -> dict[str, Source]:
@@ -190,7 +198,7 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
 
     Args:
         protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
-        model: The model, likewise.
+        model: The model, likewise; or an ensemble, as inception:5, whose figure stands under the paper's name for it.
         dataset: The dataset.
         split: The split of the files that the other accuracy was measured on.
         source: Use this one of the paper's sources; None: the first that has the dataset.
@@ -210,6 +218,7 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
 
 def _column(source: str, model: str) -> str | None:
     """Return the column of a source that has the runs of a model, by its name in tables; None without such runs."""
+    model = _ENSEMBLES.get(model, model)
     if model in _OF_OTHER_RUNS.get(source, ()):
         return None
     rows = {f"{name}[{changed}]": name for name, changed in _CHANGED.get(source, {}).items()}
@@ -276,8 +285,11 @@ def _loose(text: str) -> str:
 
 
 def _named(source: str, model: str) -> list[str]:
-    """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only."""
-    columns = _columns(source)
+    """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only.
+
+    An ensemble may have the name that it has here, as inception:5.
+    """
+    columns, model = _columns(source), _ENSEMBLES.get(model, model)
     return [model] if model in columns else [m for m in columns if _loose(m) == _loose(model)]
 
 
