@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tsfcn.common.errors import UserError
-from tsfcn.config import model_spec
+from tsfcn.config import class_source, model_spec
 
 OURS = __name__.partition(".")[0]
 DIGITS = 16  # of the hash of the source
@@ -24,21 +24,38 @@ def code_of(model: str) -> dict[str, str]:
     """Return the package, its version and the hash of the source of a registered model; {} for a model of the papers.
 
     The source is every .py file of the packages (or the modules outside of packages) that have the settings and the
-    network. Package and version are '' for code that is not installed.
+    network; of a class, of the packages and modules that class_source finds, and the texts that it finds in a script or
+    a notebook. Package and version are '' for code that is not installed.
 
     Raises:
-        UserError: The source is not a file, as in an interactive session.
+        UserError: The source is not a file, as in an interactive session, or has changed since it was imported.
     """
     spec = model_spec.spec(model)
     network = spec.network.partition(":")[0] if isinstance(spec.network, str) else spec.network.__module__
-    modules = {name.partition(".")[0] for name in (spec.settings.__module__, network)} - {OURS}
-    if not modules:
+    found = {name.partition(".")[0] for name in (spec.settings.__module__, network)} - {OURS}
+    if not found:
         return {}
     source = hashlib.sha256()
-    for name in sorted(modules):
+    if spec.is_class and isinstance(spec.network, type):
+        of_class = class_source.source_of(spec.network)
+        found = {name.partition(".")[0] for name in of_class.modules} - {OURS}
+        source.update("\0".join(of_class.texts).encode())
+    for name in sorted(found):
         source.update(source_of(name, spec) if name == "__main__" else package_source(name, model))
     package, version = package_of(model, network.partition(".")[0])
     return {"package": package, "version": version, "source": source.hexdigest()[:DIGITS]}
+
+
+def check_planned(model: str, code: dict[str, str] | None) -> None:
+    """Raise UserError where the code of a model is not that with which a job was planned.
+
+    Of a class that no entry point declares it is: its jobs are planned and trained in one process, with the class that
+    is loaded there, whatever becomes of its file.
+    """
+    if model_spec.spec(model).is_class and not model_spec.declared(model):
+        return
+    if (code_of(model) or None) != code:
+        raise UserError(f"the code of model '{model}' has changed since the run was planned: start the run again")
 
 
 def package_of(model: str, module: str) -> tuple[str, str]:
@@ -67,7 +84,7 @@ def package_source(module: str, model: str) -> bytes:
 
 
 def source_of(module: str, spec: model_spec.ModelSpec) -> bytes:
-    """Return the source of the classes of a model that are of a script or a notebook."""
+    """Return the source of the classes of a registered spec that are of a script."""
     classes: list[Any] = [spec.settings, spec.network]
     try:
         texts = [inspect.getsource(each) for each in classes if getattr(each, "__module__", "") == module]

@@ -11,7 +11,8 @@ from typing import ClassVar, Optional
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
-from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
+from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
+from tsfcn.config.model_spec import ModelSpec, PublishedSize, names, register, spec
 
 __all__ = [
     "MODELS",

@@ -13,6 +13,7 @@ shapes depend on them.
 A model of your own is registered with the names below, which do not load torch (CONTRIBUTING.md, "Add a model").
 """
 
-from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, register
+from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
+from tsfcn.config.model_spec import ModelSpec, PublishedSize, register
 
 __all__ = ["LSTMShape", "Layer", "ModelConfig", "ModelSpec", "PublishedSize", "register"]
