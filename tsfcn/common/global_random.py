@@ -12,8 +12,6 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from torch import Generator, device
 
@@ -37,6 +35,7 @@ def seeded(seed: int, target: device | None = None) -> Iterator[None]:
         seed: 0 to 2**63 - 1.
         target: The device that is computed on; the generator of a GPU is seeded too. None: the CPU.
     """
+    import numpy as np
     import torch
 
     gpus = [] if target is None or target.type not in ("cuda", "mps") else [target]

@@ -158,8 +158,13 @@ def functions_of(value: Any) -> Iterator[types.FunctionType]:
         yield from (each for each in (value.fget, value.fset) if isinstance(each, types.FunctionType))
     elif isinstance(value, type):
         for each in vars(value).values():
-            if not isinstance(each, type) or each.__qualname__.startswith(f"{value.__qualname__}."):
+            if is_inside(each, value):
                 yield from functions_of(each)
+
+
+def is_inside(attribute: Any, owner: type) -> bool:
+    """Return whether an attribute of a class is not a class from elsewhere."""
+    return not isinstance(attribute, type) or attribute.__qualname__.startswith(f"{owner.__qualname__}.")
 
 
 def text_of(value: Any, network: type) -> str:
@@ -196,7 +201,8 @@ def named_by(value: Any) -> Iterator[tuple[str, Any]]:
         yield f"{function.__qualname__}()", function.__defaults__
     if isinstance(value, type):
         for name, attribute in vars(value).items():
-            if not name.startswith("__") and not any(functions_of(attribute)):
+            has_source = is_inside(attribute, value) and any(functions_of(attribute))
+            if not name.startswith("__") and not has_source:
                 yield f"{value.__qualname__}.{name}", attribute
 
 

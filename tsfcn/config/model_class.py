@@ -42,18 +42,18 @@ class ClassConfig(ModelConfig):
 
     def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
         """Return the layers with weights, as a forward pass shows them (layer_sizes.measure)."""
-        return list(self.sizes(n_channels, n_timepoints).layers)
+        return list(self.layer_sizes(n_channels, n_timepoints).layers)
 
     def lstm(self, n_channels: int, n_timepoints: int) -> LSTMShape | None:
         """Return the steps of the recurrent layers, whose weights are among those of `layers`; None without any."""
-        n_steps = self.sizes(n_channels, n_timepoints).n_recurrent_steps
+        n_steps = self.layer_sizes(n_channels, n_timepoints).n_recurrent_steps
         return LSTMShape(n_steps, n_channels) if n_steps else None
 
     def fixed_length(self) -> bool:
         """Return True: the class is built for a number of timepoints, so its networks get series of that length."""
         return True
 
-    def sizes(self, n_channels: int, n_timepoints: int) -> LayerSizes:
+    def layer_sizes(self, n_channels: int, n_timepoints: int) -> LayerSizes:
         """Return the sizes of the layers for two classes, measured once."""
         kind: Any = type(self)  # hashable, which mypy takes from its instances
         return _sizes(kind, json.dumps(asdict(self)), n_channels, n_timepoints)

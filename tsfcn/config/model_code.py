@@ -63,8 +63,21 @@ def package_of(model: str, module: str) -> tuple[str, str]:
     entry = model_spec.entry_points().get(model)
     if entry is not None and entry.dist is not None:
         return entry.dist.name, entry.dist.version
-    name = next(iter(metadata.packages_distributions().get(module, [])), "")
-    return name, metadata.version(name) if name else ""
+    for name in metadata.packages_distributions().get(module, []) if module != "__main__" else []:
+        installed = metadata.distribution(name)
+        theirs = {Path(str(installed.locate_file(each))).resolve() for each in (module, f"{module}.py")}
+        theirs = {path for path in theirs if path.exists()}  # none of a package that was installed with pip install -e
+        if not theirs or theirs & places(module):
+            return installed.name, installed.version
+    return "", ""
+
+
+def places(module: str) -> set[Path]:
+    """Return the folders of a top-level package, or the file of a module."""
+    found = importlib.util.find_spec(module)
+    if found is None:
+        return set()
+    return {Path(place).resolve() for place in found.submodule_search_locations or [str(found.origin)]}
 
 
 def package_source(module: str, model: str) -> bytes:

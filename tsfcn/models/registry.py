@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def build(
     sizes = (n_channels, n_timepoints, n_classes)
     with global_random.seeded(0 if generator is None else global_random.draw_seed(generator)):
         if isinstance(config, ClassConfig):
-            with failures_of(class_.__name__, f"cannot be built for {_counted(*sizes)}", "__init__"):
+            with failures_of(class_.__name__, f"cannot be built for {_counted(*sizes)}", "correct its __init__"):
                 network: nn.Module = config.build(*sizes)
         else:
             network = class_(*sizes, config, **({"cells": cells} if spec.lstm else {}))
@@ -124,8 +125,10 @@ def check(network: nn.Module, x: Tensor, n_classes: int) -> None:
         raise UserError(f"network {name} has a lazy layer, whose size is not known when it is built: give it its size")
     if not any(each.requires_grad for each in parameters):
         raise UserError(f"network {name} has no parameters to train: assign its layers to self in __init__")
+    if not all(isinstance(each, Tensor) for each in network.state_dict().values()):
+        raise UserError(f"network {name} has a state_dict with other values than tensors: leave out get_extra_state")
     network.eval()
-    with global_random.seeded(0, x.device), failures_of(name, f"fails on {sizes}", "forward"):
+    with global_random.seeded(0, x.device), failures_of(name, f"fails on {sizes}", "correct its forward"):
         together, alone = logits(network, x), logits(network, x[:1])
     for out, shape in ((together, (len(x), n_classes)), (alone, (1, n_classes))):
         found = tuple(getattr(out, "shape", ())) or type(out).__name__
@@ -141,27 +144,32 @@ def check(network: nn.Module, x: Tensor, n_classes: int) -> None:
 
 
 def _counted(n_channels: int, n_timepoints: int, n_classes: int) -> str:
-    return f"{n_channels} channels, {n_timepoints} timepoints and {n_classes} classes"
+    channels = "1 channel" if n_channels == 1 else f"{n_channels} channels"
+    return f"cases of {channels} and {n_timepoints} timepoints, {n_classes} classes"
 
 
 @contextmanager
-def failures_of(name: str, what: str, where: str) -> Iterator[None]:
+def failures_of(name: str, what: str, remedy: str) -> Iterator[None]:
     """Raise what the code of a user's network raises within as UserError, with its place.
+
+    Errors for want of memory and of the GPU stay what they are.
 
     Args:
         name: The name of its class.
-        what: What it does, in the message.
-        where: The method to correct.
+        what: What it does.
+        remedy: What the user can do.
     """
     try:
         yield
     except (UserError, MemoryError):
         raise
     except Exception as error:
+        if re.search("memory|CUDA|MPS", str(error)):
+            raise
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(LIBRARIES)]
         place = f" in line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
         reason = f"{type(error).__name__}{place}: {first_line(error)}"
-        raise UserError(f"network {name} {what} ({reason}): correct its {where}") from error
+        raise UserError(f"network {name} {what} ({reason}): {remedy}") from error
 
 
 LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))  # whose code is not the user's

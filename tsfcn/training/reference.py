@@ -214,7 +214,7 @@ class ReferenceTraining:
         self.network.train()
         permutation = torch.randperm(len(x), generator=self.order)
         uploaded = upload(permutation, x.device)  # the order of the whole epoch in one copy
-        with self.seeded_epoch():
+        with self.epoch_context():
             for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
                 logits = registry.logits(self.network, x[index], None if lengths is None else lengths[index_cpu])
                 losses = F.cross_entropy(logits, y[index], reduction="none")
@@ -226,11 +226,18 @@ class ReferenceTraining:
                 total += losses.detach().to(loss_dtype).sum()
             return total.item() / len(x)
 
-    def seeded_epoch(self) -> contextlib.AbstractContextManager[None]:
-        """Return the context of an epoch: the global generators are seeded for a network that draws from them."""
+    @contextlib.contextmanager
+    def epoch_context(self) -> Iterator[None]:
+        """Seed the global generators for an epoch of a network that uses them, and tell its errors in one line."""
         if not self.uses_global_generators:
-            return contextlib.nullcontext()
-        return global_random.seeded(global_random.draw_seed(self.masks), self.x.device)
+            yield
+            return
+        batch = self.settings.batch(len(self.x))
+        what = f"fails in training with {batch} cases in a batch and {len(self.x) % batch or batch} in the last"
+        remedy = "correct its forward, or change protocol.batch_size or protocol.batch_divisor"
+        seeded = global_random.seeded(global_random.draw_seed(self.masks), self.x.device)
+        with seeded, registry.failures_of(type(self.network).__name__, what, remedy):
+            yield
 
     def advance(self) -> float:
         """Train one epoch, update the best weights, set the next learning rate, and return the loss of the epoch."""
