@@ -17,9 +17,11 @@ import tsfcn
 from tests.networks import Mixed, Pooled
 from tests.records import require
 from tsfcn.common.errors import UserError
+from tsfcn.config.compose import compose
 from tsfcn.config.model_spec import ModelSpec, of_class, register
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
+from tsfcn.run import n_at_a_time
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,17 +115,29 @@ def test_a_class_of_an_installed_package_is_trained_by_workers_with_the_same_bit
 
 def test_lists_settings_and_specs(tmp_path: Path, forgotten_models: None, capsys: pytest.CaptureFixture[str]) -> None:
     results = str(tmp_path / "results")
-    small = ["model.fcn.filters=[3]", "model.fcn.kernels=[3]"]
-    table = tsfcn.run("ItalyPowerDemand", ["fcn", Pooled, of_class(Mixed, "mixture")], "smoke", *small, results=results)
-    assert [name.partition("+")[0].partition("[")[0] for name in table["model"]] == ["fcn", "mixture", "pooled"]
+    given = ["mlp", Pooled, of_class(Mixed, "mixture")]
+    table = tsfcn.run(
+        "ItalyPowerDemand", given, "smoke", "model.mlp.units=[3]", "model.mlp.dropout=[0,0]", results=results
+    )
+    assert [name.partition("+")[0].partition("[")[0] for name in table["model"]] == ["mixture", "mlp", "pooled"]
     assert (
         "workers cannot import model pooled, mixture, which is known in this process alone" in capsys.readouterr().err
     )
-    for given in ({Pooled: {"width": 6, "kernels": [5]}}, {"pooled": {"width": 6, "kernels": [5]}}):
-        table = tsfcn.run("ItalyPowerDemand", given, "smoke", results=results, executor="threads", seeds=2)
+    for named in ({Pooled: {"width": 6, "kernels": [5]}}, {"pooled": {"width": 6, "kernels": [5]}}):
+        table = tsfcn.run("ItalyPowerDemand", named, "smoke", results=results, executor="threads", seeds=2)
         ((model, n_seeds),) = table[["model", "n_seeds"]].values.tolist()
         assert model.endswith("[kernels=[5], width=6]") and n_seeds == 2
     assert "2 done before, 0 to run" in capsys.readouterr().err
+
+
+def test_on_a_gpu_they_are_trained_one_at_a_time_unless_the_user_says_how_many(forgotten_models: None) -> None:
+    register(Pooled)
+    for words, expected in (
+        (("model=fcn",), 8),
+        (("model=[fcn,pooled]",), 1),
+        (("model=[fcn,pooled]", "executor.per_device=3"), 3),
+    ):
+        assert n_at_a_time(compose([*words, "protocol=smoke"])[0], "cuda:0") == expected
 
 
 def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path: Path, forgotten_models: None) -> None:

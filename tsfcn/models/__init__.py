@@ -10,7 +10,8 @@ statistics and pooling count real timepoints only. So a padded series has the lo
 The series are concatenated for this, so that absent timepoints cost no time. Lengths are always on the CPU, because
 shapes depend on them.
 
-A model of your own is registered with the names below, which do not load torch (CONTRIBUTING.md, "Add a model").
+A model of your own, a class or a ModelSpec, is registered with the names below, which do not load torch
+(CONTRIBUTING.md, "Add a model").
 """
 
 from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig

@@ -100,9 +100,7 @@ def gradient_saliency(network: nn.Module, x: Tensor, lengths: Tensor | None = No
     network.eval()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        logits = registry.logits(
-            network, x, lengths
-        )  # of one case, a row does not depend on the others in evaluation mode
+        logits = registry.logits(network, x, lengths)  # a row does not depend on other cases in evaluation mode
         gradients = [torch.autograd.grad(one.sum(), x, retain_graph=True)[0] for one in logits.unbind(dim=1)]
     return torch.stack(gradients, dim=1)
 
