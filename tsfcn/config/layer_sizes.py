@@ -18,10 +18,10 @@ N_CASES = 2  # of the forward pass: batch normalisation takes two at least
 
 @dataclass(frozen=True)
 class LayerSizes:
-    """The layers of a network with weights, and the steps of its recurrent layers, of all directions, one by one."""
+    """The layers of a network with weights, and its calls of recurrent cells, whose loop over time is in Python."""
 
     layers: tuple[Layer, ...]
-    n_recurrent_steps: int
+    n_cell_calls: int
 
 
 def measure(build: Callable[[], nn.Module], n_channels: int, n_timepoints: int) -> LayerSizes:
@@ -52,7 +52,7 @@ def measure(build: Callable[[], nn.Module], n_channels: int, n_timepoints: int) 
                 network(torch.zeros(N_CASES, n_channels, n_timepoints))
         except Exception:  # whatever the code of the network raises
             continue
-        return LayerSizes(count.layers(), count.n_recurrent_steps)
+        return LayerSizes(count.layers(), count.n_cell_calls)
     return LayerSizes((), 0)
 
 
@@ -62,7 +62,7 @@ class Count:
     def __init__(self, n_timepoints: int) -> None:
         self.n_timepoints = n_timepoints
         self.counted: dict[tuple[nn.Module, str], Layer] = {}
-        self.n_recurrent_steps = 0
+        self.n_cell_calls = 0
 
     def watch(self, network: nn.Module) -> None:
         """Count the calls of all layers that have weights of their own."""
@@ -86,10 +86,8 @@ class Count:
             self.add(module, Layer(module.in_features, module.out_features, 1, n_values // module.out_features))
         elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
             n_out = next(tensors(output)).shape[-1]
-            steps = n_values // n_out
-            self.add(module, Layer(math.ceil(n_weights / n_out), n_out, 1, steps))
-            directions = 2 if getattr(module, "bidirectional", False) else 1
-            self.n_recurrent_steps += steps * directions * getattr(module, "num_layers", 1)
+            self.add(module, Layer(math.ceil(n_weights / n_out), n_out, 1, n_values // n_out))
+            self.n_cell_calls += isinstance(module, nn.RNNCellBase)
         elif isinstance(module, nn.MultiheadAttention):
             width, heads, steps = module.embed_dim, module.num_heads, n_values // module.embed_dim
             self.add(module, Layer(math.ceil(n_weights / width), width, 1, steps))

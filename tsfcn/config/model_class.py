@@ -45,8 +45,8 @@ class ClassConfig(ModelConfig):
         return list(self.layer_sizes(n_channels, n_timepoints).layers)
 
     def lstm(self, n_channels: int, n_timepoints: int) -> LSTMShape | None:
-        """Return the steps of the recurrent layers, whose weights are among those of `layers`; None without any."""
-        n_steps = self.layer_sizes(n_channels, n_timepoints).n_recurrent_steps
+        """Return the steps of recurrent cells, whose weights are among those of `layers`; None without any."""
+        n_steps = self.layer_sizes(n_channels, n_timepoints).n_cell_calls
         return LSTMShape(n_steps, n_channels) if n_steps else None
 
     def fixed_length(self) -> bool:

@@ -66,12 +66,13 @@ def test_recurrent_layers_and_attention() -> None:
     n_lstm = sum(p.numel() for p in lstm.parameters())
     measured = measure(lambda: Calls(call, lstm, nn.MultiheadAttention(8, 2, batch_first=True)), 3, 10)
     recurrent, projections, scores = measured.layers
-    assert measured.n_recurrent_steps == 10 * 2 * 2
+    assert measured.n_cell_calls == 0
     assert recurrent.n_timepoints == 10 and recurrent.n_out == 8 and n_lstm <= recurrent.n_weights < n_lstm + 8
     assert projections.n_multiplications >= 10 * 4 * 8 * 8
     assert scores.n_activations == 2 * 10 * 10 and scores.n_multiplications == 2 * 8 * 10 * 10
-    cells = measure(lambda: Calls(lambda layers, x: layers[0](x[:, :, 0]), nn.GRUCell(3, 4)), 3, 10)
-    assert cells.n_recurrent_steps == 1
+    cells = measure(lambda: Calls(lambda layers, x: sum(map(layers[0], x.unbind(2))), nn.GRUCell(3, 4)), 3, 10)
+    (cell,) = cells.layers
+    assert cells.n_cell_calls == cell.n_timepoints == 10 and cell.n_weights >= 12 * (3 + 4 + 2)
 
 
 def test_other_weights_count_once_for_each_timepoint() -> None:
@@ -106,5 +107,5 @@ def test_a_network_that_fails_has_no_layers(error: Exception) -> None:
 def test_measuring_leaves_the_global_generators_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    assert measure(lambda: Mixed(1, 24, 2), 1, 24).n_recurrent_steps == 48
+    assert len(measure(lambda: Mixed(1, 24, 2), 1, 24).layers) == 6
     assert torch.equal(torch.get_rng_state(), before)

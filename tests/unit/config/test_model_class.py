@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from tests.networks import Mixed, Pooled
 from tsfcn.common.errors import UserError
@@ -21,8 +21,19 @@ from tsfcn.config.model_spec import ModelSpec, register, registered
 from tsfcn.config.overrides import from_settings
 
 
-class Network(nn.Module):
-    """A network whose forward is of no interest."""
+class Stepping(nn.Module):
+    """A network with a loop over time."""
+
+    def __init__(self, n_channels: int, n_timepoints: int, n_classes: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(n_channels, n_classes)
+
+    def forward(self, x: Tensor) -> Tensor | None:
+        """Return the state after the last timepoint. (n, c, t) -> (n, n_classes)."""
+        state: Tensor | None = None
+        for step in x.unbind(dim=2):
+            state = self.cell(step, state)
+        return state
 
 
 def network(name: str, signature: str) -> type[nn.Module]:
@@ -71,7 +82,7 @@ def test_what_the_settings_say_of_the_network() -> None:
     config = kind(width=5)
     assert config.layers(2, 20) == [Layer(2, 5, 3, 18), Layer(5, 2)] and config.lstm(2, 20) is None
     assert config.fixed_length()
-    assert settings_of(Mixed)().lstm(1, 24) == LSTMShape(48, 1)
+    assert settings_of(Stepping)().lstm(2, 20) == LSTMShape(20, 2)
 
 
 @pytest.mark.parametrize(
