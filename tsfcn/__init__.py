@@ -10,7 +10,8 @@
     tsfcn.explain(classifier, X)                # class activation maps, saliency and attention of a fitted classifier
     tsfcn.load_classifier("results/weights/KEY.safetensors")    # a saved classifier, which takes raw series
     tsfcn.load_network("results/weights/KEY.safetensors")   # the network of it and its metadata
-    tsfcn.models.register(MODEL)                # registers a model of another package (CONTRIBUTING.md, "Add a model")
+    tsfcn.run("Coffee", MyNet)                  # the same for a network of your own, a class of torch.nn.Module
+    tsfcn.models.register(MyNet)                # makes it known by its name, my_net (CONTRIBUTING.md, "Add a model")
 
 Importing tsfcn loads neither torch nor pandas: these names are imported when they are first used.
 """

@@ -26,7 +26,7 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.common.streams import safe_streams
 from tsfcn.common.text import Problem, problem_lines, size
-from tsfcn.config import checks, schema
+from tsfcn.config import checks, model_spec, models, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
 from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_line, from_settings
@@ -274,6 +274,7 @@ def execute_run(
     """
     request = Request(run, unchanged, command, tuple(more))
     prepared = download_missing(prepare(request))
+    check_networks(prepared.pending)
     announce(prepared)
     if run.dry_run:
         return OK, prepared.jobs
@@ -323,6 +324,26 @@ def check_weights(run: schema.RunConfig) -> None:
                 f"protocol.{name}={value:g} is drawn for the cases of the dataset, and weights are kept "
                 "(save_weights=true, tsfcn explain) for series without it: leave out one of the two"
             )
+
+
+def check_networks(jobs: Iterable[plan.Job]) -> None:
+    """Raise UserError for a network of the user that fails on the data of every job, before anything is trained."""
+    variants: dict[tuple[str, str], list[plan.Job]] = {}
+    for job in jobs:
+        if model_spec.spec(job.architecture).own_initialisation:
+            variants.setdefault((job.architecture, job.model), []).append(job)
+    for (architecture, _), of_variant in variants.items():
+        from tsfcn.models import registry
+
+        config, failures = of_variant[0].model_config(), []
+        for data in dict.fromkeys(map(cost.sizes, of_variant)):
+            try:
+                registry.try_out(architecture, config, data.n_channels, data.length, data.n_classes)
+                break
+            except UserError as error:  # those jobs fail, others may not
+                failures.append(error)
+        else:
+            raise failures[0]
 
 
 def plan_jobs(request: Request, device: str, records: list[Record]) -> tuple[list[plan.Job], Unusable]:
@@ -462,6 +483,8 @@ def n_at_a_time(run: schema.RunConfig, device: str) -> int:
         return 1
     if device == "cpu":
         return run.executor.workers or machine.cores()
+    if any(model_spec.spec(name).own_initialisation for name in run.model.configs()) and not run.executor.per_device:
+        return 1  # they take turns at the generator of the GPU
     return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
 
 
@@ -671,7 +694,8 @@ def run(
     Args:
         dataset: a name, a set such as "ucr85", a glob, a path, or a list of these; or a mapping from names to arrays,
             frames and Datasets: {"mine": (X_train, y_train, X_test, y_test)}. Default: three bundled datasets.
-        model: a name, a list of names, or {name: settings}. Default: "fcn".
+        model: a name, a class of torch.nn.Module (README.md, "A network of your own"), a list of these, or a mapping
+            from these to settings. Default: "fcn".
         protocol: a name, or training values with or without a name, as {"name": "smoke", "epochs": 3}; a list of
             names or of values gives a row each. Default: "fawaz2019".
         overrides: further settings as on the command line: "protocol.epochs=100".
@@ -685,7 +709,8 @@ def run(
         archive: where datasets are: root, download, mirror, split.
         engine: name and precision.
         device: "cpu", "cuda", "cuda:N", "mps" or "auto".
-        executor: "local", "inline" or "threads", or {"name": ..., "workers": ..., "memory": ...}.
+        executor: "local", "inline" or "threads", or {"name": ..., "workers": ..., "memory": ...}. Default: "local", but
+            "inline" for a class that workers cannot import.
         results: the folder for records, predictions and tables. Default: "results".
         save_weights: whether the weights are kept.
         require_predictions: whether a job without its predictions file is run again.
@@ -703,16 +728,38 @@ def run(
     from tsfcn.analysis import tables
 
     named = {name: value for name, value in locals().items() if name in RUN_SETTINGS and value is not None}
+    given: list[str] = []
+    if model is not None:
+        named["model"], given = model_spec.registered(model)
     selection, names = user_data.named_sources(dataset, named)
     typed = named | ({} if names is None else {"dataset": names})
     named |= {} if selection is None else {"dataset": selection}
     folder = [] if config_dir is None else [f"{CONFIG_DIR}={config_dir}"]
     words, command = ([*folder, *from_settings({**each, **settings}), *overrides] for each in (named, typed))
     with safe_streams():
+        words += inline_words(given, words)
         first, *others = compose_all(words)
         more = [(each.run, each.unchanged) for each in others]
         _, jobs = execute_run(first.run, first.unchanged, command_line(command), more=more)
     return tables.accuracy(of_jobs(jobs, store.read(Path(first.run.results))))
+
+
+def inline_words(given: Iterable[str], words: Iterable[str]) -> list[str]:
+    """Return the override that trains in this process what workers cannot import, and say so on stderr; [] if none is.
+
+    Args:
+        given: the names of the models that were given as classes or specs.
+        words: the overrides of the run; one that chooses an executor holds.
+    """
+    here_alone = [name for name in given if not models.in_every_process(name)]
+    if not here_alone or any(word.startswith(("executor=", "executor.")) for word in words):
+        return []
+    print(
+        f"workers cannot import model {', '.join(here_alone)}, which is known in this process alone: "
+        "all jobs are trained here, one after the other (executor=inline)",
+        file=sys.stderr,
+    )
+    return ["executor=inline"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

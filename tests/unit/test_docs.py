@@ -65,14 +65,17 @@ def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path) -> None:
     assert f"```\n{printed.stdout}```\n" in (ROOT / "README.md").read_text()
 
 
-def python_blocks(path: Path) -> str:
-    """Return the Python code of a page, one block after the other."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+def python_blocks(path: Path, section: str = "") -> str:
+    """Return the Python code of a page, or of a section of it, one block after the other."""
+    text = path.read_text(encoding="utf-8")
+    text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0] if section else text
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL))
 
 
 def run_in(folder: Path, code: str) -> str:
-    """Run Python code in a folder and return what it prints."""
-    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=folder, capture_output=True, text=True)
+    """Run Python code as a file in a folder and return what it prints."""
+    (folder / "code.py").write_text(code)
+    done = subprocess.run([sys.executable, "code.py"], check=False, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -84,7 +87,7 @@ def test_classify_your_own_series_in_ten_lines(tmp_path: Path) -> None:
         table = pd.DataFrame(x[:, 0])
         table.insert(0, "activity", np.where(y == "1", "walk", "run"))
         table.to_csv(tmp_path / f"{name}.csv", index=False)
-    code = python_blocks(ROOT / "README.md")
+    code = python_blocks(ROOT / "README.md", "Classify your own series in ten lines")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     accuracy = float(run_in(tmp_path, code).splitlines()[-1])
     assert accuracy > 0.9
@@ -92,6 +95,14 @@ def test_classify_your_own_series_in_ten_lines(tmp_path: Path) -> None:
     predicted = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert f"accuracy {accuracy:.4f}" in predicted.stderr
     assert len(predicted.stdout.splitlines()) == 201
+
+
+def test_a_network_of_your_own_in_ten_lines(tmp_path: Path) -> None:
+    code = python_blocks(ROOT / "README.md", "A network of your own")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    printed = run_in(tmp_path, code)
+    assert re.search(r"ItalyPowerDemand +my_net\+[0-9a-f]{6} +fawaz2019\[epochs=20\] +2 ", printed), printed
+    assert {record.architecture for record in store.read(tmp_path / "results")} == {"fcn", "my_net"}
 
 
 def test_the_code_of_the_page_on_classifiers(tmp_path: Path) -> None:

@@ -134,7 +134,9 @@ def explain_network(
     order = np.arange(len(classes)) if order is None else order
     for name in ("logits", "maps", "recurrent", "saliency"):
         arrays[name] = None if arrays[name] is None else arrays[name][:, order]
-    bias = network.head.bias.detach().cpu().numpy()[order] if isinstance(network, cam.PooledNetwork) else None
+    bias = None
+    if isinstance(network, cam.PooledNetwork) and arrays["maps"] is not None:
+        bias = network.head.bias.detach().cpu().numpy()[order]
     return Explanation(classes=np.asarray(classes), lengths=lengths, bias=bias, **arrays)
 
 
@@ -173,11 +175,11 @@ def _explain_batch(network: nn.Module, x: Tensor, length: int) -> dict[str, Tens
     """Return the fields of an Explanation of a batch of cases of one length, in the order of the logits."""
     import torch
 
-    from tsfcn.models import cam
+    from tsfcn.models import cam, registry
 
     lengths = torch.full((len(x),), length)
     with torch.no_grad():
-        logits = network.eval()(x, lengths)
+        logits = registry.logits(network.eval(), x, lengths)
     maps = cam.class_activation_maps(network, x, lengths)
     attention, context = cam.attention(network, x, lengths) or (None, None)
     return {

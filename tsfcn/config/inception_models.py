@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tsfcn.common.errors import UserError
 from tsfcn.config.checks import within
-from tsfcn.config.model_spec import Layer, ModelConfig
+from tsfcn.config.model_config import Layer, ModelConfig
 
 POOL = 3  # timepoints of the maximum in a module
 HAND_CRAFTED = 17  # the constant filters of tsfcn.models.hand_crafted

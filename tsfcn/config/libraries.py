@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from tsfcn.common.errors import UserError
-from tsfcn.config.model_spec import Layer, ModelConfig, ModelSpec
+from tsfcn.config.model_config import Layer, ModelConfig
+from tsfcn.config.model_spec import ModelSpec
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 A model is registered once, by name, with the dataclass of its settings, its network and its properties. The models of
 the papers are registered in models.py. Other models are registered by `register` in Python, or by an entry point of the
-group ENTRY_POINTS that has the name of the model and refers to its ModelSpec.
+group ENTRY_POINTS that has the name of the model and refers to its ModelSpec. In both places a class of torch.nn.Module
+may stand for the ModelSpec that `of_class` makes of it.
 """
 
 from __future__ import annotations
@@ -10,91 +11,16 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import metadata
 from typing import Any
 
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.config.model_class import ClassConfig, check_class, name_of, settings_of
+from tsfcn.config.model_config import ModelConfig
 
 ENTRY_POINTS = "tsfcn.models"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A convolution or a dense layer, for the estimates of time and memory."""
-
-    n_in: int  # channels, or inputs of a dense layer
-    n_out: int
-    kernel: int = 1  # timepoints
-    n_timepoints: int = 1  # length of the output; 1 for a dense layer
-    groups: int = 1  # of channels that are convolved by themselves; n_in of a depthwise convolution
-    kept: int = 2  # values for each output that the backward pass needs: what was computed, and that rectified
-
-    @property
-    def n_weights(self) -> int:
-        """The number of weights, without biases."""
-        return self.n_in // self.groups * self.n_out * self.kernel
-
-    @property
-    def n_multiplications(self) -> int:
-        """The multiplications of the forward pass of one case."""
-        return self.n_timepoints * self.n_weights
-
-    @property
-    def n_activations(self) -> int:
-        """The output values of one case."""
-        return self.n_timepoints * self.n_out
-
-
-@dataclass(frozen=True)
-class LSTMShape:
-    """The input of a network's LSTM for one case."""
-
-    n_steps: int
-    n_features: int
-    attention: bool = False  # whether each step attends to all steps
-
-
-@dataclass
-class ModelConfig:
-    """Base class of the settings of a model.
-
-    A subclass is a dataclass whose defaults are the published values, checked in `__post_init__`. Its methods describe
-    the network that the settings give; it defines at least `layers`.
-    """
-
-    def layers(self, n_channels: int, n_timepoints: int) -> list[Layer]:
-        """Return the convolutions and dense layers of the network in order, without the head and an LSTM."""
-        raise NotImplementedError
-
-    def lstm(self, n_channels: int, n_timepoints: int) -> LSTMShape | None:
-        """Return the input of the network's LSTM for one case; None without an LSTM."""
-        return None
-
-    def fixed_length(self) -> bool:
-        """Return whether the network takes series of one length only."""
-        return False
-
-    def receptive_field(self) -> int:
-        """Return the timepoints of the input that an activation of the last convolution depends on.
-
-        This is for convolutions one after another, without dilation; others compute it anew.
-
-        >>> from tsfcn.config.models import FCNConfig
-        >>> FCNConfig().receptive_field()
-        14
-        """
-        return 1 + sum(layer.kernel - 1 for layer in self.layers(n_channels=1, n_timepoints=1))
-
-    def row_name(self, model: str) -> str:
-        """Return the name of a model with its default settings, as it stands in tables."""
-        return model
-
-    def changed(self) -> dict[str, Any]:
-        """Return the settings that are not at their defaults, which stand in brackets behind the name in tables."""
-        default = asdict(type(self)())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
 
 
 @dataclass(frozen=True)
@@ -120,8 +46,9 @@ class ModelSpec:
 
     A network is built by `network(n_channels, n_timepoints, n_classes, config)`, with `cells=` added where `lstm` is
     true. `forward(x, lengths)` maps float (n_cases, n_channels, n_timepoints) to logits (n_cases, n_classes). `lengths`
-    is None, or int64 (n_cases,) on the CPU; without `masks` all lengths are n_timepoints. The classifiers of a library
-    have no network and no training values (tsfcn.training.library_classifier).
+    is None, or int64 (n_cases,) on the CPU; without `masks` all lengths are n_timepoints, and `forward(x)` suffices.
+
+    The classifiers of a library have no network and no training values (tsfcn.training.library_classifier).
     """
 
     name: str  # as in model=NAME
@@ -133,6 +60,22 @@ class ModelSpec:
     unread: frozenset[str] = frozenset()  # settings of the protocol that have no effect on this network
     fused: Callable[[Any], bool] = never  # whether the fast engine can train it with these settings
     published: PublishedSize | None = None
+    # The initial weights are those that the network draws when it is built, not those of protocol.initialiser, and any
+    # layer may draw random numbers in training: from PyTorch's global generators, which the job seeds.
+    own_initialisation: bool = False
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the settings were read from the signature of the network's class."""
+        return issubclass(self.settings, ClassConfig)
+
+
+def of_class(network: type, name: str = "") -> ModelSpec:
+    """Return the spec of a class of torch.nn.Module (model_class.settings_of), with its own initial weights.
+
+    name: of the model; '' for that of the class in lower case with underscores, as my_net for MyNet.
+    """
+    return ModelSpec(name or name_of(network), settings_of(check_class(network)), network, own_initialisation=True)
 
 
 _specs: dict[str, ModelSpec] = {}
@@ -140,18 +83,58 @@ _from_entry_points: set[str] = set()
 _failures: dict[str, str] = {}  # by the name of an entry point: the reason why it cannot be loaded
 
 
-def register(spec: ModelSpec) -> ModelSpec:
+def register(model: ModelSpec | type) -> ModelSpec:
     """Register a model and return its spec. Registering the same spec again has no effect.
 
-    Raises UserError for an invalid name, a name that another model has, and settings that are not plain values.
+    A class of torch.nn.Module is registered with the spec that `of_class` makes of it, in the place of an earlier class
+    of this name, as after an edit in a notebook. A class that an entry point declares keeps the spec of that.
+
+    Raises UserError for an invalid name, a name that another model has, settings that are not plain values, and a class
+    that cannot be a network.
     """
+    if isinstance(model, ModelSpec):
+        spec = model
+    else:
+        load_entry_points()
+        declared_spec = next((_specs[name] for name in _from_entry_points if _specs[name].network is model), None)
+        spec = declared_spec or of_class(model)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name):
         raise UserError(f"model name '{spec.name}' is not valid: use lower-case letters, digits and _")
-    if _specs.get(spec.name, spec) != spec:
-        raise UserError(f"model '{spec.name}' is registered already: choose another name")
+    before = _specs.get(spec.name, spec)
+    is_later_class = spec.is_class and before.is_class and spec.name not in _from_entry_points
+    if before != spec and not is_later_class:
+        whose = f" (class {spec.settings.network.__name__})" if issubclass(spec.settings, ClassConfig) else ""
+        raise UserError(f"model '{spec.name}'{whose} is registered already: choose another name")
     check_settings(spec)
     _specs[spec.name] = spec
     return spec
+
+
+def registered(models: object) -> tuple[object, list[str]]:
+    """Register the specs and classes among the models of a run.
+
+    models: a name, a spec, a class, several of these, or a mapping from these to settings. Returns them with names in
+    the place of specs and classes, and the names of these. Raises UserError as `register` does, for two classes of one
+    name, and for anything else.
+    """
+    networks: dict[str, object] = {}
+
+    def name(model: object) -> str:
+        if isinstance(model, str):
+            return model
+        spec = register(model if isinstance(model, ModelSpec) else check_class(model))
+        if networks.setdefault(spec.name, spec.network) is not spec.network:
+            raise UserError(f"model '{spec.name}' is the name of two classes of this run: rename one of them")
+        return spec.name
+
+    def named(models: object) -> object:
+        if isinstance(models, Mapping):
+            return {name(each): named(value) if each == "name" else value for each, value in models.items()}
+        if isinstance(models, Iterable) and not isinstance(models, str) and not callable(models):
+            return [name(each) for each in models]
+        return name(models)
+
+    return named(models), list(networks)
 
 
 def check_settings(spec: ModelSpec) -> None:
@@ -193,9 +176,10 @@ def load_entry_points() -> None:
         if name in _from_entry_points or name in _failures:
             continue
         try:
-            spec = entry.load()
+            loaded = entry.load()
+            spec = of_class(loaded, name) if isinstance(loaded, type) else loaded
             if not isinstance(spec, ModelSpec) or spec.name != name:
-                raise UserError(f"the entry point is not a ModelSpec named '{name}'")
+                raise UserError(f"the entry point is not a ModelSpec named '{name}', nor a class of torch.nn.Module")
             register(spec)
         except Exception as error:
             _failures[name] = f"{entry.value}: {first_line(error)}"

@@ -13,7 +13,8 @@ from tsfcn.config import model_spec
 from tsfcn.config.checks import one_of, within
 from tsfcn.config.inception_models import HInceptionConfig, InceptionConfig, LITEConfig
 from tsfcn.config.libraries import LIBRARIES
-from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, names, register, spec
+from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
+from tsfcn.config.model_spec import ModelSpec, PublishedSize, names, register, spec
 
 __all__ = [
     "MODELS",

@@ -264,7 +264,8 @@ def unread(model: str, settings: DataSettings) -> set[str]:
         return {f.name for f in fields(TrainingConfig)}
     spec = models.spec(model)
     of_another_optimiser = {"rho"} if settings.optimiser == "adam" else {"betas"}
-    return of_another_optimiser | spec.unread | (set() if spec.lstm else {"cells"})
+    unused = {"initialiser"} if spec.own_initialisation else set()
+    return of_another_optimiser | spec.unread | unused | (set() if spec.lstm else {"cells"})
 
 
 def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, protocol
-from tsfcn.config.model_spec import Layer
+from tsfcn.config.model_config import Layer
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.data.preprocess import truncated_length
 from tsfcn.jobs.plan import Job
@@ -358,7 +358,7 @@ def memory(job: Job, size: Sizes | None = None) -> float:
     n_parameters = float(sum(layer.n_weights for layer in network))
     lstm = config.lstm(size.n_channels, size.length)
     if lstm is not None:
-        cells = max(settings.cells)
+        cells = max(settings.cells, default=0)
         n_parameters += 4 * cells * (2 * lstm.n_features + cells)
         step += 2 * 4.0 * batch * lstm.n_steps * cells * 12
     weights = 4 * n_parameters * (4 + 3 * max(1, len(settings.cells)))  # values, gradients, two moments; the kept

@@ -25,7 +25,7 @@ from tsfcn.common import machine
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config.libraries import LibraryConfig
-from tsfcn.config.model_code import code_of
+from tsfcn.config.model_code import check_planned
 from tsfcn.data import preprocess, splits
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
@@ -168,10 +168,7 @@ def measure(
     clock: Callable[[], float],
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
-    if (code_of(job.architecture) or None) != job.code:
-        raise UserError(
-            f"the code of model '{job.architecture}' has changed since the run was planned: start the run again"
-        )
+    check_planned(job.architecture, job.code)
     dataset = load_planned(job.dataset, job.passport, terms.root)
     data = prepare(dataset, job)
     numbers = {

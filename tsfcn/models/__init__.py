@@ -12,9 +12,11 @@ statistics and pooling count real timepoints only. So a padded series has the lo
 The series are concatenated for this, so that absent timepoints cost no time. Lengths are always on the CPU, because
 shapes depend on them.
 
-A model of your own is registered with the names below, which do not load torch (CONTRIBUTING.md, "Add a model").
+A model of your own, a class or a ModelSpec, is registered with the names below, which do not load torch
+(CONTRIBUTING.md, "Add a model").
 """
 
-from tsfcn.config.model_spec import Layer, LSTMShape, ModelConfig, ModelSpec, PublishedSize, register
+from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
+from tsfcn.config.model_spec import ModelSpec, PublishedSize, register
 
 __all__ = ["LSTMShape", "Layer", "ModelConfig", "ModelSpec", "PublishedSize", "register"]

@@ -12,6 +12,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from tsfcn.models import registry
+
 
 @runtime_checkable
 class PooledNetwork(Protocol):
@@ -41,6 +43,11 @@ class AttentiveNetwork(Protocol):
         """Return attention weights (n, t, t) and context vectors (n, t, c); None where it is not over time."""
 
 
+def is_layer(attribute: object) -> bool:
+    """Return whether an attribute is a layer: a network may have one with the name of a method above."""
+    return isinstance(attribute, nn.Module)
+
+
 @dataclass(frozen=True)
 class ActivationMaps:
     """Class activation maps, and what they add up to: maps.mean(dim=2) + network.head.bias + recurrent = logits.
@@ -67,7 +74,7 @@ def class_activation_maps(network: nn.Module, x: Tensor, lengths: Tensor | None 
         x: (n_cases, n_channels, n_timepoints), of one length.
         lengths: int64 (n_cases,) on the CPU, all equal to n_timepoints; None for a network that was trained without.
     """
-    if not isinstance(network, PooledNetwork):
+    if not isinstance(network, PooledNetwork) or is_layer(network.feature_maps):
         return None
     network.eval()
     features, _ = network.feature_maps(x, lengths)
@@ -93,7 +100,7 @@ def gradient_saliency(network: nn.Module, x: Tensor, lengths: Tensor | None = No
     network.eval()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        logits = network(x, lengths)  # of one case, a row does not depend on the others in evaluation mode
+        logits = registry.logits(network, x, lengths)  # a row does not depend on other cases in evaluation mode
         gradients = [torch.autograd.grad(one.sum(), x, retain_graph=True)[0] for one in logits.unbind(dim=1)]
     return torch.stack(gradients, dim=1)
 
@@ -107,4 +114,6 @@ def attention(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> t
     `class_activation_maps`.
     """
     network.eval()
-    return network.attention(x, lengths) if isinstance(network, AttentiveNetwork) else None
+    if not isinstance(network, AttentiveNetwork) or is_layer(network.attention):
+        return None
+    return network.attention(x, lengths)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from torch import Tensor, nn
 from tsfcn.common import files
 from tsfcn.common.errors import UserError, first_line
 from tsfcn.config import models
+from tsfcn.config.model_class import ClassConfig
+from tsfcn.config.model_code import code_of
 from tsfcn.models import registry
 
 PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
@@ -29,7 +33,7 @@ def pack(weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return the content of a safetensors file of the weights. `load_network` lists the metadata that it needs."""
     from safetensors.torch import save
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}  # tied ones apart
     return save(tensors, metadata={**metadata, "digest": digest(tensors, metadata)})
 
 
@@ -118,7 +122,18 @@ def network_of(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> tu
     network = registry.build(metadata["architecture"], config, *sizes)
     network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
     network.load_state_dict(weights)
+    warn_of_other_code(metadata["architecture"], metadata["model"])
     return network, about
+
+
+def warn_of_other_code(architecture: str, label: str) -> None:
+    """Warn where the code of a model is not that of the training. label: its name in tables, with the hash of then."""
+    trained = re.match(rf"{re.escape(architecture)}\+([0-9a-f]+)", label)
+    if trained is None:
+        return
+    with contextlib.suppress(UserError):  # where the code cannot be read, there is nothing to compare
+        if not code_of(architecture).get("source", "").startswith(trained[1]):
+            warnings.warn(f"the code of {architecture} is not that of the weights, {trained[0]}", stacklevel=2)
 
 
 def check_shapes(
@@ -135,8 +150,13 @@ def check_shapes(
         sizes: Channels, timepoints, classes and cells.
         weights: The weights by name.
     """
-    with torch.device("meta"):
-        network = registry.build(architecture, config, *sizes)
+    try:
+        with torch.device("meta"):
+            network = registry.build(architecture, config, *sizes)
+    except UserError:
+        if not isinstance(config, ClassConfig):
+            raise
+        return  # a class of the user that cannot be built without memory: load_state_dict compares the shapes
     shapes = {name: value.shape for name, value in network.state_dict().items()}
     if shapes != {name: value.shape for name, value in weights.items()}:
         raise ValueError("the weights are not those of the network that the metadata describe")

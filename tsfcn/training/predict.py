@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tsfcn.models import registry
+
 PREDICT_TIMEPOINTS = 2**13  # of a batch in inference: 8 MiB for each activation of 256 filters in float32
 PREDICT_TIMEPOINTS_GPU = 2**17  # the same on a GPU: 128 MiB
 
@@ -32,7 +34,7 @@ def predict(network: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Ten
     logits: Tensor | None = None  # one tensor for all cases: many small results would keep the heap from shrinking
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        part_logits = network(x[part], None if lengths is None else lengths[part])
+        part_logits = registry.logits(network, x[part], None if lengths is None else lengths[part])
         logits = part_logits.new_empty(len(x), part_logits.shape[1]) if logits is None else logits
         logits[part] = part_logits
     assert logits is not None

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tsfcn.common import global_random
 from tsfcn.common.device import upload
 from tsfcn.common.errors import UserError
-from tsfcn.config.models import ModelConfig
+from tsfcn.config.models import ModelConfig, spec
 from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
 from tsfcn.models import initialisers, registry
@@ -134,10 +135,15 @@ class ReferenceTraining:
         self.settings, self.cells = settings, cells
         self.x, self.y, self.lengths = x, y, lengths
 
-        self.network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
-        initialisers.initialise(self.network, settings.initialiser, init)
-        initialisers.seed_dropout(self.network, self.masks)
+        self.uses_global_generators = spec(model).own_initialisation
+        own = init if self.uses_global_generators else None
+        self.network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells, own)
+        if not self.uses_global_generators:
+            initialisers.initialise(self.network, settings.initialiser, init)
+            initialisers.seed_dropout(self.network, self.masks)
         self.network.to(dtype=x.dtype, device=x.device)
+        if self.uses_global_generators:
+            registry.check(self.network, x[:2], n_classes)
         weights = class_weights(y.cpu(), n_classes, settings.class_weights)
         self.case_weights = None if weights is None else weights.to(x.dtype)[y.cpu()].to(x.device)
         if sample_weight is not None:
@@ -208,16 +214,30 @@ class ReferenceTraining:
         self.network.train()
         permutation = torch.randperm(len(x), generator=self.order)
         uploaded = upload(permutation, x.device)  # the order of the whole epoch in one copy
-        for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
-            logits = self.network(x[index], None if lengths is None else lengths[index_cpu])
-            losses = F.cross_entropy(logits, y[index], reduction="none")
-            if self.case_weights is not None:
-                losses = losses * self.case_weights[index]
-            self.optimizer.zero_grad(set_to_none=True)
-            losses.mean().backward()
-            self.optimizer.step()
-            total += losses.detach().to(loss_dtype).sum()
-        return total.item() / len(x)
+        with self.epoch_context():
+            for index, index_cpu in zip(uploaded.split(batch), permutation.split(batch), strict=True):
+                logits = registry.logits(self.network, x[index], None if lengths is None else lengths[index_cpu])
+                losses = F.cross_entropy(logits, y[index], reduction="none")
+                if self.case_weights is not None:
+                    losses = losses * self.case_weights[index]
+                self.optimizer.zero_grad(set_to_none=True)
+                losses.mean().backward()
+                self.optimizer.step()
+                total += losses.detach().to(loss_dtype).sum()
+            return total.item() / len(x)
+
+    @contextlib.contextmanager
+    def epoch_context(self) -> Iterator[None]:
+        """Seed the global generators for an epoch of a network that uses them, and tell its errors in one line."""
+        if not self.uses_global_generators:
+            yield
+            return
+        batch = self.settings.batch(len(self.x))
+        what = f"fails in training with {batch} cases in a batch and {len(self.x) % batch or batch} in the last"
+        remedy = "correct its forward, or change protocol.batch_size or protocol.batch_divisor"
+        seeded = global_random.seeded(global_random.draw_seed(self.masks), self.x.device)
+        with seeded, registry.failures_of(type(self.network).__name__, what, remedy):
+            yield
 
     def advance(self) -> float:
         """Train one epoch, update the best weights, set the next learning rate, and return the loss of the epoch."""
@@ -270,7 +290,9 @@ def fit(
     over its cases of the cross-entropy in training mode, as it was when each batch was trained (the running mean of
     Keras). It drives the learning rate, and the weights after the epoch with the strictly least loss are kept.
     Initial weights, orders, dropout masks and the held-out cases depend on `seed` only, each from a random stream of
-    its own. They are drawn on the CPU and are the same on every device.
+    its own. They are drawn on the CPU and are the same on every device. A network with `own_initialisation` draws its
+    initial weights and masks from the global generators of Python, numpy and PyTorch, which the same streams seed when
+    it is built and before each epoch; on a GPU its masks are others than on the CPU.
 
     Args:
         model: The name of a registered model.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import ModelConfig
-from tsfcn.config.protocol import Settings
+from tsfcn.config.protocol import Settings, fast_trains
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.training import search
 from tsfcn.training.checkpoint import Checkpoint
@@ -63,7 +63,7 @@ def choose_engine(task: Task, requested: str, precision: str, device: str) -> st
     Raises:
         UserError: The precision is not available for it.
     """
-    on_cpu = torch.device(device).type == "cpu"
+    may_be_fast = torch.device(device).type == "cpu" and fast_trains(task.architecture, task.config, task.settings)
     needs_reference = task.sample_weight is not None or task.patience > 0
     choice = select_engine(
         *(task.architecture, task.config, task.settings, "reference" if needs_reference else requested),
@@ -71,7 +71,7 @@ def choose_engine(task: Task, requested: str, precision: str, device: str) -> st
         n_channels=task.x.shape[1],
         n_timepoints=task.x.shape[2],
         device=device,
-        compiled=on_cpu and build.library() is not None,
+        compiled=may_be_fast and build.library() is not None,  # which takes a minute the first time
     )
     if choice.name == "reference" and precision in FAST_PRECISIONS:
         reason = "sample weights and early stopping need the reference loop" if needs_reference else choice.reason

@@ -12,7 +12,8 @@ import pytest
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, models
 from tsfcn.config.compose import compose
-from tsfcn.config.model_spec import Layer, ModelConfig, ModelSpec, register
+from tsfcn.config.model_config import Layer, ModelConfig
+from tsfcn.config.model_spec import ModelSpec, register
 
 
 @dataclass

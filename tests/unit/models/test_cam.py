@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.factories import small_config
+from tsfcn.analysis.explanation import explain_network
 from tsfcn.models import cam, initialisers, registry
 
 POOLED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -84,6 +85,31 @@ def test_map_is_the_weighted_sum_of_the_activations() -> None:
         for time in (0, 11, 19):
             expected = sum(float(weights[label, f]) * float(activations[f, time]) for f in range(4))
             assert float(maps.maps[0, label, time]) == pytest.approx(expected, abs=1e-12)
+
+
+class Named(nn.Module):
+    """A network whose layers have the names of methods of our networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_maps = nn.Conv1d(N_CHANNELS, 4, 3)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits. (n, c, t) -> (n, 3)."""
+        steps = self.feature_maps(x).transpose(1, 2)
+        out: Tensor = self.head(self.attention(steps, steps, steps)[0].mean(dim=1))
+        return out
+
+
+def test_a_network_of_the_user_has_a_gradient_and_neither_map_nor_attention() -> None:
+    made, x = Named().double(), series()
+    assert cam.class_activation_maps(made, x) is None and cam.attention(made, x) is None
+    lengths = torch.full((len(x),), N_TIMEPOINTS)
+    assert cam.gradient_saliency(made, x, lengths).shape == (len(x), 3, N_CHANNELS, N_TIMEPOINTS)
+    explanation = explain_network(made, x.numpy(), lengths.numpy(), ["a", "b", "c"])
+    assert explanation.bias is None and explanation.logits.shape == (len(x), 3)
 
 
 @pytest.mark.parametrize("model", ["mlp", "encoder"])

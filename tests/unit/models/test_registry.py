@@ -1,14 +1,19 @@
-"""From a model's name and settings to its network."""
+"""From a model's name and settings to its network, and which networks of the user are refused."""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from tests import networks
 from tests.factories import small_config
+from tests.networks import Mixed, Pooled
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.model_spec import ModelSpec, register
@@ -86,3 +91,118 @@ def test_receptive_field_is_the_reach_of_an_input(config: ModelConfig) -> None:
     network.feature_maps(x)[0][:, :, 150].sum().backward()
     assert x.grad is not None
     assert int((x.grad != 0).any(dim=0).sum()) == config.receptive_field()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks of the user
+
+
+class Changed(Pooled):
+    """The network with another forward."""
+
+    change: Callable[[nn.Module, Tensor, Tensor], object]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the subclass makes of x and the logits."""
+        return type(self).change(self, x, super().forward(x))  # type: ignore[return-value]
+
+
+def changed(change: Callable[[Any, Tensor, Tensor], object]) -> nn.Module:
+    """Return a network for one channel, nine timepoints and two classes whose forward returns something else."""
+    kind = type("Net", (Changed,), {"change": staticmethod(change)})
+    network: nn.Module = kind(1, 9, 2)
+    return network
+
+
+def check(network: nn.Module) -> None:
+    registry.check(network, torch.randn(3, 1, 9, generator=torch.Generator().manual_seed(0)), 2)
+
+
+def test_networks_that_can_be_trained() -> None:
+    for network in (Pooled(1, 9, 2), Mixed(1, 9, 2), changed(lambda net, x, out: out if len(x) > 1 else out * 1.001)):
+        check(network)
+
+
+SIZES = "cases of 1 channel and 9 timepoints, 2 classes"
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            lambda: changed(lambda net, x, out: out[:, 0]),
+            f"network Net returns (3,) for {SIZES}: return logits of shape (3, 2)",
+        ),
+        (
+            lambda: changed(lambda net, x, out: out.squeeze()),
+            f"network Net returns (2,) for {SIZES}: return logits of shape (1",
+        ),
+        (
+            lambda: changed(lambda net, x, out: (out, x)),
+            f"network Net returns tuple for {SIZES}: return logits of shape ",
+        ),
+        (
+            lambda: changed(lambda net, x, out: F.dropout(out)),
+            "network Net gives a case other logits alone than beside other",
+        ),
+        (
+            lambda: changed(lambda net, x, out: out - out.mean(0)),
+            "network Net gives a case other logits alone than beside ",
+        ),
+        (lambda: changed(lambda net, x, out: out @ x), f"network Net fails on {SIZES} (RuntimeError in line "),
+        (lambda: nn.Sequential(nn.ReLU()), "network Sequential has no parameters to train: assign its layers to self"),
+        (
+            lambda: nn.Sequential(nn.LazyLinear(2)),
+            "network Sequential has a lazy layer, whose size is not known when it",
+        ),
+    ],
+)
+def test_networks_that_cannot(network: Callable[[], nn.Module], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        check(network())
+    assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
+
+
+def test_an_error_names_the_line_of_the_user(forgotten_models: None) -> None:
+    name, settings_of_pooled = register(Pooled).name, cast("Any", models.spec("pooled").settings)
+    with pytest.raises(UserError) as refused:
+        registry.try_out(name, settings_of_pooled(kernels=[10]), 1, 9, 2)
+    line = next(n for n, text in enumerate(inspect.getsource(networks).splitlines(), 1) if "self.conv(x)).mean" in text)
+    assert str(refused.value).startswith(
+        f"network Pooled fails on {SIZES} (RuntimeError in line {line} of networks.py: "
+    )
+    assert str(refused.value).endswith("Kernel size can't be greater than actual input size): correct its forward")
+    with pytest.raises(UserError) as refused:
+        registry.try_out(name, settings_of_pooled(kernels=[]), 1, 9, 2)
+    assert str(refused.value).startswith(f"network Pooled cannot be built for {SIZES} (IndexError in line ")
+    assert str(refused.value).endswith(" of networks.py: tuple index out of range): correct its __init__")
+
+
+def test_initial_weights_of_a_class_depend_on_the_generator_alone(forgotten_models: None) -> None:
+    name = register(Mixed).name
+
+    def weights(seed: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        return registry.build(name, models.spec(name).settings(), 1, 9, 2, 0, generator).state_dict()
+
+    first, again, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[each], again[each]) for each in first)
+    assert {each for each in first if torch.equal(first[each], other[each])} == {
+        *(f"norm.{each}" for each in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")),
+        *(f"attention.{each}" for each in ("in_proj_bias", "out_proj.bias")),
+    }
+
+
+def test_lengths_are_for_networks_that_take_them() -> None:
+    x, lengths = torch.zeros(2, 1, 9), torch.tensor([9, 9])
+    assert registry.logits(Pooled(1, 9, 2), x, lengths).shape == (2, 2)
+    with pytest.raises(TypeError):
+        Pooled(1, 9, 2)(x, lengths)
+    fcn = registry.build("fcn", models.FCNConfig(filters=[3], kernels=[3]), 1, 9, 2, 0)
+    assert not torch.equal(registry.logits(fcn, x + 1, torch.tensor([4, 9])), registry.logits(fcn, x + 1, lengths))
+
+
+def test_a_mask_needs_lengths(forgotten_models: None) -> None:
+    register(ModelSpec("masked", models.FCNConfig, lambda *sizes: Pooled(*sizes[:3]), masks=True))
+    with pytest.raises(UserError, match=r"^network of model 'masked' declares masks, but its forward has no parameter"):
+        registry.build("masked", models.FCNConfig(), 1, 10, 2, 0)

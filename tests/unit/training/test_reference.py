@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests import factories
 from tests.factories import small_config
+from tests.networks import Mixed, Pooled
+from tsfcn.common.errors import UserError
+from tsfcn.config.model_spec import register
 from tsfcn.config.models import MODELS, FCNConfig, spec
 from tsfcn.config.protocol import Settings
 from tsfcn.data import preprocess, splits
@@ -213,3 +221,78 @@ def test_inference_of_masked_cases_stays_within_its_batches(n_cases: int, n_time
     lengths = torch.tensor([n_timepoints - 1] * (n_cases - 1) + [3])
     predict.predict(network, torch.zeros(n_cases, 1, n_timepoints), lengths)
     assert max(seen) <= max(predict.PREDICT_TIMEPOINTS, n_timepoints) and sum(seen) == int(lengths.sum())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Networks of the user, which draw from the global generators
+
+
+def user_fit(seed: int = 0, **options: Any) -> loop.Fit:
+    """Train tests.networks.Mixed for six epochs."""
+    name = register(Mixed).name
+    return reference.fit(name, spec(name).settings(), factories.settings(epochs=6), X, Y, 3, seed, **options)
+
+
+def test_a_network_that_draws_from_global_generators_follows_the_seed(forgotten_models: None) -> None:
+    before = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()
+    first = user_fit()
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (repr(np.random.get_state()), random.getstate()) == before[1:]
+    torch.manual_seed(99)
+    np.random.seed(99)
+    random.seed(99)
+    trained("lstm_fcn", seed=1)
+    assert same_bits(first, user_fit())
+    assert len({tuple(user_fit(seed).curve.loss) for seed in (0, 1, 2**40)}) == 3
+
+
+def test_its_resumed_training_has_the_same_bits(forgotten_models: None) -> None:
+    states: list[bytes] = []
+
+    def keep(state: Callable[[], Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save(state(), buffer)
+        states.append(buffer.getvalue())
+
+    whole = user_fit(on_epoch_end=keep)
+    for written in states:
+        user_fit(seed=3)
+        assert same_bits(whole, user_fit(resume_from=torch.load(io.BytesIO(written), weights_only=True)))
+
+
+def test_its_trainings_in_threads_have_the_bits_of_those_alone(forgotten_models: None) -> None:
+    seeds = (0, 1, 2)
+    alone = {seed: user_fit(seed) for seed in seeds}
+    with ThreadPoolExecutor(6) as pool:
+        others = [pool.submit(trained, "lstm_fcn", seed) for seed in seeds]
+        together = dict(zip(seeds, pool.map(user_fit, seeds), strict=True))
+    assert all(same_bits(alone[seed], together[seed]) for seed in seeds)
+    assert all(same_bits(other.result(), trained("lstm_fcn", seed)) for seed, other in zip(seeds, others, strict=True))
+
+
+def test_it_is_checked_on_its_cases_and_its_errors_in_training_are_one_line(forgotten_models: None) -> None:
+    class Normed(Pooled):
+        def __init__(self, n_channels: int, n_timepoints: int, n_classes: int) -> None:
+            super().__init__(n_channels, n_timepoints, n_classes)
+            self.head = nn.Sequential(nn.Linear(4, n_classes), nn.BatchNorm1d(n_classes))  # type: ignore[assignment]
+
+    class Wrong(Pooled):
+        def __init__(self, n_channels: int, n_timepoints: int, n_classes: int) -> None:
+            super().__init__(n_channels, n_timepoints, n_classes + 1)
+
+    def refused(network: type, batch_size: int) -> str:
+        name = register(network).name
+        settings = factories.settings(batch_size=batch_size)
+        with pytest.raises(UserError) as caught:
+            reference.fit(name, spec(name).settings(), settings, X, Y, 3, 0)
+        return str(caught.value)
+
+    assert refused(Normed, 5).startswith(
+        "network Normed fails in training with 5 cases in a batch and 1 in the last (Va"
+    )
+    assert refused(Normed, 5).endswith(
+        "): correct its forward, or change protocol.batch_size or protocol.batch_divisor"
+    )
+    assert refused(Wrong, 4).startswith(
+        "network Wrong returns (2, 4) for cases of 1 channel and 12 timepoints, 3 classes"
+    )

@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tsfcn.common import global_random
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, ModelConfig
 from tsfcn.config.protocol import Settings
@@ -446,7 +447,9 @@ class Epochs:
 
     def capture(self) -> torch.cuda.CUDAGraph:
         """Return the sequence as a CUDA graph, with all tensors as before."""
-        with CAPTURE_LOCK:  # one at a time: the first thread compiles kernels that the others use too
+        # CAPTURE_LOCK: the first thread compiles kernels that the others use too.
+        # global_random.LOCK: other threads cannot draw from the global generator of the GPU meanwhile.
+        with CAPTURE_LOCK, global_random.LOCK:
             changed = [self.stack.steps, self.stack.exp_avg, self.stack.exp_avg_sq, *self.schedule.tensors().values()]
             changed += [each for pair in self.schedule.snapshots for each in pair]
             values_before = [each.clone() for each in changed]
