@@ -19,12 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-SHAPES = [  # model, cases of a batch, timepoints, classes, stacked trainings
-    ("fcn", 2, 24, 2, 1),
-    ("fcn", 16, 150, 4, 1),
-    ("fcn", 16, 1024, 60, 1),
-    ("fcn", 16, 96, 7, 5),
-    ("lstm_fcn", 128, 150, 4, 3),
+SHAPES = [  # model, cases of a batch, channels, timepoints, classes, stacked trainings
+    ("fcn", 2, 1, 24, 2, 1),
+    ("fcn", 16, 1, 150, 4, 1),
+    ("fcn", 16, 1, 1024, 60, 1),
+    ("fcn", 16, 1, 96, 7, 5),
+    ("fcn", 16, 3, 150, 4, 1),
+    ("lstm_fcn", 128, 1, 150, 4, 3),
 ]
 
 
@@ -91,12 +92,12 @@ def main() -> int:
 
     JITFunction.run = compile_alone
     stacked.best_backend = lambda weights, *_: cuda_backend.CudaBackend(weights, torch.bfloat16)
-    for model, n_cases, length, n_classes, n in SHAPES:
-        print(f"--- {model}, {n_cases} x {length}, {n_classes} classes, {n} stacked")
+    for model, n_cases, n_channels, length, n_classes, n in SHAPES:
+        print(f"--- {model}, {n_cases} x {n_channels} x {length}, {n_classes} classes, {n} stacked")
         shape = models.FCNConfig() if model == "fcn" else models.LSTMFCNConfig()
         protocol = compose([f"protocol={'fawaz2019' if model == 'fcn' else 'karim2019'}"])[0].protocol
         settings = replace(config.settings(protocol, model, shape), epochs=1, batch_size=n_cases, batch_divisor=0)
-        x, y = torch.zeros(n_cases, 1, length), torch.arange(n_cases) % n_classes
+        x, y = torch.zeros(n_cases, n_channels, length), torch.arange(n_cases) % n_classes
         trainings = [(seed, 0 if model == "fcn" else 8) for seed in range(n)]
         stacked.Training(model, shape, settings, x, y, n_classes, trainings, "bfloat16").epochs.run()
     print(f"{len(hashes)} kernels by Triton {triton.__version__} for {options.capability}, {spilling} of them spill")

@@ -286,7 +286,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         if self.precision != "auto":
             devices.check_precision("precision", self.precision, device)
             return self.precision
-        takes_fast = protocols.fast_takes(shape[1], shape[2])
+        takes_fast = protocols.fast_takes(shape[2])
         fast = takes_fast and protocols.fast_trains(self.architecture, self.config_, self.settings_)
         return automatic_precision(self.engine, device) if fast and not is_weighted else "float32"
 

@@ -179,8 +179,14 @@ def test_gemm_of_overlapping_rows(inside: Inside, m: int, k: int, n: int, stride
     inside.near(sums, 2 * known)
 
 
-@pytest.mark.parametrize(("kernel", "c_in", "c_out"), [(8, 1, 24), (1, 3, 5), (5, 24, 40), (4, 7, 33)])
-@pytest.mark.parametrize("rows", [1, 37, 300])
+@pytest.mark.parametrize(
+    ("kernel", "c_in", "c_out"),
+    [
+        *((8, 1, 24), (1, 3, 5), (4, 31, 33), (5, 64, 40), (3, 128, 7)),  # a timepoint of the kernel after another
+        *((5, 24, 40), (4, 7, 33), (8, 2, 128), (8, 3, 24), (7, 6, 5), (2, 33, 16), (9, 1, 3), (3, 65, 12)),  # windows
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 2, 37, 300])
 def test_grad_weight(inside: Inside, rows: int, kernel: int, c_in: int, c_out: int) -> None:
     grad_y, x = inside.random(rows, c_out), inside.random(rows + kernel - 1, c_in)
     known = (grad_y.T.astype(np.float64) @ windows(x.astype(np.float64), rows, kernel)).reshape(c_out, kernel, c_in)

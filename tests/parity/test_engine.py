@@ -1,4 +1,7 @@
-"""The fast engine compared with the reference loop: the same losses, step by step, up to rounding."""
+"""The fast engine compared with the reference loop: the same losses, step by step, up to rounding.
+
+Series of one channel are random, those of several channels are from BasicMotions.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import tsfcn
 from tests import factories
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig
 from tsfcn.config.protocol import Settings
@@ -26,6 +30,7 @@ from tsfcn.training.fused import stacked as engine
 from tsfcn.training.fused.backend import AdamOptions, Backend
 
 N, LENGTH, CLASSES = 22, 30, 3
+CHANNELS = (1, 3, 6)
 MODELS = {  # the first and last use F(m, r) (winograd.inc.h), the second plain products
     "fcn": (FCNConfig(filters=[32, 32, 32]), 0),
     "lstm_fcn": (LSTMFCNConfig(filters=[12, 16, 8]), 5),
@@ -40,25 +45,33 @@ def settings(model: str, **changes: object) -> Settings:
     return factories.settings(**(quick | changes))
 
 
-def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cases (N, 1, LENGTH) and classes that can be learned from them."""
+def data(dtype: torch.dtype, n_channels: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cases (N, n_channels, LENGTH) and classes that can be learned from them."""
     generator = torch.Generator().manual_seed(7)
     y = torch.arange(N) % CLASSES
+    if n_channels > 1:  # ten cases of each class, one class after another; every third timepoint
+        motions = torch.from_numpy(tsfcn.load("BasicMotions").x_train)[10 * y + torch.arange(N) // CLASSES]
+        x = motions[:, :n_channels, ::3][:, :, :LENGTH]
+        return ((x - x.mean(dim=(0, 2), keepdim=True)) / x.std(dim=(0, 2), keepdim=True)).to(dtype), y
     x = torch.randn(N, 1, LENGTH, generator=generator, dtype=torch.float64) + y[:, None, None] * torch.linspace(
         -1, 1, LENGTH, dtype=torch.float64
     )
     return x.to(dtype), y
 
 
-def reference(model: str, chosen: Settings, dtype: torch.dtype, seed: int = 3, cells: int | None = None) -> loop.Fit:
+def reference(
+    model: str, chosen: Settings, dtype: torch.dtype, seed: int = 3, cells: int | None = None, n_channels: int = 1
+) -> loop.Fit:
     shape, size = MODELS[model]
-    x, y = data(dtype)
+    x, y = data(dtype, n_channels)
     return train.fit(model, shape, chosen, x, y, CLASSES, seed, cells=size if cells is None else cells)
 
 
-def fast(model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed: int = 3) -> loop.Fit:
+def fast(
+    model: str, chosen: Settings, dtype: torch.dtype, precision: str, seed: int = 3, n_channels: int = 1
+) -> loop.Fit:
     shape, cells = MODELS[model]
-    x, y = data(dtype)
+    x, y = data(dtype, n_channels)
     (fit,) = engine.fit(model, shape, chosen, x, y, CLASSES, [(seed, cells)], precision=precision)
     return fit
 
@@ -77,16 +90,18 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
+@pytest.mark.parametrize("n_channels", CHANNELS)
 @pytest.mark.parametrize("model", MODELS)
-def test_float64_losses_are_the_reference_s(model: str, class_weights: str, backend: str) -> None:
+def test_float64_losses_are_the_reference_s(model: str, n_channels: int, class_weights: str, backend: str) -> None:
     """Over 3 epochs with a smaller last batch and steps of the plateau rule."""
-    chosen = settings(model, class_weights=class_weights)
-    there, here = reference(model, chosen, torch.float64), fast(model, chosen, torch.float64, "float64")
+    chosen = settings(model, class_weights=class_weights, plateau_min_delta=0.3 if n_channels == 1 else 1.0)
+    there = reference(model, chosen, torch.float64, n_channels=n_channels)
+    here = fast(model, chosen, torch.float64, "float64", n_channels=n_channels)
     assert largest_difference(here.curve.loss, there.curve.loss) < 1e-9
     assert here.curve.lr == there.curve.lr and len(set(here.curve.lr)) == 2
     assert here.best_epoch == there.best_epoch
     assert here.train_cross_entropy == pytest.approx(there.train_cross_entropy, rel=1e-9)
-    x, _ = data(torch.float64)
+    x, _ = data(torch.float64, n_channels)
     for selection in ("least_train_loss", "last"):
         actual, expected = (predict.predict(fit.load(selection), x) for fit in (here, there))
         torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-8)
@@ -94,28 +109,29 @@ def test_float64_losses_are_the_reference_s(model: str, class_weights: str, back
 
 
 @pytest.mark.parametrize(("precision", "limit"), [("float32", 1e-4), ("bfloat16", 0.02)])
+@pytest.mark.parametrize("n_channels", CHANNELS)
 @pytest.mark.parametrize("model", MODELS)
-def test_twenty_steps_agree_within_the_precision(model: str, precision: str, limit: float) -> None:
+def test_twenty_steps_agree_within_the_precision(model: str, n_channels: int, precision: str, limit: float) -> None:
     """Epochs of one step each; the median of seeds, since for some the reference loop itself is sensitive."""
     chosen = settings(model, epochs=20, batch_size=N, plateau_min_delta=0.0)
     found = []
     for seed in range(5):
-        there = reference(model, chosen, torch.float32, seed)
-        found.append(
-            largest_difference(fast(model, chosen, torch.float32, precision, seed).curve.loss, there.curve.loss)
-        )
+        there = reference(model, chosen, torch.float32, seed, n_channels=n_channels)
+        here = fast(model, chosen, torch.float32, precision, seed, n_channels)
+        found.append(largest_difference(here.curve.loss, there.curve.loss))
     assert statistics.median(found) < limit
 
 
+@pytest.mark.parametrize("n_channels", CHANNELS)
 @pytest.mark.parametrize("model", MODELS)
-def test_each_training_of_a_stack_is_the_same_as_alone(model: str, backend: str) -> None:
+def test_each_training_of_a_stack_is_the_same_as_alone(model: str, n_channels: int, backend: str) -> None:
     """Several seeds and, if there is an LSTM, sizes in one stack, in float64."""
     shape, cells = MODELS[model]
     trainings = [(3, cells), (4, cells), (3, cells and cells + 4)]
-    chosen, (x, y) = settings(model, epochs=4), data(torch.float64)
+    chosen, (x, y) = settings(model, epochs=4), data(torch.float64, n_channels)
     stacked = engine.fit(model, shape, chosen, x, y, CLASSES, trainings, precision="float64")
     for (seed, size), fit in zip(trainings, stacked, strict=True):
-        alone = reference(model, chosen, torch.float64, seed, size)
+        alone = reference(model, chosen, torch.float64, seed, size, n_channels)
         assert largest_difference(fit.curve.loss, alone.curve.loss) < 1e-9
         assert {name: value.shape for name, value in fit.weights["last"].items()} == {
             name: value.shape for name, value in alone.weights["last"].items()
@@ -123,10 +139,11 @@ def test_each_training_of_a_stack_is_the_same_as_alone(model: str, backend: str)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("n_channels", CHANNELS)
 @pytest.mark.parametrize("model", MODELS)
-def test_a_resumed_training_has_the_same_bits(model: str, precision: str, backend: str) -> None:
+def test_a_resumed_training_has_the_same_bits(model: str, n_channels: int, precision: str, backend: str) -> None:
     shape, cells = MODELS[model]
-    x, y = data(torch.float32)
+    x, y = data(torch.float32, n_channels)
     states: list[State] = []
 
     def keep(state: Callable[[], State]) -> None:
@@ -178,12 +195,16 @@ def test_a_schedule_in_tensors_is_the_plateau_of_the_reference_loop(backend: str
     assert (len(set(schedule.rates[:, 0].tolist())) > 1) == (patience > 0)
 
 
+@pytest.mark.parametrize("n_channels", CHANNELS)
 @pytest.mark.parametrize("model", MODELS)
-def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_reads_nothing_on_the_host_and_moves_nothing(
+    model: str, n_channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So that it can be captured in a CUDA graph. The test uses the PyTorch backend."""
     monkeypatch.setattr(engine, "best_backend", lambda *_: torch_backend.TorchBackend())
     shape, cells = MODELS[model]
-    training = engine.Training(model, shape, settings(model), *data(torch.float32), CLASSES, [(3, cells), (4, cells)])
+    cases, trainings = data(torch.float32, n_channels), [(3, cells), (4, cells)]
+    training = engine.Training(model, shape, settings(model), *cases, CLASSES, trainings)
     tensors = [*training.stack.values(), *training.schedule.tensors().values(), training.epochs.orders]
     places = [each.data_ptr() for each in tensors]
     training.epochs.fill(training.streams, 0)
@@ -226,7 +247,8 @@ def test_several_epochs_at_once_are_the_same_as_one_by_one(monkeypatch: pytest.M
     assert asdict(one.curve) == asdict(other.curve) and one.train_cross_entropy == other.train_cross_entropy
 
 
-def test_networks_and_series_of_odd_shapes() -> None:
+@pytest.mark.parametrize("n_channels", [1, 2, 7])
+def test_networks_and_series_of_odd_shapes(n_channels: int) -> None:
     """Kernels longer than the series, one filter, one to four blocks, batches of one: C and PyTorch, float64."""
     draw = random.Random(0)
     for seed in range(20):
@@ -239,7 +261,7 @@ def test_networks_and_series_of_odd_shapes() -> None:
         shape = FCNConfig(**sizes) if model == "fcn" else LSTMFCNConfig(**sizes, dropout=draw.choice([0.0, 0.8]))
         chosen = settings(model, batch_size=draw.choice([1, 2, 5, 128]), plateau_patience=0)
         n, length, cells = draw.choice([2, 3, 7]), draw.choice([2, 3, 24]), 0 if model == "fcn" else draw.choice([1, 8])
-        x = torch.randn(n, 1, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        x = torch.randn(n, n_channels, length, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         arguments = (model, shape, chosen, x, torch.arange(n) % CLASSES, CLASSES)
         there = train.fit(*arguments, seed, cells=cells)
         for each in (engine.best_backend(x), torch_backend.TorchBackend()):

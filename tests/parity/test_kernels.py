@@ -45,6 +45,14 @@ SIZES = [
     Sizes(1, 3, 91, (1, 64, 32, 64), (8, 8, 7)),  # long kernels, for which only bfloat16 uses F(m, r)
     Sizes(1, 16, 150, (1, 128, 256, 128), (8, 5, 3)),  # the papers' network
 ]
+CHANNELS = [  # several channels in the first block
+    *(Sizes(1, 5, 60, (c, 24, 33, 16), (8, 5, 3)) for c in (2, 3, 6, 7, 24, 32, 33)),
+    Sizes(2, 1, 2, (6, 5, 3, 4), (8, 5, 3)),  # one case of two timepoints, kernels longer than it
+    Sizes(2, 2, 3, (7, 33, 1, 2), (1, 2, 9)),
+    Sizes(1, 1, 301, (3, 17, 2, 16), (5, 8, 4)),  # one long case
+    Sizes(2, 40, 100, (6, 128, 32, 64), (8, 5, 3)),  # several chunks of rows
+    Sizes(1, 16, 150, (3, 128, 256, 128), (8, 5, 3)),  # the papers' network
+]
 
 
 @pytest.fixture
@@ -149,7 +157,7 @@ def check_a_step(candidate: Backend, sizes: Sizes, types: str) -> None:
             hold((block.grad_input[:, :, : block.length], same.grad_input[:, :, : block.length]))
 
 
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("sizes", [*SIZES, *CHANNELS], ids=str)
 @pytest.mark.parametrize("types", TYPES)
 def test_a_step_through_three_blocks(types: str, sizes: Sizes, compiled: Backend) -> None:
     check_a_step(compiled, sizes, types)
@@ -203,7 +211,7 @@ def test_other_processors(processor: str, has: str, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(build, "FLAGS", ("-O3", f"-march={processor}", *build.EXTRA_FLAGS))
     other = c_backend.CBackend(ctypes.CDLL(str(build.compile_library(compiler, tmp_path, "kernels"))))
     for types in TYPES:
-        for sizes in SIZES:
+        for sizes in (*SIZES, *CHANNELS):
             check_a_step(other, sizes, types)
 
 

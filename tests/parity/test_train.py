@@ -37,9 +37,9 @@ def settings(**changes: Any) -> Settings:
     return factories.settings(**({"epochs": 8, "lr": 0.05, "plateau_min_lr": 0.01} | changes))
 
 
-def data(n_cases: int = 10, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Return x (n_cases, 1, 8) of noise and y of three classes, 5 : 3 : 2."""
-    x = np.random.default_rng(seed).normal(size=(n_cases, 1, 8))
+def data(n_cases: int = 10, seed: int = 0, n_channels: int = 1) -> tuple[Tensor, Tensor]:
+    """Return x (n_cases, n_channels, 8) of noise and y of three classes, 5 : 3 : 2."""
+    x = np.random.default_rng(seed).normal(size=(n_cases, n_channels, 8))
     return torch.from_numpy(x), torch.tensor([0, 1, 0, 2, 0, 1, 0, 2, 1, 0] * (n_cases // 10))
 
 
@@ -56,9 +56,11 @@ def streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generato
     )
 
 
-def initial(model: str, config: ModelConfig, seed: int, cells: int = 0, rule: str = "glorot_uniform") -> Weights:
+def initial(
+    model: str, config: ModelConfig, seed: int, cells: int = 0, rule: str = "glorot_uniform", n_channels: int = 1
+) -> Weights:
     """Return the initial weights and statistics in float64."""
-    network = registry.build(model, config, 1, 8, 3, cells)
+    network = registry.build(model, config, n_channels, 8, 3, cells)
     initialisers.initialise(network, rule, streams(seed)[0])
     return {
         name: value.double() if value.is_floating_point() else value for name, value in network.state_dict().items()
@@ -82,9 +84,12 @@ def forward(w: Weights, x: Tensor, config: ModelConfig, masks: torch.Generator |
     assert isinstance(config, FCNConfig)
     branch = []
     if isinstance(config, LSTMFCNConfig):
-        i, _, g, o = (x[:, 0] @ w["lstm.kernel"] + w["lstm.bias"]).chunk(4, dim=1)
-        hard_i, hard_o = ((0.2 * z + 0.5).clamp(0, 1) for z in (i, o))
-        h = hard_o * torch.tanh(hard_i * torch.tanh(g))
+        h = c = x.new_zeros(len(x), len(w["lstm.recurrent"]))
+        for channel in x.unbind(1):  # the dimension shuffle: a step for each channel
+            i, f, g, o = (channel @ w["lstm.kernel"] + h @ w["lstm.recurrent"] + w["lstm.bias"]).chunk(4, dim=1)
+            hard_i, hard_f, hard_o = ((0.2 * z + 0.5).clamp(0, 1) for z in (i, f, o))
+            c = hard_f * c + hard_i * torch.tanh(g)
+            h = hard_o * torch.tanh(c)
         branch = [drop(h, config.dropout, masks if training else None)]
     y = x
     for block, kernel in enumerate(config.kernels):
@@ -146,7 +151,7 @@ def replay(
 ) -> Replay:
     """Train according to the protocol, on all of x."""
     _, order, masks, _ = streams(seed)
-    w = initial(model, config, seed, cells, s.initialiser)
+    w = initial(model, config, seed, cells, s.initialiser, x.shape[1])
     learned = [name for name in w if "running" not in name and "num_batches" not in name]
     first = {name: torch.zeros_like(w[name]) for name in learned}
     second = {name: torch.zeros_like(w[name]) for name in learned}
@@ -211,19 +216,21 @@ def assert_replayed(done: loop.Fit, expected: Replay, config: ModelConfig, x: Te
 
 
 @pytest.mark.parametrize(
-    ("model", "config", "cells", "seed", "changes"),
+    ("model", "config", "cells", "n_channels", "seed", "changes"),
     [
-        ("fcn", FCN, 0, 0, {}),
-        ("fcn", FCN, 0, 0, {"initialiser": "he_uniform", "batch_size": 5, "betas": (0.8, 0.99), "eps": 1e-3}),
-        ("lstm_fcn", LSTM_FCN, 3, 3, {"plateau_patience": 2}),
-        ("mlp", MLP, 0, 0, {"optimiser": "adadelta", "lr": 1.0, "plateau_min_lr": 0.1}),
+        ("fcn", FCN, 0, 1, 0, {}),
+        ("fcn", FCN, 0, 1, 0, {"initialiser": "he_uniform", "batch_size": 5, "betas": (0.8, 0.99), "eps": 1e-3}),
+        ("fcn", FCN, 0, 3, 0, {}),
+        ("lstm_fcn", LSTM_FCN, 3, 1, 3, {"plateau_patience": 2}),
+        ("lstm_fcn", LSTM_FCN, 3, 6, 0, {}),
+        ("mlp", MLP, 0, 1, 0, {"optimiser": "adadelta", "lr": 1.0, "plateau_min_lr": 0.1}),
     ],
 )
 def test_fit_agrees_with_the_second_loop(
-    model: str, config: ModelConfig, cells: int, seed: int, changes: dict[str, Any]
+    model: str, config: ModelConfig, cells: int, n_channels: int, seed: int, changes: dict[str, Any]
 ) -> None:
     s = settings(**changes)
-    x, y = data()
+    x, y = data(n_channels=n_channels)
     expected = replay(model, config, s, x, y, seed, cells)
     assert (
         1 < expected.least() < s.epochs and len(set(expected.lrs)) > 1

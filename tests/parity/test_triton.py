@@ -26,6 +26,8 @@ SIZES = [
     Sizes(1, 2, 24, (1, 16, 32, 16), (8, 5, 3)),
     Sizes(2, 3, 37, (1, 32, 16, 64), (8, 5, 3)),  # the rows are not a multiple of a tile
     Sizes(3, 1, 5, (2, 16, 16, 16), (3, 8, 2)),  # two channels, kernels longer than a series, even kernels
+    Sizes(2, 3, 37, (3, 32, 16, 32), (8, 5, 3)),
+    Sizes(1, 2, 24, (4, 16, 16, 16), (8, 3, 5)),  # as many values under the first kernel as are supported
 ]
 
 
@@ -95,9 +97,19 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
             block.grad_input.copy_(same.grad_input)
 
 
-@pytest.mark.parametrize("class_weights", ["none", "balanced"])
-@pytest.mark.parametrize("model", ["fcn", "lstm_fcn"])
-def test_losses_are_the_reference_s(model: str, class_weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("model", "n_channels", "class_weights"),
+    [
+        ("fcn", 1, "none"),
+        ("fcn", 1, "balanced"),
+        ("lstm_fcn", 1, "none"),
+        ("lstm_fcn", 1, "balanced"),
+        ("lstm_fcn", 3, "none"),
+    ],
+)
+def test_losses_are_the_reference_s(
+    model: str, n_channels: int, class_weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two stacked trainings over 3 epochs, with a smaller last batch and a step of the plateau rule."""
     sizes: dict[str, Any] = {"filters": [16, 32, 16], "kernels": [8, 5, 3]}
     shape, cells = (LSTMFCNConfig(**sizes), 5) if model == "lstm_fcn" else (FCNConfig(**sizes), 0)
@@ -106,7 +118,7 @@ def test_losses_are_the_reference_s(model: str, class_weights: str, monkeypatch:
     )
     chosen = settings(model, class_weights=class_weights, cells=(), plateau_min_delta=0.5)
     y = torch.arange(11) % 3
-    x = torch.randn(11, 1, 20, generator=torch.Generator().manual_seed(7)) + y[:, None, None]
+    x = torch.randn(11, n_channels, 20, generator=torch.Generator().manual_seed(7)) + y[:, None, None]
     arguments = model, shape, chosen, x.to(DEVICE), y.to(DEVICE), 3
     fits = engine.fit(*arguments, [(3, cells), (4, cells)])
     for seed, fit in zip((3, 4), fits, strict=True):

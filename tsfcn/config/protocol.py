@@ -280,9 +280,9 @@ def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:
     return plain and models.spec(model).fused(config)
 
 
-def fast_takes(n_channels: int, n_timepoints: int) -> bool:
-    """Return whether the fast engine can train on series of this size."""
-    return n_channels == 1 and n_timepoints > 1
+def fast_takes(n_timepoints: int) -> bool:
+    """Return whether the fast engine can train on series of this length, of any number of channels."""
+    return n_timepoints > 1
 
 
 def changes(now: object, then: object) -> dict[str, Any]:

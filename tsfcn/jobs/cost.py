@@ -233,7 +233,6 @@ class Model:
             self.choices[job.group, size] = select_engine(
                 *(job.architecture, job.model_config(), job.resolved(), self.engine),
                 precision=job.precision,
-                n_channels=size.n_channels,
                 n_timepoints=size.length,
                 device=self.device,
             )

@@ -185,8 +185,7 @@ def is_possible(precision: str, architecture: str, model: ModelConfig, settings:
 
 def _may_be_fast(passport: Mapping[str, Any], protocol: conf.ProtocolConfig) -> bool:
     """Return whether the fast engine is for a dataset (select_engine.engine), as far as its passport tells."""
-    n_timepoints = truncated_length(int(passport.get("length", 2)), protocol.truncate)
-    return conf.fast_takes(int(passport.get("n_channels", 1)), n_timepoints)
+    return conf.fast_takes(truncated_length(int(passport.get("length", 2)), protocol.truncate))
 
 
 def variant(

@@ -30,7 +30,6 @@ def select_engine(
     requested: str,
     *,
     precision: str = "float32",
-    n_channels: int = 1,
     n_timepoints: int = 2,
     device: str = "cpu",
     compiled: bool | None = None,
@@ -46,7 +45,6 @@ def select_engine(
         settings: The protocol, resolved for the network.
         requested: The setting engine.name: auto, reference or fast.
         precision: The precision of the job.
-        n_channels: Channels of the series as trained.
         n_timepoints: Timepoints of the series as trained.
         device: The device, as PyTorch names it.
         compiled: Whether the C library is available, which matters on the CPU only; None: if there is a compiler.
@@ -59,8 +57,8 @@ def select_engine(
         return choice("reference", "engine.name=reference")
     if not fast_trains(architecture, model, settings):
         return choice("reference", "the fast engine does not train this network with these settings")
-    if not fast_takes(n_channels, n_timepoints):
-        return choice("reference", "the fast engine trains series of one channel and two or more timepoints only")
+    if not fast_takes(n_timepoints):
+        return choice("reference", "the fast engine trains series of two or more timepoints only")
     if kind(device) == "mps":
         return choice("reference", "the fast engine runs on the CPU and on NVIDIA GPUs only")
     if kind(device) == "cuda":

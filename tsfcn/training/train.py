@@ -68,7 +68,6 @@ def choose_engine(task: Task, requested: str, precision: str, device: str) -> st
     choice = select_engine(
         *(task.architecture, task.config, task.settings, "reference" if needs_reference else requested),
         precision=precision,
-        n_channels=task.x.shape[1],
         n_timepoints=task.x.shape[2],
         device=device,
         compiled=may_be_fast and build.library() is not None,  # which takes a minute the first time

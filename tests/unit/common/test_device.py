@@ -123,19 +123,18 @@ def test_torch_is_left_as_it_is_for_the_cpu() -> None:
 
 
 def test_a_gpu_has_a_fast_engine_of_its_own_without_a_compiler() -> None:
-    def of(chosen: str, name: str, shape: tuple[int, int] = (1, 24), *words: str) -> str:
+    def of(chosen: str, name: str, *words: str, n_timepoints: int = 24) -> str:
         job = planned(*words)[0]
         return select_engine.select_engine(
             *(job.architecture, job.model_config(), job.resolved(), chosen),
-            n_channels=shape[0],
-            n_timepoints=shape[1],
+            n_timepoints=n_timepoints,
             device=name,
         ).name
 
     assert of("auto", "cuda:0") == of("fast", "cuda:1") == "fast_cuda"
-    assert of("reference", "cuda:0") == of("auto", "cuda:0", (2, 24)) == "reference"
-    assert of("auto", "cuda:0", (1, 24), "model=resnet") == of("auto", "cuda:0", (1, 24), "protocol.validation=0.2")
-    assert of("auto", "cuda:0", (1, 24), "model=resnet") == of("auto", "mps") == of("fast", "mps") == "reference"
+    assert of("reference", "cuda:0") == of("auto", "cuda:0", n_timepoints=1) == "reference"
+    assert of("auto", "cuda:0", "model=resnet") == of("auto", "cuda:0", "protocol.validation=0.2") == "reference"
+    assert of("auto", "mps") == of("fast", "mps") == "reference"
 
 
 def test_automatic_precision_of_a_gpu_does_not_depend_on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

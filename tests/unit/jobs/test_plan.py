@@ -275,7 +275,7 @@ def test_precision_is_that_of_the_reference_loop_where_the_fast_engine_does_not_
         "Short": {"n_channels": 1, "length": 1},
     }
     made = jobs(several, {"fcn": FCNConfig()}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16", if_possible=True)
-    assert [job.precision for job in made] == ["bfloat16", "float32", "float32"]
+    assert [job.precision for job in made] == ["bfloat16", "bfloat16", "float32"]
     tiny = replace(PROTOCOL, truncate=0.004)  # one timepoint of 286
     made = jobs(several, {"fcn": FCNConfig()}, tiny, PROTOCOL, [0], [0], "bfloat16", if_possible=True)
     assert [job.precision for job in made] == ["float32", "float32", "float32"]

@@ -83,12 +83,11 @@ def test_a_state_of_one_engine_is_not_resumed_by_the_other(tmp_path: Path) -> No
 
 
 def test_which_engine_trains_what() -> None:
-    def of(chosen: str, changes: dict[str, object], shape: tuple[int, int] = (1, 24), compiled: bool = True) -> str:
+    def of(chosen: str, changes: dict[str, object], n_timepoints: int = 24, compiled: bool = True) -> str:
         job = trainable_job(**changes)  # type: ignore[arg-type]
         found = select_engine.select_engine(
             *(job.architecture, job.model_config(), job.resolved(), chosen),
-            n_channels=shape[0],
-            n_timepoints=shape[1],
+            n_timepoints=n_timepoints,
             compiled=compiled,
         )
         assert bool(found.reason) == (found.name != "fast") and found.missing == (
@@ -97,7 +96,7 @@ def test_which_engine_trains_what() -> None:
         return found.name
 
     assert of("auto", {}) == of("fast", {}) == "fast" and of("reference", {}) == "reference"
-    assert of("fast", {}, (2, 24)) == of("fast", {}, (1, 1)) == "reference"
+    assert of("fast", {}, 2) == "fast" and of("fast", {}, 1) == "reference"
     changed: list[dict[str, object]] = [
         {"length": "mask"},
         {"optimiser": "adadelta"},
@@ -181,12 +180,14 @@ def test_the_library_is_kept_in_the_cache(own_cache: Path) -> None:
 
 def test_automatic_precision_is_float32_where_bfloat16_is_not_possible() -> None:
     how = smoke_protocol()
-    passports = {"ItalyPowerDemand": trainable_job().passport, "Mine": {**trainable_job().passport, "n_channels": 2}}
+    italy = trainable_job().passport
+    passports = {"ItalyPowerDemand": italy, "Mine": {**italy, "n_channels": 2}, "Short": {**italy, "length": 1}}
     models = {"fcn": small_config("fcn"), "mlp": small_config("mlp")}
     jobs = plan.jobs(passports, models, how, how, [0], [0], "bfloat16", if_possible=True)
     found = {(job.dataset, job.architecture): (job.precision, job.protocol) for job in jobs}
-    assert found["ItalyPowerDemand", "fcn"] == ("bfloat16", "smoke[precision=bfloat16]")
-    assert {found[key] for key in found if key != ("ItalyPowerDemand", "fcn")} == {("float32", "smoke")}
+    fast = {("ItalyPowerDemand", "fcn"), ("Mine", "fcn")}
+    assert {found[key] for key in fast} == {("bfloat16", "smoke[precision=bfloat16]")}
+    assert {found[key] for key in found.keys() - fast} == {("float32", "smoke")} and len(found) == 6
 
 
 @pytest.mark.parametrize("has_it", [True, False])

@@ -290,6 +290,8 @@ class CudaBackend:
 
         count = c_out * kernel * c_in
         n_chunks = buffers.gradients.shape[1]
+        taps = power_of_two(constants["TAPS"], 1)
+        bm_taps = max(1, min(bm, 8 * bm // taps))  # with more than 8 taps fewer rows fit into the registers
 
         def add_parts() -> None:
             triton.add_parts[math.ceil(count / 1024), n](
@@ -300,7 +302,7 @@ class CudaBackend:
             reduce()
             triton.first_grad_weight[buffers.n_parts, n](
                 source, weights, grad_output, *block.norm, buffers.terms, buffers.gradients, *sizes, buffers.n_parts,
-                buffers.tiles_per_part, stride, **constants, BT=power_of_two(constants["TAPS"], 1), C=c_out, BM=bm,
+                buffers.tiles_per_part * (bm // bm_taps), stride, **constants, BT=taps, C=c_out, BM=bm_taps,
                 POOLED=pooled, num_warps=4,
             )  # fmt: skip
             add_parts()

@@ -3,8 +3,8 @@
     fit      several trainings of one architecture on the same cases, as one program
     search   all LSTM sizes of a protocol -> the fit with the least training cross-entropy
 
-It trains the networks and protocols of `protocol.fast_trains`, on series of one channel and more than one timepoint. It
-differs from the reference loop as follows, and agrees with it up to rounding:
+It trains the networks and protocols of `protocol.fast_trains`, on series of any number of channels and more than one
+timepoint. It differs from the reference loop as follows, and agrees with it up to rounding:
 
 - Convolutions are matrix products: what a kernel sees at a timepoint is one row, with the channels last.
 - Forward and backward passes are written out, so no graph is built; backend.py lists their operations. All memory that
@@ -38,12 +38,13 @@ from tsfcn.common import global_random
 from tsfcn.common.errors import UserError
 from tsfcn.config.models import FCNConfig, LSTMFCNConfig, ModelConfig
 from tsfcn.config.protocol import Settings
-from tsfcn.models import initialisers, layers, recurrent, registry
+from tsfcn.models import initialisers, layers, registry
 from tsfcn.training import loop, reference
 from tsfcn.training import search as size_search
 from tsfcn.training.checkpoint import Checkpoint, State
 from tsfcn.training.fused import build, c_backend, torch_backend
 from tsfcn.training.fused.backend import DTYPES, AdamOptions, Backend, Block, Head, Schedule
+from tsfcn.training.fused.lstm import LSTM
 from tsfcn.training.loop import Curve, Fit, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch, above which stacked LSTM sizes are no faster on a CPU
@@ -69,11 +70,23 @@ class Shape:
         shapes: dict[str, tuple[int, ...]] = {}
         for i, (n_in, n_out, k) in enumerate(zip(self.filters, self.filters[1:], self.kernels, strict=False)):
             shapes |= {f"conv{i}": (n_out, k * n_in), f"scale{i}": (n_out,), f"shift{i}": (n_out,)}
-        if self.cells:
-            shapes["lstm"] = (self.n_timepoints, 4 * self.cells)
-            shapes |= {"context": (self.n_timepoints, 4 * self.cells)} if self.attention else {}
-            shapes["lstm_bias"] = (4 * self.cells,)
+        shapes |= {f"lstm.{name}": part for name, part in self.lstm_parts().items()}
         shapes |= {"head": (self.cells + self.filters[-1], self.n_classes), "head_bias": (self.n_classes,)}
+        return shapes
+
+    def lstm_parts(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter of the LSTM that has an effect, by its name; without an LSTM none."""
+        features, cells = self.n_timepoints, self.cells
+        if not cells:
+            return {}
+        shapes: dict[str, tuple[int, ...]] = {"kernel": (features, 4 * cells)}
+        shapes |= {"context": (features, 4 * cells)} if self.attention else {}
+        shapes["bias"] = (4 * cells,)
+        if self.filters[0] > 1:  # a step for each channel; over a single one the others have no effect
+            shapes["recurrent"] = (cells, 4 * cells)
+            if self.attention:
+                shapes |= {"score_x": (features, cells), "score_h": (cells, cells)}
+                shapes |= {"score_bias": (cells,), "score": (cells,)}
         return shapes
 
 
@@ -133,11 +146,12 @@ class Stack:
         cells = 0
         if shape.cells:
             cells = weights["lstm.recurrent"].shape[0]
-            for name, name_in_network in (("lstm", "kernel"), ("lstm_bias", "bias"), ("context", "context")):
-                if name in part:
-                    padded, value = part[name], weights[f"lstm.{name_in_network}"]
-                    gates = padded.view(*padded.shape[:-1], 4, shape.cells)[..., :cells]
-                    pairs.append((gates, value.view(*value.shape[:-1], 4, cells)))
+            for name in shape.lstm_parts():
+                padded, value = part[f"lstm.{name}"], weights[f"lstm.{name}"]
+                n_gates = 1 if name.startswith("score") else 4
+                here = padded.view(*padded.shape[:-1], n_gates, shape.cells)[..., :cells]
+                in_network = value.view(*value.shape[:-1], n_gates, cells)
+                pairs.append((here[: len(in_network)], in_network))  # the rows of `recurrent` are cells too
             pairs.append((part["head"][:cells], weights["head.weight"][:, :cells].T))
         pairs.append((part["head"][shape.cells :], weights["head.weight"][:, cells:].T))
         return [*pairs, (part["head_bias"], weights["head.bias"])]
@@ -184,8 +198,8 @@ class Stack:
 class Cases:
     """The cases that a stack is trained on."""
 
-    x: Tensor  # (n_cases, t)
-    series: Tensor  # x, padded for the first kernel
+    x: Tensor  # (n_cases, n_channels, t)
+    series: Tensor  # x, padded for the first kernel, the channels of a timepoint side by side: (n_cases, rows * c)
     y: Tensor  # int64
     weights: Tensor | None  # of the losses of the cases
 
@@ -215,7 +229,7 @@ class Step:
         total: Tensor,
     ) -> None:
         shape, n, stack_dtype = stack.shape, stack.n, stack.weights.dtype
-        self.stack, self.config, self.cases, self.backend = stack, config, cases, backend
+        self.stack, self.cases, self.backend = stack, cases, backend
 
         def zeros(*sizes: int, dtype: torch.dtype = stack_dtype) -> Tensor:
             return torch.zeros(sizes, dtype=dtype, device=stack.weights.device)
@@ -258,9 +272,12 @@ class Step:
             for block, before, after in zip(blocks, befores, afters, strict=False)
         ][::-1]
         self.pooled, self.grad_pooled, self.features, self.grad_features = pooled, grad_pooled, pooled, grad_pooled
-        if shape.cells:
-            self.features, self.grad_features = (zeros(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
         part, gradient = stack.part, stack.gradient
+        if isinstance(config, LSTMFCNConfig):
+            names = shape.lstm_parts()
+            weights, gradients = ({name: parts[f"lstm.{name}"] for name in names} for parts in (part, gradient))
+            self.lstm = LSTM(weights, gradients, config.gates, shape.attention)
+            self.features, self.grad_features = (zeros(n, n_cases, shape.cells + shape.filters[-1]) for _ in range(2))
         self.loss = backend.loss(
             Head(
                 features=self.features,
@@ -289,52 +306,15 @@ class Step:
         if not cells:
             self.loss()
         else:
-            x = self.cases.x[self.index]
-            branch = self.lstm(x)
-            self.features[:, :, :cells] = branch[0] if masks is None else branch[0] * masks
+            hidden = self.lstm.forward(self.cases.x[self.index].transpose(1, 2).contiguous())
+            self.features[:, :, :cells] = hidden if masks is None else hidden * masks
             self.features[:, :, cells:] = self.pooled
             self.loss()
             grad_hidden = self.grad_features[:, :, :cells]
-            self.lstm_backward(x, branch, grad_hidden if masks is None else grad_hidden * masks)
+            self.lstm.backward(grad_hidden if masks is None else grad_hidden * masks)
             self.grad_pooled.copy_(self.grad_features[:, :, cells:])
         for operation in self.backward:
             operation()
-
-    def lstm(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the LSTM's output after its one step, (n, n_cases, cells), and what the backward pass needs."""
-        stack = self.stack
-        projected = torch.baddbmm(stack.part["lstm_bias"].unsqueeze(1), x, stack.part["lstm"])
-        if stack.shape.attention:  # over one step the attention weight is 1
-            projected = projected + torch.bmm(x, stack.part["context"])
-        i, _, g, o = projected.chunk(4, dim=2)  # the initial cell state is zero, so the forget gate has no effect
-        gate = recurrent.GATES[self.config.gates] if isinstance(self.config, LSTMFCNConfig) else torch.sigmoid
-        new = torch.tanh(g)
-        cell = torch.tanh(gate(i) * new)
-        return gate(o) * cell, i, o, new, cell
-
-    def lstm_backward(self, x: Tensor, branch: tuple[Tensor, ...], grad_output: Tensor) -> None:
-        """Fill the gradients of the LSTM from the gradient of its output, (n, n_cases, cells)."""
-        _, i, o, new, cell = branch
-        hard = isinstance(self.config, LSTMFCNConfig) and self.config.gates == "hard_sigmoid"
-        gate = recurrent.GATES["hard_sigmoid" if hard else "sigmoid"]
-
-        def gate_derivative(v: Tensor) -> Tensor:
-            if hard:
-                linear = 0.2 * v + 0.5
-                return 0.2 * ((linear >= 0) & (linear <= 1))
-            s = torch.sigmoid(v)
-            return s * (1 - s)
-
-        grad_cell = grad_output * gate(o) * (1 - cell * cell)
-        grad_i = grad_cell * new * gate_derivative(i)
-        grad_g = grad_cell * gate(i) * (1 - new * new)
-        grad_o = grad_output * cell * gate_derivative(o)
-        grad_projected = torch.cat([grad_i, torch.zeros_like(grad_i), grad_g, grad_o], dim=2)
-        gradient = self.stack.gradient
-        torch.bmm(x.transpose(1, 2), grad_projected, out=gradient["lstm"])
-        torch.sum(grad_projected, dim=1, out=gradient["lstm_bias"])
-        if self.stack.shape.attention:
-            gradient["context"].copy_(gradient["lstm"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -523,8 +503,8 @@ class Training:
         self.steps_per_epoch = math.ceil(len(x) / batch)
         weights = reference.class_weights(y, n_classes, settings.class_weights)
         cases = Cases(
-            x=self.x[:, 0],
-            series=F.pad(self.x[:, 0], layers.same_padding(config.kernels[0])),
+            x=self.x,
+            series=F.pad(self.x, layers.same_padding(config.kernels[0])).transpose(1, 2).flatten(1),
             y=y.long().contiguous(),
             weights=None if weights is None else weights.to(stack_dtype)[y],
         )
@@ -636,7 +616,10 @@ def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | Non
         if cuda_backend.supports(shape, precision):
             return cuda_backend.CudaBackend(weights, DTYPES[precision])
         if precision == "tf32":
-            raise UserError("engine.precision=tf32 needs filters of 16, 32, 64, 128, 256 or 512: leave it out")
+            raise UserError(
+                "engine.precision=tf32 needs filters of 16, 32, 64, 128, 256 or 512, and a first kernel of at most "
+                f"{cuda_backend.MAX_TAPS} values, timepoints times channels: leave it out"
+            )
     return torch_backend.TorchBackend()
 
 
@@ -694,7 +677,7 @@ def fit(
         model: The name of a registered model.
         config: The model's settings.
         settings: The protocol, resolved for this model.
-        x: float (n_cases, 1, n_timepoints), float64 if the precision is float64.
+        x: float (n_cases, n_channels, n_timepoints), float64 if the precision is float64.
         y: int64 (n_cases,), on the same device.
         n_classes: The number of classes.
         trainings: The seed and the LSTM size of each training; the size is 0 for networks without an LSTM.
@@ -748,7 +731,7 @@ def search(
         model: The name of a registered model.
         config: The model's settings, those of an FCN or LSTM-FCN.
         settings: The protocol, resolved for this model; `settings.cells` are the sizes.
-        x: float (n_cases, 1, n_timepoints).
+        x: float (n_cases, n_channels, n_timepoints).
         y: int64 (n_cases,), on the same device.
         n_classes: The number of classes.
         seed: All random numbers follow from it.

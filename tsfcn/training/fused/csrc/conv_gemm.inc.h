@@ -76,14 +76,23 @@ static void FN(pack_flipped_filters)(const acc_t *weight, int64_t kernel, int64_
 #define KC_STRIDE (KC + 64 / (int64_t)sizeof(operand_t))
 #define KC_PANEL(kernel) ((ROUND_UP(KC + kernel, PAIR) + PAIR) * NR)
 
+/* Return whether whole windows fill fewer micropanels than the channels of each timepoint of the kernel by themselves.
+   */
+static int FN(use_windows)(int64_t kernel, int64_t c_in)
+{
+    return ROUND_UP(kernel * c_in, NR) < kernel * ROUND_UP(c_in, NR);
+}
+
 /* The number of values of memory that grad_weight_gemm needs. */
 static int64_t FN(grad_weight_memory)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
-    int64_t panels_in = ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel);
+    int64_t panels_in = PAIR * ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel);
     int64_t panels_out = ROUND_UP(c_out, NR) / NR * KC_PANEL(kernel);
     if (c_in == 1)
         return panels_out + ROUND_UP(MR + KC, 64) + PAIR * kernel * c_out;
-    return ROUND_UP(c_out, MR) * KC_STRIDE + PAIR * panels_in + KC * c_out;
+    if (FN(use_windows)(kernel, c_in))
+        panels_in = ROUND_UP(kernel * c_in, NR) * KC;
+    return ROUND_UP(c_out, MR) * KC_STRIDE + panels_in + KC * c_out;
 }
 
 /* grad_weight_gemm for one channel: the transposed windows of the input, (kernel, rows), are overlapping rows, which
@@ -107,6 +116,23 @@ static void FN(grad_weight_gemm_1)(int accumulate, acc_t *grad_weight, int64_t r
             grad_weight[o * kernel + tap] = (accumulate ? grad_weight[o * kernel + tap] : 0) + sums[tap * c_out + o];
 }
 
+/* grad_weight_gemm for few channels: the windows of the input are packed as they are, (rows, kernel * c_in). */
+static void FN(grad_weight_gemm_windows)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
+                                         int64_t c_out, const operand_t *grad_y, const operand_t *input,
+                                         operand_t *memory)
+{
+    int64_t n = kernel * c_in, stride = KC_STRIDE, panel_stride = KC * NR, n_transposed = ROUND_UP(c_out, MR) * stride;
+    operand_t *transposed = memory, *panels = transposed + n_transposed, *pairs = panels + ROUND_UP(n, NR) * KC;
+    for (int64_t start = 0; start < rows; start += KC) {
+        int64_t k = MIN(rows - start, KC);
+        FN(transpose)(grad_y + start * c_out, k, c_out, transposed, stride, (unit_t *)pairs);
+        FN(pack)(input + start * c_in, c_in, k, n, panels, panel_stride, 0);
+        FN(pack_zeros)(k, n, panels, panel_stride);
+        FN(gemm)(c_out, n, k, (FN(left)){transposed, stride, n_transposed}, (FN(right)){panels, panel_stride},
+                 transposed, (FN(result)){NULL, grad_weight, accumulate || start > 0, n});
+    }
+}
+
 /* grad_weight (c_out, kernel, c_in) of some rows of grad_y, (rows, c_out), and of the padded input,
    (rows + kernel - 1, c_in). It is stored, or added if `accumulate`. */
 static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
@@ -114,6 +140,10 @@ static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t row
 {
     if (c_in == 1) {
         FN(grad_weight_gemm_1)(accumulate, grad_weight, rows, kernel, c_out, grad_y, input, memory);
+        return;
+    }
+    if (FN(use_windows)(kernel, c_in)) {
+        FN(grad_weight_gemm_windows)(accumulate, grad_weight, rows, kernel, c_in, c_out, grad_y, input, memory);
         return;
     }
     /* The input is packed once for all timepoints of the kernel: each uses the same micropanel from another row on. If
