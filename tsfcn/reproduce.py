@@ -58,7 +58,7 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     return source, [*added, *(word for word in words if word not in papers)]
 
 
-def _composed(words: Sequence[str], source: str) -> tuple[schema.RunConfig, ProtocolConfig]:
+def composed(words: Sequence[str], source: str) -> tuple[schema.RunConfig, ProtocolConfig]:
     """Return the settings of the run and its protocol, with the models as the source has them.
 
     Raises UserError for a model without figures in the source.
@@ -127,7 +127,7 @@ def reproduce(paper: str, model: object = None, dataset: object = None, **settin
     named = {"paper": paper, "model": model, "dataset": dataset}
     words = from_settings({name: value for name, value in named.items() if value is not None} | settings)
     source, rest = overrides(words)
-    run, unchanged = _composed(rest, source)
+    run, unchanged = composed(rest, source)
     with safe_streams():
         _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
     return verdicts(of_jobs(jobs, store.read(Path(run.results))), source)
@@ -143,7 +143,7 @@ def _command(words: Sequence[str]) -> int:
         print(__doc__.strip())
         return exit_codes.OK
     source, rest = overrides(words)
-    run, unchanged = _composed(rest, source)
+    run, unchanged = composed(rest, source)
     code, _ = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
     return concluded(code, run)
 

@@ -192,4 +192,13 @@ def test_its_settings_are_overridden_and_checked_as_those_of_other_models(forgot
 
 def test_the_names_of_its_methods_are_the_ones_that_settings_must_not_have() -> None:
     methods = {name for name, _ in inspect.getmembers(model_class.ClassConfig) if not name.startswith("_")}
-    assert methods == {"build", "layers", "lstm", "fixed_length", "layer_sizes"}
+    assert methods == {
+        "build",
+        "layers",
+        "lstm",
+        "fixed_length",
+        "layer_sizes",
+        "receptive_field",
+        "row_name",
+        "changed",
+    }
