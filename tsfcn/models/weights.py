@@ -122,7 +122,7 @@ def network_of(metadata: Mapping[str, str], weights: Mapping[str, Tensor]) -> tu
     network = registry.build(metadata["architecture"], config, *sizes)
     network = network.to(torch.float64 if about["precision"] == "float64" else torch.float32).eval()
     network.load_state_dict(weights)
-    warn_of_other_code(metadata["architecture"], metadata["model"])
+    warn_of_other_code(metadata["architecture"], metadata.get("model", ""))
     return network, about
 
 
