@@ -64,7 +64,7 @@ def source_of(network: type) -> ClassSource:
             if isinstance(found, types.ModuleType):
                 modules |= {found.__name__} if is_own(found.__name__) else set()
             elif isinstance(found, (type, types.FunctionType)):
-                todo += [found] if is_own(found.__module__) else []
+                todo += [found] if is_own(str(found.__module__)) else []
     modules = with_imports(modules)
     for name in sorted(modules):
         check_unchanged(name, network)
@@ -149,7 +149,8 @@ def fingerprint(code: types.CodeType) -> tuple[Any, ...]:
 
 
 def functions_of(value: Any) -> Iterator[types.FunctionType]:
-    """Yield a function, or the functions of a class and of the classes inside."""
+    """Yield a function, without its decorators, or the functions of a class and of the classes inside."""
+    value = undecorated(value)
     if isinstance(value, types.FunctionType):
         yield value
     elif isinstance(value, (staticmethod, classmethod)):
@@ -160,6 +161,11 @@ def functions_of(value: Any) -> Iterator[types.FunctionType]:
         for each in vars(value).values():
             if is_inside(each, value):
                 yield from functions_of(each)
+
+
+def undecorated(value: Any) -> Any:
+    """Return a function without decorators that say what they wrap, and anything else as it is."""
+    return inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
 
 
 def is_inside(attribute: Any, owner: type) -> bool:
@@ -192,13 +198,14 @@ def text_of(value: Any, network: type) -> str:
 
 
 def named_by(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a class or function names: globals, default values, and the attributes of a class."""
+    """Yield what a class or function names: globals, default values of parameters, and attributes of a class."""
     for function in functions_of(value):
         for code in codes(function.__code__):
             for each in dis.get_instructions(code):
                 if each.opname in ("LOAD_GLOBAL", "LOAD_NAME") and each.argval in function.__globals__:
-                    yield each.argval, function.__globals__[each.argval]
-        yield f"{function.__qualname__}()", function.__defaults__
+                    yield each.argval, undecorated(function.__globals__[each.argval])
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        yield from ((f"{function.__qualname__}({number})", each) for number, each in enumerate(defaults))
     if isinstance(value, type):
         for name, attribute in vars(value).items():
             has_source = is_inside(attribute, value) and any(functions_of(attribute))

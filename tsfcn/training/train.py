@@ -70,7 +70,7 @@ def choose_engine(task: Task, requested: str, precision: str, device: str) -> st
         precision=precision,
         n_timepoints=task.x.shape[2],
         device=device,
-        compiled=may_be_fast and build.library() is not None,  # which takes a minute the first time
+        compiled=may_be_fast and build.library() is not None,  # compiling takes a minute, the first time
     )
     if choice.name == "reference" and precision in FAST_PRECISIONS:
         reason = "sample weights and early stopping need the reference loop" if needs_reference else choice.reason

@@ -47,7 +47,7 @@ MODULES = {
 
 CELLS = {
     "constants": "RATE = 0.5\nUNUSED = 1\nSCALES = {'a': [1, 2]}\n",
-    "helper": "def scaled(x):\n    return SCALES['a'][0] * x\n",
+    "helper": "import functools\n@functools.cache\ndef scaled(x):\n    return SCALES['a'][0] * x\n",
     "block": """
         class Block(nn.Module):
             act = nn.ReLU
@@ -57,7 +57,8 @@ CELLS = {
     "base": """
         class Base(nn.Module):
             n_layers = 2
-            def drop(self, x):
+            @torch.no_grad()
+            def drop(self, x, *, act=nn.ReLU):
                 return nn.functional.dropout(x, RATE)
         """,
     "net": """
@@ -98,7 +99,7 @@ def import_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 def notebook(**changes: str) -> type:
     """Return the class Net of a notebook in which cells were changed."""
     scope: dict[str, Any] = {"__name__": "__main__"}
-    exec("from torch import nn", scope)
+    exec("import torch\nfrom torch import nn", scope)
     for number, (name, text) in enumerate(CELLS.items()):
         run_cell(changes.get(name, textwrap.dedent(text)), f"/cells/{next(COUNT)}_{number}.py", scope)
     net: type = scope["Net"]
@@ -157,6 +158,7 @@ def test_a_module_that_has_changed_since_it_was_imported_is_refused(
         ("net", "block(each)", "block(each + 1)"),
         ("base", "n_layers = 2", "n_layers = 3"),
         ("base", "dropout(", "alpha_dropout("),
+        ("base", "nn.ReLU", "nn.GELU"),
         ("block", "nn.ReLU", "nn.GELU"),
         ("helper", "* x", "+ x"),
         ("constants", "0.5", "0.6"),
