@@ -38,11 +38,12 @@ def test_the_paper_decides_protocol_and_split() -> None:
         (["paper=", "model=fcn"], "paper= must be given once"),
         (["paper=fawas2019_ucr128"], "did you mean"),
         (["paper=fawaz2019"], "is short for"),
-        (["paper=karim2018"], "its weights were selected on the test set: use one of fawaz2019_ucr128, karim2019"),
+        (["paper=karim2018"], "its weights were selected on the test set: use one of fawaz2019_ucr128, hinception2022"),
         (["paper=rocket2020"], "no protocol describes its runs"),
         (["paper=karim2019/lstm_fcn"], "write paper=karim2019 model=NAME"),
         (["paper=karim2019", "protocol=fawaz2019"], "leave it out, it is karim2019"),
         (["paper=karim2019", "model=resnet"], "is not in karim2019: use one of"),
+        (["paper=lite2023", "model=inception"], "model 'inception' is not in lite2023: use one of lite\n"),
         (["paper=karim2019"], "model 'fcn' is not in karim2019: use one of lstm_fcn, alstm_fcn"),
     ],
 )
