@@ -10,21 +10,18 @@ import contextlib
 import difflib
 import functools
 import inspect
-import random
-import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.global_random import seeded
 from tsfcn.config.libraries import LibraryConfig
 
 SEED = "random_state"  # the parameter, by the convention of scikit-learn
-GLOBAL_STATE = threading.Lock()  # of the generators that all threads of a process share
 
 
 @functools.cache
@@ -136,7 +133,7 @@ class LibraryClassifier:
     Args:
         library: 'sktime' or 'aeon'.
         config: The classifier and its parameters.
-        seed: All random numbers follow from it, so far as the library keeps to its random state.
+        seed: All random numbers follow from it, those of the global generators too, which some classifiers draw from.
     """
 
     def __init__(self, library: str, config: LibraryConfig, seed: int) -> None:
@@ -155,37 +152,23 @@ class LibraryClassifier:
             raise UserError(
                 f"{self.name} takes one channel, and the dataset has {n_channels}: choose another classifier"
             )
-        with self.own_random_state(), self.explained():
+        with seeded(self.seed), self.explained():
             self.estimator.fit(x.astype(np.float64), y)
 
     def predict(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """Return the predicted class of each case, (n_cases,)."""
-        with self.own_random_state(), self.explained():
+        with seeded(self.seed), self.explained():
             predicted: npt.NDArray[np.int64] = np.asarray(self.estimator.predict(x.astype(np.float64))).astype(np.int64)
         return predicted
 
     def predict_proba(self, x: npt.NDArray[np.float32], n_classes: int) -> npt.NDArray[np.float64]:
         """Return the probability of each class, (n_cases, n_classes); 0 for a class that training did not have."""
         probabilities = np.zeros((len(x), n_classes))
-        with self.own_random_state(), self.explained():
+        with seeded(self.seed), self.explained():
             probabilities[:, np.asarray(self.estimator.classes_).astype(np.int64)] = self.estimator.predict_proba(
                 x.astype(np.float64)
             )
         return probabilities
-
-    @contextlib.contextmanager
-    def own_random_state(self) -> Iterator[None]:
-        """Seed the global generators, which some classifiers draw from, and put their states back afterwards."""
-        with GLOBAL_STATE, torch.random.fork_rng(devices=[]):
-            before, numpy_before = random.getstate(), np.random.get_state()
-            torch.manual_seed(self.seed)
-            np.random.seed(self.seed % 2**32)
-            random.seed(self.seed)
-            try:
-                yield
-            finally:
-                random.setstate(before)
-                np.random.set_state(numpy_before)
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
