@@ -30,7 +30,7 @@ INCLUDED = sorted(SOURCE.parent.glob("*.h"))
 EXTRA_FLAGS = tuple(os.environ.get("TSFCN_CFLAGS", "").split())  # such as those of sanitizers: see `make sanitize`
 FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", *EXTRA_FLAGS)
 CHECK_ONLY = ("-fsyntax-only", "-xc", os.devnull)  # arguments that let a compiler check its flags and nothing else
-COMPILE_SECONDS = 120
+COMPILE_SECONDS = 900
 SYMBOL = "adam_args_size"  # any library of ours has it
 
 
