@@ -25,6 +25,12 @@ CLASSIFIERS: dict[str, tuple[type[NetworkClassifier], dict[str, Any]]] = {
     "alstm_fcn": (estimators.ALSTMFCNClassifier, {"filters": [6, 5, 4]}),
     "resnet": (ResNetClassifier, {"filters": [4, 5, 5]}),
     "mlp": (MLPClassifier, {"units": [6, 5, 4]}),
+    "inception": (estimators.InceptionClassifier, {"filters": 4, "kernels": [8, 4], "depth": 3}),
+    "h_inception": (estimators.HInceptionClassifier, {"filters": 4, "kernels": [8, 4], "depth": 2}),
+    "lite": (estimators.LITEClassifier, {"filters": 6}),
+    "encoder": (estimators.EncoderClassifier, {"filters": [6, 8], "kernels": [5, 3], "units": 5}),
+    "mlstm_fcn": (estimators.MLSTMFCNClassifier, {"filters": [6, 5, 4]}),
+    "malstm_fcn": (estimators.MALSTMFCNClassifier, {"filters": [6, 5, 4]}),
 }
 SEED = 7
 QUICK: dict[str, Any] = {"epochs": 5, "batch_size": 16, "lr": 0.01}

@@ -38,6 +38,7 @@ from tests.by_hand import (
     state,
 )
 from tsfcn.common.errors import UserError
+from tsfcn.config.inception_models import HAND_CRAFTED, HAND_CRAFTED_KERNEL
 from tsfcn.config.models import (
     EncoderConfig,
     HInceptionConfig,
@@ -273,7 +274,7 @@ def test_a_channel_of_zeros_is_no_step_of_mlstm_fcn() -> None:
 
 def test_the_hand_crafted_filters() -> None:
     made, expected = crafted.kernels().double().numpy(), hand_crafted()
-    assert made.shape == (17, 1, 96) and crafted.N_FILTERS == len(expected) == 17
+    assert made.shape == (HAND_CRAFTED, 1, HAND_CRAFTED_KERNEL) == (17, 1, 96) and len(expected) == 17
     for row, weight in zip(made[:, 0], expected, strict=True):
         start = 47 - (len(weight) - 1) // 2  # 47 timepoints of the 96 come before the one that is computed
         np.testing.assert_array_equal(row[start : start + len(weight)], weight)

@@ -7,14 +7,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tsfcn.config.inception_models import HAND_CRAFTED_KERNEL
 from tsfcn.models.layers import same_conv, same_padding
 
 Float32 = npt.NDArray[np.float32]
 
 WIDTHS = (2, 4, 8, 16, 32, 64)  # timepoints of the filters for increases and decreases
 PEAK_WIDTHS = WIDTHS[1:]  # timepoints of a peak; its filter is half as wide again
-N_FILTERS = 2 * len(WIDTHS) + len(PEAK_WIDTHS)
-LONGEST = 3 * PEAK_WIDTHS[-1] // 2  # timepoints
 
 
 def increasing(width: int) -> Float32:
@@ -40,9 +39,9 @@ def kernels() -> Tensor:
     """
     rising = [increasing(width) for width in WIDTHS]
     filters = [*rising, *(-each for each in rising), *(peak(width) for width in PEAK_WIDTHS)]
-    placed = np.zeros((len(filters), 1, LONGEST), dtype=np.float32)
+    placed = np.zeros((len(filters), 1, HAND_CRAFTED_KERNEL), dtype=np.float32)
     for row, each in zip(placed, filters, strict=True):
-        start = same_padding(LONGEST)[0] - same_padding(len(each))[0]
+        start = same_padding(HAND_CRAFTED_KERNEL)[0] - same_padding(len(each))[0]
         row[0, start : start + len(each)] = each
     return torch.tensor(placed)
 

@@ -92,11 +92,12 @@ def max_pool(x: Tensor, kernel: int, sizes: list[int] | None = None) -> Tensor:
     This is Keras' MaxPooling1D with strides=1 and padding='same'. x, sizes: as `concatenate_cases` returns them.
     """
     ends = kernel // 2
+    if sizes is not None:
+        x = pad_series(x, sizes, (ends, ends), -torch.inf)
     padding = ends if sizes is None else 0
-    padded = x if sizes is None else pad_series(x, sizes, (ends, ends), -torch.inf)
     # max_pool1d does the same, but torch.export takes the length for a constant there.
-    pooled = F.max_pool2d(padded.unsqueeze(2), (1, kernel), stride=1, padding=(0, padding)).squeeze(2)
-    return pooled if sizes is None else drop_gaps(pooled, sizes, ends)
+    x = F.max_pool2d(x.unsqueeze(2), (1, kernel), stride=1, padding=(0, padding)).squeeze(2)
+    return x if sizes is None else drop_gaps(x, sizes, ends)
 
 
 def same_conv(
