@@ -234,7 +234,7 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     train(trainable_job(), tmp_path)
     (path,) = (tmp_path / "records").iterdir()
     on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
-    of_others = {"accuracy_selected", "accuracy_test_oracle", "chosen_cells"}
+    of_others = {"code", "members", "accuracy_selected", "accuracy_test_oracle", "chosen_cells"}
     assert json.loads(path.read_bytes()).keys() | on_a_gpu | of_others == documented
 
 
