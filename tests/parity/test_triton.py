@@ -16,7 +16,7 @@ from tsfcn.training import reference as train
 from tsfcn.training.fused import stacked as engine
 from tsfcn.training.fused import torch_backend
 from tsfcn.training.fused.backend import Block
-from tsfcn.training.fused.cuda_backend import CudaBackend
+from tsfcn.training.fused.cuda_backend import CudaBackend, supports
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPES = {"float32": (torch.float32, 2e-5)}
@@ -95,6 +95,14 @@ def test_a_step_through_three_blocks(types: str, sizes: Sizes) -> None:
         if block.grad_input is not None and same.grad_input is not None:
             near(block.grad_input[:, :, : block.length], same.grad_input[:, :, : block.length], limit)
             block.grad_input.copy_(same.grad_input)
+
+
+def test_a_first_kernel_of_too_many_values_is_left_to_pytorch() -> None:
+    def of(n_channels: int) -> bool:
+        filters = (n_channels, 128, 256, 128)
+        return supports(engine.Shape(filters, (8, 5, 3), 2, cells=0, n_timepoints=24, attention=False), "bfloat16")
+
+    assert of(1) and of(4) and not of(5)
 
 
 @pytest.mark.parametrize(

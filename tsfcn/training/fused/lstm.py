@@ -9,7 +9,7 @@ and their gradients have the names and shapes of the parameters there, after a d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -75,33 +75,25 @@ class LSTM:
         return h
 
     def backward(self, grad_h: Tensor) -> None:
-        """Fill the gradients of the weights from that of the last hidden state, (n, n_cases, cells).
-
-        The gradient of a gate is that of c, for the output gate of h, times what the gate is multiplied by (for the
-        cell gate, the input gate), times the derivative of its function. The last two are computed for all steps at
-        once.
-        """
-        gates, i, f, g, o, c, tanh_c, _ = (torch.stack(each, dim=1) for each in zip(*self.steps, strict=True))
-        before_c = torch.cat([torch.zeros_like(c[:, :1]), c[:, :-1]], dim=1)
-        multiplied = torch.cat([g, before_c, i, tanh_c], dim=3)
-        at_i, at_f, _, at_o = gates.chunk(4, dim=3)
-        derivatives = [self.derivative(at_i, i), self.derivative(at_f, f), 1 - g * g, self.derivative(at_o, o)]
-        derivative = torch.cat(derivatives, dim=3)
-        derivative_c = 1 - tanh_c * tanh_c
+        """Fill the gradients of the weights from that of the last hidden state, (n, n_cases, cells)."""
         grad_gates: list[Tensor] = []  # of each step, (n, n_cases, 4 * cells)
         grad_c: Tensor | None = None
-        for t in reversed(range(len(self.steps))):
-            through_h = grad_h * o[:, t] * derivative_c[:, t]
+        befores, derivatives = [None, *self.steps[:-1]], self.derivatives()
+        for step, before, derivative in zip(self.steps[::-1], befores[::-1], derivatives[::-1], strict=True):
+            d_i, d_f, _, d_o = derivative
+            through_h = grad_h * step.o * (1 - step.tanh_c * step.tanh_c)
             grad_c = through_h if grad_c is None else grad_c + through_h
-            grads = torch.cat([grad_c, grad_c, grad_c, grad_h], dim=2) * multiplied[:, t] * derivative[:, t]
-            grad_gates.insert(0, grads)
-            if t > 0:
-                grad_c = grad_c * f[:, t]
-                grad_h = torch.bmm(grads, self.part["recurrent"].transpose(1, 2))
+            grad_i, grad_g = grad_c * step.g * d_i, grad_c * step.i * (1 - step.g * step.g)
+            grad_f = torch.zeros_like(grad_i) if before is None else grad_c * before.c * d_f
+            grad_o = grad_h * step.tanh_c * d_o
+            grad_gates.insert(0, torch.cat([grad_i, grad_f, grad_g, grad_o], dim=2))
+            if before is not None:
+                grad_c = grad_c * step.f
+                grad_h = torch.bmm(grad_gates[0], self.part["recurrent"].transpose(1, 2))
             if self.attention is not None:
-                through_attention = self.attention.backward(self.steps[t - 1].h if t > 0 else None, grads)
+                through_attention = self.attention.backward(None if before is None else before.h, grad_gates[0])
                 grad_h = grad_h if through_attention is None else grad_h + through_attention
-        rows = torch.cat(grad_gates, dim=1)
+        rows = joined(grad_gates)
         torch.bmm(self.x.flatten(1, 2).transpose(1, 2), rows, out=self.gradient["kernel"])
         torch.sum(rows, dim=1, out=self.gradient["bias"])
         if len(self.steps) > 1:
@@ -109,12 +101,12 @@ class LSTM:
         if self.attention is not None:
             self.attention.fill_gradients(grad_gates)
 
-    def derivative(self, v: Tensor, value: Tensor) -> Tensor:
-        """Return the derivative of the function of the gates at v, where it has this value."""
-        if self.is_hard:
-            linear = 0.2 * v + 0.5
-            return 0.2 * ((linear >= 0) & (linear <= 1))
-        return value * (1 - value)
+    def derivatives(self) -> list[tuple[Tensor, ...]]:
+        """Return the derivatives of the gates at each step, (n, n_cases, cells) each; that of g is not used."""
+        if not self.is_hard:
+            return [tuple(gate * (1 - gate) for gate in (step.i, step.f, step.g, step.o)) for step in self.steps]
+        linear = 0.2 * torch.stack([step.gates for step in self.steps]) + 0.5
+        return [each.chunk(4, dim=2) for each in 0.2 * ((linear >= 0) & (linear <= 1))]
 
 
 class Attention:
@@ -194,6 +186,11 @@ class Attention:
             sum_products(self.states, self.grad_states, self.gradient["score_h"])
 
 
+def joined(steps: Sequence[Tensor]) -> Tensor:
+    """Return tensors of one step each, (n, n_cases, width), as one of all, (n, n_steps * n_cases, width)."""
+    return torch.cat(list(steps), dim=1) if len(steps) > 1 else steps[0]
+
+
 def project(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Return x (n, n_steps, n_cases, n_features) times a kernel, plus a bias, (n, n_steps, n_cases, width)."""
     rows = torch.baddbmm(bias.unsqueeze(1), x.flatten(1, 2), kernel)
@@ -202,4 +199,4 @@ def project(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 def sum_products(left: list[Tensor], right: list[Tensor], out: Tensor) -> None:
     """Fill `out` (n, i, j) with the sum of the products of `left`, (n, n_cases, i) each, transposed, and `right`."""
-    torch.bmm(torch.cat(left, dim=1).transpose(1, 2), torch.cat(right, dim=1), out=out)
+    torch.bmm(joined(left).transpose(1, 2), joined(right), out=out)
