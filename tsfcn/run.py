@@ -443,7 +443,7 @@ def execute(prepared: RunPlan) -> Outcome:
         writer.write(record)
     ended = {record.key for record in records}
     left = [job for job in prepared.pending if job.key not in ended]
-    artifacts.remove_empty_folder(results)
+    artifacts.remove_old_checkpoints(results, {record.key for record in records if record.is_ok})
     if not left:
         store.remove_plan(path)
     return Outcome([*records, *late], left, sum(map(prepared.model.seconds, left)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +58,19 @@ def remove_checkpoint(results: Path, key: str) -> None:
             part.unlink(missing_ok=True)
 
 
-def remove_empty_folder(results: Path) -> None:
-    """Remove the folder of checkpoints at the end of a run, unless others are in it."""
+def remove_old_checkpoints(results: Path, done: Container[str]) -> None:
+    """Remove the states of trainings that are done, at the end of a run, and the folder unless others are in it.
+
+    A worker that is killed after it has written its record, and before it has removed the state, leaves the state.
+
+    Args:
+        results: The results folder.
+        done: The keys of the jobs that are done.
+    """
     with contextlib.suppress(OSError):
+        for path in list((results / "checkpoints").glob("*.pt")):
+            if path.stem in done:
+                remove_checkpoint(results, path.stem)
         (results / "checkpoints").rmdir()
 
 

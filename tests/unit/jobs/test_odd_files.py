@@ -120,7 +120,7 @@ def test_many_write_into_a_folder_that_is_removed_whenever_it_is_empty(tmp_path:
             try:
                 files.replace(path, lambda file: file.write(b"state"), sync=False)
                 artifacts.remove_checkpoint(tmp_path, path.stem)
-                artifacts.remove_empty_folder(tmp_path)
+                artifacts.remove_old_checkpoints(tmp_path, set())
             except OSError as error:
                 errors.append(error)
 
