@@ -41,7 +41,7 @@ from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.queue import Event, Queue
-from tsfcn.jobs.record import Record, place, renamed
+from tsfcn.jobs.record import Record, in_rows_of_others, place, renamed
 from tsfcn.training.select_engine import EngineChoice, automatic_precision
 
 if TYPE_CHECKING:
@@ -113,13 +113,11 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
     tables.accuracy(records)  # refuses what does not belong together
-    groups = {place(r)[:-1]: r.group for r in records if r.is_ok}
-    for job in jobs:
-        if job.passport and groups.get(place(job)[:-1], job.group) != job.group:
-            raise UserError(
-                f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
-                "another version of the training code: use another results folder, or move the old records away"
-            )
+    for job in in_rows_of_others((job for job in jobs if job.passport), records):
+        raise UserError(
+            f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
+            "another version of the training code: use another results folder, or move the old records away"
+        )
 
 
 def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[Record]) -> list[plan.Job]:
@@ -295,18 +293,17 @@ def prepare(request: Request) -> RunPlan:
     jobs, unusable = plan_jobs(request, device, records)
     if request.run.executor.name == "local" and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
-    check_libraries(jobs, request.run.save_weights)
-    return RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+    prepared = RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+    undone = (job for job in jobs if job.library and prepared.states[job.key] != "done")
+    check_libraries(undone, request.run.save_weights)  # imports the library, which takes seconds
+    return prepared
 
 
-def check_libraries(jobs: list[plan.Job], save_weights: bool) -> None:
+def check_libraries(jobs: Iterable[plan.Job], save_weights: bool) -> None:
     """Raise UserError for a classifier of a library that cannot be had, or not with these settings."""
-    chosen = {job.model: job for job in jobs if job.library}
-    if not chosen:
-        return
-    from tsfcn.training import library_classifier
+    for job in {job.model: job for job in jobs}.values():
+        from tsfcn.training import library_classifier
 
-    for job in chosen.values():
         config = job.model_config()
         assert isinstance(config, LibraryConfig)
         library_classifier.find(job.library, config)

@@ -18,6 +18,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import loose
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OFFICIAL_SPLITS, OLD_NAMES, UEA
 
@@ -96,15 +97,6 @@ def whole_cases(accuracy: float, n: int, half: float) -> int | None:
 def vocabulary(words: str) -> frozenset[str]:
     """Return words separated by blanks as a set."""
     return frozenset(words.split())
-
-
-def loose(text: str) -> str:
-    """Return a name in lower case without punctuation, to compare spellings.
-
-    >>> loose("Non-Invasive Fetal_ECG Thorax1") == loose("NonInvasiveFetalECGThorax1")
-    True
-    """
-    return "".join(sign for sign in text.lower() if sign.isalnum())
 
 
 @cache

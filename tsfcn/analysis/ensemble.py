@@ -29,7 +29,7 @@ from tsfcn.config import model_spec, user_files
 from tsfcn.config.compose import compose, in_our_spelling
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.plan import Job
-from tsfcn.jobs.record import Record, place
+from tsfcn.jobs.record import Record, in_rows_of_others
 
 ARCHITECTURE = "ensemble"
 MEMBER = re.compile(r"(.+?):(\d{1,6})(?:\+(?=.)|$)")  # a model of another package has a + in its name
@@ -97,9 +97,9 @@ def make(results: Path, members: str, protocol: str | None = None) -> Outcome:
             writer.write(record)
             new[record.identity] = record
     records = [*(record for record in records if record.identity not in new), *new.values()]
-    names = name_of(counts), protocol
-    made = [record for record in records if record.is_ensemble and (record.model, record.protocol) == names]
-    return Outcome(records, made, len(new), problems)
+    name = name_of(counts)
+    of_name = [r for r in records if r.is_ensemble and (r.model, r.protocol) == (name, protocol)]
+    return Outcome(records, of_name, len(new), problems)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -147,8 +147,8 @@ def members_of(text: str, records: Iterable[Record], results: Path) -> dict[str,
         if name not in known:
             near = difflib.get_close_matches(written, known, n=1) or difflib.get_close_matches(written.lower(), known)
             hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(known)}"
-            what = "is an ensemble itself" if name in is_ensemble else f"has no finished run in '{results}'"
-            raise UserError(f"member '{written}' {what}: {hint}")
+            mistake = "is an ensemble itself" if name in is_ensemble else f"has no finished run in '{results}'"
+            raise UserError(f"member '{written}' {mistake}: {hint}")
         add(counts, name, count)
     return counts
 
@@ -202,12 +202,12 @@ def common_protocol(counts: Mapping[str, int], runs: Iterable[Record], results: 
 
 def rows(runs: Iterable[Record], counts: Mapping[str, int], protocol: str) -> Mapping[Row, Runs]:
     """Return the runs of the members under a protocol by row, model and seed, in the order of the tables."""
-    found: dict[Row, dict[str, dict[int, Record]]] = {}
+    by_row: dict[Row, dict[str, dict[int, Record]]] = {}
     for record in tables.in_order(runs):
         if record.model in counts and record.protocol == protocol:
             dataset, model, _, split = tables.row_of(record)
-            found.setdefault((dataset, split), {}).setdefault(model, {})[record.seed] = record
-    return found
+            by_row.setdefault((dataset, split), {}).setdefault(model, {})[record.seed] = record
+    return by_row
 
 
 def planned(
@@ -323,13 +323,11 @@ def paper_models(protocol: str) -> list[str]:
 
 def check_groups(ensembles: Iterable[Ensemble], records: Iterable[Record], results: Path) -> None:
     """Raise UserError where the folder has ensembles of the same name whose members were other runs."""
-    groups = {place(record)[:-1]: record.group for record in records if record.is_ok}
-    for job in (ensemble.job for ensemble in ensembles):
-        if groups.get(place(job)[:-1], job.group) != job.group:
-            raise UserError(
-                f"results '{results}' already holds {job.model} ({job.protocol}) on {job.dataset} of runs with other "
-                "data or settings: use another results folder, or move the old records away"
-            )
+    for job in in_rows_of_others((ensemble.job for ensemble in ensembles), records):
+        raise UserError(
+            f"results '{results}' already holds {job.model} ({job.protocol}) on {job.dataset} of runs with other "
+            "data or settings: use another results folder, or move the old records away"
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, chosen, half_unit, is_dataset, loose
+from tsfcn.analysis.columns import Cell, Column, ColumnBuilder, Place, Score, chosen, half_unit, is_dataset
 from tsfcn.analysis.foreign import prediction_files, row_facts
 from tsfcn.analysis.foreign import tables as foreign_tables
 from tsfcn.analysis.foreign.cells import Reading
@@ -29,6 +29,7 @@ from tsfcn.analysis.foreign.headers import content_of, summary_model
 from tsfcn.analysis.foreign.text_tables import read_table
 from tsfcn.analysis.foreign.value_columns import quoted
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import loose
 from tsfcn.data import published
 
 PUBLISHED = "published:"

@@ -186,9 +186,9 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     dataset, model, protocol, (_, resample) = name
     passport = record.passport
     split = passport.get("split", "")
-    of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
+    is_of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
     changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
-    if resample != 0 or changed or not of_archive or _marks([record]):
+    if resample != 0 or changed or not is_of_archive or _marks([record]):
         return None
     return published.beside(protocol, model, dataset, split, source)
 

@@ -324,10 +324,10 @@ def policies(dataset: Dataset, protocol: str) -> list[str]:
 def fetch_datasets(options: argparse.Namespace) -> int:
     """Download the datasets that the command line names. Returns the exit code."""
     words = split_names(options.names)
-    of_monster = [word.removeprefix(catalogue.MONSTER) for word in words if word.startswith(catalogue.MONSTER)]
+    monster_names = [word.removeprefix(catalogue.MONSTER) for word in words if word.startswith(catalogue.MONSTER)]
     words = [word for word in words if not word.startswith(catalogue.MONSTER)]
-    names = catalogue.select(words, split_names(options.exclude)) if words or not of_monster else []
-    if not of_monster and (options.cases is not None or options.fold):
+    names = catalogue.select(words, split_names(options.exclude)) if words or not monster_names else []
+    if not monster_names and (options.cases is not None or options.fold):
         raise UserError("--cases and --fold are without effect: they are for datasets of MONSTER, monster:NAME")
     if options.tries < 1:
         raise UserError(f"--tries {options.tries} is out of range: use 1 or more")
@@ -342,9 +342,9 @@ def fetch_datasets(options: argparse.Namespace) -> int:
     for result in download.fetch_several(names, root, options.mirror, policy):
         n_failed += result.reason is not None
         print(result.line, flush=True)
-    for name in of_monster:
+    for name in monster_names:
         n_failed += not fetch_of_monster(name, root, options.fold, options.cases)
-    n_wanted = len(names) + len(of_monster)
+    n_wanted = len(names) + len(monster_names)
     print(f"{n_wanted - n_failed} of {n_wanted} datasets are in '{root}'")
     return FAILED if n_failed else OK
 

@@ -68,16 +68,16 @@ def ensemble(results: Path, members: str, protocol: str | None) -> int:
     from tsfcn.report.results_folder import check_page, write_if_writable
 
     check_page(results)
-    made = make(results, members, protocol)
-    written, before = render.counted(made.n_new, "ensemble"), len(made.ensembles) - made.n_new
+    outcome = make(results, members, protocol)
+    written, before = render.counted(outcome.n_new, "ensemble"), len(outcome.ensembles) - outcome.n_new
     notes = [f"{results}: {written} written, {before} there before"]
-    if made.n_new:
+    if outcome.n_new:
         named = [f"members={members}", *([] if protocol is None else [f"protocol={protocol}"])]
         store.remember(results, shlex.join(["tsfcn", "ensemble", *named]))
-        notes += [note] if (note := write_if_writable(results, made.records)) else []
-    if made.ensembles:
-        is_timed = any(record.has_processor_seconds() for record in made.ensembles)
-        exit_codes.show(render.table(accuracy(made.ensembles), processor_time=is_timed))
-    for line in [*problem_lines(made.problems), *notes]:
+        notes += [note] if (note := write_if_writable(results, outcome.records)) else []
+    if outcome.ensembles:
+        is_timed = any(record.has_processor_seconds() for record in outcome.ensembles)
+        exit_codes.show(render.table(accuracy(outcome.ensembles), processor_time=is_timed))
+    for line in [*problem_lines(outcome.problems), *notes]:
         exit_codes.complain(line)
-    return exit_codes.SKIPS if made.problems else exit_codes.OK
+    return exit_codes.SKIPS if outcome.problems else exit_codes.OK

@@ -40,7 +40,7 @@ def seeded(seed: int, target: device | None = None) -> Iterator[None]:
 
     gpus = [] if target is None or target.type not in ("cuda", "mps") else [target]
     with LOCK, torch.random.fork_rng(gpus, device_type=gpus[0].type if gpus else None):
-        of_python, of_numpy = random.getstate(), np.random.get_state()
+        python_state, numpy_state = random.getstate(), np.random.get_state()
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.default_generator.manual_seed(seed)
@@ -52,5 +52,5 @@ def seeded(seed: int, target: device | None = None) -> Iterator[None]:
         try:
             yield
         finally:
-            random.setstate(of_python)
-            np.random.set_state(of_numpy)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

@@ -231,3 +231,12 @@ def size(n_bytes: float) -> str:
         if n_bytes >= unit:
             return f"{n_bytes / unit:.{1 if n_bytes < 10 * unit else 0}f} {word}"
     return f"{n_bytes:.0f} bytes"
+
+
+def loose(text: str) -> str:
+    """Return a name in lower case without punctuation, to compare spellings.
+
+    >>> loose("Non-Invasive Fetal_ECG Thorax1") == loose("NonInvasiveFetalECGThorax1")
+    True
+    """
+    return "".join(sign for sign in text.lower() if sign.isalnum())

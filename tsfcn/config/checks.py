@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tsfcn.common.errors import UserError
 
@@ -24,6 +24,14 @@ def within(name: str, value: float, low: float, high: float = math.inf, *, open_
             f"at least {low:g}" if high == math.inf else f"from {low:g} {'to below' if open_high else 'to'} {high:g}"
         )
         raise UserError(f"{name}={value:g} is out of range: give a number {limit}")
+
+
+def all_within(name: str, values: Sequence[float], low: float) -> None:
+    """Raise UserError for a list without any number, and unless each is at least `low`."""
+    if not values:
+        raise UserError(f"{name}={list(values)} is empty: give at least one number")
+    for value in values:
+        within(name, value, low)
 
 
 def integers(name: str, value: object, *, count: bool) -> list[int]:

@@ -85,12 +85,12 @@ def is_own(module: str) -> bool:
     if name == OURS or name in sys.stdlib_module_names:
         return False
     try:
-        found = importlib.util.find_spec(name)
+        module_spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # a module that was made by hand
         return False
-    if found is None or not (found.submodule_search_locations or found.has_location):
+    if module_spec is None or not (module_spec.submodule_search_locations or module_spec.has_location):
         return False
-    places = [Path(place) for place in found.submodule_search_locations or [str(found.origin)]]
+    places = [Path(place) for place in module_spec.submodule_search_locations or [str(module_spec.origin)]]
     return any(not set(INSTALLED) & set(place.parts) for place in places)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.text import loose
 from tsfcn.config import checks, models, overrides, protocol, schema, user_files
 from tsfcn.config import model_spec as specs
 from tsfcn.config.overrides import GROUPS, Override
@@ -206,13 +207,8 @@ def in_our_spelling(name: str, known: Iterable[str]) -> str:
     'lstm_fcn'
     """
     known = list(known)
-    alike = [each for each in known if letters(each) == letters(name)]
+    alike = [each for each in known if loose(each) == loose(name)]
     return alike[0] if name not in known and len(alike) == 1 else name
-
-
-def letters(name: str) -> str:
-    """Return the letters and digits of a name, in lower case."""
-    return "".join(filter(str.isalnum, name)).lower()
 
 
 def check_option(override: Override, name: str, folder: Path | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tsfcn.common.errors import UserError
-from tsfcn.config.checks import within
+from tsfcn.config.checks import all_within, within
 from tsfcn.config.model_config import Layer, ModelConfig
 
 POOL = 3  # timepoints of the maximum in a module
@@ -30,10 +30,7 @@ class InceptionConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.kernels:
-            raise UserError("kernels=[] is empty: give at least one number")
-        for value in self.kernels:
-            within("kernels", value, 1)
+        all_within("kernels", self.kernels, 1)
         within("filters", self.filters, 1)
         within("bottleneck", self.bottleneck, 0)
         within("depth", self.depth, 1)
@@ -106,17 +103,14 @@ class LITEConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("kernels", "separable_kernels"):
-            if not getattr(self, name):
-                raise UserError(f"{name}=[] is empty: give at least one number")
+        all_within("kernels", self.kernels, 1)
+        all_within("separable_kernels", self.separable_kernels, 1)
         if len(self.separable_kernels) != len(self.dilations):
             raise UserError(
                 f"separable_kernels={self.separable_kernels} and dilations={self.dilations} are of different length: "
                 "give one dilation for each kernel"
             )
-        for name in ("kernels", "separable_kernels", "dilations"):
-            for value in getattr(self, name):
-                within(name, value, 1)
+        all_within("dilations", self.dilations, 1)
         within("filters", self.filters, 1)
         within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
         within("bn_eps", self.bn_eps, 0)

@@ -79,5 +79,11 @@ class ModelConfig:
 
     def changed(self) -> dict[str, Any]:
         """Return the settings that are not at their defaults, which stand in brackets behind the name in tables."""
-        default = asdict(type(self)())
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
+        return changes(self, type(self)())
+
+
+def changes(now: object, then: object) -> dict[str, Any]:
+    """Return the fields of the dataclass `now` whose values differ from those of `then`, with the values of `now`."""
+    old = asdict(then)  # type: ignore[call-overload]
+    new: dict[str, Any] = asdict(now)  # type: ignore[call-overload]
+    return {name: value for name, value in new.items() if value != old[name]}

@@ -10,7 +10,7 @@ from typing import ClassVar, Optional
 
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec
-from tsfcn.config.checks import one_of, within
+from tsfcn.config.checks import all_within, one_of, within
 from tsfcn.config.inception_models import HInceptionConfig, InceptionConfig, LITEConfig
 from tsfcn.config.libraries import LIBRARIES
 from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
@@ -41,6 +41,17 @@ __all__ = [
 # A test checks that the two are equal.
 
 
+def check_convolutions(filters: list[int], kernels: list[int], part: str) -> None:
+    """Raise UserError unless each part of a network, a block or a convolution, has filters and a kernel."""
+    if not filters or len(filters) != len(kernels):
+        raise UserError(
+            f"filters={filters} and kernels={kernels} are of different length (or empty): "
+            f"give one kernel size for each {part}"
+        )
+    all_within("filters", filters, 1)
+    all_within("kernels", kernels, 1)
+
+
 @dataclass
 class FCNConfig(ModelConfig):
     """The three-block temporal FCN of Wang et al. 2017, section II.B."""
@@ -52,14 +63,7 @@ class FCNConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.filters or len(self.filters) != len(self.kernels):
-            raise UserError(
-                f"filters={self.filters} and kernels={self.kernels} are of different length (or empty): "
-                "give one kernel size for each block"
-            )
-        for name in ("filters", "kernels"):
-            for value in getattr(self, name):
-                within(name, value, 1)
+        check_convolutions(self.filters, self.kernels, "block")
         within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
         within("bn_eps", self.bn_eps, 0)
 
@@ -171,11 +175,8 @@ class ResNetConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("filters", "kernels"):
-            if not getattr(self, name):
-                raise UserError(f"{name}=[] is empty: give at least one number")
-            for value in getattr(self, name):
-                within(name, value, 1)
+        all_within("filters", self.filters, 1)
+        all_within("kernels", self.kernels, 1)
         within("bn_momentum", self.bn_momentum, 0, 1, open_high=True)
         within("bn_eps", self.bn_eps, 0)
 
@@ -203,14 +204,7 @@ class EncoderConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.filters or len(self.filters) != len(self.kernels):
-            raise UserError(
-                f"filters={self.filters} and kernels={self.kernels} are of different length (or empty): "
-                "give one kernel size for each convolution"
-            )
-        for name in ("filters", "kernels"):
-            for value in getattr(self, name):
-                within(name, value, 1)
+        check_convolutions(self.filters, self.kernels, "convolution")
         if self.filters[-1] % 2:
             raise UserError(
                 f"filters={self.filters} ends with an odd number: attention halves the last, give an even one"

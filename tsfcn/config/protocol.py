@@ -283,10 +283,3 @@ def fast_trains(model: str, config: ModelConfig, settings: Settings) -> bool:
 def fast_takes(n_timepoints: int) -> bool:
     """Return whether the fast engine can train on series of this length, of any number of channels."""
     return n_timepoints > 1
-
-
-def changes(now: object, then: object) -> dict[str, Any]:
-    """Return the fields of the dataclass `now` whose values differ from those of `then`, with the values of `now`."""
-    old = asdict(then)  # type: ignore[call-overload]
-    new: dict[str, Any] = asdict(now)  # type: ignore[call-overload]
-    return {name: value for name, value in new.items() if value != old[name]}

@@ -14,6 +14,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import model_code, model_spec
 from tsfcn.config import models as model_specs
 from tsfcn.config import protocol as conf
+from tsfcn.config.model_config import changes
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data.preprocess import truncated_length
@@ -200,7 +201,7 @@ def variant(
     before = conf.resolve(unchanged, architecture, model_specs.spec(architecture).settings())
     if isinstance(settings, conf.Settings):
         settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
-    changed = conf.changes(settings, before)
+    changed = changes(settings, before)
     if precision != "float32":
         changed["precision"] = precision
     model_changed = model.changed()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -172,6 +172,12 @@ def place(job: Job | Record) -> tuple[str, bool, str, str, int, int]:
     """
     reversed_split = job.passport.get("split") == "ucr2015"
     return job.dataset, reversed_split, job.model, job.protocol, job.resample, job.seed
+
+
+def in_rows_of_others(jobs: Iterable[Job], records: Iterable[Record]) -> Iterator[Job]:
+    """Yield the jobs whose row in the tables has ok records of another group, with which they cannot be averaged."""
+    groups = {place(record)[:-1]: record.group for record in records if record.is_ok}
+    return (job for job in jobs if groups.get(place(job)[:-1], job.group) != job.group)
 
 
 def parse(line: bytes, *, curve: bool = True) -> Record:

@@ -204,10 +204,9 @@ def measure_classifier(job: Job, results: Path, data: preprocess.Arrays, clock: 
     predicted = classifier.predict(data.x_test)
     tested, processor_tested = time.perf_counter(), clock()
     probabilities = classifier.predict_proba(data.x_test, len(data.classes))
-    with np.errstate(divide="ignore"):
-        cross_entropy = -float(np.log(probabilities[np.arange(len(predicted)), data.y_test]).mean())
     artifacts.write_predictions(results, job.key, probabilities, data.y_test, predicted, data.classes.astype(str))
     y = torch.from_numpy(data.y_test)
+    cross_entropy = predict.cross_entropy(torch.from_numpy(probabilities).log(), y)
     return {
         "accuracy": float((predicted == data.y_test).mean()),
         "balanced_accuracy": balanced_accuracy(torch.from_numpy(predicted), y),

@@ -11,8 +11,9 @@ import pytest
 
 from tests.records import PASSPORT, record, save
 from tsfcn.analysis import score_columns
-from tsfcn.analysis.columns import Cell, Column, Place, dataset_name, loose
+from tsfcn.analysis.columns import Cell, Column, Place, dataset_name
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import loose
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, OLD_NAMES
 from tsfcn.report import results_folder

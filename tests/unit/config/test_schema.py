@@ -16,6 +16,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import protocol as config
 from tsfcn.config import schema
 from tsfcn.config.checks import integers
+from tsfcn.config.model_config import changes
 from tsfcn.config.models import (
     MODELS,
     EncoderConfig,
@@ -32,7 +33,7 @@ from tsfcn.config.models import (
     names,
     spec,
 )
-from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, changes, protocol_schema
+from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, protocol_schema
 from tsfcn.config.schema import ExecutorConfig
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

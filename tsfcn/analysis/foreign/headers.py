@@ -12,7 +12,8 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from tsfcn.analysis.columns import is_dataset, loose, vocabulary
+from tsfcn.analysis.columns import is_dataset, vocabulary
+from tsfcn.common.text import loose
 from tsfcn.data import published
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn.analysis.columns import count_of, finite, loose, vocabulary
+from tsfcn.analysis.columns import count_of, finite, vocabulary
 from tsfcn.analysis.foreign.cells import NOT_RUN, CellReader, Reading
 from tsfcn.analysis.foreign.headers import Role, role_of
 from tsfcn.analysis.marks import EARLY, OFF_PAPER, TEST_SELECTED, UNKNOWN
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.text import loose
 
 _USED = (
     *(Role.DATASET, Role.METRIC, Role.PROTOCOL, Role.SPLIT, Role.ARCHIVE, Role.MARKS, Role.DEVIATION, Role.N_RUNS),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, loose, similar_dataset
+from tsfcn.analysis.columns import Column, ColumnBuilder, Score, chosen, similar_dataset
 from tsfcn.analysis.foreign.cells import CellReader, Reading
 from tsfcn.analysis.foreign.headers import Role, content_of, is_footer, role_of, summary_model
 from tsfcn.analysis.foreign.plausibility import fits_as_error, fits_only
@@ -20,6 +20,7 @@ from tsfcn.analysis.foreign.text_tables import TextTable, lists_multivariate
 from tsfcn.analysis.foreign.value_columns import TableColumns, ValueColumn, quoted
 from tsfcn.common import text as plain_text
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import loose
 
 _ARCHIVE_SUMMARY = {"edw0", "dtww100"}  # titles of the UCR archive's own table of error rates
 

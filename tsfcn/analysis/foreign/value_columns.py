@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tsfcn.analysis.columns import chosen, loose, mostly_datasets
+from tsfcn.analysis.columns import chosen, mostly_datasets
 from tsfcn.analysis.foreign.cells import Reading, is_count, is_number
 from tsfcn.analysis.foreign.headers import NEVER_COMPARED, Role, is_footer, model_of, numbered, role_of
 from tsfcn.analysis.foreign.row_facts import KEPT_MARKS, RowReader
 from tsfcn.analysis.foreign.text_tables import TextTable
 from tsfcn.analysis.marks import MEANINGS
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import loose
 
 
 @dataclass(frozen=True)
