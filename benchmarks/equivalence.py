@@ -1,9 +1,10 @@
-"""Compare the accuracies of precisions and engines: `python benchmarks/equivalence.py [RESULTS]`.
+"""Compare the accuracies of precisions and engines: `python benchmarks/equivalence.py [RESULTS] [ENGINES]`.
 
-It reads records of FCN under fawaz2019: float32 from RESULTS and, by the fast engine, from RESULTS/fast, and bfloat16
-from RESULTS/bfloat16. For every dataset with two or more jobs of both kinds it prints the verdict of docs/verdict.md on
-their mean accuracies over seeds, and the verdict on the mean over datasets, as Markdown. It compares bfloat16 with
-float32, and in float32 the fast engine with the reference loop. If a job has two records of one kind, the first counts.
+It reads records of FCN under fawaz2019 from RESULTS (float32 and bfloat16), and from ENGINES those that the fast engine
+has of the same jobs in float32. For every dataset with two or more jobs of both kinds it prints the verdict of
+docs/verdict.md on their mean accuracies over seeds, and the verdict on the typical difference over datasets, as
+Markdown. It compares bfloat16 with float32, and in float32 the fast engine with the reference loop. If a job has two
+records of one kind, the first counts.
 """
 
 from __future__ import annotations
@@ -67,23 +68,25 @@ def table(records: list[Record], one: str, other: str, kind: Callable[[Record], 
             result.word if result.word != verdict.UNDECIDABLE else f"undecidable: too few in {other}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    mean = judged.archive
+    typical, mean = judged.typical, judged.mean
     counts = ", ".join(f"{number} {word}" for word, number in judged.counts.items())
-    lines += [
-        "",
-        f"{counts}; {mean.dataset}: {mean.difference:+.4f}, 90 % {mean.low:+.4f} to {mean.high:+.4f}: {mean.text}.",
-    ]
-    return "\n".join(lines)
+    over_all = (
+        f"{counts}. Typical difference over {typical.n_datasets} datasets: {typical.difference:+.4f}, 90 % "
+        f"{typical.low:+.4f} to {typical.high:+.4f}: {typical.text}. Mean difference: {mean.difference:+.4f}, 90 % "
+        f"{mean.low:+.4f} to {mean.high:+.4f}."
+    )
+    return "\n".join([*lines, "", over_all])
 
 
 def main() -> None:
     """Compare the records and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", default=Path("results"))
+    parser.add_argument("engines", type=Path, nargs="?", default=Path("benchmarks/engines"))
     options = parser.parse_args()
     records = [
         record
-        for folder in (options.results, options.results / "fast", options.results / "bfloat16")
+        for folder in (options.results, options.engines)
         for record in store.read(folder)
         if record.is_ok and record.model == "fcn" and record.resample == 0 and record.protocol in PROTOCOLS
     ]

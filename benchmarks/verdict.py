@@ -9,13 +9,16 @@ sqrt(n / (n - 1)). Normal noise of half a standard deviation is added, and the s
 the same (a smoothed bootstrap), then rounded to whole test cases. So datasets whose runs all agree have no spread, and
 those with failed runs (Meat, EthanolLevel) keep their tails. Our runs and the published runs are drawn in the same way;
 then our runs are shifted, or spread. The rules are those of tsfcn.analysis.verdict.
+
+The last tables are of intervals of a mean over datasets (tsfcn.analysis.stats): datasets are drawn from the 128 with
+the published differences of two models, and the share of intervals that contain the mean over all 128 is counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,8 +95,6 @@ class Shares:
     different: Array
     any_different: float  # fraction of archives with one or more datasets that are called different
     any_welch: float  # the same by Welch's test alone
-    mean_equivalent: float  # of the verdict on the mean of the archive
-    mean_different: float
 
 
 def several(
@@ -111,7 +112,7 @@ def several(
         seed: The seed of the random numbers.
     """
     rng, margin = np.random.default_rng(seed), verdict.margins(of.n_test)
-    equivalent, different, any_welch, means = [], [], [], []
+    equivalent, different, any_welch = [], [], []
     for _ in range(n):
         sample, reference = draw(rng, of, n_ours, shift=shift, spread=spread), draw(rng, of, n_theirs)
         difference = sample.mean(axis=1) - reference.mean(axis=1)
@@ -121,16 +122,11 @@ def several(
         different.append(verdict.is_different(difference, stats.holm(p), margin))
         welch = stats.holm(stats.welch(difference, sd_1, n_ours, sd_2, n_theirs)[2])
         any_welch.append(verdict.is_different(difference, welch, margin).any())
-        variance, df = sd_1**2 / n_ours + sd_2**2 / n_theirs, stats.welch_df(sd_1, n_ours, sd_2, n_theirs)
-        means.append((*verdict.mean_interval(difference, variance, df), difference.mean()))
-    low, high, p, mean = np.array(means).T
     return Shares(
         np.mean(equivalent, axis=0),
         np.mean(different, axis=0),
         float(np.any(different, axis=1).mean()),
         float(np.mean(any_welch)),
-        float(verdict.is_equivalent(low, high, verdict.ARCHIVE_MARGIN).mean()),
-        float(verdict.is_different(mean, p, verdict.ARCHIVE_MARGIN).mean()),
     )
 
 
@@ -157,10 +153,175 @@ def single(of: Spreads, n_ours: int, *, shift: Array | float = 0.0, n: int, seed
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The typical difference over datasets
+
+
+def subset(of: Spreads, names: Sequence[str]) -> Spreads:
+    """Return the distributions of some datasets."""
+    which = [i for i, name in enumerate(of.names) if name in set(names)]
+    return Spreads(
+        [of.names[i] for i in which], of.mean[which], of.n_test[which], of.deviations[which], of.n_runs[which]
+    )
+
+
+def worsened(rng: np.random.Generator, of: Spreads, accuracies: Array, size: float, share: float = 1.0) -> Array:
+    """Return accuracies (n_datasets, n) lowered by `size` on a random share of the datasets.
+
+    Each run loses whole test cases, rounded up or down at random so that the expected loss is `size`.
+    """
+    lost = np.floor(size * of.n_test[:, None] + rng.random(accuracies.shape)) / of.n_test[:, None]
+    chosen = rng.random(len(of.names)) < share
+    return np.asarray(np.maximum(accuracies - lost * chosen[:, None], 0.0))
+
+
+@dataclass(frozen=True)
+class ArchiveShares:
+    """The fractions of simulated archives with each word on the typical difference, and by rules that were rejected."""
+
+    equivalent: float
+    different: float
+    mean_equivalent: float  # by the mean over datasets and its interval; NaN for single runs
+    mean_different: float
+
+
+def archive(
+    of: Spreads,
+    n_ours: int,
+    n_theirs: int,
+    *,
+    worse: float = 0.0,
+    share: float = 1.0,
+    spread: float = 1.0,
+    n: int,
+    seed: int,
+) -> ArchiveShares:
+    """Return how often each verdict on the typical difference is given.
+
+    Args:
+        of: The distributions.
+        n_ours: The number of our runs, 1 or more.
+        n_theirs: The number of published runs, 1 or more.
+        worse: What our runs lose.
+        share: On which share of the datasets they lose it.
+        spread: What the deviations of our runs are multiplied by.
+        n: The number of archives.
+        seed: The seed of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    words, means = [], []
+    for _ in range(n):
+        ours = worsened(rng, of, draw(rng, of, n_ours, spread=spread), worse, share)
+        theirs = draw(rng, of, n_theirs)
+        difference = ours.mean(axis=1) - theirs.mean(axis=1)
+        known = [verdict.floored(x.std(axis=1, ddof=1), of.n_test) for x in (ours, theirs) if x.shape[1] > 1]
+        sd_1, sd_2 = (known * 2)[:2] if known else [verdict.floored(np.zeros(len(of.names)), of.n_test)] * 2
+        words.append(verdict.typical(difference, verdict.standard_error(sd_1, n_ours, sd_2, n_theirs)).word)
+        if len(known) == 2:
+            variance, df = sd_1**2 / n_ours + sd_2**2 / n_theirs, stats.welch_df(sd_1, n_ours, sd_2, n_theirs)
+            means.append((*verdict.mean_interval(difference, variance, df), difference.mean()))
+    low, high, mean = np.array(means).T if means else np.full((3, 1), np.nan)
+    margin = verdict.TYPICAL_MARGIN
+    is_far = (np.abs(mean) > margin) & ((low > 0) | (high < 0))  # an interval of 90 %, so at 10 %
+    return ArchiveShares(
+        float(np.mean([word == verdict.EQUIVALENT for word in words])),
+        float(np.mean([word == verdict.DIFFERENT for word in words])),
+        float(verdict.is_equivalent(low, high, margin).mean()) if means else float("nan"),
+        float(is_far.mean()) if means else float("nan"),
+    )
+
+
+def _archive_table(of: Mapping[str, Spreads], n: int, report: Callable[[str], object]) -> str:
+    rows: list[tuple[object, ...]] = [
+        (
+            *("model", "datasets", "our seeds", "their runs", "equivalent, rightly", "different, wrongly"),
+            *("0.005 off: equivalent", "0.01 off: different", "a tenth 0.05 off: equivalent"),
+            *("by the mean: equivalent, rightly", "by the mean: 0.01 off, different"),
+        )
+    ]
+    pairs = {"fcn": ((1, 5), (3, 5), (5, 5), (10, 5), (3, 16), (5, 16), (1, 1), (3, 1), (5, 1))}
+    settings = [
+        (model, names, pair)
+        for model in of
+        for names in ("all", "small")
+        for pair in pairs.get(model, ((3, 5), (3, 1)))
+    ]
+    for i, (model, names, (n_ours, n_theirs)) in enumerate(settings):
+        where = subset(of[model], SETS[names])
+        report(f"typical difference: {model}, {len(where.names)} datasets, {n_ours} seeds, {n_theirs} runs")
+        same, edge, far, tenth = (
+            archive(where, n_ours, n_theirs, worse=worse, share=share, n=n, seed=2000 + 10 * i + j)
+            for j, (worse, share) in enumerate(((0.0, 1.0), (verdict.TYPICAL_MARGIN, 1.0), (0.01, 1.0), (0.05, 0.1)))
+        )
+        rows.append(
+            (
+                *(model, len(where.names), n_ours, n_theirs, same.equivalent, same.different),
+                *(edge.equivalent, far.different, tenth.equivalent, same.mean_equivalent, far.mean_different),
+            )
+        )
+    return _table(*rows)
+
+
+def _archive_spread_table(of: Spreads, n: int, report: Callable[[str], object]) -> str:
+    rows: list[tuple[object, ...]] = [
+        (
+            *("our spread", "datasets", "our seeds", "their runs", "equivalent, rightly", "different, wrongly"),
+            "0.005 off: equivalent",
+        )
+    ]
+    settings = [
+        (factor, names, pair) for factor in (0.5, 2.0) for names in ("all", "small") for pair in ((3, 5), (3, 1))
+    ]
+    for i, (factor, names, (n_ours, n_theirs)) in enumerate(settings):
+        where = subset(of, SETS[names])
+        report(f"typical difference, spread x {factor:g}: {len(where.names)} datasets, {n_ours} seeds, {n_theirs} runs")
+        same, edge = (
+            archive(where, n_ours, n_theirs, worse=worse, spread=factor, n=n, seed=3000 + 10 * i + j)
+            for j, worse in enumerate((0.0, verdict.TYPICAL_MARGIN))
+        )
+        row = (f"x {factor:g}", len(where.names), n_ours, n_theirs, same.equivalent, same.different, edge.equivalent)
+        rows.append(row)
+    return _table(*rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Intervals of a mean over datasets
+
+
+def coverage(differences: Array, n_datasets: int, *, n: int, seed: int) -> tuple[float, float]:
+    """Return how often 95 % intervals of the mean of n_datasets differences, drawn at random, contain that of all.
+
+    The first is that of tsfcn.analysis.stats.mean_interval, the second a percentile bootstrap of 1,000 samples.
+    """
+    rng, mean = np.random.default_rng(seed), differences.mean()
+    inside = []
+    for _ in range(n):
+        drawn = rng.choice(differences, n_datasets)
+        means = rng.choice(drawn, (1000, n_datasets)).mean(axis=1)
+        intervals = stats.mean_interval(drawn), np.quantile(means, (0.025, 0.975))
+        inside.append([low <= mean <= high for low, high in intervals])
+    student, bootstrap = np.mean(inside, axis=0).tolist()
+    return student, bootstrap
+
+
+def _coverage_table(n: int, report: Callable[[str], object]) -> str:
+    pairs = (("fcn", "resnet"), ("fcn", "mlp"), ("fcn", "encoder"), ("resnet", "TWIESN"))
+    figures = {(f.model, f.dataset): f.mean for f in published.read("fawaz2019_ucr128") if f.metric == "accuracy"}
+    rows: list[tuple[object, ...]] = [("models", "datasets", "Student's t", "bootstrap")]
+    for i, (one, other) in enumerate(pairs):
+        report(f"intervals of the mean: {one}, {other}")
+        differences = np.array([figures[one, name] - figures[other, name] for name in SETS["all"]])
+        for j, n_datasets in enumerate((5, 10, 20, 30, 60, 128)):
+            shares = coverage(differences, n_datasets, n=n, seed=4000 + 10 * i + j)
+            rows.append((f"{one}, {other}", n_datasets, *shares))
+    return _table(*rows)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def _row(*cells: object) -> str:
-    return "| " + " | ".join(f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells) + " |"
+    texts = ("" if c != c else f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells)  # NaN: not defined
+    return f"| {' | '.join(texts)} |"
 
 
 def _table(*rows: tuple[object, ...]) -> str:
@@ -180,12 +341,6 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
             *("equivalent, wrongly", "in the worst dataset", "different, rightly"),
         )
     ]
-    archive: list[tuple[object, ...]] = [
-        (
-            *("model", "our seeds", "their runs", "equivalent, rightly", "different, wrongly"),
-            *("equivalent, wrongly", "different by 0.01, rightly"),
-        )
-    ]
     for i, (model, n_seeds, n_runs) in enumerate(settings):
         report(f"{model}, {n_seeds} seeds, {n_runs} runs")
         where = of[model]
@@ -201,15 +356,6 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
             (
                 *(model, n_seeds, n_runs, float(same.equivalent.mean()), same.any_different, same.any_welch),
                 *(float(edge.equivalent.mean()), float(edge.equivalent.max()), float(far.different.mean())),
-            )
-        )
-        # Shifts of single datasets are whole cases; the mean over many can be exactly at the margin of the archive.
-        small = _mean_shift(where, verdict.ARCHIVE_MARGIN)
-        shifted, twice = run(small, 10 * i + 3), run(_mean_shift(where, 0.01), 10 * i + 4)
-        archive.append(
-            (
-                *(model, n_seeds, n_runs, same.mean_equivalent, same.mean_different),
-                *(shifted.mean_equivalent, twice.mean_different),
             )
         )
     spread: list[tuple[object, ...]] = [
@@ -263,19 +409,12 @@ def tables(n: int = N_ARCHIVES, report: Callable[[str], object] = print) -> str:
             "### Where ours spread more, or less, than theirs (fcn)\n\n" + _table(*spread),
             "### A dataset, a single published run\n\n" + _table(*alone),
             "### Datasets with no spread, and with failed runs (fcn, 5 seeds, 5 runs)\n\n" + _table(*tails),
-            "### The mean over 128 datasets\n\n" + _table(*archive),
+            "### The typical difference over datasets\n\n" + _archive_table(of, n, report),
+            "### The same where ours spread more, or less, than theirs (fcn)\n\n"
+            + _archive_spread_table(of["fcn"], n, report),
+            "### 95 % intervals of a mean over datasets: how many contain it\n\n" + _coverage_table(n, report),
         ]
     )
-
-
-def _mean_shift(of: Spreads, size: float) -> Array:
-    """Return shifts down, in whole cases, whose mean is `size` within 1 %, over large and small datasets."""
-    shift = np.zeros(len(of.names))
-    for i in np.argsort(-of.n_test, kind="stable"):  # the large ones first: they can be shifted by `size` itself
-        missing = size * len(shift) - np.abs(shift).sum()
-        step = min(max(missing, 0.0), 2 * size)
-        shift[i] = np.round(step * of.n_test[i]) / of.n_test[i]
-    return -shift
 
 
 def main() -> None:

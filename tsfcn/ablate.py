@@ -168,7 +168,7 @@ def differing_rows(results: Path) -> list[list[str]]:
     split = {(row["model"], row["protocol"], row["dataset"]): row["split"] for row in rows.to_dict("records")}
     verdicts = tables.verdicts(rows)
     is_different = verdicts["word"].isin([verdict.DIFFERENT, verdict.OUTSIDE])
-    far = verdicts[is_different & ~verdicts["dataset"].str.startswith("mean of ")]
+    far = verdicts[is_different & (verdicts["of"] == tables.DATASET)]
     far = far.reindex(far["difference"].abs().sort_values(ascending=False, kind="stable").index)
     return [
         [

@@ -18,7 +18,7 @@ from tsfcn.jobs import store
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "dataset=ItalyPowerDemand")
-FAST = f"results={ROOT / 'results' / 'fast'}"
+FAST = f"results={ROOT / 'benchmarks' / 'engines'}"
 
 
 def piped(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:

@@ -57,7 +57,7 @@ def test_every_module_is_on_the_map() -> None:
 
 def test_the_readme_shows_what_the_default_run_prints(tmp_path: Path) -> None:
     """From the committed records of the default engine; the bundled datasets suffice."""
-    shutil.copytree(ROOT / "results" / "fast", tmp_path / "fast")
+    shutil.copytree(ROOT / "benchmarks" / "engines", tmp_path / "fast")
     printed = subprocess.run(
         [sys.executable, "-m", "tsfcn.run", f"results={tmp_path / 'fast'}"], check=True, capture_output=True, text=True
     )

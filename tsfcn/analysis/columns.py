@@ -59,6 +59,7 @@ class Column:
     description: str = ""  # runs, files, selection, assumptions
     note: str = ""  # reason to read the whole column with care, or ''
     remarks: tuple[str, ...] = ()  # what was left out or assumed when its file was read, a sentence each
+    is_named: bool = True  # False for one of several that a folder, file or source holds
     half_unit: float = 0.0  # half a unit of the last decimal that the accuracies are written with; 0: not rounded
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis import stats
+from tsfcn.analysis import choice, stats, verdict
 from tsfcn.analysis.columns import Cell, Column, Place, n_test, whole_cases
 from tsfcn.common import text
 from tsfcn.common.errors import UserError
@@ -36,7 +36,7 @@ class Pair:
     first: int  # position of the column
     second: int
     difference: float  # mean over datasets
-    low: float  # lower end of its bootstrap interval over datasets, LEVEL
+    low: float  # lower end of its interval over datasets, LEVEL; NaN for a single one
     high: float
     wins: int  # datasets on which the first is better
     ties: int
@@ -73,6 +73,7 @@ class Comparison:
     scores: np.ndarray  # (n_datasets, n_columns), fractions
     cells: tuple[tuple[Cell, ...], ...]  # the same cells with deviation and number of runs
     left_out: dict[str, tuple[str, ...]]  # datasets by reason
+    disjoint: tuple[str, ...]  # columns that are not compared, since with them too few datasets would be common
     across: tuple[str, ...]  # datasets compared although their splits differ, on request only
     how_ties: str  # 'average' or 'min'
     alpha: float
@@ -113,7 +114,10 @@ def compare(
 ) -> Comparison:
     """Return the comparison of two or more columns (`score_columns.read`).
 
-    Raises UserError for a single column and if no dataset is common.
+    A column with which no dataset would be common is left out, and so is one of a folder or file of several with which
+    too few would be to show a difference (`choice.choose`).
+
+    Raises UserError for a single column and if no two have a dataset in common.
 
     Args:
         columns: the columns, with different names.
@@ -128,6 +132,7 @@ def compare(
         raise UserError(_too_few(columns))
     if datasets is not None:
         columns = [replace(c, cells={p: cell for p, cell in c.cells.items() if p.dataset in datasets}) for c in columns]
+    columns, disjoint = _with_common_datasets(columns, across_splits=across_splits)
     rows = shared_places(columns, across_splits=across_splits)
     left_out = _left_out(columns, {row[0].dataset for row in rows})
     if not rows:
@@ -142,6 +147,7 @@ def compare(
         scores=common.scores,
         cells=tuple(tuple(c.cells[place] for c, place in zip(columns, row, strict=True)) for row in rows),
         left_out=left_out,
+        disjoint=disjoint,
         across=tuple(row[0].dataset for row in rows if len({place.split for place in row}) > 1),
         how_ties=ties,
         alpha=alpha,
@@ -159,6 +165,22 @@ def compare(
 def _too_few(columns: Sequence[Column]) -> str:
     only = f" ('{columns[0].name}': {columns[0].description})" if columns and columns[0].description else ""
     return f"comparison of {len(columns)} column{'' if columns else 's'} is not possible: name two or more{only}"
+
+
+def _with_common_datasets(
+    columns: Sequence[Column], *, across_splits: bool
+) -> tuple[Sequence[Column], tuple[str, ...]]:
+    """Return the columns to compare, and the names of those that leave too few common datasets.
+
+    Columns that were named come first, then those with most datasets. All are returned if fewer than two would be left.
+    """
+    places = {c.name: {p.dataset if across_splits else p for p in c.cells} for c in columns}
+    named = {c.name for c in columns if c.is_named}
+    order = sorted(places, key=lambda name: (name not in named, -len(places[name])))
+    ranked = choice.choose(((name, places[name]) for name in order), asked_for=named).ranked
+    if len(ranked) < 2:
+        return columns, ()
+    return [c for c in columns if c.name in ranked], tuple(c.name for c in columns if c.name not in ranked)
 
 
 def _nothing_in_common(columns: Sequence[Column], left_out: Mapping[str, Sequence[str]]) -> str:
@@ -284,7 +306,7 @@ def _pair(first: int, second: int, paired: _Paired, *, zeros: str, rope: float, 
             probabilities less precise.
     """
     raw, d = paired.scores[:, 0] - paired.scores[:, 1], paired.differences(0, 1)
-    low, high = stats.bootstrap(raw, level=LEVEL, n_samples=2_000 if is_many else 10_000)
+    low, high = stats.mean_interval(raw, level=LEVEL)
     test = stats.wilcoxon(d, zeros=zeros)
     bayes = stats.bayesian_signed_rank(d, rope=rope, n_samples=2_000 if is_many else 20_000)
     return Pair(first, second, float(raw.mean()), low, high, *stats.wins(d, np.zeros_like(d)), test, test.p, bayes)
@@ -308,6 +330,24 @@ def _cliques(common: _Paired, pairs: Sequence[Pair], *, zeros: str, alpha: float
     for pair, adjusted in zip(pairs, stats.holm(p), strict=True):
         differs[pair.first, pair.second] = differs[pair.second, pair.first] = adjusted < alpha
     return tuple(stats.cliques(differs))
+
+
+def typical_difference(comparison: Comparison) -> verdict.TypicalDifference | None:
+    """Return the verdict on the typical difference of two columns, first minus second (verdict.typical).
+
+    None where the number of test cases of a dataset is not known, or its accuracy is a mean over resamples: deviations
+    over those are of splits. The deviation of a single run is taken from the other column.
+    """
+    sizes = [n_test(place) for place in comparison.places]
+    if len(comparison.columns) != 2 or comparison.across or any(size is None for size in sizes):
+        return None
+    errors = []
+    for (first, second), size in zip(comparison.cells, sizes, strict=True):
+        known = [cell.std for cell in (first, second) if cell.std is not None and cell.n_runs > 1] or [0.0]
+        sd_1, sd_2 = (known * 2)[:2]
+        floored = verdict.floored(np.array([sd_1, sd_2]), np.array(size))
+        errors.append(float(verdict.standard_error(floored[0], first.n_runs, floored[1], second.n_runs)))
+    return verdict.typical(comparison.scores[:, 0] - comparison.scores[:, 1], np.array(errors))
 
 
 def noise(first: Cell, second: Cell, place: Place) -> str:

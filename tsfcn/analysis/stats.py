@@ -4,7 +4,8 @@ Pure numpy, with scipy.special for three distribution functions. Accuracies are 
 agree to DIGITS decimals, so that rounding in the last bits does not break ties.
 
 Sources: Wilcoxon 1945 and Pratt 1959 (signed ranks), Holm 1979, Benjamini and Hochberg 1995, Friedman 1937, Welch 1947,
-Benavoli et al. 2014 and 2017 (Bayesian signed ranks), Wang et al. 2017 (MPCE).
+Hodges and Lehmann 1963 and Moses 1965 (shift by signed ranks), Benavoli et al. 2014 and 2017 (Bayesian signed ranks),
+Wang et al. 2017 (MPCE).
 """
 
 from __future__ import annotations
@@ -85,19 +86,57 @@ def wilcoxon(differences: Array, *, zeros: str = "pratt", method: str = "auto") 
     return Wilcoxon(min(p, 1.0), n, n_zeros, positive, negative, zeros, "exact" if exact else "normal")
 
 
+def signed_rank_interval(
+    differences: Array, scales: Array | float = 1.0, *, level: float = 0.9
+) -> tuple[float, float, float]:
+    """Return (estimate, low, high) of the shift of differences (n,), n 1 or more, by signed ranks.
+
+    Signed ranks of (differences - shift) / scales do not reject a shift inside the interval, at 1 - level two-sided.
+    Their rank sum counts the pairs of differences, each with itself too, whose weighted mean exceeds the shift, weights
+    1 / scale; so the estimate is the median of these means (Hodges and Lehmann 1963 for equal scales), and the ends are
+    two of them (Moses 1965). The interval is exact where no two pairs have the same mean, and infinite if n is too
+    small for the level, below 5 for 0.9.
+
+    Args:
+        differences: one for each dataset.
+        scales: what each is divided by before its rank is taken, above 0.
+        level: confidence level.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    weights = 1 / np.broadcast_to(np.asarray(scales, dtype=np.float64), d.shape)
+    i, j = np.triu_indices(len(d))
+    means = np.sort((d[i] * weights[i] + d[j] * weights[j]) / (weights[i] + weights[j]))
+    # The largest k for which a rank sum of at most k - 1 has a probability of at most half of 1 - level.
+    k = int(np.searchsorted(_rank_sum_distribution(len(d)), (1 - level) / 2 + 1e-12, side="right"))
+    low, high = (float(means[k - 1]), float(means[-k])) if k else (-math.inf, math.inf)
+    return float(np.median(means)), low, high
+
+
+@lru_cache(maxsize=256)
+def _rank_sum_distribution(n: int) -> Array:
+    """Return P(T <= t), T the sum of a random subset of the ranks 1 to n, for t from 0 to n (n + 1) / 2."""
+    return np.cumsum(_rank_sum_probabilities(np.arange(1, n + 1)))
+
+
 def _exact_signed_ranks(ranks: Array, least: float) -> float:
     """Return P(T <= least or T >= sum - least), T the sum of ranks that are each included with probability 1/2."""
-    doubled = np.rint(2 * ranks).astype(np.int64)  # midranks are multiples of 1/2
-    total = int(doubled.sum())
-    probability = np.zeros(total + 1)
+    if np.array_equal(np.sort(ranks), np.arange(1, len(ranks) + 1)):
+        return float(2 * _rank_sum_distribution(len(ranks))[round(least)])
+    probability = _rank_sum_probabilities(np.rint(2 * ranks).astype(np.int64))  # midranks are multiples of 1/2
+    return float(2 * probability[: round(2 * least) + 1].sum())  # symmetric about half the total
+
+
+def _rank_sum_probabilities(ranks: Array) -> Array:
+    """Return the probability of each sum, from 0 to that of all, of ranks included with probability 1/2 each."""
+    probability = np.zeros(int(ranks.sum()) + 1)
     probability[0] = 1.0
     largest = 0
-    for rank in doubled:  # probability[s]: of the sum s so far; halving at each step avoids overflow
-        largest += int(rank)
-        shifted = probability[: largest + 1 - int(rank)] / 2
+    for rank in map(int, ranks):  # probability[s]: of the sum s so far; halving at each step avoids overflow
+        largest += rank
+        shifted = probability[: largest + 1 - rank] / 2
         probability[: largest + 1] /= 2
-        probability[int(rank) : largest + 1] += shifted
-    return float(2 * probability[: round(2 * least) + 1].sum())  # symmetric about total / 2
+        probability[rank : largest + 1] += shifted
+    return probability
 
 
 def wins(first: Array, second: Array) -> tuple[int, int, int]:
@@ -106,31 +145,21 @@ def wins(first: Array, second: Array) -> tuple[int, int, int]:
     return int(np.sum(d > 0)), int(np.sum(d == 0)), int(np.sum(d < 0))
 
 
-def bootstrap(
-    differences: Array, *, level: float = 0.95, n_samples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of differences (n,), datasets drawn with replacement.
+def mean_interval(values: Array, *, level: float = 0.95) -> tuple[float, float]:
+    """Return Student's interval of the mean of values (n,), one for each dataset; NaN for fewer than two.
 
-    It shows how the mean varies over similar datasets, not over training seeds. The same seed gives the same interval.
-    Fewer than two differences give NaN.
+    It shows how the mean varies over similar datasets, not over training seeds. On the published differences of models
+    it covers the mean more often than a percentile bootstrap does if datasets are few (docs/verdict.md).
 
     Args:
-        differences: one for each dataset.
+        values: accuracies or their differences.
         level: confidence level.
-        n_samples: number of bootstrap samples.
-        seed: of the random numbers.
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if len(d) < 2:
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
         return math.nan, math.nan
-    low, high = np.quantile(_bootstrap_counts(len(d), n_samples, seed) @ d / len(d), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=16)  # pairs with as many datasets use the same draws
-def _bootstrap_counts(n: int, n_samples: int, seed: int) -> Array:
-    """Return how often each of n datasets is sampled, (n_samples, n)."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_samples)
+    half = float(student(level, len(x) - 1)) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    return float(x.mean()) - half, float(x.mean()) + half
 
 
 @lru_cache(maxsize=16)

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tsfcn.analysis import diagnosis, verdict
-from tsfcn.analysis.marks import EARLY, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
+from tsfcn.analysis import choice, diagnosis, verdict
+from tsfcn.analysis.marks import EARLY, LOW_PRECISION, MEANINGS, OFF_PAPER, TEST_SELECTED, UNKNOWN
 from tsfcn.common.errors import UserError
+from tsfcn.config.schema import FAST_PRECISIONS
 from tsfcn.data import catalogue, published
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
@@ -52,6 +53,8 @@ COLUMNS = {
 VERDICT_COLUMNS = {
     "model": "str",
     "protocol": "str",
+    "sources": "str",  # of the published figures of all datasets of this model and protocol
+    "of": "str",  # 'dataset', 'typical difference' or 'mean difference': the latter two over all datasets
     "dataset": "str",
     "n_seeds": "int64",
     "mean": "float64",
@@ -70,6 +73,8 @@ VERDICT_COLUMNS = {
     "word": "str",
     "verdict": "str",
 }
+
+DATASET, TYPICAL, MEAN = "dataset", "typical difference", "mean difference"  # what a row of `verdicts` is of
 
 # The smallest positive float16: a probability that is stored as zero was below half of it.
 FLOAT16_FLOOR = 2.0**-24
@@ -173,12 +178,21 @@ def _marks(records: Iterable[Record]) -> str:
     records = list(records)
     revisions = {record.passport.get("revision") for record in records}
     carried = {
-        OFF_PAPER: any(record.off_paper for record in records),
+        OFF_PAPER: any(map(_is_off_paper, records)),
         TEST_SELECTED: any(record.test_selected for record in records),
         EARLY: "early" in revisions,
         UNKNOWN: "unknown" in revisions,
+        LOW_PRECISION: any(record.precision in FAST_PRECISIONS for record in records),
     }
     return ", ".join(mark for mark, carries in carried.items() if carries)
+
+
+def _is_off_paper(record: Record) -> bool:
+    """Return whether a record is marked, and not for its precision alone, as records of earlier versions are."""
+    protocol = published.in_any_precision(record.protocol)
+    if record.protocol == protocol or "[" in protocol:
+        return record.off_paper
+    return record.off_paper and not published.has_runs(protocol, record.model)
 
 
 def _figure(name: Name, record: Record, source: str | None) -> published.Figure | None:
@@ -187,8 +201,10 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     passport = record.passport
     split = passport.get("split", "")
     is_of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
-    changed = "[" in model or "[" in protocol  # the label names each changed setting in brackets
-    if resample != 0 or changed or not is_of_archive or _marks([record]):
+    # The label names each changed setting in brackets.
+    changed = "[" in model or "[" in published.in_any_precision(protocol)
+    marked = set(_marks([record]).split(", ")) - {"", LOW_PRECISION}
+    if resample != 0 or changed or not is_of_archive or marked:
         return None
     return published.beside(protocol, model, dataset, split, source)
 
@@ -227,15 +243,25 @@ def _rows(
                 "selected": _mean_of(members, "accuracy_selected") if is_accuracy else math.nan,
                 "train_seconds": math.fsum(record.seconds("train") or 0.0 for record in members),
                 "marks": _marks(members),
-                "published": figure.mean if figure else math.nan,
-                "published_std": math.nan if figure is None or figure.std is None else figure.std,
-                "published_runs": figure.n_runs if figure else None,
-                "published_source": figure.source if figure else "",
-                "published_note": figure.note if figure else "",
-                "difference": mean - figure.mean if figure else math.nan,
+                **_published(figure, mean),
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _published(figure: published.Figure | None, mean: float) -> dict[str, Any]:
+    """Return the columns of an accuracy table on a published figure, and the difference of our mean to it."""
+    if figure is None:
+        empty = dict.fromkeys(("published", "published_std", "difference"), math.nan)
+        return empty | {"published_runs": None, "published_source": "", "published_note": ""}
+    return {
+        "published": figure.mean,
+        "published_std": math.nan if figure.std is None else figure.std,
+        "published_runs": figure.n_runs,
+        "published_source": figure.source,
+        "published_note": figure.note,
+        "difference": mean - figure.mean,
+    }
 
 
 def accuracy(records: Iterable[Record], source: str | None = None) -> pd.DataFrame:
@@ -287,12 +313,7 @@ def _resample_mean(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "selected": float(np.mean([row["selected"] for row in members])),
         "train_seconds": math.fsum(row["train_seconds"] for row in members),
         "marks": ", ".join(mark for mark in MEANINGS if mark in marks),
-        "published": math.nan,
-        "published_std": math.nan,
-        "published_runs": None,
-        "published_source": "",
-        "published_note": "",
-        "difference": math.nan,
+        **_published(None, math.nan),
     }
 
 
@@ -319,31 +340,64 @@ def metric(records: Iterable[Record], results: Path, metric: str) -> pd.DataFram
     return _rows(records, value, is_accuracy=False)
 
 
-def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
     """Return the verdict of each row of an accuracy table beside which a published figure stands; see verdict.
 
-    Columns: model, protocol, dataset, n_seeds, mean, std, published, published_std, published_runs, published_source,
-    difference (ours minus theirs), low and high (its 90 % interval), margin, p, p_holm, p_bh (adjusted over the
-    datasets of a model and protocol), verdict, in words, and word, the first of them. The last row of each model
-    and protocol is of the mean over its datasets; its p is not adjusted.
+    Columns: model, protocol, sources, of, dataset, n_seeds, mean, std, published, published_std, published_runs,
+    published_source, difference (ours minus theirs), low and high (its 90 % interval), margin, p, p_holm, p_bh
+    (adjusted over the datasets of a model and protocol), word, and verdict, the word with its reason. After the datasets
+    of a model and protocol (`of` is DATASET) follow a row of their typical difference (TYPICAL), whose p is not
+    adjusted, and one of their mean difference (MEAN), which has an interval and no word.
+
+    Args:
+        table: from `accuracy`.
+        pools: sources of `published.pools`; the rows are judged again by each that has the runs of their protocol.
     """
     rows: list[dict[str, Any]] = []
     for (model, protocol), part in table.groupby(["model", "protocol"], sort=True):
         beside = [row for row in part.to_dict("records") if row["published_source"]]
-        if not beside:
-            continue
-        judgement = verdict.judge(verdict.paired_accuracies(beside))
-        total: dict[Any, Any] = {
-            "n_seeds": sum(row["n_seeds"] for row in beside),
-            "mean": float(np.mean([row["mean"] for row in beside])),
-            "published": float(np.mean([row["published"] for row in beside])),
-            "published_source": ", ".join(dict.fromkeys(row["published_source"] for row in beside)),
-        }
-        for row, verdict_of_row in zip([*beside, total], [*judgement.verdicts, judgement.archive], strict=True):
-            copied = {name: row[name] for name in VERDICT_COLUMNS if name in row}
-            judged = {n: getattr(verdict_of_row, n) for n in VERDICT_COLUMNS if hasattr(verdict_of_row, n)}
-            rows.append(copied | judged | {"model": model, "protocol": protocol, "verdict": verdict_of_row.text})
+        for judged in (beside, *(_beside_pool(beside, pool) for pool in pools)):
+            rows += [row | {"model": model, "protocol": protocol} for row in (_judged(judged) if judged else [])]
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
+
+
+def _beside_pool(rows: Iterable[Mapping[Any, Any]], pool: str) -> list[dict[Any, Any]]:
+    """Return rows that have the paper's figure with that of a pool in its place, without those that have none there."""
+    found = []
+    for row in rows:
+        split = "ucr2018" if row["split"] == "official" else row["split"]
+        figure = published.beside(row["protocol"], row["model"], row["dataset"], split, pool)
+        if figure is not None:
+            found.append({**row, **_published(figure, row["mean"])})
+    return found
+
+
+def _judged(beside: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of `verdicts` for the rows of one model and protocol, all with a published figure."""
+    judgement = verdict.judge(verdict.paired_accuracies(beside))
+    sources = {"sources": ", ".join(dict.fromkeys(row["published_source"] for row in beside))}
+    over_all = sources | {
+        "dataset": f"{len(beside)} dataset{'' if len(beside) == 1 else 's'}",
+        "n_seeds": sum(row["n_seeds"] for row in beside),
+        "published_source": sources["sources"],
+    }
+    means = {name: float(np.mean([row[name] for row in beside])) for name in ("mean", "published")}
+    rows = [
+        {name: row[name] for name in VERDICT_COLUMNS if name in row} | sources | {"of": DATASET} | _fields(judged)
+        for row, judged in zip(beside, judgement.verdicts, strict=True)
+    ]
+    typical = _fields(judgement.typical) | {"of": TYPICAL, "margin": verdict.TYPICAL_MARGIN}
+    return [
+        *rows,
+        over_all | typical,
+        over_all | means | _fields(judgement.mean) | {"of": MEAN, "word": "", "verdict": ""},
+    ]
+
+
+def _fields(judged: verdict.Verdict | verdict.TypicalDifference | verdict.MeanDifference) -> dict[str, Any]:
+    """Return the columns of `verdicts` that a verdict has."""
+    found = {name: getattr(judged, name) for name in VERDICT_COLUMNS if hasattr(judged, name)}
+    return found if isinstance(judged, verdict.MeanDifference) else found | {"verdict": judged.text}
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -376,10 +430,12 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
 
     n_datasets, n_jobs (datasets x seeds), mean_accuracy (fraction) and mpce are over the row's own datasets. MPCE, the
     mean per-class error of Wang et al. 2017, is the mean over datasets of error / number of classes. Then, over the
-    n_common datasets that every row of the same split has: mean_accuracy_common, mean_rank (1 is best, ties get their
-    average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all that.
-    Ranks and wins are missing where nothing is to be ranked: a single row, or no dataset in common. total_seconds:
-    training and testing, summed; processor time on a CPU where recorded, else wall time. marks as in `accuracy`.
+    n_common datasets that the ranked rows of the same split share: mean_accuracy_common, mean_rank (1 is best, ties get
+    their average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all
+    that, and so do rows that would leave less than half of the common datasets, and too few to show a difference
+    (`choice.choose`, those with most datasets first). Ranks and wins are missing where nothing is to be ranked: a single
+    row, or no dataset in common. total_seconds: training and testing, summed; processor time on a CPU where recorded,
+    else wall time. marks as in `accuracy`.
     """
     cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
     for (dataset, model, protocol, split), members in _ok(records).items():
@@ -393,6 +449,9 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
         }
         # What was selected on the test set is not ranked: it would win by that.
         honest = [name for name in names if not any(r.test_selected for rs in cells[name].values() for r in rs)]
+        most_first = sorted(honest, key=lambda name: -len(means[name]))
+        ranked_names = choice.choose(((name, means[name].keys()) for name in most_first), share=0.5).ranked
+        honest = list(ranked_names) if len(ranked_names) > 1 or len(honest) == 1 else []
         common = sorted(set.intersection(*(set(means[name]) for name in honest))) if honest else []
         # Rounded, so that the same share of right cases ties however the mean over seeds was summed.
         board = pd.DataFrame(

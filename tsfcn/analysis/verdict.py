@@ -1,7 +1,8 @@
 """Verdicts: whether our accuracies reproduce the published ones.
 
-Each dataset gets a verdict of one word, and so does the mean over all datasets. docs/verdict.md explains the rules and
-reports how often each word is wrong in simulations (benchmarks/verdict.py).
+Each dataset gets a verdict of one word, and so does the typical difference over all datasets; the mean difference has
+an interval and no word. docs/verdict.md explains the rules and reports how often each word is wrong in simulations
+(benchmarks/verdict.py).
 
 A mean of several published runs gives `equivalent`, `different`, `undecided` or `undecidable`. A single published run
 gives `inside` or `outside`: whether it lies in the prediction interval of our seeds. It can show a difference, but
@@ -22,15 +23,17 @@ from tsfcn.analysis import stats
 from tsfcn.data.catalogue import CATALOGUE
 
 MARGIN = 0.02  # largest difference of two accuracies that does not matter; at least one test case
-ARCHIVE_MARGIN = 0.005  # the same for the mean over datasets
+TYPICAL_MARGIN = 0.005  # the same for the typical difference over datasets
 FLOOR = 0.5  # smallest standard deviation over runs, in test cases
 ALPHA = 0.05
 LEVEL = 0.9  # confidence level of the intervals: two one-sided tests at 5 %
 TAIL_DF = 5  # most degrees of freedom for predicting one published run, since trainings fail now and then
 MORE_SEEDS = 100  # the number of further seeds is not reported beyond this
+ENDLESS = 10**9  # so many seeds of ours leave the uncertainty of the published runs alone
 
 EQUIVALENT, DIFFERENT, UNDECIDED, UNDECIDABLE = "equivalent", "different", "undecided", "undecidable"
 INSIDE, OUTSIDE = "inside", "outside"
+LEAST_DATASETS = 5  # signed ranks of fewer are never significant
 WORDS = (EQUIVALENT, DIFFERENT, UNDECIDED, UNDECIDABLE, INSIDE, OUTSIDE)
 
 Array = np.ndarray
@@ -71,6 +74,8 @@ class Verdict:
         if self.word == UNDECIDABLE:
             return "undecidable: the published runs are too few"
         if self.word == UNDECIDED:
+            if self.more_seeds is None and math.isnan(self.p):
+                return "undecided: a single seed"
             if self.more_seeds is None:
                 return f"undecided, more than {MORE_SEEDS} more seeds"
             return f"undecided, {self.more_seeds} more seed{'' if self.more_seeds == 1 else 's'}"
@@ -78,11 +83,43 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class TypicalDifference:
+    """The verdict on the typical difference over datasets: the shift at which signed ranks balance (`typical`)."""
+
+    n_datasets: int
+    difference: float  # ours minus published
+    low: float  # lower end of its 90 % interval; NaN for fewer than five datasets
+    high: float
+    p: float  # of the hypothesis that it is 0
+    word: str  # EQUIVALENT, DIFFERENT or UNDECIDED
+
+    @property
+    def text(self) -> str:
+        """The verdict in words."""
+        return f"{self.word}: fewer than {LEAST_DATASETS} datasets" if math.isnan(self.low) else self.word
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """The mean difference over datasets, with its interval over seeds. It gets no word: a few datasets decide it."""
+
+    n_datasets: int
+    difference: float  # ours minus published
+    low: float  # lower end of its 90 % interval; NaN while a dataset has a single seed of ours
+    high: float
+
+
+@dataclass(frozen=True)
 class Judgement:
-    """The verdicts on all datasets and the verdict on their mean difference."""
+    """The verdicts on all datasets, the verdict on their typical difference, and their mean difference."""
 
     verdicts: tuple[Verdict, ...]
-    archive: Verdict  # on the mean: its dataset is 'mean of N datasets', its p is not adjusted
+    typical: TypicalDifference
+    mean: MeanDifference
+
+    def named(self, *words: str) -> list[str]:
+        """Return the datasets that got one of some words."""
+        return [verdict.dataset for verdict in self.verdicts if verdict.word in words]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -189,13 +226,41 @@ def is_different(difference: Array, p: Array, margin: Array | float) -> Array:
     return np.asarray((p < ALPHA) & (np.abs(difference) > margin))
 
 
-def mean_interval(difference: Array, variance: Array, df: Array) -> tuple[float, float, float]:
-    """Return (low, high, p) of the mean over datasets; variance and df: of each difference (Satterthwaite's rule)."""
-    n, total = len(difference), float(variance.sum())
-    mean, error = float(difference.mean()), math.sqrt(total) / n
+def mean_interval(difference: Array, variance: Array, df: Array) -> tuple[float, float]:
+    """Return (low, high) of the mean over datasets; variance and df: of each difference (Satterthwaite's rule)."""
+    total = float(variance.sum())
     joint = total**2 / float((variance**2 / df).sum())
-    half = float(stats.student(LEVEL, joint)) * error
-    return mean - half, mean + half, float(stats.student_p(mean / error, joint))
+    mean, half = float(difference.mean()), float(stats.student(LEVEL, joint)) * math.sqrt(total) / len(difference)
+    return mean - half, mean + half
+
+
+def standard_error(sd_1: Array, n_1: Array | int, sd_2: Array, n_2: Array | int) -> Array:
+    """Return the standard error of differences of means of n_1 and n_2 runs with the deviations sd_1 and sd_2."""
+    return np.asarray(np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2))
+
+
+def typical(difference: Array, error: Array) -> TypicalDifference:
+    """Return the verdict on the typical difference over datasets.
+
+    It is the shift that, subtracted from all differences, makes the ranks of the standardised ones balance (Hodges and
+    Lehmann 1963, with weights). `equivalent`: its 90 % interval, which two one-sided signed-rank tests at 5 % give,
+    lies inside TYPICAL_MARGIN. `different`: signed ranks of the standardised differences are significant, and it
+    exceeds that margin.
+
+    Args:
+        difference: ours minus published, one for each dataset (n,), 1 or more.
+        error: the standard error of each, above 0; it has no influence on the word but through its ratios.
+    """
+    estimate, low, high = stats.signed_rank_interval(difference, error, level=LEVEL)
+    if math.isinf(low):
+        low = high = math.nan
+    p = stats.wilcoxon(difference / error).p
+    word = UNDECIDED
+    if is_equivalent(np.asarray(low), np.asarray(high), TYPICAL_MARGIN):
+        word = EQUIVALENT
+    elif is_different(np.asarray(estimate), np.asarray(p), TYPICAL_MARGIN):
+        word = DIFFERENT
+    return TypicalDifference(len(difference), estimate, low, high, p, word)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -203,7 +268,7 @@ def mean_interval(difference: Array, variance: Array, df: Array) -> tuple[float,
 
 
 def judge(rows: Sequence[PairedAccuracy]) -> Judgement:
-    """Return the verdict on each dataset and on their mean. Raises ValueError for no rows."""
+    """Return the verdict on each dataset and on their typical difference. Raises ValueError for no rows."""
     if not rows:
         raise ValueError("no row has a published figure: there is nothing to judge")
     several = [row.published_std is not None and row.published_runs > 1 for row in rows]
@@ -217,7 +282,8 @@ def judge(rows: Sequence[PairedAccuracy]) -> Judgement:
         _verdict(row, many, interval_and_p, float(holm), float(bh), n_tests)
         for row, many, interval_and_p, holm, bh in zip(rows, several, intervals, p_holm, p_bh, strict=True)
     )
-    return Judgement(verdicts, _archive(rows, several))
+    difference = np.array([row.accuracy - row.published for row in rows])
+    return Judgement(verdicts, typical(difference, np.array(list(map(_error, rows)))), _mean(rows, several))
 
 
 def _deviations(row: PairedAccuracy) -> tuple[float, float]:
@@ -278,7 +344,10 @@ def _verdict(
     elif bool(undecidable(np.asarray(_deviations(row)[1]), row.published_runs, np.asarray(margin))):
         word = UNDECIDABLE
     else:
-        word, more = UNDECIDED, _more_seeds(row, margin, max(n_tests, 1))
+        tested = max(n_tests, 1)
+        more = _more_seeds(row, margin, tested)
+        is_open = more is not None or math.isnan(p) or _would_decide(row, margin, tested, ENDLESS)
+        word = UNDECIDED if is_open else UNDECIDABLE
     return Verdict(row.dataset, word, difference, low, high, margin, p, p_holm, p_bh, more)
 
 
@@ -287,54 +356,38 @@ def _more_seeds(row: PairedAccuracy, margin: float, n_tests: int) -> int | None:
 
     A difference must be significant after Bonferroni's correction for n_tests, the first step of Holm's.
     """
+    least = max(2, row.n_seeds + 1)
+    numbers = range(least, row.n_seeds + MORE_SEEDS + 1)
+    return next((n - row.n_seeds for n in numbers if _would_decide(row, margin, n_tests, n)), None)
+
+
+def _would_decide(row: PairedAccuracy, margin: float, n_tests: int, n_seeds: int) -> bool:
+    """Return whether n_seeds seeds with our mean and deviation would give `equivalent` or `different`."""
+    low, high, p = _interval_with(row, True, n_seeds)
     difference = row.accuracy - row.published
-    for more in range(1, MORE_SEEDS + 1):
-        n_seeds = row.n_seeds + more
-        if n_seeds < 2:
-            continue
-        low, high, p = _interval_with(row, True, n_seeds)
-        if (low >= -margin and high <= margin) or (p * n_tests < ALPHA and abs(difference) > margin):
-            return more
-    return None
+    return (low >= -margin and high <= margin) or (p * n_tests < ALPHA and abs(difference) > margin)
 
 
-def _archive(rows: Sequence[PairedAccuracy], several: Sequence[bool]) -> Verdict:
-    """Return the verdict on the mean over datasets; `undecided` while a dataset has a single seed of ours."""
-    name = f"mean of {len(rows)} dataset{'' if len(rows) == 1 else 's'}"
-    differences = np.array([row.accuracy - row.published for row in rows])
-    mean, nan = float(differences.mean()), math.nan
-    least = min(row.n_seeds for row in rows)
-    if least < 2 or any(row.std is None for row in rows):
-        return Verdict(name, UNDECIDED, mean, nan, nan, ARCHIVE_MARGIN, nan, nan, nan, 3 - least)
-
-    def at(more: int) -> tuple[float, float, float]:
-        variance, df = zip(*(_variance(row, many, more) for row, many in zip(rows, several, strict=True)), strict=True)
-        return mean_interval(differences, np.array(variance), np.array(df))
-
-    def word_of(low: float, high: float, p: float) -> str:
-        if p < ALPHA and abs(mean) > ARCHIVE_MARGIN:
-            return DIFFERENT if all(several) else OUTSIDE
-        if not all(several):
-            return INSIDE
-        return EQUIVALENT if bool(is_equivalent(np.asarray(low), np.asarray(high), ARCHIVE_MARGIN)) else UNDECIDED
-
-    low, high, p = at(0)
-    word, more = word_of(low, high, p), None
-    if word == UNDECIDED:
-        variance = np.array([_deviations(row)[1] ** 2 / row.published_runs for row in rows])
-        df = np.array([row.published_runs - 1 for row in rows])
-        open_low, open_high, _ = mean_interval(np.zeros(len(rows)), variance, df)
-        if open_high - open_low > 2 * ARCHIVE_MARGIN:
-            word = UNDECIDABLE
-        else:
-            more = next((k for k in range(1, MORE_SEEDS + 1) if word_of(*at(k)) != UNDECIDED), None)
-    return Verdict(name, word, mean, low, high, ARCHIVE_MARGIN, p, p, p, more)
-
-
-def _variance(row: PairedAccuracy, several: bool, more: int) -> tuple[float, float]:
-    """Return the variance of a difference and its degrees of freedom, with `more` further seeds of our deviation."""
+def _error(row: PairedAccuracy) -> float:
+    """Return the standard error of a difference; the deviation of a single run is taken from the other side."""
     our_std, published_std = _deviations(row)
-    n, m = row.n_seeds + more, row.published_runs
+    return float(standard_error(np.asarray(our_std), row.n_seeds, np.asarray(published_std), row.published_runs))
+
+
+def _mean(rows: Sequence[PairedAccuracy], several: Sequence[bool]) -> MeanDifference:
+    """Return the mean difference over datasets; without interval while a dataset has a single seed of ours."""
+    differences = np.array([row.accuracy - row.published for row in rows])
+    low = high = math.nan
+    if all(row.n_seeds > 1 and row.std is not None for row in rows):
+        variance, df = zip(*(_variance(row, many) for row, many in zip(rows, several, strict=True)), strict=True)
+        low, high = mean_interval(differences, np.array(variance), np.array(df))
+    return MeanDifference(len(rows), float(differences.mean()), low, high)
+
+
+def _variance(row: PairedAccuracy, several: bool) -> tuple[float, float]:
+    """Return the variance of a difference and its degrees of freedom."""
+    our_std, published_std = _deviations(row)
+    n, m = row.n_seeds, row.published_runs
     if several:
         return our_std**2 / n + published_std**2 / m, float(stats.welch_df(our_std, n, published_std, m))
     return our_std**2 * (1 / n + 1 / m), float(min(n - 1, TAIL_DF))

@@ -151,9 +151,9 @@ def jobs(
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
-    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed; a
-    precision other than float32 is such a change. Raises UserError for a setting out of range, and for a precision
-    that this network cannot be trained in, which with `if_possible` is float32 then.
+    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed. The
+    label has a precision other than float32 too, though that alone is not off-paper. Raises UserError for a setting out
+    of range, and for a precision that this network cannot be trained in, which with `if_possible` is float32 then.
     """
     seeds, resamples = list(seeds), list(resamples)
     variants = {}
@@ -202,6 +202,7 @@ def variant(
     if isinstance(settings, conf.Settings):
         settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
     changed = changes(settings, before)
+    is_changed = bool(changed)
     if precision != "float32":
         changed["precision"] = precision
     model_changed = model.changed()
@@ -220,6 +221,6 @@ def variant(
         "model_settings": described,
         "protocol": label(protocol.name, changed),
         "settings": settings.to_json(),
-        "off_paper": bool(changed) or model_label not in protocol.paper_models,
+        "off_paper": is_changed or model_label not in protocol.paper_models,
         "precision": precision,
     }

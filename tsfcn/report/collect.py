@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis import compare, score_columns, tables, verdict
-from tsfcn.analysis.columns import Column, Place
+from tsfcn.analysis import choice, compare, score_columns, tables, verdict
+from tsfcn.analysis.choice import ALPHA
+from tsfcn.analysis.columns import Column
 from tsfcn.analysis.diagnosis import StoredPredictions
 from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.common.errors import UserError
 from tsfcn.data import published
 from tsfcn.jobs import artifacts
 from tsfcn.jobs.record import Record
-from tsfcn.report.render import counted
 
 CURVE_POINTS = 90_000  # of all learning curves together, which limits the size of a page
 _LEAST_POINTS, _MOST_POINTS = 12, 60  # of one curve
-ALPHA = 0.05
 
 Row = Mapping[Any, Any]  # of an accuracy table
 Name = tuple[str, str, str]  # model, protocol, split: what a series of a chart stands for
@@ -49,55 +48,23 @@ class Choice:
     left_out: tuple[tuple[str, str], ...]
 
 
-def datasets_needed(n_columns: int, alpha: float = ALPHA) -> int:
-    """Return the fewest datasets on which two of so many columns can be shown to differ (signed ranks, Holm).
-
-    The least p of m datasets is 2^(1 - m), and the first step of Holm multiplies it by the number of pairs.
-
-    >>> datasets_needed(2), datasets_needed(3), datasets_needed(6)
-    (6, 7, 10)
-    """
-    m = 1
-    while 2.0 ** (1 - m) * n_columns * (n_columns - 1) / 2 >= alpha:
-        m += 1
-    return m
-
-
 def choose(columns: Sequence[Column], others: Sequence[Column]) -> Choice:
     """Return the columns to rank: those of the results folder come before others, those with many datasets first.
 
-    A column is ranked if it does not reduce the datasets that all have in common, or leaves enough of them to show a
-    difference (`datasets_needed`). Columns that were selected on the test set are never ranked.
+    Columns that were selected on the test set are never ranked, nor those that share too few datasets (choice.choose).
     """
-    ranked: list[Column] = []
-    left_out = []
-    for column in [c for group in (columns, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]:
-        reason = _reason_against(column, ranked)
-        if reason:
-            left_out.append((column.name, reason))
-        elif column.cells:
-            ranked.append(column)
-    order = {column.name: i for i, column in enumerate([*columns, *others])}
-    return Choice(tuple(sorted(ranked, key=lambda c: order[c.name])), tuple(left_out))
-
-
-def _reason_against(column: Column, ranked: Sequence[Column]) -> str:
-    """Return why a column cannot be ranked together with others, '' if it can."""
-    if TEST_SELECTED in column.marks:
-        return f"{TEST_SELECTED}: its accuracy is an upper bound"
-    if not ranked:
-        return ""
-    common: set[Place] = set.intersection(*(set(each.cells) for each in ranked))
-    n_left, n_common = _n_datasets(common & set(column.cells)), _n_datasets(common)
-    needed = datasets_needed(len(ranked) + 1)
-    if n_left >= min(needed, n_common):
-        return ""
-    left = f"only {counted(n_left, 'dataset')}" if n_left else "no dataset"
-    return f"{left} would remain in common, {needed} are needed to show a difference"
-
-
-def _n_datasets(places: Iterable[Place]) -> int:
-    return len({place.dataset for place in places})
+    by_name = {column.name: column for column in (*columns, *others)}
+    first = [c for group in (columns, others) for c in sorted(group, key=lambda c: (-len(c.cells), c.name))]
+    chosen = choice.choose(
+        ((c.name, c.cells.keys()) for c in first if TEST_SELECTED not in c.marks),
+        size=lambda places: len({place.dataset for place in places}),
+    )
+    selected = [c.name for c in first if TEST_SELECTED in c.marks]
+    reasons = {**chosen.left_out, **dict.fromkeys(selected, f"{TEST_SELECTED}: its accuracy is an upper bound")}
+    return Choice(
+        tuple(column for name, column in by_name.items() if name in chosen.ranked),
+        tuple((c.name, reasons[c.name]) for c in first if c.name in reasons),
+    )
 
 
 def published_columns(rows: Iterable[Row]) -> list[Column]:

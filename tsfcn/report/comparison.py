@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tsfcn.analysis.compare import LEVEL, Comparison, Pair, farthest
+from tsfcn.analysis.compare import LEVEL, Comparison, Pair, farthest, typical_difference
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
 from tsfcn.report import render
@@ -53,6 +53,8 @@ def _data(comparison: Comparison, *, markdown: bool) -> str:
     lines = [common_datasets(comparison)]
     remarks = dict.fromkeys(remark for column in comparison.columns for remark in column.remarks)
     lines += [remark if remark.endswith("?") else f"{remark}." for remark in remarks]
+    if comparison.disjoint:
+        lines.append(f"Not compared, since too few datasets would be common: {plain_text.listed(comparison.disjoint)}.")
     left_out = "Left out" if len(comparison.columns) == 2 else "Left out of ranks and sets"
     for reason, datasets in comparison.left_out.items():
         lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
@@ -123,7 +125,7 @@ def _pair_lines(comparison: Comparison) -> list[str]:
     """Return the lines on a comparison of two columns."""
     (pair,) = comparison.pairs
     first, second = _names(comparison)
-    interval = f", {LEVEL:.0%} bootstrap interval over datasets {render.interval(pair.low, pair.high)}"
+    interval = f", {LEVEL:.0%} interval over datasets {render.interval(pair.low, pair.high)}"
     outcome = f"they differ at {comparison.alpha:g}" if pair.p_holm < comparison.alpha else "no difference shown"
     method = f"{pair.test.method}, zero_method={pair.test.zeros}, {pair.test.n_zeros} zero"
     method += "" if pair.test.n_zeros == 1 else "s"
@@ -137,8 +139,19 @@ def _pair_lines(comparison: Comparison) -> list[str]:
             f"{first} better {render.p_value(pair.bayes.first)}, equivalent {render.p_value(pair.bayes.equivalent)}, "
             f"{second} better {render.p_value(pair.bayes.second)}."
         ),
+        *_typical_difference(comparison, first, second),
         *_limits(comparison, pair),
     ]
+
+
+def _typical_difference(comparison: Comparison, first: str, second: str) -> list[str]:
+    """Return the line with the verdict on the typical difference of two columns of runs, [] where it has no verdict."""
+    typical = typical_difference(comparison)
+    if typical is None:
+        return []
+    within = "" if math.isnan(typical.low) else f" (90% {render.interval(typical.low, typical.high)})"
+    difference = f"{first} minus {second}: {render.signed(typical.difference)}{within}"
+    return [f"Typical difference over datasets, {difference}, {typical.text} (docs/verdict.md)."]
 
 
 def _limits(comparison: Comparison, pair: Pair) -> list[str]:
@@ -178,7 +191,7 @@ def _pair_table(comparison: Comparison, *, markdown: bool) -> str:
             ("second", "<", [names[pair.second] for pair in pairs]),
             ("datasets", ">", [str(pair.test.n) for pair in pairs]),
             ("difference", ">", [render.signed(pair.difference) for pair in pairs]),
-            (f"{LEVEL:.0%} bootstrap", ">", [render.interval(pair.low, pair.high) for pair in pairs]),
+            (f"{LEVEL:.0%} interval", ">", [render.interval(pair.low, pair.high) for pair in pairs]),
             ("better/equal/worse", ">", [f"{pair.wins}/{pair.ties}/{pair.losses}" for pair in pairs]),
             ("p", ">", [render.p_value(pair.test.p) for pair in pairs]),
             ("p, Holm", ">", [render.p_value(pair.p_holm) for pair in pairs]),
@@ -243,6 +256,7 @@ def as_json(comparison: Comparison) -> str:
         "alpha": comparison.alpha,
         "n_datasets": len(comparison.places),
         "left_out": comparison.left_out,
+        "not_compared": comparison.disjoint,
         "across_splits": comparison.across,
         "friedman": None if friedman is None else {"chi2": friedman.chi2, "df": friedman.df, "p": friedman.p},
         "not_different": [[names[i] for i in clique] for clique in comparison.cliques],
@@ -289,7 +303,7 @@ def _pair_json(pair: Pair, names: list[str]) -> dict[str, Any]:
         "second": names[pair.second],
         "n_datasets": pair.test.n,
         "difference": pair.difference,
-        "bootstrap_95": [_number_json(pair.low), _number_json(pair.high)],
+        "interval_95": [_number_json(pair.low), _number_json(pair.high)],
         "wins": pair.wins,
         "ties": pair.ties,
         "losses": pair.losses,

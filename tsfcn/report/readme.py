@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
+from tsfcn.analysis.tables import DATASET
 from tsfcn.common.escapes import printable
 from tsfcn.common.text import escaped, grid
 from tsfcn.data import published
@@ -23,15 +24,17 @@ TITLE = "# Results\n\nWritten by `tsfcn table`"  # the beginning of every README
 _SUMMARY_NOTE = """\
 Mean accuracy and MPCE (mean over datasets of error / number of classes) are over each row's own datasets: compare two
 rows only if their datasets are the same. Ranks (1 is best, ties get their average) and wins (ties count for each) are
-over the datasets that all rows of a split have in common. Time is training and testing."""
+over the datasets that the ranked rows of a split have in common; rows that share few of them stand aside. Time is
+training and testing."""
 _ACCURACY_NOTE = """\
 Accuracy is that of the weights that the protocol selects, by default those with the least training loss. Unless a row
 is marked, the test set is used only once, after training. `tables/accuracy.csv` also contains the least and the
 greatest accuracy over seeds, and the accuracy of the last weights."""
 _PUBLISHED_NOTE = """\
-Means are over the datasets for which the paper reports a figure on the same split. A figure with a note (\\*) counts as
-it was published. The rules and error rates of the verdicts are in `docs/verdict.md` of tsfcn, the intervals and p of
-each dataset in `tables/verdicts.csv`."""
+All columns are over the datasets for which the source has a figure on the same split. The verdict is on the typical
+difference, the shift at which signed ranks balance; the mean has no verdict, because a few datasets decide it. Datasets
+that differ by themselves are named below. A figure with a note (\\*) counts as it was published. The rules and error
+rates of the verdicts are in `docs/verdict.md` of tsfcn, the intervals and p of each dataset in `tables/verdicts.csv`."""
 
 
 def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:
@@ -45,9 +48,9 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
     parts = [
         f"{TITLE}; do not edit. Every number comes from the records in this folder.",
         _first_sentence(records, tables),
+        *_published(tables["verdicts"]),
         *_summary(records, tables["summary"]),
         *_accuracy(records, tables["accuracy"]),
-        *_published(tables["accuracy"], tables["verdicts"]),
         "## Marks",
         "\n".join(_marks()),
         "## Failed and skipped",
@@ -87,42 +90,47 @@ def _accuracy(records: Sequence[Record], rows: pd.DataFrame) -> list[str]:
     return parts if rows.empty else [*parts, _ACCURACY_NOTE]
 
 
-def _published(rows: pd.DataFrame, verdicts: pd.DataFrame) -> list[str]:
+def _published(verdicts: pd.DataFrame) -> list[str]:
     """Return the section on published figures: table, datasets by verdict, sources; [] without figures."""
     if verdicts.empty:
         return []
-    parts = {
-        (str(model), str(protocol)): part.to_dict("records")
-        for (model, protocol), part in verdicts.groupby(["model", "protocol"], sort=True)
-    }
-    totals = {names: part.pop() for names, part in parts.items()}  # the last row is the mean
+    groups = [part.to_dict("records") for _, part in verdicts.groupby(["model", "protocol", "sources"], sort=False)]
     lines = [
-        f"- {escaped(model)} ({escaped(protocol)}): {escaped(_by_verdict(part))}."
-        for (model, protocol), part in parts.items()
+        f"- {escaped(part[0]['model'])} ({escaped(part[0]['protocol'])}) beside {part[0]['sources']}: "
+        f"{escaped(_by_verdict(part[:-2]))}."
+        for part in groups
     ]
-    sources = _sources(sorted(set(rows["published_source"]) - {""}))
-    table = _published_table(parts, totals)
-    return ["## Compared with the papers", table, _PUBLISHED_NOTE, "\n".join(lines), "\n".join(sources)]
+    sources = _sources(sorted(set(verdicts["published_source"][verdicts["of"] == DATASET])))
+    return [
+        "## Compared with the papers",
+        _published_table(groups),
+        _PUBLISHED_NOTE,
+        "\n".join(lines),
+        "\n".join(sources),
+    ]
 
 
-def _published_table(
-    parts: Mapping[tuple[str, str], Sequence[Mapping[Any, Any]]],
-    totals: Mapping[tuple[str, str], Mapping[Any, Any]],
-) -> str:
-    """Return the table of means. parts: verdicts of the datasets by (model, protocol); totals: of their means."""
-    largest = [max(part, key=lambda row: abs(row["difference"])) for part in parts.values()]
-    means = [totals[names] for names in parts]
+def _published_table(groups: Sequence[Sequence[Mapping[Any, Any]]]) -> str:
+    """Return the table of typical and mean differences.
+
+    groups: for each model, protocol and set of sources the verdicts on its datasets, then those over all of them.
+    """
+    datasets = [group[:-2] for group in groups]
+    typical, means = [group[-2] for group in groups], [group[-1] for group in groups]
+    largest = [max(rows, key=lambda row: abs(row["difference"])) for rows in datasets]
     return grid(
         [
-            ("model", "<", [model for model, _ in parts]),
-            ("protocol", "<", [protocol for _, protocol in parts]),
-            ("source", "<", [mean["published_source"] for mean in means]),
-            ("datasets", ">", [str(len(part)) for part in parts.values()]),
-            ("our mean", ">", [fraction(mean["mean"]) for mean in means]),
-            ("published mean", ">", [fraction(mean["published"]) for mean in means]),
-            ("mean difference", ">", [signed(mean["difference"]) for mean in means]),
-            ("90 % interval", ">", [interval(mean["low"], mean["high"]) for mean in means]),
-            ("verdict", "<", [mean["verdict"] for mean in means]),
+            ("model", "<", [row["model"] for row in typical]),
+            ("protocol", "<", [row["protocol"] for row in typical]),
+            ("source", "<", [row["sources"] for row in typical]),
+            ("datasets", ">", [str(len(rows)) for rows in datasets]),
+            ("typical difference", ">", [signed(row["difference"]) for row in typical]),
+            ("90 % interval", ">", [interval(row["low"], row["high"]) for row in typical]),
+            ("verdict", "<", [row["verdict"] for row in typical]),
+            ("our mean", ">", [fraction(row["mean"]) for row in means]),
+            ("published mean", ">", [fraction(row["published"]) for row in means]),
+            ("mean difference", ">", [signed(row["difference"]) for row in means]),
+            ("90 % interval of the mean", ">", [interval(row["low"], row["high"]) for row in means]),
             ("largest difference", "<", [f"{signed(row['difference'])} ({row['dataset']})" for row in largest]),
         ],
         markdown=True,

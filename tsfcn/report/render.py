@@ -10,6 +10,7 @@ import pandas as pd
 
 from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import with_resample_means
+from tsfcn.analysis.verdict import DIFFERENT, OUTSIDE
 from tsfcn.common.escapes import printable
 from tsfcn.common.text import duration, escaped, grid
 
@@ -197,13 +198,14 @@ def p_value(value: Any) -> str:
 def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
     """Return verdicts (`tsfcn.analysis.tables.verdicts`) as aligned text or Markdown.
 
-    For each model and protocol the table of its datasets is followed by their mean.
+    For each model, protocol and set of sources the table of the datasets is followed by the verdict on their typical
+    difference, their mean difference, and how many datasets have each verdict.
     """
     if frame.empty:
         return "No row has a published figure: there is nothing to judge."
     parts, escape = [], escaped if markdown else printable
-    for (model, protocol), part in frame.groupby(["model", "protocol"], sort=True):
-        *rows, total = part.to_dict("records")
+    for (model, protocol, sources), part in frame.groupby(["model", "protocol", "sources"], sort=False):
+        *rows, typical, mean = part.to_dict("records")
         grid_text = grid(
             [
                 ("dataset", "<", [row["dataset"] for row in rows]),
@@ -217,21 +219,31 @@ def verdicts(frame: pd.DataFrame, *, markdown: bool = False) -> str:
             ],
             markdown=markdown,
         )
-        lines = [_mean_verdict(total), _verdict_counts(rows)]
+        lines = [_typical_difference(typical, rows), _mean_difference(mean), _verdict_counts(rows)]
         parts += [
-            f"{escape(str(model))} ({escape(str(protocol))}) beside {total['published_source']}",
+            f"{escape(str(model))} ({escape(str(protocol))}) beside {sources}",
             grid_text,
             "\n".join(f"- {escaped(line)}" for line in lines) if markdown else "\n".join(lines),
         ]
     return "\n\n".join(parts)
 
 
-def _mean_verdict(total: Mapping[Any, Any]) -> str:
-    """Return the line on the mean over datasets."""
-    name = f"{total['dataset'][0].upper()}{total['dataset'][1:]}"
-    means = f"{fraction(total['mean'])}, published {fraction(total['published'])}"
-    within = "" if pd.isna(total["low"]) else f" (90 % {interval(total['low'], total['high'])})"
-    return f"{name}: {means}, difference {signed(total['difference'])}{within}: {total['verdict']}."
+def _typical_difference(row: Mapping[Any, Any], datasets: Iterable[Mapping[Any, Any]]) -> str:
+    """Return the line on the typical difference, which names the datasets that differ by themselves."""
+    far = [each["dataset"] for each in datasets if each["word"] in (DIFFERENT, OUTSIDE)]
+    exceptions = f"; these differ by themselves: {', '.join(far)}" if far else ""
+    return f"Typical difference on {row['dataset']}: {_difference(row)}, {row['verdict']}{exceptions}."
+
+
+def _mean_difference(row: Mapping[Any, Any]) -> str:
+    """Return the line on the mean difference over datasets."""
+    means = f"{fraction(row['mean'])}, published {fraction(row['published'])}"
+    return f"Mean over {row['dataset']}: {means}, difference {_difference(row)}."
+
+
+def _difference(row: Mapping[Any, Any]) -> str:
+    within = "" if pd.isna(row["low"]) else f" (90 % {interval(row['low'], row['high'])})"
+    return f"{signed(row['difference'])}{within}"
 
 
 def _verdict_counts(rows: Sequence[Mapping[Any, Any]]) -> str:

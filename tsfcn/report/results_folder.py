@@ -11,6 +11,7 @@ from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, ver
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import spreadsheet_text
+from tsfcn.data import published
 from tsfcn.jobs.record import Record
 from tsfcn.report import readme
 
@@ -51,7 +52,7 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     """
     records = read(results) if records is None else records
     table = accuracy(records)
-    tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table)}
+    tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table, published.pools())}
     tables |= {"summary": summary(records), "status": status(records)}
     check_page(results)
     ok = in_order(record for record in records if record.is_ok)

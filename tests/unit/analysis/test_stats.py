@@ -210,13 +210,36 @@ def test_bayesian_signed_ranks_turn_with_the_sign_and_need_no_difference() -> No
 
 
 @compares_with_newer_scipy
-def test_bootstrap_is_that_of_scipy() -> None:
-    d = np.random.default_rng(3).normal(0.01, 0.05, size=60)
-    theirs = scipy.stats.bootstrap((d,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
-    assert stats.bootstrap(d) == pytest.approx((theirs.low, theirs.high), abs=6e-4)
-    assert stats.bootstrap(d) == stats.bootstrap(d)
-    assert all(math.isnan(v) for v in stats.bootstrap(np.array([0.1])))
-    assert stats.bootstrap(np.full(9, 0.25)) == (0.25, 0.25)
+def test_interval_of_a_mean_is_that_of_scipy() -> None:
+    d = np.random.default_rng(2).normal(0.01, 0.03, size=30)
+    theirs = scipy.stats.ttest_1samp(d, 0.0).confidence_interval(0.9)
+    assert stats.mean_interval(d, level=0.9) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
+    assert all(math.isnan(v) for v in stats.mean_interval(np.array([0.1])))
+    assert stats.mean_interval(np.full(9, 0.25)) == (0.25, 0.25)
+
+
+def test_shift_by_signed_ranks_holds_what_one_sided_tests_do_not_reject() -> None:
+    rng = np.random.default_rng(3)
+    for n in (5, 8, 30):
+        d, scales = rng.normal(0.3, 1.0, size=n), rng.uniform(0.5, 3.0, size=n)
+        estimate, low, high = stats.signed_rank_interval(d, scales)
+        assert low <= estimate <= high
+
+        def p(shift: float, side: str, d: np.ndarray = d, scales: np.ndarray = scales) -> float:
+            return float(scipy.stats.wilcoxon((d - shift) / scales, alternative=side, method="exact").pvalue)
+
+        step = 1e-9
+        assert p(low + step, "greater") >= 0.05 > p(low - step, "greater")
+        assert p(high - step, "less") >= 0.05 > p(high + step, "less")
+        assert abs(p(estimate - step, "two-sided") - 1.0) < 0.2
+
+
+def test_shift_by_signed_ranks_with_equal_scales_is_the_estimate_of_hodges_and_lehmann() -> None:
+    d = np.array([1.0, 2.0, 4.0, 8.0])
+    estimate, low, high = stats.signed_rank_interval(d, 2.0)
+    means = [(a + b) / 2 for i, a in enumerate(d) for b in d[i:]]
+    assert estimate == np.median(means) and (low, high) == (-math.inf, math.inf)
+    assert stats.signed_rank_interval(d, level=0.5)[1:] == (2.0, 5.0)
 
 
 @compares_with_newer_scipy

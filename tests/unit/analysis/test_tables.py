@@ -86,9 +86,9 @@ def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_on
     assert "- training: processor time on a CPU where it was recorded, else wall time." in page
 
 
-@pytest.mark.parametrize("folder", [".", "fast", "bfloat16", "knobs"])
+@pytest.mark.parametrize("folder", ["results", "results/knobs", "results/libraries", "benchmarks/engines"])
 def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path) -> None:
-    committed = Path(tables.__file__).parents[2] / "results" / folder
+    committed = Path(tables.__file__).parents[2] / folder
     shutil.copytree(committed / "records", tmp_path / "records")
     results_folder.write(tmp_path)
     for path in sorted((committed / "tables").glob("*.csv")):
@@ -318,21 +318,41 @@ def test_verdicts_are_those_of_the_judge_for_each_model_and_protocol() -> None:
     other = [record("ItalyPowerDemand", model="mlp", accuracy=0.95), record("PLAID", accuracy=0.5)]  # PLAID: no figure
     rows = tables.accuracy([*italy, *coffee, *other])
     made = tables.verdicts(rows)
-    assert list(zip(made["model"], made["dataset"], strict=True)) == [
-        ("fcn", "Coffee"),
-        ("fcn", "ItalyPowerDemand"),
-        ("fcn", "mean of 2 datasets"),
-        ("mlp", "ItalyPowerDemand"),
-        ("mlp", "mean of 1 dataset"),
+    assert list(zip(made["model"], made["of"], made["dataset"], strict=True)) == [
+        ("fcn", "dataset", "Coffee"),
+        ("fcn", "dataset", "ItalyPowerDemand"),
+        ("fcn", "typical difference", "2 datasets"),
+        ("fcn", "mean difference", "2 datasets"),
+        ("mlp", "dataset", "ItalyPowerDemand"),
+        ("mlp", "typical difference", "1 dataset"),
+        ("mlp", "mean difference", "1 dataset"),
     ]
     judged = verdict.judge(
         verdict.paired_accuracies([row for row in rows.to_dict("records") if row["model"] == "fcn"][:2])
     )
-    assert list(made["verdict"][:3]) == [v.text for v in (*judged.verdicts, judged.archive)]
+    assert list(made["verdict"][:3]) == [*(each.text for each in judged.verdicts), judged.typical.text]
     assert list(made["p_holm"][:2]) == [v.p_holm for v in judged.verdicts]
-    assert list(made["word"]) == ["different", "equivalent", "different", "undecided", "undecided"]
-    assert made["n_seeds"][2] == 6 and made["mean"][2] == pytest.approx((0.5 + 0.962) / 2)
+    assert list(made["word"][:4]) == ["different", "equivalent", "undecided", ""], "a mean has no word"
+    assert made["margin"][2] == verdict.TYPICAL_MARGIN and made["difference"][2] == judged.typical.difference
+    assert made["n_seeds"][3] == 6 and made["mean"][3] == pytest.approx((0.5 + 0.962) / 2)
+    assert (made["low"][3], made["high"][3]) == (judged.mean.low, judged.mean.high)
+    assert set(made["sources"]) == {"fawaz2019_ucr128"}
     assert tables.verdicts(tables.accuracy([record("PLAID", accuracy=0.5)])).empty
+
+
+def test_verdicts_are_given_again_by_a_pool_of_published_runs() -> None:
+    italy = [record("ItalyPowerDemand", seed=seed, accuracy=0.96 + 0.002 * seed) for seed in range(3)]
+    resnet = [record("ItalyPowerDemand", model="resnet", accuracy=0.96)]
+    made = tables.verdicts(tables.accuracy([*italy, *resnet]), published.pools())
+    assert list(dict.fromkeys(zip(made["model"], made["sources"], strict=True))) == [
+        ("fcn", "fawaz2019_ucr128"),
+        ("fcn", "fawaz2019+poolparty2025"),
+        ("resnet", "fawaz2019_ucr128"),  # ResNet's settings differ between the two
+    ]
+    assert list(made["published_runs"][made["of"] == "dataset"]) == [5, 16, 5]
+    by_pool = made[made["sources"] == "fawaz2019+poolparty2025"].to_dict("records")[0]
+    figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand", source="fawaz2019+poolparty2025")
+    assert figure is not None and by_pool["difference"] == pytest.approx(0.962 - figure.mean)
 
 
 def test_wide_has_datasets_and_splits_in_rows_and_models_in_columns() -> None:
@@ -393,6 +413,13 @@ def test_ranks_and_wins_with_ties_over_common_datasets_by_hand() -> None:
     assert frame["n_common"].to_dict() == {"fcn": 3, "mlp": 3, "resnet": 3}
     assert frame["n_datasets"].to_dict() == {"fcn": 4, "mlp": 4, "resnet": 3}
     assert frame["mean_accuracy_common"].to_dict() == pytest.approx({"fcn": 0.7, "mlp": 2.2 / 3, "resnet": 0.7})
+
+
+def test_a_row_that_shares_few_datasets_stands_aside_of_the_ranks() -> None:
+    many = [record(f"D{i}", model=model, accuracy=i / 10) for model in ("fcn", "mlp") for i in range(9)]
+    frame = tables.summary([*many, *(record(f"D{i}", model="resnet") for i in range(4))]).set_index("model")
+    assert frame["n_common"].to_dict() == {"fcn": 9, "mlp": 9, "resnet": 0}
+    assert math.isnan(frame["mean_rank"]["resnet"]) and frame["mean_rank"]["fcn"] == 1.5
 
 
 def test_equal_means_tie_however_they_were_summed() -> None:
@@ -624,7 +651,8 @@ def test_write_makes_the_tables_with_fixed_formats(tmp_path: Path) -> None:
     summary = rows_of(results / "tables" / "summary.csv")
     assert [r["model"] for r in summary] == ["alstm_fcn", "fcn", "fcn", "lstm_fcn"]
     assert summary[1]["mpce"] == "0.008750"  # errors 0 and 0.035, two classes each
-    assert (summary[1]["wins"], summary[1]["mean_rank"]) == ("", "")
+    assert (summary[1]["n_common"], summary[1]["wins"], summary[1]["mean_rank"]) == ("1", "1", "1.000000")
+    assert (summary[3]["n_common"], summary[3]["wins"], summary[3]["mean_rank"]) == ("0", "", "")  # shares no dataset
     status = rows_of(results / "tables" / "status.csv")
     assert [(r["status"], r["dataset"]) for r in status] == [("failed", "Coffee"), ("skipped", "Beef")]
 

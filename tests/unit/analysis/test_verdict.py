@@ -15,6 +15,7 @@ from tests.records import PASSPORT, record
 from tsfcn.analysis import stats, verdict
 from tsfcn.analysis import tables as table
 from tsfcn.analysis.verdict import PairedAccuracy, Verdict, judge, paired_accuracies
+from tsfcn.data.catalogue import SETS
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,7 +35,7 @@ def test_equivalent_needs_the_interval_inside_the_margin() -> None:
     assert one(row()).word == "equivalent"
     close = one(row(0.915))
     assert close.word == "equivalent" and close.high <= close.margin == 0.02
-    far = one(row(0.919))
+    far = one(row(0.918))
     assert far.word == "undecided" and far.difference < far.margin < far.high
 
 
@@ -42,7 +43,7 @@ def test_different_needs_significance_and_a_difference_beyond_the_margin() -> No
     assert one(row(0.93)).word == "different"
     significant = one(row(0.918, std=0.0001, published_std=0.0001))
     assert significant.p < 1e-6 and significant.word == "equivalent", "significant, and of no interest"
-    noisy = one(row(0.93, std=0.05))
+    noisy = one(row(0.93, std=0.05, published_runs=100))
     assert noisy.word == "undecided" and abs(noisy.difference) > noisy.margin
 
 
@@ -56,7 +57,7 @@ def test_deviations_are_at_least_half_a_test_case() -> None:
     assert same.low == pytest.approx(-stats.student(0.9, 8) * (0.5 / 28) * np.sqrt(0.4))
     assert same.word == "equivalent"
     one_case = one(row(std=0.0, published_std=0.0, n_test=28, accuracy=27 / 28, published=1.0))
-    assert one_case.word == "undecided"
+    assert one_case.word == "undecidable", "exactly the margin"
 
 
 def test_interval_is_the_more_careful_of_two_tests() -> None:
@@ -83,14 +84,20 @@ def test_seeds_that_decide_do_decide() -> None:
         assert one(replace(enough, n_seeds=enough.n_seeds - 1)).word == "undecided"
         plural = "" if found.more_seeds == 1 else "s"
         assert found.text == f"undecided, {found.more_seeds} more seed{plural}"
+    late = one(row(std=0.3, published_std=0.3, published_runs=1000))
+    assert late.text == "undecided, more than 100 more seeds"
     never = one(row(0.9199, published_std=0.01))
-    assert never.text == "undecided, more than 100 more seeds"
+    assert never.text == "undecidable: the published runs are too few", "no number of our seeds decides it"
+    assert one(row(0.9199, published_std=0.01, n_seeds=10**6)).word == "undecidable"
 
 
 def test_a_single_seed_of_ours_is_undecided() -> None:
     found = one(row(std=None, n_seeds=1))
     assert found.word == "undecided" and found.more_seeds is not None and np.isnan(found.p)
-    assert judge([row(std=None, n_seeds=1), row()]).archive.text == "undecided, 2 more seeds"
+    far = one(row(0.9199, std=None, n_seeds=1, published_std=0.01))
+    assert far.text == "undecided: a single seed", "its mean will move"
+    mean = judge([row(std=None, n_seeds=1), row()]).mean
+    assert mean.n_datasets == 2 and np.isnan(mean.low)
 
 
 def test_against_a_single_run_the_words_are_inside_and_outside() -> None:
@@ -117,20 +124,47 @@ def test_holm_is_over_all_datasets() -> None:
     assert many.n_different_bh == 0
 
 
-def test_archive_has_the_mean_and_its_own_margin() -> None:
-    rows = [row(0.9 + (0.001 if i % 2 else -0.001), dataset=str(i), std=0.01, published_std=0.01) for i in range(40)]
-    archive = judge(rows).archive
-    assert (archive.dataset, archive.margin, archive.word) == ("mean of 40 datasets", 0.005, "equivalent")
-    shifted = judge([replace(r, accuracy=r.accuracy + 0.02) for r in rows]).archive
-    assert shifted.word == "different" and shifted.difference == pytest.approx(0.02)
-    few = judge(three := [replace(r, published_runs=10) for r in rows[:3]]).archive
-    assert few.word == "undecided" and few.more_seeds is not None
-    more = [replace(r, n_seeds=r.n_seeds + few.more_seeds) for r in three]
-    assert judge(more).archive.word == "equivalent"
-    assert judge([replace(r, published_std=0.1) for r in rows[:3]]).archive.word == "undecidable"
-    single = [replace(r, published_std=None, published_runs=1) for r in rows]
-    assert judge(single).archive.word == "inside"
-    assert judge([replace(r, accuracy=0.99) for r in single]).archive.word == "outside"
+def alternating(n: int = 40, **other: Any) -> list[PairedAccuracy]:
+    """Return rows whose differences are 0.001 and -0.001 in turn."""
+    return [row(0.9 + (0.001 if i % 2 else -0.001), dataset=str(i), **other) for i in range(n)]
+
+
+def test_typical_difference_is_equivalent_inside_its_margin_and_different_beyond_it() -> None:
+    near = judge(alternating()).typical
+    assert (near.n_datasets, near.word, near.text) == (40, "equivalent", "equivalent")
+    assert near.difference == pytest.approx(0.0)
+    assert -verdict.TYPICAL_MARGIN < near.low <= near.difference <= near.high < verdict.TYPICAL_MARGIN
+    far = judge([replace(r, accuracy=r.accuracy + 0.01) for r in alternating()]).typical
+    assert far.word == "different" and far.difference == pytest.approx(0.01) and far.p < 1e-6
+    spread = [row(0.9045 + 0.002 * (i % 7 - 3) + i / 1e6, dataset=str(i)) for i in range(40)]
+    between = judge(spread).typical
+    assert between.p < 1e-6 and between.word == "undecided", "significant, but the interval crosses the margin"
+
+
+def test_typical_difference_is_not_moved_by_few_datasets_and_the_mean_is() -> None:
+    rows = alternating()
+    failed = [replace(r, accuracy=r.accuracy - 0.4, std=0.2) for r in rows[:2]]
+    judged = judge([*failed, *rows[2:]])
+    assert judged.mean.difference < -0.015 and judged.typical.word == "equivalent"
+    assert abs(judged.typical.difference) < 0.001
+
+
+def test_typical_difference_needs_no_second_seed_and_no_second_published_run() -> None:
+    one_seed: dict[str, Any] = {"n_seeds": 1, "std": None}
+    one_run: dict[str, Any] = {"published_runs": 1, "published_std": None}
+    for other in (one_seed, one_run, one_seed | one_run):
+        assert judge(alternating(**other)).typical.word == "equivalent"
+
+
+def test_typical_difference_of_few_datasets_is_undecided() -> None:
+    few = judge(alternating(4)).typical
+    assert few.text == "undecided: fewer than 5 datasets" and np.isnan([few.low, few.high]).all()
+    assert not np.isnan(judge(alternating(5)).typical.low)
+
+
+def test_datasets_with_a_word_are_named() -> None:
+    judged = judge([row(0.99, dataset="far"), *alternating(5)])
+    assert judged.named("different", "outside") == ["far"] and len(judged.named("equivalent")) == 5
 
 
 def test_rows_of_an_accuracy_table_are_judged() -> None:
@@ -188,6 +222,26 @@ def test_error_rates_are_what_the_documentation_says(simulation: Any) -> None:
     assert any_outside <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
 
 
+def test_error_rates_of_the_typical_difference_are_what_the_documentation_says(simulation: Any) -> None:
+    fcn = simulation.spreads("fcn")
+    small, n = simulation.subset(fcn, SETS["small"]), 150
+    assert len(small.names) == 30
+    tolerance = 2 * np.sqrt(0.05 * 0.95 / n)
+    for of, ours, theirs in ((fcn, 3, 5), (small, 3, 5), (small, 5, 1)):
+        same, edge, far = (
+            simulation.archive(of, ours, theirs, worse=worse, n=n, seed=seed)
+            for seed, worse in enumerate((0.0, 0.005, 0.01))
+        )
+        assert same.equivalent > 0.85 and same.different <= 0.05
+        assert edge.equivalent <= 0.05 + tolerance
+        assert far.different > 0.9
+
+
+def test_intervals_of_a_mean_over_few_datasets_cover_it_more_often_than_a_bootstrap(simulation: Any) -> None:
+    student, bootstrap = simulation.coverage(np.random.default_rng(0).normal(size=128), 5, n=300, seed=0)
+    assert bootstrap < 0.9 < student < 0.99
+
+
 def test_the_judge_decides_as_the_simulation_does(simulation: Any) -> None:
     fcn, rng = simulation.spreads("fcn"), np.random.default_rng(5)
     ours, theirs = simulation.draw(rng, fcn, 3, shift=-0.03), simulation.draw(rng, fcn, 5)
@@ -203,6 +257,7 @@ def test_the_judge_decides_as_the_simulation_does(simulation: Any) -> None:
     assert different.any()
     assert np.array_equal(words == "different", different)
     assert np.array_equal(words == "equivalent", verdict.is_equivalent(low, high, margin) & ~different)
+    assert judge(rows).typical == verdict.typical(d, verdict.standard_error(sd[0], 3, sd[1], 5))
 
 
 def test_documentation_has_the_tables_of_the_simulation() -> None:
@@ -215,6 +270,6 @@ def test_documentation_has_the_tables_of_the_simulation() -> None:
     assert n is not None and int(n[1]) >= 2000
     for name in ("Meat", "EthanolLevel", "the 6 whose runs all agree"):
         assert f"| {name} |" in tables[1]
-    for rule in (verdict.MARGIN, verdict.ARCHIVE_MARGIN, verdict.ALPHA):
+    for rule in (verdict.MARGIN, verdict.TYPICAL_MARGIN, verdict.ALPHA):
         assert f"{rule:g}" in written
     assert f"at most {verdict.TAIL_DF}\n  degrees" in written

@@ -8,12 +8,12 @@ import pytest
 
 from tests.records import record
 from tsfcn.analysis import tables
+from tsfcn.analysis.choice import datasets_needed
 from tsfcn.analysis.columns import Cell, Column, Place
 from tsfcn.common.errors import UserError
 from tsfcn.report.collect import (
     CURVE_POINTS,
     choose,
-    datasets_needed,
     learning_curves,
     published_columns,
     with_unique_names,

@@ -15,6 +15,7 @@ in tsfcn.
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ _BESIDE: dict[str, tuple[str, ...]] = {
     "poolparty2025": ("poolparty2025",),
     "wang2017": ("wang2017_table1", "wang2017_readme85"),
 }
+# Sources that pool the runs of several others: these have other figures of a protocol's runs, not the paper's own.
+_POOLED: dict[str, tuple[str, ...]] = {"fawaz2019": ("fawaz2019+poolparty2025",)}
 # Columns of models with another setting than our default.
 _CHANGED: dict[str, dict[str, str]] = {"poolparty2025": {"inception": "kernels=[41,20,10]"}}
 # Columns of models of tsfcn whose runs the protocol of the source does not describe.
@@ -176,9 +179,9 @@ def protocol_of(words: str) -> tuple[str, str]:
     if model is not None:
         raise UserError(f"paper '{words}' is one model of a source: write paper={source} model=NAME")
     for protocol, names in _BESIDE.items():
-        if source in names:
+        if source in (*names, *_POOLED.get(protocol, ())):
             return source, protocol
-    reproducible = ", ".join(name for names in _BESIDE.values() for name in names)
+    reproducible = ", ".join(name for names in (*_BESIDE.values(), *_POOLED.values()) for name in names)
     is_test_selected = _source(source).selected_by == "TEST SET"
     reason = "its weights were selected on the test set" if is_test_selected else "no protocol describes its runs"
     raise UserError(f"paper '{source}' cannot be reproduced, {reason}: use one of {reproducible}")
@@ -197,16 +200,19 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
     one than ours.
 
     Args:
-        protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures.
+        protocol: The protocol. A changed one (`fawaz2019[epochs=3]`) has no published figures, but one in another
+            numeric precision has.
         model: The model, likewise; or an ensemble, as inception:5, whose figure stands under the paper's name for it.
         dataset: The dataset.
         split: The split of the files that the other accuracy was measured on.
-        source: Use this one of the paper's sources; None: the first that has the dataset.
+        source: Use this one of the paper's sources, or one of `pools`; None: the first of the paper's that has the
+            dataset.
     """
     facts = CATALOGUE.get(dataset)
     if facts is None or facts.missing or facts.unequal:
         return None
-    for each in _BESIDE.get(protocol, ()):
+    protocol = in_any_precision(protocol)
+    for each in [*_BESIDE.get(protocol, ()), *(name for name in _POOLED.get(protocol, ()) if name == source)]:
         column = _column(each, model)
         if column is None or source not in (None, each):
             continue
@@ -214,6 +220,25 @@ def beside(protocol: str, model: str, dataset: str, split: str = "ucr2018", sour
         if figure is not None:
             return figure if same_split(figure, split) else None
     return None
+
+
+def pools() -> tuple[str, ...]:
+    """Return the sources that pool the runs of several others: verdicts by them rest on more runs."""
+    return tuple(name for names in _POOLED.values() for name in names)
+
+
+def in_any_precision(protocol: str) -> str:
+    """Return the name of a protocol without the numeric precision: GPU runs of the field name none.
+
+    >>> in_any_precision("fawaz2019[precision=bfloat16]"), in_any_precision("fawaz2019[epochs=3,precision=tf32]")
+    ('fawaz2019', 'fawaz2019[epochs=3,precision=tf32]')
+    """
+    return re.sub(r"\[precision=\w+\]$", "", protocol)
+
+
+def has_runs(protocol: str, model: str) -> bool:
+    """Return whether a source of a protocol has runs of a model; arguments as in `beside`."""
+    return any(_column(source, model) in _columns(source) for source in _BESIDE.get(in_any_precision(protocol), ()))
 
 
 def _column(source: str, model: str) -> str | None:
@@ -250,7 +275,8 @@ def _find(words: str) -> tuple[str, str | None]:
     name, slash, model = words.partition("/")
     known = list(_sources())
     same = [source for source in known if _loose(source) == _loose(name)]
-    matching = same or [source for source in known if _loose(name) and _loose(source).startswith(_loose(name))]
+    meant = [source for source in known if source not in pools() or "+" in name]  # a beginning is not short for a pool
+    matching = same or [source for source in meant if _loose(name) and _loose(source).startswith(_loose(name))]
     if not slash and not matching:  # a model then
         pairs = [(source, m) for source in known for m in _named(source, name)]
         if len(pairs) > 1:

@@ -1,4 +1,4 @@
-"""Headline: one row for each model and protocol, and its verdict on the published mean."""
+"""Headline: one row for each model and protocol, and the verdict on its typical difference to the published figures."""
 
 from __future__ import annotations
 
@@ -40,15 +40,19 @@ class _Line:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the mean, in words."""
-        return "" if self.judgement is None else self.judgement.archive.text
+        """The verdict on the typical difference, in words."""
+        return "" if self.judgement is None else self.judgement.typical.text
 
     @property
-    def verdict_interval(self) -> str:
-        """The 90 % interval of the verdict, over seeds."""
-        return (
-            "" if self.judgement is None else render.interval(self.judgement.archive.low, self.judgement.archive.high)
-        )
+    def typical_difference(self) -> str:
+        """The typical difference, ours minus published."""
+        return "" if self.judgement is None else signed(self.judgement.typical.difference)
+
+    @property
+    def typical_interval(self) -> str:
+        """The 90 % interval of the typical difference."""
+        typical = None if self.judgement is None else self.judgement.typical
+        return "" if typical is None else render.interval(typical.low, typical.high)
 
     @property
     def verdict_counts(self) -> str:
@@ -90,7 +94,7 @@ def _line(material: Material, row: Row, name: Name, judgement: verdict.Judgement
         name: of the row.
         judgement: on its model and protocol, if there is one.
     """
-    mean_interval = interval(*stats.bootstrap(np.array([r["mean"] for r in material.rows_of(name)])))
+    mean_interval = interval(*stats.mean_interval(np.array([r["mean"] for r in material.rows_of(name)])))
     if judgement is None:
         return _Line(name, row, mean_interval)
     rows = [r for r in material.rows if (r["model"], r["protocol"]) == name[:2] and r["published_source"]]
@@ -102,7 +106,7 @@ def _line(material: Material, row: Row, name: Name, judgement: verdict.Judgement
         judgement,
         published=float(np.mean([r["published"] for r in rows])),
         difference=float(differences.mean()),
-        difference_interval=render.interval(*stats.bootstrap(differences)),
+        difference_interval=render.interval(*stats.mean_interval(differences)),
     )
 
 
@@ -114,8 +118,10 @@ def _sentence(line: _Line) -> str:
     if line.judgement is not None:
         text += (
             f". Published: {fraction(line.published)} on {line.n_published} of them, ours minus published "
-            f"{signed(line.difference)}. Verdict on the mean: {line.verdict}"
+            f"{signed(line.difference)} on average, typically {line.typical_difference}: {line.verdict}"
         )
+        far = line.judgement.named(verdict.DIFFERENT, verdict.OUTSIDE)
+        text += f"; these differ by themselves: {', '.join(far)}" if far else ""
     if TEST_SELECTED in row["marks"]:
         text += f". {TEST_SELECTED}: {MEANINGS[TEST_SELECTED]}"
     return f"{text}."
@@ -168,18 +174,20 @@ def _published_columns(lines: list[_Line]) -> list[TableColumn]:
             second_texts=[counted(line.n_published, "dataset") if line.n_published else "" for line in lines],
         ),
         TableColumn(
-            "difference",
+            "mean difference",
             [signed(line.difference) for line in lines],
             is_numeric=True,
             second_title="95 % over datasets",
             second_texts=[line.difference_interval for line in lines],
         ),
         TableColumn(
-            "verdict",
-            [line.verdict for line in lines],
-            second_title="90 % over seeds",
-            second_texts=[line.verdict_interval for line in lines],
+            "typical difference",
+            [line.typical_difference for line in lines],
+            is_numeric=True,
+            second_title="90 %",
+            second_texts=[line.typical_interval for line in lines],
         ),
+        TableColumn("verdict", [line.verdict for line in lines]),
         TableColumn("datasets by verdict", [line.verdict_counts for line in lines]),
     ]
 

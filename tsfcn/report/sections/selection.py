@@ -11,7 +11,7 @@ from tsfcn.analysis import stats, tables
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
 from tsfcn.jobs.record import Record
 from tsfcn.report.charts.selection import Range, forest
-from tsfcn.report.collect import ALPHA, Material, Name, full_name
+from tsfcn.report.collect import Material, Name, full_name
 from tsfcn.report.html import Chart, Content, TableColumn, csv_text
 from tsfcn.report.render import fraction, interval, p_value, signed, split_texts
 from tsfcn.report.svg import Label
@@ -47,8 +47,8 @@ class _Rule:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % bootstrap interval of the difference."""
-        return stats.bootstrap(self.accuracy - self.base)
+        """The 95 % interval of the difference, over datasets."""
+        return stats.mean_interval(self.accuracy - self.base)
 
     @property
     def wins(self) -> str:
