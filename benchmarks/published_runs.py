@@ -5,7 +5,7 @@
 
 Fawaz et al. 2019 published 5 runs of FCN on each dataset, Meyer et al. 2025 (poolparty2025) 11 with the same settings.
 The two are compared by the rules of docs/verdict.md on the datasets of which both used the same files. The pooled
-source fawaz2019+poolparty2025 has the mean and the deviation of all runs of each dataset on which the two do not differ.
+source fawaz2019+poolparty2025 has the mean and the deviation of all runs of each dataset on which they do not differ.
 """
 
 from __future__ import annotations
@@ -85,12 +85,16 @@ def text() -> str:
     n_first, n_pooled = (len(next(iter(each.values()))) for each in (first, pool))
     median = np.median([each.difference for each in judged.verdicts])
     words = ", ".join(f"{n} {word}" for word, n in judged.counts.items())
+    within, mean_within = (f"(90 % {each.low:+.4f} to {each.high:+.4f})" for each in (typical, mean))
+    few, few_pooled = (
+        f"{_undecidable(first)} datasets with the {n_first} runs",
+        f"{_undecidable(pool)} with the {n_pooled}",
+    )
     points = (
-        f"typical difference {typical.difference:+.4f} (90 % {typical.low:+.4f} to {typical.high:+.4f}): {typical.word}; "
-        f"mean {mean.difference:+.4f} (90 % {mean.low:+.4f} to {mean.high:+.4f}), median {median:+.4f};",
+        f"typical difference {typical.difference:+.4f} {within}: {typical.word};",
+        f"mean difference {mean.difference:+.4f} {mean_within}, median {median:+.4f};",
         f"{words}; datasets that differ: {', '.join(judged.named(verdict.DIFFERENT)) or 'none'};",
-        f"too few runs for `equivalent` on {_undecidable(first)} datasets with the {n_first} runs of {FIRST}, on "
-        f"{_undecidable(pool)} with the {n_pooled} of both.",
+        f"too few runs for `equivalent` on {few} of {FIRST}, on {few_pooled} of both.",
     )
     others = f"the {len(SETS['all']) - len(first)} others are the adjusted files there"
     lines = [f"On {len(first)} datasets ({others}), {SECOND} minus {FIRST}, {MODEL}:", ""]

@@ -36,7 +36,7 @@ class Pair:
     first: int  # position of the column
     second: int
     difference: float  # mean over datasets
-    low: float  # lower end of its interval over datasets, LEVEL; NaN for a single one
+    low: float  # lower end of its interval over datasets, LEVEL; NaN for few
     high: float
     wins: int  # datasets on which the first is better
     ties: int

@@ -19,6 +19,7 @@ import numpy as np
 from scipy import special
 
 DIGITS = 10
+LEAST_FOR_INTERVAL = 5  # datasets; fewer say next to nothing about others
 EXACT_UP_TO = 500  # pairs for which the exact distribution of signed ranks takes a fraction of a second
 
 Array = np.ndarray
@@ -146,17 +147,18 @@ def wins(first: Array, second: Array) -> tuple[int, int, int]:
 
 
 def mean_interval(values: Array, *, level: float = 0.95) -> tuple[float, float]:
-    """Return Student's interval of the mean of values (n,), one for each dataset; NaN for fewer than two.
+    """Return Student's interval of the mean of values (n,), one for each dataset.
 
-    It shows how the mean varies over similar datasets, not over training seeds. On the published differences of models
-    it covers the mean more often than a percentile bootstrap does if datasets are few (docs/verdict.md).
+    Fewer than LEAST_FOR_INTERVAL give NaN. It shows how the mean varies over similar datasets, not over training seeds.
+    On the published differences of models it covers the mean more often than a percentile bootstrap does if datasets are
+    few (docs/verdict.md).
 
     Args:
         values: accuracies or their differences.
         level: confidence level.
     """
     x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2:
+    if len(x) < LEAST_FOR_INTERVAL:
         return math.nan, math.nan
     half = float(student(level, len(x) - 1)) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return float(x.mean()) - half, float(x.mean()) + half

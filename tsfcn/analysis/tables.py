@@ -345,9 +345,9 @@ def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
 
     Columns: model, protocol, sources, of, dataset, n_seeds, mean, std, published, published_std, published_runs,
     published_source, difference (ours minus theirs), low and high (its 90 % interval), margin, p, p_holm, p_bh
-    (adjusted over the datasets of a model and protocol), word, and verdict, the word with its reason. After the datasets
-    of a model and protocol (`of` is DATASET) follow a row of their typical difference (TYPICAL), whose p is not
-    adjusted, and one of their mean difference (MEAN), which has an interval and no word.
+    (adjusted over the datasets of a model and protocol), word, and verdict, the word with its reason. After the
+    datasets of a model and protocol (`of` is DATASET) follow a row of their typical difference (TYPICAL), whose p is
+    not adjusted, and one of their mean difference (MEAN), which has an interval and no word.
 
     Args:
         table: from `accuracy`.
@@ -356,15 +356,17 @@ def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (model, protocol), part in table.groupby(["model", "protocol"], sort=True):
         beside = [row for row in part.to_dict("records") if row["published_source"]]
-        for judged in (beside, *(_beside_pool(beside, pool) for pool in pools)):
+        for judged in (beside, *(beside_pool(beside, pool) for pool in pools)):
             rows += [row | {"model": model, "protocol": protocol} for row in (_judged(judged) if judged else [])]
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
 
 
-def _beside_pool(rows: Iterable[Mapping[Any, Any]], pool: str) -> list[dict[Any, Any]]:
-    """Return rows that have the paper's figure with that of a pool in its place, without those that have none there."""
+def beside_pool(rows: Iterable[Mapping[Any, Any]], pool: str) -> list[dict[Any, Any]]:
+    """Return the rows of an accuracy table with a figure of the paper for which a pool has one too, which replaces it."""
     found = []
     for row in rows:
+        if not row["published_source"]:
+            continue
         split = "ucr2018" if row["split"] == "official" else row["split"]
         figure = published.beside(row["protocol"], row["model"], row["dataset"], split, pool)
         if figure is not None:
@@ -433,9 +435,9 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     n_common datasets that the ranked rows of the same split share: mean_accuracy_common, mean_rank (1 is best, ties get
     their average rank) and wins (a tie at the top counts for each). Rows selected on the test set stand aside of all
     that, and so do rows that would leave less than half of the common datasets, and too few to show a difference
-    (`choice.choose`, those with most datasets first). Ranks and wins are missing where nothing is to be ranked: a single
-    row, or no dataset in common. total_seconds: training and testing, summed; processor time on a CPU where recorded,
-    else wall time. marks as in `accuracy`.
+    (`choice.choose`, those with most datasets first). Ranks and wins are missing where nothing is to be ranked: a
+    single row, or no dataset in common. total_seconds: training and testing, summed; processor time on a CPU where
+    recorded, else wall time. marks as in `accuracy`.
     """
     cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
     for (dataset, model, protocol, split), members in _ok(records).items():

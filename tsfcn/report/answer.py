@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tsfcn.analysis import stats
@@ -51,7 +53,7 @@ def _answer_of_two(comparison: Comparison) -> str:
 
 def _facts(pair: Pair, first: str, second: str) -> str:
     """Return by how much two columns differ and how certain that is."""
-    interval = f" ({LEVEL:.0%} interval {render.interval(pair.low, pair.high)})" if pair.test.n > 1 else ""
+    interval = f" ({LEVEL:.0%} interval {render.interval(pair.low, pair.high)})" if not math.isnan(pair.low) else ""
     return (
         f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}, "
         f"{render.signed(pair.difference)} on average{interval}, p {_p(pair.test.p)}"

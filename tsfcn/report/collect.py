@@ -70,9 +70,10 @@ def choose(columns: Sequence[Column], others: Sequence[Column]) -> Choice:
 def published_columns(rows: Iterable[Row]) -> list[Column]:
     """Return the published column beside each of ours in an accuracy table.
 
-    If figures of several sources are beside one of ours, the source with the most datasets is taken.
+    If figures of several sources are beside one of ours, the source with the most datasets is taken. The pools of
+    published runs that have runs of ours follow.
     """
-    sources_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+    rows, sources_of = list(rows), defaultdict[tuple[str, str], set[str]](set)
     for row in rows:
         if row["published_source"]:
             sources_of[row["model"], row["protocol"]].add(row["published_source"])
@@ -81,7 +82,9 @@ def published_columns(rows: Iterable[Row]) -> list[Column]:
         (max(sorted(sources), key=lambda source: known[source].n_datasets), model)
         for (model, _), sources in sources_of.items()
     }
-    return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in sorted(pairs))
+    pooled = {(pool, row["model"]) for pool in published.pools() for row in tables.beside_pool(rows, pool)}
+    named = [*sorted(pairs), *sorted(pooled)]
+    return score_columns.read(f"{score_columns.PUBLISHED}{source}/{model}" for source, model in named)
 
 
 def with_unique_names(columns: Sequence[Column], others: Sequence[Column]) -> list[Column]:
@@ -203,6 +206,7 @@ class Material:
     summary: tuple[Row, ...]
     failures: tuple[Row, ...]
     judgements: Mapping[tuple[str, str], verdict.Judgement]  # by model and protocol
+    by_pools: Mapping[tuple[str, str], Mapping[str, verdict.Judgement]]  # the same by pools of published runs
     columns: tuple[Column, ...]  # those of the results folder, then others
     n_own_columns: int
     choice: Choice
@@ -257,6 +261,7 @@ def gather(
         summary=tuple(row for row in tables.summary(records).to_dict("records") if row["split"] in splits),
         failures=tuple(tables.status(records).to_dict("records")),
         judgements=_judgements(rows),
+        by_pools=_by_pools(rows),
         columns=(*columns, *others),
         n_own_columns=len(columns),
         choice=choice,
@@ -265,6 +270,15 @@ def gather(
         predictions=Predictions() if results is None else predictions_by_row(ok, results),
         commands=tuple(commands),
     )
+
+
+def _by_pools(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, verdict.Judgement]]:
+    """Return the judgements on each model and protocol by pools of published runs, by the name of the pool."""
+    found: dict[tuple[str, str], dict[str, verdict.Judgement]] = defaultdict(dict)
+    for pool in published.pools():
+        for pair, judgement in _judgements(tables.beside_pool(rows, pool)).items():
+            found[pair][pool] = judgement
+    return dict(found)
 
 
 def _judgements(rows: Sequence[Row]) -> dict[tuple[str, str], verdict.Judgement]:

@@ -131,7 +131,7 @@ def _pair_lines(comparison: Comparison) -> list[str]:
     method += "" if pair.test.n_zeros == 1 else "s"
     return [
         f"{first} minus {second}: {render.signed(pair.difference)} on average"
-        + (f"{interval}." if len(comparison.places) > 1 else "."),
+        + ("." if math.isnan(pair.low) else f"{interval}."),
         f"{first} better on {pair.wins}, equal on {pair.ties}, {second} better on {pair.losses}.",
         f"Wilcoxon signed ranks, two-sided: p = {render.p_value(pair.test.p)} ({method}): {outcome}.",
         (

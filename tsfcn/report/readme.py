@@ -34,7 +34,7 @@ _PUBLISHED_NOTE = """\
 All columns are over the datasets for which the source has a figure on the same split. The verdict is on the typical
 difference, the shift at which signed ranks balance; the mean has no verdict, because a few datasets decide it. Datasets
 that differ by themselves are named below. A figure with a note (\\*) counts as it was published. The rules and error
-rates of the verdicts are in `docs/verdict.md` of tsfcn, the intervals and p of each dataset in `tables/verdicts.csv`."""
+rates of the verdicts are in `docs/verdict.md` of tsfcn, intervals and p of each dataset in `tables/verdicts.csv`."""
 
 
 def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:

@@ -214,7 +214,7 @@ def test_interval_of_a_mean_is_that_of_scipy() -> None:
     d = np.random.default_rng(2).normal(0.01, 0.03, size=30)
     theirs = scipy.stats.ttest_1samp(d, 0.0).confidence_interval(0.9)
     assert stats.mean_interval(d, level=0.9) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
-    assert all(math.isnan(v) for v in stats.mean_interval(np.array([0.1])))
+    assert all(math.isnan(v) for v in stats.mean_interval(np.array([0.1, 0.2, 0.3, 0.4])))
     assert stats.mean_interval(np.full(9, 0.25)) == (0.25, 0.25)
 
 

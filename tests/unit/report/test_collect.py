@@ -73,7 +73,11 @@ def test_the_published_column_beside_each_of_ours() -> None:
     wang: dict[str, Any] = {"protocol": "wang2017", "model": "fcn"}
     rows = tables.accuracy([record("Coffee"), record("Coffee", **wang), record("Meat", **wang)]).to_dict("records")
     # Coffee is in both tables of Wang et al.; the one with more datasets is taken.
-    assert [c.name for c in published_columns(rows)] == ["fawaz2019_ucr128/fcn", "wang2017_readme85/fcn"]
+    assert [c.name for c in published_columns(rows)] == [
+        "fawaz2019_ucr128/fcn",
+        "wang2017_readme85/fcn",
+        "fawaz2019+poolparty2025/fcn",
+    ]
     assert published_columns(tables.accuracy([record("Coffee", off_paper=True)]).to_dict("records")) == []
 
 

@@ -169,7 +169,9 @@ def test_ranks_are_those_of_compare(committed: str) -> None:
     ranks = {column.name: rank for column, rank in zip(comparison.columns, comparison.mean_ranks, strict=True)}
     assert shown == pytest.approx(ranks, rel=1e-5)
     pairs = page.csv_of("c-pairs")
-    assert [float(row["p_holm"]) for row in pairs] == pytest.approx([p.p_holm for p in comparison.pairs], rel=1e-5)
+    assert sorted(float(row["p_holm"]) for row in pairs) == pytest.approx(
+        sorted(p.p_holm for p in comparison.pairs), rel=1e-5
+    )
     # Columns that are left out are named with the reason.
     assert (
         "Left out: karim2019/alstm_fcn, karim2019/lstm_fcn (only 7 datasets would remain in common, 11 are needed"
@@ -182,7 +184,8 @@ def test_headline_has_the_verdict_of_the_archive(committed: str) -> None:
     expected = tables.accuracy(store.read(COMMITTED)).to_dict("records")
     ours = [r for r in expected if (r["model"], r["protocol"]) == ("fcn", "fawaz2019")]
     judged = verdict.judge(verdict.paired_accuracies(ours))
-    assert row["verdict"] == judged.typical.text == "equivalent"
+    assert judged.typical.text == "equivalent"
+    assert row["verdict"] == "equivalent | equivalent"
     assert row["typical difference"].partition(" | ")[0] == f"{judged.typical.difference:+.4f}"
     assert row["datasets by verdict"] == ", ".join(f"{n} {word}" for word, n in judged.counts.items())
     assert re.fullmatch(r"0\.\d{4} \| 0\.\d{4} to 0\.\d{4}", row["mean accuracy"])
@@ -259,7 +262,7 @@ def test_three_datasets(tmp_path: Path) -> None:
         tmp_path, *(record(d, accuracy=a) for d, a in (("GunPoint", 1.0), ("ArrowHead", 0.83), ("Beef", 0.7)))
     )
     page = check(report(results))
-    assert "3 datasets cannot show a difference between 2 columns: 6 are needed." in page.text
+    assert "3 datasets cannot show a difference between 3 columns: 7 are needed." in page.text
     assert "These have a single seed for each dataset" in page.text and "Nothing failed" in page.text
 
 

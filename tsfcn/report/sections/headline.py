@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class _Line:
     row: Row
     interval: str  # 95 %, of the mean accuracy over datasets
     judgement: verdict.Judgement | None = None
+    by_pools: Mapping[str, verdict.Judgement] = field(default_factory=dict)
     published: float = _NAN  # mean over the datasets that have a published figure
     difference: float = _NAN  # its mean, ours minus published
     difference_interval: str = ""  # 95 %, over datasets
@@ -42,6 +44,11 @@ class _Line:
     def verdict(self) -> str:
         """The verdict on the typical difference, in words."""
         return "" if self.judgement is None else self.judgement.typical.text
+
+    @property
+    def pool_verdicts(self) -> str:
+        """The same by each pool of published runs."""
+        return ", ".join(judgement.typical.text for judgement in self.by_pools.values())
 
     @property
     def typical_difference(self) -> str:
@@ -69,6 +76,7 @@ def content(material: Material) -> Content:
     return {
         "results": [_sentence(line) for line in lines],
         "rows": _table(lines),
+        "pools": ", ".join(dict.fromkeys(pool for line in lines for pool in line.by_pools)),
         "has_ranks": any(not math.isnan(line.row["mean_rank"]) for line in lines),
         "resampled": counted(material.n_resampled, "row") if material.n_resampled else "",
     }
@@ -104,6 +112,7 @@ def _line(material: Material, row: Row, name: Name, judgement: verdict.Judgement
         row,
         mean_interval,
         judgement,
+        material.by_pools.get(name[:2], {}),
         published=float(np.mean([r["published"] for r in rows])),
         difference=float(differences.mean()),
         difference_interval=render.interval(*stats.mean_interval(differences)),
@@ -187,7 +196,12 @@ def _published_columns(lines: list[_Line]) -> list[TableColumn]:
             second_title="90 %",
             second_texts=[line.typical_interval for line in lines],
         ),
-        TableColumn("verdict", [line.verdict for line in lines]),
+        TableColumn(
+            "verdict",
+            [line.verdict for line in lines],
+            second_title="by pooled runs",
+            second_texts=[line.pool_verdicts for line in lines],
+        ),
         TableColumn("datasets by verdict", [line.verdict_counts for line in lines]),
     ]
 

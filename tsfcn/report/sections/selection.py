@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tsfcn.analysis import stats, tables
+from tsfcn.analysis.choice import ALPHA
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
 from tsfcn.jobs.record import Record
 from tsfcn.report.charts.selection import Range, forest
