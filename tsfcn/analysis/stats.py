@@ -150,8 +150,8 @@ def mean_interval(values: Array, *, level: float = 0.95) -> tuple[float, float]:
     """Return Student's interval of the mean of values (n,), one for each dataset.
 
     Fewer than LEAST_FOR_INTERVAL give NaN. It shows how the mean varies over similar datasets, not over training seeds.
-    On the published differences of models it covers the mean more often than a percentile bootstrap does if datasets are
-    few (docs/verdict.md).
+    On the published differences of models it covers the mean more often than a percentile bootstrap does if datasets
+    are few (docs/verdict.md).
 
     Args:
         values: accuracies or their differences.

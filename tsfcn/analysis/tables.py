@@ -362,7 +362,7 @@ def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
 
 
 def beside_pool(rows: Iterable[Mapping[Any, Any]], pool: str) -> list[dict[Any, Any]]:
-    """Return the rows of an accuracy table with a figure of the paper for which a pool has one too, which replaces it."""
+    """Return the rows of an accuracy table for which a pool has a figure as the paper has, with that of the pool."""
     found = []
     for row in rows:
         if not row["published_source"]:
