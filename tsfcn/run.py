@@ -36,7 +36,7 @@ from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
-from tsfcn.jobs import artifacts, cost, executors, lease, plan, store
+from tsfcn.jobs import artifacts, cost, executors, lease, plan, slurm, store
 from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
@@ -54,6 +54,8 @@ FLAGS = (
     *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i"),
     *("--shell-completion", "-sc"),
 )
+
+SLURM, WORKER = "slurm", "worker"  # executors that a run treats in a way of their own
 
 # Jobs at a time on a device of this kind, by the reference loop alone or not. That loop waits for Python's lock.
 PER_DEVICE = {("cuda", False): 8, ("cuda", True): 2, ("mps", False): 1, ("mps", True): 1}
@@ -275,15 +277,64 @@ def execute_run(
     check_networks(prepared.pending)
     announce(prepared)
     if run.dry_run:
+        if run.executor.name == SLURM:
+            print(slurm_script(prepared)[1], end="")
+        return OK, prepared.jobs
+    if run.executor.name == SLURM and prepared.pending:
+        submit(prepared)
         return OK, prepared.jobs
     outcome = execute(prepared)
     return tabulate(prepared, outcome, show), prepared.jobs
 
 
+def slurm_script(prepared: RunPlan) -> tuple[str, str, slurm.Array]:
+    """Return the name of the plan, the batch script that works on it, and what it asks Slurm for."""
+    settings, jobs = prepared.request.run.executor, prepared.pending
+    needed = max(map(cost.memory, jobs), default=float(cost.LEAST_BYTES))
+    asked = slurm.array(prepared.seconds.values(), needed, settings.minutes, settings.tasks, settings.sbatch)
+    name = store.plan_name(jobs)
+    return name, slurm.script(worker_words(prepared), prepared.request.results / "slurm", name, asked), asked
+
+
+def worker_words(prepared: RunPlan) -> list[str]:
+    """Return the command of a worker on the jobs of a plan: the run's, with what is particular to this machine."""
+    run = prepared.request.run
+    _, _, *words = shlex.split(prepared.request.command)
+    folder = locate.root_folder(run.archive.root)
+    here: dict[str, object] = {
+        "results": str(prepared.request.results.resolve()),
+        "engine.name": run.engine.name,
+        "device": run.device,
+        "checkpoint.every_seconds": run.checkpoint.every_seconds,
+        "max_attempts": run.max_attempts,
+        "archive.root": None if folder is None else str(folder.resolve()),
+    }
+    given = from_settings({name: value for name, value in here.items() if value is not None})
+    return [*words, *given, f"executor={WORKER}"]
+
+
+def submit(prepared: RunPlan) -> None:
+    """Hand the jobs of a plan that are to be run to Slurm, and say what was asked for and how to go on."""
+    results, jobs = prepared.request.results, prepared.pending
+    name, text, asked = slurm_script(prepared)
+    store.check_writable(results)
+    record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
+    store.write_plan(results, prepared.request.command, jobs)
+    number = slurm.submit(text, results / "slurm", name, asked)
+    share = cost.makespan(prepared.seconds.values(), asked.n_tasks)
+    print(
+        f"Slurm job {number}: {len(jobs)} jobs in {asked.n_tasks} task{'' if asked.n_tasks == 1 else 's'}, roughly "
+        f"{clock(share)} if all run at once\n"
+        f"tsfcn watch {results} shows them, tsfcn results status {results} what is done, "
+        f"tsfcn results cancel {results} stops them; the last task writes the tables"
+    )
+
+
 def prepare(request: Request) -> RunPlan:
     """Return the plan of a run, with the records that there are. Raises UserError for bad input."""
     device = chosen_device(request.run)
-    executors.find(request.run.executor.name)  # raises for a name that is not known
+    if request.run.executor.name != SLURM:
+        executors.find(request.run.executor.name)  # raises for a name that is not known
     _ = request.budget_seconds  # likewise
     for each in (request.run, *(run for run, _ in request.more)):
         check_weights(each)
@@ -291,7 +342,7 @@ def prepare(request: Request) -> RunPlan:
     history = reader.new()
     records = store.current(history)
     jobs, unusable = plan_jobs(request, device, records)
-    if request.run.executor.name == "local" and device == "cpu" and not request.run.dry_run:
+    if request.run.executor.name in ("local", SLURM) and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
     prepared = RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
     undone = (job for job in jobs if job.library and prepared.states[job.key] != "done")
@@ -426,6 +477,7 @@ def execute(prepared: RunPlan) -> Outcome:
             done=prepared.done,
             seconds=prepared.model.seconds,
             budget_seconds=request.budget_seconds,
+            waits=request.run.executor.name != WORKER,
         )
         # Closing ends the workers, whatever happens.
         stream = events(queue, request.run, prepared.device, monitor)
@@ -448,6 +500,9 @@ def execute(prepared: RunPlan) -> Outcome:
 
 def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]], str] | None) -> int:
     """Write the tables of the results folder, print those of the plan's jobs, and return the exit code."""
+    if prepared.request.run.executor.name == WORKER and outcome.left:  # the last worker writes the tables
+        print(f"{len(outcome.left)} jobs are with other runners or not begun: this worker ends", file=sys.stderr)
+        return OK
     # A budget may be too short for any job to end.
     code = summarise(prepared.jobs, outcome.records, prepared.request.results, show) if outcome.records else OK
     if not outcome.left:
@@ -476,7 +531,7 @@ def chosen_device(run: schema.RunConfig) -> str:
 
 def n_at_a_time(run: schema.RunConfig, device: str) -> int:
     """Return how many jobs are trained at a time."""
-    if run.executor.name == "inline":
+    if run.executor.name == "inline" or (run.executor.name == WORKER and device == "cpu"):
         return 1
     if device == "cpu":
         return run.executor.workers or machine.cores()

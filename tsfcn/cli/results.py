@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, expand_home
+from tsfcn.jobs import slurm
 from tsfcn.jobs.maintenance import compact, folder, gc, merge, status, why
 
 
@@ -45,6 +46,8 @@ def run(argv: Sequence[str] | None) -> int:
     verb.add_argument(
         "--unfinished", action="store_true", help="also remove the plans and checkpoints of unfinished runs"
     )
+    verb = verbs.add_parser("cancel", help="cancel the tasks of this folder that Slurm has (executor=slurm)")
+    verb.add_argument("results", **about)  # type: ignore[arg-type]
     options = parser.parse_args(argv)
     if options.verb == "merge":
         folder(options.source)
@@ -56,9 +59,19 @@ def run(argv: Sequence[str] | None) -> int:
         text = why(results, options.key)
     elif options.verb == "compact":
         text = compact(results)
+    elif options.verb == "cancel":
+        text = cancelled(results)
     elif options.verb == "merge":
         text = merge(Path(options.source), results)
     else:
         text = gc(results, options.dry_run, options.unfinished)
     print(text)
     return exit_codes.OK
+
+
+def cancelled(results: Path) -> str:
+    """Cancel the tasks that Slurm has of a results folder, and return what was done, as text."""
+    numbers = slurm.cancel(results / "slurm")
+    if not numbers:
+        return f"Slurm has no task of {results}"
+    return f"cancelled Slurm job {', '.join(map(str, numbers))}; what was in hand goes on with the same command"

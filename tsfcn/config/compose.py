@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import get_origin
 
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError, first_line
@@ -157,7 +158,7 @@ def choices(plain: Sequence[Override], folder: Path | None) -> list[tuple[str, l
             result.append((override.key, group_values(override, folder)))
         else:
             kind = overrides.setting_type(override)
-            prefix = "++" if kind is object else prefix  # an entry of a mapping is not there before
+            prefix = "++" if kind is object or get_origin(kind) is dict else prefix  # entries are not there before
             result.append((prefix + override.key, overrides.values(override, kind)))
     return result
 

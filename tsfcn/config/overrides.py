@@ -189,7 +189,7 @@ def leaves(node: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def is_text(kind: Any) -> bool:
     """Return whether a setting of this type is one text."""
-    return kind is str or (str in get_args(kind) and not is_list(kind))
+    return kind is str or (str in get_args(kind) and not is_list(kind) and get_origin(kind) is not dict)
 
 
 def is_list(kind: Any) -> bool:

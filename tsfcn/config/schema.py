@@ -71,16 +71,21 @@ class EngineConfig:
 class ExecutorConfig:
     """Where jobs run."""
 
-    name: str = "local"  # local: processes of one thread each; inline: this process
+    name: str = "local"  # a module of tsfcn.jobs.executors, or slurm
     workers: int = 0  # processes; 0: one a core
     memory: float = 0.0  # GiB per worker; 0: an equal share of the memory that is free when the run starts
     per_device: int = 0  # jobs that train at the same time on a GPU; 0: as many as suit the engine
+    minutes: float = 60.0  # slurm: what a task should take
+    tasks: int = 0  # slurm: number of tasks; 0: as many as minutes needs
+    sbatch: dict[str, Any] = field(default_factory=dict)  # slurm: further options of sbatch
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         within("executor.workers", self.workers, 0)
         within("executor.memory", self.memory, 0)
         within("executor.per_device", self.per_device, 0)
+        within("executor.minutes", self.minutes, 1)
+        within("executor.tasks", self.tasks, 0)
 
 
 @dataclass

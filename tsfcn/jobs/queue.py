@@ -64,7 +64,8 @@ class Queue:
 
     A job that is taken from it is ours by its lease until `end`; one that another runner has, or has finished, is left
     to it. failures: how often each key has failed before; done: whether a record ends its job; seconds: what a job will
-    take; budget_seconds: jobs that would end later are not started.
+    take; budget_seconds: jobs that would end later are not started; waits: whether the run goes on while other runners
+    have jobs of it, to take those over that they lose.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Queue:
         done: Callable[[Record], bool] = lambda record: True,
         seconds: Callable[[Job], float] = lambda job: 0.0,
         budget_seconds: float = math.inf,
+        waits: bool = True,
     ) -> None:
         self.waiting = {job.key: job for job in jobs}
         self.results = results
@@ -93,6 +95,8 @@ class Queue:
         self.done = done
         self.seconds = seconds
         self.deadline = time.monotonic() + budget_seconds
+        self.waits = waits
+        self.left_to_others = False  # the waiting jobs, when we last looked
         self.in_hand: dict[str, Record | None] = {}  # by key, its record once it is on disk
         self.elsewhere: list[Event] = []
         self.next_look = 0.0
@@ -117,7 +121,8 @@ class Queue:
             self.runner.release(key)
         self.look()
         self.next_look = time.monotonic() + LOOK_SECONDS
-        if self.waiting and not self.in_hand:
+        self.left_to_others = bool(self.waiting)
+        if self.waits and self.waiting and not self.in_hand:
             self.name_holders()
         return None
 
@@ -134,6 +139,8 @@ class Queue:
 
     def is_open(self) -> bool:
         """Return whether there may be jobs to start, now or later."""
+        if self.left_to_others and not self.waits:
+            return False
         return any(not self.late(job) for job in self.waiting.values())
 
     def look(self) -> None:
@@ -171,6 +178,7 @@ class Queue:
         if job.key in self.runner.held:
             self.runner.release(job.key)
         self.waiting = {job.key: job, **self.waiting}
+        self.left_to_others = False
         self.next_look = 0.0
 
     def died(self, job: Job, code: int, out_of_memory: bool) -> Event:

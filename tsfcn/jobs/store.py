@@ -223,11 +223,16 @@ def write_plan(results: Path, command: str, jobs: list[Job]) -> Path:
     for job in jobs:
         entry = groups.setdefault(f"{job.group} {job.model} {job.protocol}", {**job.to_json(), "keys": {}})
         entry["keys"][str(job.seed)] = job.key
-    path = results / "plans" / f"{digest(sorted(job.key for job in jobs))}.json"
+    path = results / "plans" / f"{plan_name(jobs)}.json"
     data = json.dumps({"command": command, "groups": list(groups.values())}, separators=(",", ":")).encode()
     if not path.is_file():
         replace(path, lambda file: file.write(data))
     return path
+
+
+def plan_name(jobs: Iterable[Job]) -> str:
+    """Return the name of a plan, which follows from the keys of its jobs."""
+    return digest(sorted(job.key for job in jobs))
 
 
 def remove_plan(path: Path) -> None:
