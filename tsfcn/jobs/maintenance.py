@@ -26,7 +26,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
 from tsfcn.common.streams import notice
 from tsfcn.common.text import Problem, alike, grid
-from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs import artifacts, lease, slurm, store
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
 from tsfcn.jobs.record import STATUSES, Record, place
@@ -109,6 +109,8 @@ def status(results: Path, every_job: bool = False) -> str:
         lines += ["", f"runner {runner['id']} ({runner.get('host')}, process {runner.get('pid')})"]
         if run:
             lines += [f"  {run.summary()}", *(f"  {job.line()}" for job in run.started)]
+    if tasks := slurm.lines(results / "slurm"):
+        lines += ["", *tasks]
     bad = [job for _, (_, job) in sorted(jobs.items()) if isinstance(job, Record) and not job.is_ok]
     if bad:
         lines += ["", *problem_lines(bad, failures)]

@@ -35,11 +35,11 @@ OVERHEAD_BYTES = 2**29  # of planning and of what is counted beside a training, 
 ESCALATION = 4  # by which the memory is multiplied for what a dead task has left
 OURS = ("array", "dependency", "export", "job-name", "output", "error", "open-mode", "parsable", "requeue", "signal")
 BODY = """
-@COMMAND &
-worker=$!
 # Before its time limit (USR1) the worker writes a checkpoint, and the task is queued again.
 trap 'requeue=1; kill -USR1 $worker 2>/dev/null' USR1
 trap 'kill -TERM $worker 2>/dev/null' TERM
+@COMMAND &
+worker=$!
 while :; do
   wait $worker; code=$?
   kill -0 $worker 2>/dev/null || break  # else a signal ended the wait
@@ -201,7 +201,7 @@ def submitted(folder: Path, name: str = "*") -> set[int]:
 
 
 def queued(folder: Path, name: str = "*") -> dict[int, dict[str, int]]:
-    """Return how many tasks of each state (PENDING, RUNNING, ...) the submitted jobs have that Slurm still knows.
+    """Return how many tasks of each state (PENDING, RUNNING, ...) the submitted jobs have that are not over.
 
     Empty where nothing was submitted. Raises UserError as `call` does.
     """
@@ -211,17 +211,28 @@ def queued(folder: Path, name: str = "*") -> dict[int, dict[str, int]]:
     states: dict[int, dict[str, int]] = {}
     for line in call("squeue", "--noheader", "--array", "--me", "--format=%i %T").splitlines():
         match = QUEUED.match(line.strip())
-        if match and int(match[1]) in ours:
+        if match and int(match[1]) in ours and match[2] != "COMPLETING":
             tasks = states.setdefault(int(match[1]), {})
             tasks[match[2]] = tasks.get(match[2], 0) + 1
     return states
 
 
+def lines(folder: Path) -> list[str]:
+    """Return a line for each submitted job that is not over, or one that says why Slurm does not tell."""
+    try:
+        jobs = queued(folder)
+    except UserError as error:
+        return [str(error)]
+    texts = {number: ", ".join(f"{n} {state.lower()}" for state, n in tasks.items()) for number, tasks in jobs.items()}
+    return [f"Slurm job {number}: tasks: {text}" for number, text in sorted(texts.items())]
+
+
 def cancel(folder: Path) -> list[int]:
-    """Cancel all submitted jobs of a results folder that Slurm still knows, and return them."""
-    there = sorted(queued(folder))
+    """Cancel all submitted jobs of a results folder that Slurm still knows, and return them.
+
+    Slurm sends SIGTERM first, so that the trainings in hand write a checkpoint.
+    """
+    there = sorted(queued(folder), reverse=True)  # an array that waits for the death of another one before that
     if there:
-        # To the batch script too, so that the training in hand writes a checkpoint.
-        call("scancel", "--signal=TERM", "--full", *map(str, there))
         call("scancel", *map(str, there))
     return there
