@@ -64,8 +64,8 @@ def test_a_run_fits_into_the_terminal(columns: int, tmp_path: Path) -> None:
         ("data", "list", "bundled"),
         ("data", "show", "GunPoint"),
         ("published", "show", "karim2019"),
-        ("results", "status", str(ROOT / "results" / "fast")),
-        ("compare", str(ROOT / "results" / "fast"), "published:fawaz2019_ucr128/FCN"),
+        ("results", "status", str(ROOT / "benchmarks" / "engines")),
+        ("compare", str(ROOT / "benchmarks" / "engines"), "published:fawaz2019_ucr128/FCN"),
     ],
 )
 def test_tables_fold_in_a_terminal_and_not_in_a_pipe(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def copied(folder: Path) -> Path:
     """Return a copy of the committed records of the default engine."""
     target = folder / "fast" / "records"
     target.mkdir(parents=True)
-    for path in (ROOT / "results" / "fast" / "records").iterdir():
+    for path in (ROOT / "benchmarks" / "engines" / "records").iterdir():
         (target / path.name).write_bytes(path.read_bytes())
     return target.parent
 

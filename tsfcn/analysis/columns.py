@@ -9,7 +9,7 @@ import difflib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
@@ -59,7 +59,7 @@ class Column:
     description: str = ""  # runs, files, selection, assumptions
     note: str = ""  # reason to read the whole column with care, or ''
     remarks: tuple[str, ...] = ()  # what was left out or assumed when its file was read, a sentence each
-    is_named: bool = True  # False for one of several that a folder, file or source holds
+    is_named: bool = field(default=True, compare=False)  # False for one of several that a folder, file or source holds
     half_unit: float = 0.0  # half a unit of the last decimal that the accuracies are written with; 0: not rounded
 
 

@@ -82,7 +82,9 @@ def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_on
         results_folder.write(results)
     assert "processor time" not in (old / "README.md").read_text()
     page = (new / "README.md").read_text()
-    assert "Time is training and testing.\nIt is processor time on a CPU where it was recorded, else wall time." in page
+    assert (
+        "Time is\ntraining and testing.\nIt is processor time on a CPU where it was recorded, else wall time." in page
+    )
     assert "- training: processor time on a CPU where it was recorded, else wall time." in page
 
 

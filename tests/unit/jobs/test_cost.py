@@ -242,7 +242,7 @@ def test_the_committed_records_are_foretold_by_those_of_other_datasets() -> None
             off.append(apart(others))
             if undisturbed(each):
                 alone.append(apart([r for r in others if undisturbed(r)]))
-        assert np.median(off) < 0.25, way
+        assert np.median(off) < (0.25 if len(off) > 30 else 0.35), way  # few records have few teachers
         assert way[:2] != ("fcn", "reference") or (len(alone) > 40 and max(alone) < 0.2)
 
 
@@ -293,9 +293,9 @@ def test_no_time_at_all() -> None:
 
 
 def test_memory_of_the_committed_records_is_about_what_they_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 2**16)  # as it was when they were made
     for each in store.read(RESULTS):
         if each.is_ok:
+            monkeypatch.setattr(cost, "PREDICT_TIMEPOINTS", 2**16 if each.finished < "2026-11-27" else 2**13)
             share = memory(each.job) / require(each.peak_memory_bytes)
             assert share < 1.7 and (share > 0.6 or GROWN[0] < each.finished < GROWN[1]), each.dataset
 
