@@ -1,5 +1,6 @@
 # make run    train the default job into my_results/ and print its accuracy table    (ARGS="dataset=OSULeaf" for another)
 # make test   run all tests                                         (ARGS="tests/unit -k padding" for some)
+# make test-cluster  run the tests on a Slurm cluster of one node, which this installs (as root)
 # make test-lowest  run a part of the tests with the oldest supported versions of the dependencies, on Python 3.11
 # make lint   ruff, mypy and import-linter
 # make sanitize  the tests of the C kernels with gcc's address and undefined behaviour sanitizers
@@ -17,14 +18,19 @@ FITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
 	"$$p" -c '$(FITS)' >/dev/null 2>&1 && echo "$$p" && break; done)
 
-.PHONY: run test test-lowest lint sanitize bench bench-quick clean
+.PHONY: run test test-cluster test-lowest lint sanitize bench bench-quick clean
 .DELETE_ON_ERROR:
 
 run: .venv/.run
 	$(BIN)/python -m tsfcn.run results=my_results $(ARGS)
 
 test: .venv/.test
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/cluster $(ARGS)
+
+# A Slurm cluster of one node on this machine, which takes root and ten minutes.
+test-cluster: .venv/.test
+	command -v slurmctld munged > /dev/null || { apt-get update && apt-get install -y slurm-wlm munge; }
+	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.
 LOWEST_TESTS := tests/golden tests/parity/test_models.py tests/cli/test_package.py \

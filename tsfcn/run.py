@@ -501,7 +501,8 @@ def execute(prepared: RunPlan) -> Outcome:
 def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]], str] | None) -> int:
     """Write the tables of the results folder, print those of the plan's jobs, and return the exit code."""
     if prepared.request.run.executor.name == WORKER and outcome.left:  # the last worker writes the tables
-        print(f"{len(outcome.left)} jobs are with other runners or not begun: this worker ends", file=sys.stderr)
+        jobs = "1 job" if len(outcome.left) == 1 else f"{len(outcome.left)} jobs"
+        print(f"{jobs} left to other runners: this worker ends", file=sys.stderr)
         return OK
     # A budget may be too short for any job to end.
     code = summarise(prepared.jobs, outcome.records, prepared.request.results, show) if outcome.records else OK

@@ -172,9 +172,9 @@ def submit(text: str, folder: Path, name: str, asked: Array) -> int:
     path = folder / f"{name}.sh"
     files.replace(path, lambda file: file.write(text.encode()))
     number = _sbatch(path)
-    rescue = (f"--dependency=afternotok:{number}", "--kill-on-invalid-dep=yes")
+    rescue = [f"--dependency=afternotok:{number}", "--kill-on-invalid-dep=yes"]
     if "mem" not in asked.options:
-        rescue = (*rescue, f"--mem={ESCALATION * asked.memory}M")
+        rescue.append(f"--mem={ESCALATION * asked.memory}M")
     try:
         _sbatch(path, *rescue)
     except UserError as error:  # no node has so much memory, say

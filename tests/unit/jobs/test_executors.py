@@ -22,14 +22,16 @@ import torch
 from tests.factories import protocol
 from tests.processes import children, linux, until
 from tests.records import lasting, record_of, require, written
+from tsfcn import run as run_command
 from tsfcn.common.errors import UserError
+from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, cost, executors, lease, store
 from tsfcn.jobs import queue as job_queue
 from tsfcn.jobs.executors import inline as inline_executor
 from tsfcn.jobs.executors import local as local_executor
-from tsfcn.jobs.executors import threads
+from tsfcn.jobs.executors import threads, worker
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
 
@@ -529,6 +531,34 @@ def test_a_job_that_another_runner_has_is_left_to_it_and_ends_with_its_record(tm
         assert list(queue.runner.held) == [planned[1].key]
 
 
+def test_a_worker_ends_when_others_have_all_that_is_left(tmp_path: Path) -> None:
+    planned = plan([0, 1, 2])
+    with lease.Runner(tmp_path) as other, queued(planned, tmp_path, waits=False) as queue:
+        assert other.claim(planned[1].key)
+        seeds = [event.job.seed for event in worker.run(queue, TERMS) if event.kind == "end"]
+        assert seeds == [0, 2] and list(queue.waiting) == [planned[1].key]
+    assert sorted(record.seed for record in written(tmp_path)) == [0, 2]
+
+
+def test_the_last_worker_of_a_run_writes_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dataset=ItalyPowerDemand", "protocol=smoke", "model.fcn.filters=[3]", "model.fcn.kernels=[3]", "seeds=2"]
+    words += [f"results={tmp_path}", "executor=worker"]
+    first = plan_of(words)[0]
+    with lease.Runner(tmp_path) as other:
+        assert other.claim(first.key)
+        assert run_command.main(words) == 0
+        assert "1 job left to other runners: this worker ends" in capsys.readouterr().err
+        assert not (tmp_path / "tables").exists()
+    assert run_command.main(words) == 0
+    assert (tmp_path / "tables" / "accuracy.csv").is_file()
+
+
+def plan_of(words: list[str]) -> list[Job]:
+    """Return the jobs of a command."""
+    settings, unchanged = compose(words)
+    return run_command.planned(settings, unchanged)[0]
+
+
 def test_a_record_without_the_files_that_are_asked_for_ends_no_job(tmp_path: Path) -> None:
     (job,) = plan([0])
     with queued([job], tmp_path, done=lambda record: store.done(record, tmp_path, True, False)) as queue:
@@ -637,7 +667,9 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
 
 def test_executors_are_found_by_name_each_with_its_yaml() -> None:
     files = {path.stem for path in (ROOT / "conf" / "executor").glob("*.yaml")}
-    assert files == {"inline", "local", "threads"}
-    assert all(executors.find(name).__module__.endswith(f".{name}") for name in files)
-    with pytest.raises(UserError, match=r"^executor=ray is not known: use one of inline, local, threads$"):
+    assert files == {"inline", "local", "slurm", "threads", "worker"}
+    assert all(executors.find(name).__module__.endswith(f".{name}") for name in files - {"slurm"})
+    with pytest.raises(
+        UserError, match=r"^executor=ray is not known: use one of inline, local, slurm, threads, worker$"
+    ):
         executors.find("ray")

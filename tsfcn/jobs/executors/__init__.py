@@ -3,6 +3,9 @@
 inline   one after another in this process
 local    in worker processes
 threads  in threads that share a GPU
+worker   one after another in this process, without waiting for other runners
+
+executor=slurm is none of these: it starts such workers elsewhere (tsfcn.jobs.slurm).
 """
 
 from __future__ import annotations
@@ -43,6 +46,6 @@ def find(name: str) -> Executor:
     """Return the executor of this name. Raises UserError for one that is not known."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     if name not in names:
-        raise UserError(f"executor={name} is not known: use one of {', '.join(names)}")
+        raise UserError(f"executor={name} is not known: use one of {', '.join(sorted([*names, 'slurm']))}")
     run: Executor = importlib.import_module(f"{__name__}.{name}").run
     return run
