@@ -22,7 +22,6 @@ import torch
 from tests.factories import protocol
 from tests.processes import children, linux, until
 from tests.records import lasting, record_of, require, written
-from tsfcn import run as run_command
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig, MLPConfig
@@ -34,6 +33,8 @@ from tsfcn.jobs.executors import local as local_executor
 from tsfcn.jobs.executors import threads, worker
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
+from tsfcn.run import main as run_main
+from tsfcn.run import planned as run_planned
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -546,17 +547,17 @@ def test_the_last_worker_of_a_run_writes_the_tables(tmp_path: Path, capsys: pyte
     first = plan_of(words)[0]
     with lease.Runner(tmp_path) as other:
         assert other.claim(first.key)
-        assert run_command.main(words) == 0
+        assert run_main(words) == 0
         assert "1 job left to other runners: this worker ends" in capsys.readouterr().err
         assert not (tmp_path / "tables").exists()
-    assert run_command.main(words) == 0
+    assert run_main(words) == 0
     assert (tmp_path / "tables" / "accuracy.csv").is_file()
 
 
 def plan_of(words: list[str]) -> list[Job]:
     """Return the jobs of a command."""
     settings, unchanged = compose(words)
-    return run_command.planned(settings, unchanged)[0]
+    return run_planned(settings, unchanged)[0]
 
 
 def test_a_record_without_the_files_that_are_asked_for_ends_no_job(tmp_path: Path) -> None:
