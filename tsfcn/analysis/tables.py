@@ -201,8 +201,8 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     passport = record.passport
     split = passport.get("split", "")
     is_of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
-    # The label names each changed setting in brackets.
-    changed = "[" in model or "[" in published.in_any_precision(protocol)
+    # The label names each changed setting in brackets; `beside` knows the changed models that papers have trained.
+    changed = "[" in published.in_any_precision(protocol)
     marked = set(_marks([record]).split(", ")) - {"", LOW_PRECISION}
     if resample != 0 or changed or not is_of_archive or marked:
         return None

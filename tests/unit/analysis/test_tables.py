@@ -275,6 +275,13 @@ def test_a_multivariate_dataset_has_the_figure_of_its_archive_and_its_test_cases
     assert pair.n_test == 270
 
 
+def test_a_changed_model_that_the_paper_trained_has_its_figure() -> None:
+    inception = record("ECGFiveDays", model="inception[kernels=[41,20,10]]", protocol="poolparty2025")
+    row = only_row(tables.accuracy([inception]))
+    assert (row["published_source"], row["published_runs"], row["published"]) == ("poolparty2025", 11, 1.0)
+    assert math.isnan(only_row(tables.accuracy([replace(inception, model="inception")]))["published"])
+
+
 def test_a_single_published_run_has_no_deviation_and_a_broken_one_keeps_its_note() -> None:
     row = only_row(tables.accuracy([record("Trace", model="lstm_fcn", protocol="karim2019")]))
     assert row["published"] == 0.25

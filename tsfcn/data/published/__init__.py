@@ -246,8 +246,13 @@ def _column(source: str, model: str) -> str | None:
     model = _ENSEMBLES.get(model, model)
     if model in _OF_OTHER_RUNS.get(source, ()):
         return None
-    rows = {f"{name}[{changed}]": name for name, changed in _CHANGED.get(source, {}).items()}
+    rows = _changed_rows(source)
     return None if model in rows.values() else rows.get(model, model)
+
+
+def _changed_rows(source: str) -> dict[str, str]:
+    """Return the columns of a source whose models have another setting than our default, by their names in tables."""
+    return {f"{name}[{changed}]": name for name, changed in _CHANGED.get(source, {}).items()}
 
 
 def changed_settings(source: str) -> dict[str, str]:
@@ -313,9 +318,9 @@ def _loose(text: str) -> str:
 def _named(source: str, model: str) -> list[str]:
     """Return the models of a source with a name: the equal one, else all that differ in case and punctuation only.
 
-    An ensemble may have the name that it has here, as inception:5.
+    An ensemble or a changed model may have the name that it has here: inception:5, inception[kernels=[41,20,10]].
     """
-    columns, model = _columns(source), _ENSEMBLES.get(model, model)
+    columns, model = _columns(source), _changed_rows(source).get(model, _ENSEMBLES.get(model, model))
     return [model] if model in columns else [m for m in columns if _loose(m) == _loose(model)]
 
 
