@@ -62,8 +62,13 @@ class Array:
     """What is asked of Slurm."""
 
     n_tasks: int
-    memory: int  # MiB a task
+    memory: int  # MiB a task, if the user's options do not say it
     options: Mapping[str, str]  # of sbatch, those of the user
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether the memory is our estimate."""
+        return not any(name.startswith("mem") for name in self.options)
 
 
 def options(given: Mapping[Any, Any]) -> dict[str, str]:
@@ -93,7 +98,7 @@ def array(seconds: Iterable[float], bytes_needed: float, minutes: float, tasks: 
         bytes_needed: The memory that the largest job takes by the cost model.
         minutes: What a task should take.
         tasks: So many tasks in any case; 0: as many as minutes needs.
-        given: The user's options of sbatch; `mem` there replaces the estimate.
+        given: The user's options of sbatch; `mem` or `mem-per-cpu` there replaces the estimate.
     """
     times = list(seconds)
     wanted = tasks or math.ceil(sum(times) / (60 * minutes))
@@ -115,12 +120,12 @@ def script(words: Sequence[str], folder: Path, name: str, asked: Array) -> str:
         "job-name": "tsfcn",
         "array": f"0-{asked.n_tasks - 1}",
         "cpus-per-task": "1",
-        "mem": f"{asked.memory}M",
+        **({"mem": f"{asked.memory}M"} if asked.is_estimated else {}),
         **asked.options,
         "signal": f"B:USR1@{NOTICE_SECONDS}",
         "requeue": "",
         "open-mode": "append",
-        "output": f"{folder}/{name}-%a.log",
+        "output": f'"{folder}/{name}-%a.log"',
     }
     environment = {**MALLOC, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": _python_path()}
     lines = ["#!/bin/bash"]
@@ -173,7 +178,7 @@ def submit(text: str, folder: Path, name: str, asked: Array) -> int:
     files.replace(path, lambda file: file.write(text.encode()))
     number = _sbatch(path)
     rescue = [f"--dependency=afternotok:{number}", "--kill-on-invalid-dep=yes"]
-    if "mem" not in asked.options:
+    if asked.is_estimated:
         rescue.append(f"--mem={ESCALATION * asked.memory}M")
     try:
         _sbatch(path, *rescue)

@@ -77,7 +77,7 @@ def test_script_asks_for_what_is_needed_and_runs_the_command(tmp_path: Path, mon
     assert lines[0] == "#!/bin/bash"
     for option in ("array=0-3", "mem=2048M", "partition=gpu", "exclusive", "time=8:00:00", "signal=B:USR1@120"):
         assert f"#SBATCH --{option}" in lines
-    assert f"#SBATCH --output={tmp_path}/slurm/abc-%a.log" in lines
+    assert f'#SBATCH --output="{tmp_path}/slurm/abc-%a.log"' in lines
     assert f"cd {tmp_path} || exit 1" in lines
     assert f"{sys.executable} -P -m tsfcn.run 'dataset=[A, B]' executor=worker &" in lines
 
@@ -115,6 +115,14 @@ def run_task(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "task.sh"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def test_memory_that_the_user_asks_for_replaces_the_estimate(commands: Path, tmp_path: Path) -> None:
+    asked = slurm.Array(2, 2048, {"mem-per-cpu": "8G"})
+    text = slurm.script(["X"], tmp_path, "abc", asked)
+    assert "#SBATCH --mem-per-cpu=8G\n" in text and "--mem=" not in text
+    slurm.submit(text, tmp_path / "slurm", "abc", asked)
+    assert "--mem" not in calls(commands)[-1]
 
 
 def test_submission_adds_an_array_for_tasks_that_die_and_takes_note_of_both(commands: Path, tmp_path: Path) -> None:
