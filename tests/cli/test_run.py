@@ -568,7 +568,7 @@ RARE = {
     "model.fcn=null": "model=[] is empty",
     "model.fcn.kernels=[8]": "filters=[128, 256, 128] and kernels=[8] are of different length",
     "~model.fcn": "'~model.fcn' deletes a setting",
-    "executor=slurm": "executor 'slurm' is not known: use one of inline, local",
+    "executor=dask": "executor 'dask' is not known: use one of inline, local",
     "executor.workers=-1": "executor.workers=-1 is out of range",
     "hydra.nope=1": "'hydra.nope=1' is a setting of Hydra, which has no effect here: leave it out",
     "hydra.run.dir=out": "'hydra.run.dir=out' has no effect: write results=FOLDER",
