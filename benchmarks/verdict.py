@@ -215,7 +215,7 @@ def archive(
         difference = ours.mean(axis=1) - theirs.mean(axis=1)
         known = [verdict.floored(x.std(axis=1, ddof=1), of.n_test) for x in (ours, theirs) if x.shape[1] > 1]
         sd_1, sd_2 = (known * 2)[:2] if known else [verdict.floored(np.zeros(len(of.names)), of.n_test)] * 2
-        words.append(verdict.typical(difference, verdict.standard_error(sd_1, n_ours, sd_2, n_theirs)).word)
+        words.append(verdict.typical(difference, stats.standard_error(sd_1, n_ours, sd_2, n_theirs)).word)
         if len(known) == 2:
             variance, df = sd_1**2 / n_ours + sd_2**2 / n_theirs, stats.welch_df(sd_1, n_ours, sd_2, n_theirs)
             means.append((*verdict.mean_interval(difference, variance, df), difference.mean()))

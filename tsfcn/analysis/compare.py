@@ -341,13 +341,23 @@ def typical_difference(comparison: Comparison) -> verdict.TypicalDifference | No
     sizes = [n_test(place) for place in comparison.places]
     if len(comparison.columns) != 2 or comparison.across or any(size is None for size in sizes):
         return None
-    errors = []
-    for (first, second), size in zip(comparison.cells, sizes, strict=True):
-        known = [cell.std for cell in (first, second) if cell.std is not None and cell.n_runs > 1] or [0.0]
-        sd_1, sd_2 = (known * 2)[:2]
-        floored = verdict.floored(np.array([sd_1, sd_2]), np.array(size))
-        errors.append(float(verdict.standard_error(floored[0], first.n_runs, floored[1], second.n_runs)))
-    return verdict.typical(comparison.scores[:, 0] - comparison.scores[:, 1], np.array(errors))
+    return verdict.typical_of(
+        [
+            verdict.PairedAccuracy(
+                dataset=place.dataset,
+                n_test=size or 0,
+                accuracy=float(scores[0]),
+                std=first.std if first.n_runs > 1 else None,
+                n_seeds=first.n_runs,
+                published=float(scores[1]),
+                published_std=second.std if second.n_runs > 1 else None,
+                published_runs=second.n_runs,
+            )
+            for place, size, scores, (first, second) in zip(
+                comparison.places, sizes, comparison.scores, comparison.cells, strict=True
+            )
+        ]
+    )
 
 
 def noise(first: Cell, second: Cell, place: Place) -> str:

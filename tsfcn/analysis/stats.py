@@ -351,6 +351,11 @@ def welch_df(sd_1: Array | float, n_1: Array | float, sd_2: Array | float, n_2: 
     return np.asarray((v_1 + v_2) ** 2 / (v_1**2 / (np.asarray(n_1) - 1) + v_2**2 / (np.asarray(n_2) - 1)))
 
 
+def standard_error(sd_1: Array | float, n_1: Array | float, sd_2: Array | float, n_2: Array | float) -> Array:
+    """Return the standard error of the difference of means of n_1 and n_2 runs with the deviations sd_1 and sd_2."""
+    return np.asarray(np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2))
+
+
 def welch(
     difference: Array | float,
     sd_1: Array | float,
@@ -370,7 +375,7 @@ def welch(
         n_2: as n_1, of the second.
         level: confidence level of the interval; 0.9 is that of two one-sided 5 % tests.
     """
-    error = np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2)
+    error = standard_error(sd_1, n_1, sd_2, n_2)
     df = welch_df(sd_1, n_1, sd_2, n_2)
     half = student(level, df) * error
     return np.asarray(difference - half), np.asarray(difference + half), student_p(np.asarray(difference) / error, df)

@@ -234,11 +234,6 @@ def mean_interval(difference: Array, variance: Array, df: Array) -> tuple[float,
     return mean - half, mean + half
 
 
-def standard_error(sd_1: Array, n_1: Array | int, sd_2: Array, n_2: Array | int) -> Array:
-    """Return the standard error of differences of means of n_1 and n_2 runs with the deviations sd_1 and sd_2."""
-    return np.asarray(np.sqrt(np.square(sd_1) / n_1 + np.square(sd_2) / n_2))
-
-
 def typical(difference: Array, error: Array) -> TypicalDifference:
     """Return the verdict on the typical difference over datasets.
 
@@ -282,8 +277,18 @@ def judge(rows: Sequence[PairedAccuracy]) -> Judgement:
         _verdict(row, many, interval_and_p, float(holm), float(bh), n_tests)
         for row, many, interval_and_p, holm, bh in zip(rows, several, intervals, p_holm, p_bh, strict=True)
     )
+    return Judgement(verdicts, typical_of(rows), _mean(rows, several))
+
+
+def typical_of(rows: Sequence[PairedAccuracy]) -> TypicalDifference:
+    """Return the verdict on the typical difference; a deviation that is not known is taken from the other side."""
+    deviations, published_deviations = zip(*map(_deviations, rows), strict=True)
+    n_seeds, n_runs = zip(*((row.n_seeds, row.published_runs) for row in rows), strict=True)
     difference = np.array([row.accuracy - row.published for row in rows])
-    return Judgement(verdicts, typical(difference, np.array(list(map(_error, rows)))), _mean(rows, several))
+    return typical(
+        difference,
+        stats.standard_error(np.array(deviations), np.array(n_seeds), np.array(published_deviations), np.array(n_runs)),
+    )
 
 
 def _deviations(row: PairedAccuracy) -> tuple[float, float]:
@@ -366,12 +371,6 @@ def _would_decide(row: PairedAccuracy, margin: float, n_tests: int, n_seeds: int
     low, high, p = _interval_with(row, True, n_seeds)
     difference = row.accuracy - row.published
     return (low >= -margin and high <= margin) or (p * n_tests < ALPHA and abs(difference) > margin)
-
-
-def _error(row: PairedAccuracy) -> float:
-    """Return the standard error of a difference; the deviation of a single run is taken from the other side."""
-    our_std, published_std = _deviations(row)
-    return float(standard_error(np.asarray(our_std), row.n_seeds, np.asarray(published_std), row.published_runs))
 
 
 def _mean(rows: Sequence[PairedAccuracy], several: Sequence[bool]) -> MeanDifference:

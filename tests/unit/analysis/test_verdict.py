@@ -257,7 +257,7 @@ def test_the_judge_decides_as_the_simulation_does(simulation: Any) -> None:
     assert different.any()
     assert np.array_equal(words == "different", different)
     assert np.array_equal(words == "equivalent", verdict.is_equivalent(low, high, margin) & ~different)
-    assert judge(rows).typical == verdict.typical(d, verdict.standard_error(sd[0], 3, sd[1], 5))
+    assert judge(rows).typical == verdict.typical(d, stats.standard_error(sd[0], 3, sd[1], 5))
 
 
 def test_documentation_has_the_tables_of_the_simulation() -> None:
