@@ -292,7 +292,7 @@ def slurm_script(prepared: RunPlan) -> tuple[str, str, slurm.Array]:
     settings, jobs = prepared.request.run.executor, prepared.pending
     needed = max(map(cost.memory, jobs), default=float(cost.LEAST_BYTES))
     asked = slurm.array(prepared.seconds.values(), needed, settings.minutes, settings.tasks, settings.sbatch)
-    name = store.plan_name(jobs)
+    name = store.plan_name(prepared.jobs)
     return name, slurm.script(worker_words(prepared), prepared.request.results / "slurm", name, asked), asked
 
 
@@ -319,7 +319,7 @@ def submit(prepared: RunPlan) -> None:
     name, text, asked = slurm_script(prepared)
     store.check_writable(results)
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
-    store.write_plan(results, prepared.request.command, jobs)
+    store.write_plan(results, prepared.request.command, prepared.jobs)
     number = slurm.submit(text, results / "slurm", name, asked)
     share = cost.makespan(prepared.seconds.values(), asked.n_tasks)
     print(

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.records import record, save
+from tests.records import record, record_of, save
 from tsfcn.cli import results as results_cli
 from tsfcn.common.errors import UserError
-from tsfcn.jobs import maintenance, slurm
+from tsfcn.config.compose import compose
+from tsfcn.jobs import maintenance, slurm, store
+from tsfcn.run import main as run_main
+from tsfcn.run import planned
 
 GIB = 2**30
 
@@ -145,6 +148,18 @@ def test_a_plan_that_slurm_has_is_not_submitted_again(commands: Path, tmp_path: 
         slurm.submit("#!/bin/bash\n", folder, "abc", slurm.Array(2, 512, {}))
     (commands / "queue.txt").write_text("41_0 COMPLETING\n")
     assert slurm.submit("#!/bin/bash\n", folder, "abc", slurm.Array(2, 512, {})) == 43
+
+
+def test_a_run_that_is_half_done_is_the_one_that_slurm_has(
+    commands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dataset=ItalyPowerDemand", "protocol=smoke", "seeds=2", f"results={tmp_path / 'r'}", "executor=slurm"]
+    assert run_main(words) == 0
+    first, _ = planned(*compose(words))[0]
+    store.Writer(tmp_path / "r").write(record_of(first))
+    (commands / "queue.txt").write_text("41_0 RUNNING\n")
+    assert run_main(words) == 2
+    assert "are with Slurm already (job 41)" in capsys.readouterr().err
 
 
 def test_status_tells_what_slurm_has_and_cancel_stops_the_waiting_array_first(
