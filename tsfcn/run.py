@@ -309,8 +309,8 @@ def worker_words(prepared: RunPlan) -> list[str]:
         "max_attempts": run.max_attempts,
         "archive.root": None if folder is None else str(folder.resolve()),
     }
-    given = from_settings({name: value for name, value in here.items() if value is not None})
-    return [*words, *given, f"executor={WORKER}"]
+    machine_words = from_settings({name: value for name, value in here.items() if value is not None})
+    return [*words, *machine_words, f"executor={WORKER}"]
 
 
 def submit(prepared: RunPlan) -> None:

@@ -98,8 +98,8 @@ def make(results: Path, members: str, protocol: str | None = None) -> Outcome:
             new[record.identity] = record
     records = [*(record for record in records if record.identity not in new), *new.values()]
     name = name_of(counts)
-    of_name = [r for r in records if r.is_ensemble and (r.model, r.protocol) == (name, protocol)]
-    return Outcome(records, of_name, len(new), problems)
+    same_ensembles = [r for r in records if r.is_ensemble and (r.model, r.protocol) == (name, protocol)]
+    return Outcome(records, same_ensembles, len(new), problems)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ def read(words: Iterable[str], *, split: str = "ucr2018") -> list[Column]:
     split: of the cells of a file that does not name it. Raises UserError for a word that names nothing, a file that is
     no table of accuracies, and a value that is no fraction.
     """
-    found = [_read(word, split) for word in words]
-    columns = [replace(column, is_named=len(group) == 1) for group in found for column in group]
+    columns_by_word = [_read(word, split) for word in words]
+    columns = [replace(column, is_named=len(group) == 1) for group in columns_by_word for column in group]
     times = Counter(column.name for column in columns)
     named = [replace(c, name=f"{c.origin}:{c.name}") if times[c.name] > 1 else c for c in columns]
     for name, n in Counter(column.name for column in named).items():

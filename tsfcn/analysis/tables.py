@@ -363,15 +363,15 @@ def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
 
 def beside_pool(rows: Iterable[Mapping[Any, Any]], pool: str) -> list[dict[Any, Any]]:
     """Return the rows of an accuracy table for which a pool has a figure as the paper has, with that of the pool."""
-    found = []
+    pooled_rows = []
     for row in rows:
         if not row["published_source"]:
             continue
         split = "ucr2018" if row["split"] == "official" else row["split"]
         figure = published.beside(row["protocol"], row["model"], row["dataset"], split, pool)
         if figure is not None:
-            found.append({**row, **_published(figure, row["mean"])})
-    return found
+            pooled_rows.append({**row, **_published(figure, row["mean"])})
+    return pooled_rows
 
 
 def _judged(beside: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
@@ -398,8 +398,8 @@ def _judged(beside: Sequence[Mapping[Any, Any]]) -> list[dict[str, Any]]:
 
 def _fields(judged: verdict.Verdict | verdict.TypicalDifference | verdict.MeanDifference) -> dict[str, Any]:
     """Return the columns of `verdicts` that a verdict has."""
-    found = {name: getattr(judged, name) for name in VERDICT_COLUMNS if hasattr(judged, name)}
-    return found if isinstance(judged, verdict.MeanDifference) else found | {"verdict": judged.text}
+    columns = {name: getattr(judged, name) for name in VERDICT_COLUMNS if hasattr(judged, name)}
+    return columns if isinstance(judged, verdict.MeanDifference) else columns | {"verdict": judged.text}
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

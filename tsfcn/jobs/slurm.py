@@ -210,13 +210,13 @@ def queued(folder: Path, name: str = "*") -> dict[int, dict[str, int]]:
 
     Empty where nothing was submitted. Raises UserError as `call` does.
     """
-    ours = submitted(folder, name)
-    if not ours:
+    numbers = submitted(folder, name)
+    if not numbers:
         return {}
     states: dict[int, dict[str, int]] = {}
     for line in call("squeue", "--noheader", "--array", "--me", "--format=%i %T").splitlines():
         match = QUEUED.match(line.strip())
-        if match and int(match[1]) in ours and match[2] != "COMPLETING":
+        if match and int(match[1]) in numbers and match[2] != "COMPLETING":
             tasks = states.setdefault(int(match[1]), {})
             tasks[match[2]] = tasks.get(match[2], 0) + 1
     return states

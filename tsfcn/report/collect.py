@@ -274,11 +274,11 @@ def gather(
 
 def _by_pools(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, verdict.Judgement]]:
     """Return the judgements on each model and protocol by pools of published runs, by the name of the pool."""
-    found: dict[tuple[str, str], dict[str, verdict.Judgement]] = defaultdict(dict)
+    judgements: dict[tuple[str, str], dict[str, verdict.Judgement]] = defaultdict(dict)
     for pool in published.pools():
         for pair, judgement in _judgements(tables.beside_pool(rows, pool)).items():
-            found[pair][pool] = judgement
-    return dict(found)
+            judgements[pair][pool] = judgement
+    return dict(judgements)
 
 
 def _judgements(rows: Sequence[Row]) -> dict[tuple[str, str], verdict.Judgement]:
