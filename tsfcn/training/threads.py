@@ -5,26 +5,31 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 _lock = threading.Lock()
-_before: list[int] = []  # the number of threads when the first user came, for each user that is there now
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread: results depend on the number, and one for each training is the fastest use of cores.
 
-    Several threads of Python may use it at once: the last one that leaves restores what the first one found.
+    torch keeps the number for each thread of Python, and one more for those that have not used torch yet.
+    `torch.set_num_threads` sets both; the second is put back at once, so that several threads may train side by side and
+    new threads start with the number that the user chose.
     """
     with _lock:
-        _before.append(_before[0] if _before else torch.get_num_threads())
-        torch.set_num_threads(1)
+        before = torch.get_num_threads()
+        if before > 1:
+            with ThreadPoolExecutor(1) as new_thread:
+                of_new_threads = new_thread.submit(torch.get_num_threads).result()
+                torch.set_num_threads(1)
+                new_thread.submit(torch.set_num_threads, of_new_threads).result()
     try:
         yield
     finally:
-        with _lock:
-            before = _before.pop()
-            if not _before:
+        if before > 1:
+            with _lock:
                 torch.set_num_threads(before)
