@@ -26,7 +26,7 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
 from tsfcn.common.streams import safe_streams
 from tsfcn.common.text import Problem, problem_lines, size
-from tsfcn.config import checks, model_spec, models, schema
+from tsfcn.config import checks, init_from, model_spec, models, schema
 from tsfcn.config.compose import compose_all, hydra_words, register_schema
 from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_line, from_settings
@@ -36,7 +36,7 @@ from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
-from tsfcn.jobs import artifacts, cost, executors, lease, plan, slurm, store
+from tsfcn.jobs import artifacts, cost, executors, initial_weights, lease, plan, slurm, store, transfer
 from tsfcn.jobs.executors import local
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
@@ -73,21 +73,43 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     device: torch's name of where it will train, which engine.precision=auto depends on.
     """
     unusable: Unusable = {}
-    passports: dict[str, dict[str, Any]] = {}
     seeds = checks.integers("seeds", run.seeds, count=True)
     resamples = checks.integers("resample", run.resample, count=False)
-    for source in sources(run):
-        name = source.name
-        try:
-            passports[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
-        except UserError as error:
-            unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
-            passports[name] = {}
     auto, precision = run.engine.precision == "auto", run.engine.precision
     if auto:
         precision = automatic_precision(run.engine.name, device)
-    contents = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
-    return plan.jobs(*contents, precision, if_possible=auto), unusable
+
+    def passports(datasets: Iterable[user_data.Source]) -> dict[str, dict[str, Any]]:
+        """Return the passports of datasets, {} for one that cannot be used."""
+        found: dict[str, dict[str, Any]] = {}
+        for source in datasets:
+            name = source.name
+            try:
+                found[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
+            except UserError as error:
+                unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
+                found[name] = {}
+        return found
+
+    def jobs(datasets: dict[str, dict[str, Any]], init_from: str | None, label: str = "") -> list[plan.Job]:
+        """Return the jobs on datasets whose initial weights come from one source, None: are random."""
+        contents = (datasets, run.model.configs(), replace(run.protocol, init_from=init_from), unchanged)
+        return plan.jobs(*contents, seeds, resamples, precision, if_possible=auto, init_label=label)
+
+    targets, text = passports(sources(run)), run.protocol.init_from
+    if text is None:
+        return jobs(targets, None), unusable
+    start = init_from.parse(text)
+    if start.kind == "weights":
+        key = initial_weights.file_key(start.file)
+        started = jobs(targets, f"weights:{key}", f"weights:{key[: plan.SHOWN]}")
+        return [replace(job, source={"key": key, "group": key}) for job in started], unusable
+    pool = passports(user_data.select(list(start.names), [], run.archive.root, locate.ReadOptions()))
+    known = targets | pool
+    return transfer.jobs(
+        *(start, text, targets, pool, lambda name, source, label: jobs({name: known[name]}, source, label)),
+        run.archive.root,
+    ), unusable
 
 
 def dataset_names(run: schema.RunConfig) -> list[str]:
@@ -189,10 +211,16 @@ class RunPlan:
         """The records, by what identifies a job under its name."""
         return {record.identity: record for record in [*self.records, *self.same]}
 
+    @cached_property
+    def sources(self) -> set[str]:
+        """The keys of the jobs whose weights a job to be run starts from."""
+        return {job.source["key"] for job in self.jobs if job.source and self.state(job) == "pending"}
+
     def done(self, record: Record) -> bool:
         """Return whether a record ends its job."""
         run = self.request.run
-        return store.done(record, self.request.results, run.save_weights, run.require_predictions)
+        weights = run.save_weights or (record.source is None and record.key in self.sources)
+        return store.done(record, self.request.results, weights, run.require_predictions)
 
     def state(self, job: plan.Job) -> str:
         """Return done, pending, failed (too often to be tried again), or why its dataset is not usable."""
@@ -224,9 +252,9 @@ class RunPlan:
 
     @cached_property
     def pending(self) -> list[plan.Job]:
-        """The jobs to be run, those that take longest first, so that workers end together."""
+        """The jobs to be run: sources of others first, then those that take longest, so that workers end together."""
         jobs = [job for job in self.jobs if job.key in self.seconds]
-        return sorted(jobs, key=lambda job: self.seconds[job.key], reverse=True)
+        return sorted(jobs, key=lambda job: (job.key in self.sources, self.seconds[job.key]), reverse=True)
 
     @cached_property
     def n_workers(self) -> int:
@@ -320,6 +348,7 @@ def submit(prepared: RunPlan) -> None:
     store.check_writable(results)
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
     store.write_plan(results, prepared.request.command, prepared.jobs)
+    keep_files(prepared)
     number = slurm.submit(text, results / "slurm", name, asked)
     share = cost.makespan(prepared.seconds.values(), asked.n_tasks)
     print(
@@ -479,8 +508,9 @@ def execute(prepared: RunPlan) -> Outcome:
             budget_seconds=request.budget_seconds,
             waits=request.run.executor.name != WORKER,
         )
+        keep_files(prepared)
         # Closing ends the workers, whatever happens.
-        stream = events(queue, request.run, prepared.device, monitor)
+        stream = events(queue, prepared, monitor)
         with contextlib.closing(stream), monitor.ticking():
             for event in stream:
                 monitor.see(event)
@@ -583,8 +613,17 @@ def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, st
     return failed
 
 
-def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -> Generator[Event]:
+def keep_files(prepared: RunPlan) -> None:
+    """Copy the weights files that jobs start from into the results folder."""
+    for run in (prepared.request.run, *(run for run, _ in prepared.request.more)):
+        start = None if run.protocol.init_from is None else init_from.parse(run.protocol.init_from)
+        if start is not None and start.kind == "weights":
+            initial_weights.keep_file(start.file, prepared.request.results)
+
+
+def events(queue: Queue, prepared: RunPlan, monitor: Monitor) -> Generator[Event]:
     """Yield the events of running the jobs of the queue with the chosen executor; on a GPU in threads."""
+    run, device = prepared.request.run, prepared.device
     n_workers = n_at_a_time(run, device)
     folder = locate.root_folder(run.archive.root)
     terms = plan.Terms(
@@ -595,6 +634,7 @@ def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -
         memory=run.executor.memory * 2**30 or math.inf,
         checkpoint_seconds=run.checkpoint.every_seconds,
         device=device,
+        sources=sorted(prepared.sources),
     )
     name = run.executor.name if device == "cpu" else "threads"  # processes would take turns on a GPU
     if name == "local" and terms.memory == math.inf:

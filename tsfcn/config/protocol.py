@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields, make_dataclass
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields, make_dataclass, replace
 from typing import Any, Optional
 
 from tsfcn.common.errors import UserError
-from tsfcn.config import models
+from tsfcn.config import init_from, models
 from tsfcn.config.checks import LARGEST_SEED, one_of, within
 from tsfcn.config.models import ModelConfig
 
@@ -64,6 +64,10 @@ class ProtocolConfig(TrainingConfig):
     permute_time: Optional[int] = None  # noqa: UP045
     noise: float = 0.0
     test_noise: float = 0.0
+    # Other initial weights than random ones, and further rounds of training; `Settings` documents them.
+    init_from: Optional[str] = None  # noqa: UP045
+    refine_rounds: int = 0
+    refine_epochs: int = 50
     common: TrainingConfig = field(default_factory=TrainingConfig)
     models: BlocksConfig = field(default_factory=BlocksConfig)
 
@@ -147,6 +151,9 @@ class Settings(DataSettings):
     class_weights: str  # none | balanced (loss of a case times n_train / (n_classes * n_train of its class))
     # LSTM sizes; each is trained in full and the one with the least training cross-entropy is kept. () without an LSTM.
     cells: tuple[int, ...]
+    init_from: str | None = None  # source of the initial weights of all layers but the head; None: they are random
+    refine_rounds: int = 0  # further rounds of training, each from the selected weights (`refinement`)
+    refine_epochs: int = 50  # of each round
 
     def __post_init__(self) -> None:
         """Check the ranges and that the fields are consistent."""
@@ -180,6 +187,19 @@ class Settings(DataSettings):
             raise UserError(
                 "protocol.select=validation is without held-out cases: set protocol.validation, for example 0.2"
             )
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        """Check what comes before the first epoch and after the last one."""
+        if self.init_from is not None:
+            init_from.parse(self.init_from)
+        within("protocol.refine_rounds", self.refine_rounds, 0)
+        within("protocol.refine_epochs", self.refine_epochs, 1)
+        if self.refine_rounds > 0 and self.select == "test_oracle":
+            raise UserError(
+                "protocol.refine_rounds is not for protocol.select=test_oracle: rounds start from weights that the "
+                "training loss or held-out cases select"
+            )
 
     def batch(self, n_fit: int) -> int:
         """Return the batch size for `n_fit` training cases, at least 1.
@@ -189,6 +209,26 @@ class Settings(DataSettings):
         """
         limit = n_fit // self.batch_divisor if self.batch_divisor > 0 else self.batch_size
         return max(1, min(limit, self.batch_size))
+
+    def refinement(self, number: int, n_fit: int, cells: int) -> Settings:
+        """Return the settings of a round of refinement: the learning rate is halved in each, the batch in every second.
+
+        Round k has the learning rate lr / 2^k and the batch size batch / 2^floor(k / 2), rounded down, at least 1.
+
+        Args:
+            number: Of the round, from 1.
+            n_fit: The number of cases that are fitted.
+            cells: The LSTM size that the first training has chosen; 0 without an LSTM.
+        """
+        return replace(
+            self,
+            epochs=self.refine_epochs,
+            lr=self.lr / 2**number,
+            batch_size=max(1, self.batch(n_fit) // 2 ** (number // 2)),
+            batch_divisor=0,
+            cells=(cells,) if cells else (),
+            refine_rounds=0,
+        )
 
 
 def data_settings(protocol: ProtocolConfig) -> DataSettings:
@@ -209,6 +249,9 @@ def resolve(protocol: ProtocolConfig, model: str, config: ModelConfig) -> DataSe
     if not models.spec(model).library:
         return settings(protocol, model, config)
     check_length(protocol, model, config)
+    if protocol.init_from is not None or protocol.refine_rounds:
+        name = "refine_rounds" if protocol.init_from is None else "init_from"
+        raise UserError(f"protocol.{name} is not for {model}, which keeps no weights: leave out one of them")
     return data_settings(protocol)
 
 
@@ -254,6 +297,9 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
         **asdict(data_settings(protocol)),
         validation=protocol.validation,
         select=protocol.select,
+        init_from=protocol.init_from,
+        refine_rounds=protocol.refine_rounds,
+        refine_epochs=protocol.refine_epochs,
         **values,
     )
 

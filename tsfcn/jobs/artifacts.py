@@ -75,11 +75,19 @@ def remove_old_checkpoints(results: Path, done: Container[str]) -> None:
 
 
 def write_predictions(
-    results: Path, key: str, probabilities: np.ndarray, y_true: np.ndarray, y_pred: np.ndarray, classes: np.ndarray
+    results: Path,
+    key: str,
+    probabilities: np.ndarray,
+    y_true: np.ndarray,
+    y_pred: np.ndarray,
+    classes: np.ndarray,
+    *,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
     """Store class probabilities (n_test, n_classes) as float16 beside the true and the predicted class (n_test,).
 
-    Predicted classes are stored because two probabilities may become equal in float16.
+    Predicted classes are stored because two probabilities may become equal in float16. held_out: the probabilities and
+    true classes of the training cases that the training held out, on which a temperature can be fitted.
     """
     arrays = {
         "probabilities": probabilities.astype(np.float16),
@@ -87,6 +95,8 @@ def write_predictions(
         "y_pred": y_pred.astype(np.int16),
         "classes": classes,
     }
+    if held_out is not None:
+        arrays |= {"held_out_probabilities": held_out[0].astype(np.float16), "held_out_y": held_out[1].astype(np.int16)}
     path = predictions_path(results, key)
     with folder_errors(path):
         replace(path, lambda file: npz.write(file, arrays, compress=True))
@@ -109,6 +119,19 @@ def read_classes(results: Path, key: str, n_test: int | None, n_classes: int | N
         return [str(label) for label in stored["classes"]]
 
 
+def read_held_out(
+    results: Path, key: str, n_cases: int | None, n_classes: int | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the probabilities (n_held_out, n_classes) and classes (n_held_out,) of a job's held-out cases, if any.
+
+    Arguments and errors as for `stored_predictions`.
+    """
+    with stored_predictions(results, key, n_cases, n_classes) as stored:
+        if "held_out_y" not in stored:
+            return None
+        return stored["held_out_probabilities"], stored["held_out_y"]
+
+
 @contextlib.contextmanager
 def stored_predictions(
     results: Path,
@@ -121,7 +144,8 @@ def stored_predictions(
     Args:
         results: The results folder.
         key: The job.
-        n_test: The number of test cases in its record, which limits what is unpacked; None if it has none.
+        n_test: The number of test cases (and held-out ones) in its record, which limits what is unpacked; None if it
+            has none.
         n_classes: The number of classes, likewise.
 
     Raises:

@@ -100,11 +100,12 @@ def work(job: Job) -> np.ndarray:
     settings = job.resolved()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     n_fits = max(1, len(settings.cells))
-    batch = min(settings.batch(n_fit), n_fit)
-    steps = settings.epochs * math.ceil(n_fit / batch)
-    cases = settings.epochs * n_fit
+    rounds = [settings.refinement(number + 1, n_fit, 0) for number in range(settings.refine_rounds)]
+    epochs = settings.epochs * n_fits + sum(each.epochs for each in rounds)  # the rounds train one LSTM size
+    steps = sum(each.epochs * math.ceil(n_fit / each.batch(n_fit)) for each in [settings] * n_fits + rounds)
+    cases = epochs * n_fit
     network = layers(job, size.n_channels, size.length)
-    flop = 6.0 * macs(job, size.n_channels, size.length) * cases * n_fits
+    flop = 6.0 * macs(job, size.n_channels, size.length) * cases
     values = float(sum(layer.n_activations for layer in network))
     n_parameters = float(sum(layer.n_weights for layer in network))
     lstm_steps, n_lstm = 0.0, 0.0
@@ -115,17 +116,17 @@ def work(job: Job) -> np.ndarray:
             per_step = 4 * cells * (features * (2 if attention else 1) + cells)
             if attention:
                 per_step += cells * (features + 2 * cells + 3 * n_steps)
-            flop += 6 * per_step * n_steps * cases
-            n_lstm += per_step
-        lstm_steps = steps * n_steps * n_fits * (2.0 if attention else 1.0)
-    traffic = n_fits * (values * cases + n_parameters * steps) + n_lstm * steps
+            flop += 6 * per_step * n_steps * cases / n_fits
+            n_lstm += per_step / n_fits
+        lstm_steps = steps * n_steps * (2.0 if attention else 1.0)
+    traffic = values * cases + (n_parameters + n_lstm) * steps
     evaluated = float(n_fit + size.n_test)  # with the weights that are kept
     if settings.validation > 0:  # held-out cases are predicted after every epoch
-        evaluated += (size.n_train - n_fit) * settings.epochs
+        evaluated += (size.n_train - n_fit) * epochs / n_fits
     if settings.select == "test_oracle":
         evaluated += size.n_test * settings.epochs
     predicted = 2.0 * macs(job, size.n_channels, size.length) * evaluated * n_fits
-    return np.array([flop, predicted, traffic, steps * n_fits, lstm_steps, settings.epochs * n_fits, 1.0])
+    return np.array([flop, predicted, traffic, steps, lstm_steps, epochs, 1.0])
 
 
 Setup = tuple[str, str]  # engine, or classifier of a library, and precision

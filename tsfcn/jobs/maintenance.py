@@ -367,13 +367,16 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     reader = store.Reader(results)
     records = store.current(reader.new())
     ok = {record.key for record in records if record.is_ok}
+    started_from = {record.source["key"] for record in records if record.source}  # also files of the user
     any_record = {record.key for record in records}
     candidates = {name: named(results / name, pattern) for name, pattern in FOLDERS.items()}
     plans = candidates["plans"]
     done = [path for path in plans if any_record.issuperset(keys_of_plan(path))]
     # A line that is not a record may be the damaged one of any job.
     without = {
-        f"{name} without a record": [p for p in candidates[name] if p.stem not in ok and not reader.refused]
+        f"{name} without a record": [
+            p for p in candidates[name] if p.stem not in ok | started_from and not reader.refused
+        ]
         for name in ("predictions", "weights")
     }
     doomed = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -47,6 +47,9 @@ class Job:
     resample: int
     precision: str = "float32"
     code: dict[str, str] | None = None  # of a model of another package, see model_code.code_of
+    # Under protocol.init_from: the key of the weights file that the training starts from, and its group: that of the
+    # job that left it, the same for all seeds of this one; of a file of the user both are the digest of its content.
+    source: dict[str, str] | None = None
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -61,6 +64,7 @@ class Job:
             "resample": self.resample,
             "precision": self.precision,
             **({"code": self.code} if self.code else {}),
+            **({"source": self.source["group"]} if self.source else {}),
         }
 
     @cached_property
@@ -114,6 +118,7 @@ class Terms:
     memory: float = math.inf  # bytes that the process may take
     checkpoint_seconds: float = math.inf  # between two checkpoints
     device: str = "cpu"  # torch's name of it, as device.resolve gives
+    sources: Sequence[str] = ()  # the keys of jobs whose weights are kept, since others start from them
 
 
 def label(name: str, changed: Mapping[str, Any]) -> str:
@@ -148,10 +153,12 @@ def jobs(
     precision: str = "float32",
     *,
     if_possible: bool = False,
+    init_label: str = "",
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
-    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed. The
+    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed.
+    init_label: what the label shows of protocol.init_from, which names one source here ('': that). The
     label has a precision other than float32 too, though that alone is not off-paper. Raises UserError for a setting out
     of range, and for a precision that this network cannot be trained in, which with `if_possible` is float32 then.
     """
@@ -167,7 +174,9 @@ def jobs(
             )
         for fast in {_may_be_fast(passport, protocol) for passport in passports.values()}:
             resolved = precision if (possible and fast) or not if_possible else "float32"
-            variants[architecture, fast] = variant(architecture, model, protocol, unchanged, settings, resolved)
+            variants[architecture, fast] = variant(
+                architecture, model, protocol, unchanged, settings, resolved, init_label
+            )
     return [
         Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport, protocol)], seed=seed, resample=r)
         for dataset, passport in passports.items()
@@ -196,12 +205,15 @@ def variant(
     unchanged: conf.ProtocolConfig,
     settings: conf.DataSettings,
     precision: str,
+    init_label: str = "",
 ) -> dict[str, Any]:
     """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
     before = conf.resolve(unchanged, architecture, model_specs.spec(architecture).settings())
     if isinstance(settings, conf.Settings):
         settings = replace(settings, **{name: getattr(before, name) for name in conf.unread(architecture, settings)})
     changed = changes(settings, before)
+    if init_label:
+        changed["init_from"] = init_label
     is_changed = bool(changed)
     if precision != "float32":
         changed["precision"] = precision

@@ -109,7 +109,7 @@ class Queue:
         others = (lease.highest(self.results).keys() & self.waiting.keys()) - self.runner.held.keys()
         for key in sorted(self.waiting, key=others.__contains__) if others else list(self.waiting):
             job = self.waiting.get(key)
-            if job is None or self.late(job):
+            if job is None or self.late(job) or self.lacks_source(job):
                 continue
             if key not in self.runner.held and not self.runner.claim(key, {"dataset": job.dataset, "model": job.model}):
                 continue
@@ -137,6 +137,10 @@ class Queue:
         """Return whether the job would end after the budget."""
         return self.deadline < math.inf and time.monotonic() + self.seconds(job) > self.deadline
 
+    def lacks_source(self, job: Job) -> bool:
+        """Return whether the weights that the job starts from are those of a job that has not ended."""
+        return job.source is not None and (job.source["key"] in self.waiting or job.source["key"] in self.in_hand)
+
     def is_open(self) -> bool:
         """Return whether there may be jobs to start, now or later."""
         if self.left_to_others and not self.waits:
@@ -160,6 +164,7 @@ class Queue:
     def end(self, job: Job) -> None:
         """Take note that the job has its record."""
         self.in_hand.pop(job.key, None)
+        self.next_look = 0.0  # others may have waited for its weights
         self.runner.release(job.key)
 
     def returned(self, job: Job, reason: str) -> Event:

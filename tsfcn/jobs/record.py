@@ -54,6 +54,7 @@ class Record:
     resample: int = 0
     precision: str = "float32"
     code: dict[str, str] | None = None  # package, version and source of a model of another package
+    source: dict[str, str] | None = None  # key and group of the weights that the training started from
     test_selected: bool = False  # the test set chose the weights
     meaning: int = MEANING
 
@@ -81,6 +82,7 @@ class Record:
     train_cross_entropy: float | None = None
     n_train: int | None = None
     n_test: int | None = None
+    n_held_out: int | None = None  # training cases that were held out
     n_classes: int | None = None
     n_timepoints: int | None = None
     n_filled: int | None = None
@@ -231,9 +233,9 @@ def from_json(data: Mapping[str, Any]) -> Record:
 
 def job_from_json(data: Mapping[str, Any]) -> Job:
     """Return the job of JSON values (Job.to_json). Raises ValueError if one is missing or of another type."""
-    data = {"code": None, **data}  # plans of earlier versions have none
+    data = {"code": None, "source": None, **data}  # plans of earlier versions have none
     for name in Job.__dataclass_fields__:
-        is_left_out = name == "code" and data[name] is None
+        is_left_out = name in ("code", "source") and data[name] is None
         if name not in data or not (is_left_out or CHECKS[name](data[name])):
             raise ValueError(f"{name} of a job is {short(data.get(name))}")
     return Job(**{name: data[name] for name in Job.__dataclass_fields__})
@@ -282,6 +284,8 @@ def _check_values(record: Record) -> None:
         value = getattr(record, name)
         if value is not None and value < (name == "n_classes"):
             raise ValueError(f"{name} is {value}")
+    if record.source is not None and not all(KEY.fullmatch(record.source.get(n, "")) for n in ("key", "group")):
+        raise ValueError(f"source is {short(record.source)}, not a key and a group")
     if record.is_ok and math.isnan(record.accuracy):
         raise ValueError("it is ok and has no accuracy")
     if record.curve is not None and not _is_curve(record.curve):

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from tsfcn.config.model_code import check_planned
 from tsfcn.data import preprocess, splits
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
-from tsfcn.jobs import artifacts, cost, store
+from tsfcn.jobs import artifacts, cost, initial_weights, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
@@ -62,6 +62,7 @@ def run_job(
     memory: float = math.inf,
     checkpoint_seconds: float = math.inf,
     device: str = "cpu",
+    sources: Sequence[str] = (),
     progress: loop.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     is_held: Callable[[], bool] = lambda: True,
@@ -76,13 +77,14 @@ def run_job(
         job: The job.
         results: The results folder.
         writer: Writes the record.
-        root: The archive's folder; this and the next six are plan.Terms.
+        root: The archive's folder; this and the next seven are plan.Terms.
         engine: One of schema.ENGINES.
         save_weights: Whether to keep the selected weights.
         n_sharing: How many jobs at a time share the free memory.
         memory: Bytes that the process may take.
         checkpoint_seconds: Between two checkpoints.
         device: torch's name of where to train.
+        sources: Keys of the jobs whose weights are kept even without save_weights.
         progress: Called with (epoch, epochs, training loss) after each epoch.
         stop: Called after each epoch; True ends the job with its state on disk.
         is_held: Called before the record is written: whether this process still holds the job's lease.
@@ -97,6 +99,7 @@ def run_job(
     if device == "cpu":  # beside other jobs in this process the peak is that of all
         reset_peak_memory()
     try:
+        save_weights = save_weights or job.key in sources
         terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
         outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
@@ -248,9 +251,6 @@ def measure_network(
     x, y = torch.from_numpy(data.x_train).to(dtype), torch.from_numpy(data.y_train)
     x_test, y_test = torch.from_numpy(data.x_test).to(dtype), torch.from_numpy(data.y_test)
     lengths = torch.from_numpy(data.test_lengths)
-    held_out = settings.validation > 0
-    n_fit = len(splits.stratified_holdout(data.y_train, settings.validation, job.seed)[0]) if held_out else len(x)
-    batch = settings.batch(n_fit)
     on_gpu = device.type != "cpu"
     if not on_gpu:  # what a GPU has no memory for, it says itself
         check_memory(job, cost.Sizes(len(x), len(x_test), x.shape[1], x.shape[2], len(data.classes)), terms)
@@ -261,6 +261,7 @@ def measure_network(
         *(job.architecture, config, settings, x, y, len(data.classes), job.seed),
         lengths=torch.from_numpy(data.train_lengths) if settings.length == "mask" else None,
         oracle=(x_test, y_test, lengths) if settings.select == "test_oracle" else None,
+        start=initial_weights.start_of(job, results),
     )
     name = choose_engine(task, terms.engine, job.precision, terms.device)
     # A state is continued on the kind of device that it comes from: the record names one.
@@ -293,8 +294,10 @@ def measure_network(
         accuracy[selection] = predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
 
     predicted = tested.argmax(dim=1)
+    held_out = task.held_out()
     artifacts.write_predictions(
-        results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)
+        *(results, job.key, tested.exp().numpy(), data.y_test, predicted.numpy(), data.classes.astype(str)),
+        held_out=held_out and held_out_predictions(best.load(settings.select), held_out),
     )
     if terms.save_weights:
         network = best.load(settings.select)
@@ -311,7 +314,7 @@ def measure_network(
         "balanced_accuracy": balanced_accuracy(predicted, y_test),
         "cross_entropy": predict.cross_entropy(tested, y_test),
         "train_cross_entropy": best.train_cross_entropy,
-        "batch": batch,
+        "batch": settings.batch(task.n_fit),
         "chosen_cells": best.cells or None,
         "cells": [
             {
@@ -323,6 +326,7 @@ def measure_network(
             for fit in fits
             if fit.cells
         ],
+        "n_held_out": len(held_out[1]) if held_out else None,
         "n_parameters": registry.n_parameters(best.network),
         "least_train_loss": min(best.curve.loss),
         "best_epoch": best.best_epoch[settings.select],
@@ -336,6 +340,14 @@ def measure_network(
         "hardware": " + ".join(dict.fromkeys([*checkpoint.hardware, checkpoint.this_hardware])),
         **({"deterministic": name == "reference" and details["deterministic"]} if on_gpu else {}),
     }
+
+
+def held_out_predictions(
+    network: nn.Module, cases: tuple[Tensor, Tensor, Tensor | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities, (n_cases, n_classes), of the cases that a training held out, and their classes."""
+    x, y, lengths = cases
+    return predict.predict(network, x, lengths).exp().numpy(), y.numpy()
 
 
 def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:

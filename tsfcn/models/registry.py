@@ -74,6 +74,13 @@ def build(
     return network
 
 
+def head(model: str, config: ModelConfig, n_channels: int, n_timepoints: int, n_classes: int, cells: int) -> set[str]:
+    """Return the names of the parameters of a network's head: those whose shape depends on the number of classes."""
+    networks = (build(model, config, n_channels, n_timepoints, n, cells) for n in (n_classes, n_classes + 1))
+    first, second = ({name: value.shape for name, value in each.state_dict().items()} for each in networks)
+    return {name for name in first if first[name] != second.get(name)}
+
+
 @functools.cache
 def takes_lengths(forward: Callable[..., Any]) -> bool:
     """Return whether the forward method of a network has the parameter `lengths`."""

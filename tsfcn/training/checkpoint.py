@@ -4,8 +4,8 @@
                                  torch.save and read without running code
 
 The state holds everything that the rest of the training depends on: network, optimiser, random generators, learning
-rate, selected weights, curve, and the LSTM sizes that are already trained. A training that is resumed from it ends with
-the same bits as one that was not interrupted, on the same kind of processor.
+rate, selected weights, curve, and the LSTM sizes and rounds of refinement that are already trained. A training that is
+resumed from it ends with the same bits as one that was not interrupted, on the same kind of processor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 
@@ -27,11 +27,22 @@ from tsfcn.common.errors import first_line
 State = dict[str, Any]
 
 UNREADABLE = (OSError, EOFError, RuntimeError, pickle.PickleError)  # what torch.load raises for a broken file
-LAYOUT = 5  # of the state; raise it when the reference loop or an engine stores other things in it
+LAYOUT = 6  # of the state; raise it when the reference loop or an engine stores other things in it
 
 
 class Stopped(Exception):
     """The training was asked to stop, and its state has been written."""
+
+
+class SavedState(Protocol):
+    """Where a training, or a part of one, resumes from, and what keeps its state."""
+
+    @property
+    def resume_state(self) -> State | None:
+        """The state to resume from; None: the training starts from the beginning."""
+
+    def on_epoch_end(self, state: Callable[[], State]) -> None:
+        """Keep the state if it is due. Raises Stopped, after that, if the training has to stop."""
 
 
 class Checkpoint:

@@ -22,6 +22,19 @@ class Diverged(UserError):
 
 
 @dataclass(frozen=True)
+class Start:
+    """Where a training starts if not from random weights.
+
+    weights: by name; what a network has beyond them stays as it was drawn. round: 0 for a first training, k for the
+    k-th round of refinement, whose orders and dropout masks are others than those before. cells: the LSTM size.
+    """
+
+    weights: Weights
+    round: int = 0
+    cells: int = 0
+
+
+@dataclass(frozen=True)
 class Curve:
     """The learning curve: for each epoch the training loss, and the learning rate that the epoch was trained with."""
 
@@ -39,6 +52,8 @@ class Fit:
     curve: Curve
     cells: int
     train_cross_entropy: float  # of the weights with the least training loss, in inference mode, over the fitted cases
+    # What `least_train_loss` and `validation` were selected by: loss of the epoch, cross-entropy on held-out cases.
+    least: dict[str, float]
 
     def load(self, selection: str) -> nn.Module:
         """Return the network with the weights of `selection`, in evaluation mode."""

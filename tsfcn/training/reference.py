@@ -25,7 +25,17 @@ from tsfcn.config.protocol import Settings
 from tsfcn.data.splits import stratified_holdout
 from tsfcn.models import initialisers, registry
 from tsfcn.training.checkpoint import State
-from tsfcn.training.loop import Curve, Diverged, Fit, OnEpochEnd, Progress, Weights, check_finite, train_epochs
+from tsfcn.training.loop import (
+    Curve,
+    Diverged,
+    Fit,
+    OnEpochEnd,
+    Progress,
+    Start,
+    Weights,
+    check_finite,
+    train_epochs,
+)
 from tsfcn.training.lr_scheduler import Plateau
 from tsfcn.training.predict import accuracy, cross_entropy, predict
 
@@ -67,6 +77,17 @@ def flush_subnormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def held_out_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the positions of the cases to train on and of those that are held out, int64 on the CPU.
+
+    y: int64 (n_cases,); fraction: of each class that is held out, 0: none is; seed: of the draw.
+    """
+    if fraction == 0:
+        return torch.arange(len(y)), torch.arange(0)
+    fitted, held_out = stratified_holdout(y.cpu().numpy(), fraction, seed)
+    return torch.from_numpy(fitted), torch.from_numpy(held_out)
+
+
 def hold_out(
     cases: Cases, sample_weight: Tensor | None, fraction: float, seed: int
 ) -> tuple[Cases, Tensor | None, Cases]:
@@ -79,13 +100,12 @@ def hold_out(
         UserError: No case can be held out, since every class has one case only.
     """
     x, y, lengths = cases
-    fit_index, held_out_index = stratified_holdout(y.cpu().numpy(), fraction, seed)
-    if len(held_out_index) == 0:
+    fitted, held_out = held_out_split(y, fraction, seed)
+    if len(held_out) == 0:
         raise UserError(
             f"protocol.validation={fraction:g} holds out none of {len(y)} training cases "
             "(every class has one case only): use protocol.validation=0"
         )
-    fitted, held_out = (torch.from_numpy(index) for index in (fit_index, held_out_index))
     on_device, held_out_on_device = fitted.to(x.device), held_out.to(x.device)
     return (
         (x[on_device], y[on_device], None if lengths is None else lengths[fitted]),
@@ -94,14 +114,28 @@ def hold_out(
     )
 
 
-def random_streams(seed: int) -> tuple[torch.Generator, torch.Generator, torch.Generator, int]:
+def random_streams(seed: int, round_: int = 0) -> tuple[torch.Generator, torch.Generator, torch.Generator, int]:
     """Return the generators of initial weights, orders and dropout masks, and the seed of the held-out cases.
 
-    Every engine draws from these, so that the same seed means the same training.
+    Every engine draws from these, so that the same seed means the same training. Rounds of refinement (`Start.round`)
+    have orders and masks of their own, and hold out the same cases as the first training.
     """
-    seeds = np.random.SeedSequence(seed).generate_state(4)
+    seeds = np.random.SeedSequence([seed, round_] if round_ else seed).generate_state(4)
     init, order, masks = (torch.Generator().manual_seed(int(s)) for s in seeds[:3])
-    return init, order, masks, int(seeds[3])
+    return init, order, masks, int(np.random.SeedSequence(seed).generate_state(4)[3])
+
+
+def load_start(network: nn.Module, weights: Weights) -> None:
+    """Put weights into a network, by name; the others stay. Raises UserError for one that the network does not take."""
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    for name, value in weights.items():
+        if name not in shapes or shapes[name] != value.shape:
+            here = f"{tuple(shapes[name])} here" if name in shapes else "not there here"
+            raise UserError(
+                f"the weights to start from have {name} of shape {tuple(value.shape)}, which is {here}: use a source "
+                "with as many channels, and as many timepoints unless the network takes any length"
+            )
+    network.load_state_dict(weights, strict=False)
 
 
 class ReferenceTraining:
@@ -122,9 +156,10 @@ class ReferenceTraining:
         oracle: tuple[Tensor, Tensor, Tensor] | None = None,
         sample_weight: Tensor | None = None,
         patience: int = 0,
+        start: Start | None = None,
         resume_from: State | None = None,
     ) -> None:
-        init, self.order, self.masks, held_out_seed = random_streams(seed)
+        init, self.order, self.masks, held_out_seed = random_streams(seed, 0 if start is None else start.round)
         self.held_out: Cases | None = None
         self.patience = patience
         if settings.validation > 0:
@@ -141,6 +176,8 @@ class ReferenceTraining:
         if not self.uses_global_generators:
             initialisers.initialise(self.network, settings.initialiser, init)
             initialisers.seed_dropout(self.network, self.masks)
+        if start is not None:
+            load_start(self.network, start.weights)
         self.network.to(dtype=x.dtype, device=x.device)
         if self.uses_global_generators:
             registry.check(self.network, x[:2], n_classes)
@@ -261,7 +298,7 @@ class ReferenceTraining:
         best_epoch = {**self.best_epoch, "last": self.epochs_done}
         if self.held_out is not None and "validation" not in weights:
             raise Diverged(f"predictions are not finite after {self.epochs_done} epochs: try a smaller protocol.lr")
-        fit = Fit(self.network, weights, best_epoch, self.curve, self.cells, math.nan)
+        fit = Fit(self.network, weights, best_epoch, self.curve, self.cells, math.nan, dict(self.best_score))
         return with_train_cross_entropy(fit, self.x, self.y, self.lengths)
 
 
@@ -280,6 +317,7 @@ def fit(
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     sample_weight: Tensor | None = None,
     patience: int = 0,
+    start: Start | None = None,
     progress: Progress | None = None,
     resume_from: State | None = None,
     on_epoch_end: OnEpochEnd | None = None,
@@ -307,6 +345,7 @@ def fit(
         oracle: x, y and lengths of the TEST set, for select=test_oracle only.
         sample_weight: float (n_cases,) on the CPU, a factor for the loss of each case; None: 1.
         patience: Stop after so many epochs without a smaller loss on the held-out cases; 0: train all epochs.
+        start: The weights that the training starts from; None: random ones.
         progress: Called after every epoch with the epochs done, the epochs in all and the loss.
         resume_from: A state that `on_epoch_end` got after any epoch but the last; the training resumes with the same
             bits.
@@ -314,7 +353,7 @@ def fit(
 
     Raises:
         Diverged: The loss, or what the selected weights predict, is not finite.
-        UserError: No case can be held out, or a layer does not follow the seed.
+        UserError: No case can be held out, a layer does not follow the seed, or `start` is of another network.
     """
     training = ReferenceTraining(
         *(model, config, settings, x, y, n_classes, seed),
@@ -323,6 +362,7 @@ def fit(
         oracle=oracle,
         sample_weight=sample_weight,
         patience=patience,
+        start=start,
         resume_from=resume_from,
     )
     train_epochs(training, progress, on_epoch_end)

@@ -13,7 +13,7 @@ from torch import Tensor
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings
 from tsfcn.models import registry
-from tsfcn.training.checkpoint import Checkpoint, State
+from tsfcn.training.checkpoint import SavedState, State
 from tsfcn.training.loop import Curve, Fit, Progress
 from tsfcn.training.reference import fit, to_device
 
@@ -31,6 +31,7 @@ def fit_state(fit: Fit) -> State:
         "curve": asdict(fit.curve),
         "cells": fit.cells,
         "train_cross_entropy": fit.train_cross_entropy,
+        "least": fit.least,
     }
 
 
@@ -48,7 +49,7 @@ class SizeTraining:
     epochs_before: int
     epochs_in_all: int
     progress: Progress | None
-    checkpoint: Checkpoint | None
+    checkpoint: SavedState | None
 
     def report_progress(self, epoch: int, _: int, loss: float) -> None:
         """Report the progress of the whole search."""
@@ -79,7 +80,7 @@ def search(
     lengths: Tensor | None = None,
     oracle: tuple[Tensor, Tensor, Tensor] | None = None,
     progress: Progress | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: SavedState | None = None,
     fit_size: Callable[..., Fit] = fit,
     **options: Any,
 ) -> tuple[Fit, list[Fit]]:

@@ -41,11 +41,11 @@ from tsfcn.config.protocol import Settings
 from tsfcn.models import initialisers, layers, registry
 from tsfcn.training import loop, reference
 from tsfcn.training import search as size_search
-from tsfcn.training.checkpoint import Checkpoint, State
+from tsfcn.training.checkpoint import SavedState, State
 from tsfcn.training.fused import build, c_backend, torch_backend
 from tsfcn.training.fused.backend import DTYPES, AdamOptions, Backend, Block, Head, Schedule
 from tsfcn.training.fused.lstm import LSTM
-from tsfcn.training.loop import Curve, Fit, Weights
+from tsfcn.training.loop import Curve, Fit, Start, Weights
 
 STACK_ROWS = 500  # cases times timepoints of a batch, above which stacked LSTM sizes are no faster on a CPU
 
@@ -473,6 +473,7 @@ class Training:
         n_classes: int,
         trainings: Sequence[tuple[int, int]],
         precision: str = "float32",
+        start: Start | None = None,
         resume_from: State | None = None,
     ) -> None:
         stack_dtype = torch.float64 if precision == "float64" else torch.float32
@@ -480,9 +481,12 @@ class Training:
         self.streams: list[RandomStreams] = []
         self.networks: list[nn.Module] = []
         for seed, cells in trainings:
-            init, order, masks, _ = reference.random_streams(seed)
+            init, order, masks, _ = reference.random_streams(seed, 0 if start is None else start.round)
             network = registry.build(model, config, x.shape[1], x.shape[2], n_classes, cells)
             initialisers.initialise(network, settings.initialiser, init)
+            if start is not None:
+                reference.load_start(network, start.weights)
+                fold_biases(network)
             self.networks.append(network.to(dtype=stack_dtype, device=self.device))
             self.streams.append(RandomStreams(cells, order, masks))
         shape = Shape(
@@ -591,9 +595,18 @@ class Training:
                 name: self.stack.state_dict(i, part, self.steps_per_epoch * best_epoch[name])
                 for name, part in parts.items()
             }
-            fit = Fit(network, weights, best_epoch, Curve(losses[i], rates[i]), stream.cells, math.nan)
+            least = {"least_train_loss": float(self.schedule.least[i])}
+            fit = Fit(network, weights, best_epoch, Curve(losses[i], rates[i]), stream.cells, math.nan, least)
             fits.append(reference.with_train_cross_entropy(fit, self.x, self.y, None))
         return fits
+
+
+@torch.no_grad()
+def fold_biases(network: nn.Module) -> None:
+    """Move the biases before batch norm, which the reference loop trains, into the running means: the same function."""
+    for block in network.blocks:  # type: ignore[union-attr]
+        block.norm.running_mean -= block.conv.bias
+        block.conv.bias.zero_()
 
 
 def best_backend(weights: Tensor, precision: str = "float32", shape: Shape | None = None) -> Backend:
@@ -664,6 +677,7 @@ def fit(
     trainings: Sequence[tuple[int, int]],
     *,
     precision: str = "float32",
+    start: Start | None = None,
     progress: loop.Progress | None = None,
     resume_from: State | None = None,
     on_epoch_end: loop.OnEpochEnd | None = None,
@@ -682,16 +696,17 @@ def fit(
         n_classes: The number of classes.
         trainings: The seed and the LSTM size of each training; the size is 0 for networks without an LSTM.
         precision: A name of backend.DTYPES.
+        start: The weights that all trainings start from; None: random ones.
         progress: Called with the epochs done, the epochs in all and the mean loss of the trainings.
         resume_from: A state that `on_epoch_end` got; the training resumes with the same bits.
         on_epoch_end: Called with a function that returns the state, but not after the last epoch.
 
     Raises:
         Diverged: The loss of a training, or what its selected weights predict, is not finite.
-        UserError: No backend supports this precision.
+        UserError: No backend supports this precision, or `start` is of another network.
     """
     with side_stream(x.device):
-        training = Training(model, config, settings, x, y, n_classes, trainings, precision, resume_from)
+        training = Training(model, config, settings, x, y, n_classes, trainings, precision, start, resume_from)
         loop.train_epochs(training, progress, on_epoch_end)
         return training.fits()
 
@@ -719,8 +734,9 @@ def search(
     seed: int,
     *,
     precision: str = "float32",
+    start: Start | None = None,
     progress: loop.Progress | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: SavedState | None = None,
 ) -> tuple[Fit, list[Fit]]:
     """Train every LSTM size of the settings, and return the best fit and all fits, as `search.search` does.
 
@@ -736,6 +752,7 @@ def search(
         n_classes: The number of classes.
         seed: All random numbers follow from it.
         precision: A name of backend.DTYPES.
+        start: The weights that all sizes start from; None: random ones.
         progress: Called with the epochs done, the epochs in all and the loss.
         checkpoint: The state to resume from, and where new states are written.
 
@@ -748,7 +765,7 @@ def search(
     arguments = (model, config, settings, x, y, n_classes)
 
     def fit_size(*_: object, cells: int, lengths: None, oracle: None, **options: Any) -> Fit:
-        return fit(*arguments, [(seed, cells)], precision=precision, **options)[0]
+        return fit(*arguments, [(seed, cells)], precision=precision, start=start, **options)[0]
 
     large = x.device.type == "cpu" and min(settings.batch(len(x)), len(x)) * x.shape[2] > STACK_ROWS
     if len(settings.cells) < 2 or large:
@@ -757,6 +774,7 @@ def search(
         *arguments,
         [(seed, cells) for cells in settings.cells],
         precision=precision,
+        start=start,
         progress=progress,
         resume_from=None if checkpoint is None else checkpoint.resume_state,
         on_epoch_end=None if checkpoint is None else checkpoint.on_epoch_end,
