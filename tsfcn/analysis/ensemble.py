@@ -1,5 +1,7 @@
 """Ensembles: the mean of the stored class probabilities of finished runs, recorded beside them. Nothing is trained.
 
+The runs count the same, or by their cross-entropy on the training cases (`member_weights`).
+
     inception:5                    InceptionTime of Ismail Fawaz et al. 2020, section 3
     lite:5                         LITETime of Ismail-Fawaz et al. 2023
     fcn:10+resnet:10+encoder:10    NNE of Ismail Fawaz et al. 2019 (IJCNN)
@@ -26,12 +28,15 @@ from tsfcn.analysis.diagnosis import StoredPredictions
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import Problem
 from tsfcn.config import model_spec, user_files
+from tsfcn.config.checks import one_of
 from tsfcn.config.compose import compose, in_our_spelling
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record, in_rows_of_others
 
 ARCHITECTURE = "ensemble"
+EQUAL, BY_CROSS_ENTROPY = "equal", "train_cross_entropy"
+WEIGHTS = (EQUAL, BY_CROSS_ENTROPY)
 MEMBER = re.compile(r"(.+?):(\d{1,6})(?:\+(?=.)|$)")  # a model of another package has a + in its name
 
 # Numbers of the record that are the sums over its runs.
@@ -64,24 +69,27 @@ class Outcome:
     problems: list[Problem]  # why ensembles were left out
 
 
-def make(results: Path, members: str, protocol: str | None = None) -> Outcome:
+def make(results: Path, members: str, protocol: str | None = None, weights: str = EQUAL) -> Outcome:
     """Record the ensembles of the runs in a results folder, with their predictions; those that are there stay.
 
     Args:
         results: The results folder.
         members: MODEL:COUNT of each member, with + between them.
         protocol: The protocol of the runs; None: the only one that all members have.
+        weights: How the runs count, one of WEIGHTS.
 
     Raises:
         UserError: The members or the protocol are not those of runs in the folder, its records do not belong together,
-            or it cannot be written to.
+            it cannot be written to, or the weights are unknown.
     """
+    one_of("weights", weights, WEIGHTS)
     records = tables.read(results)
     tables.accuracy(records)  # refuses what does not belong together
     runs = [record for record in records if record.is_ok and not record.is_ensemble]
     counts = in_order(members_of(members, records, results), runs)
     protocol = common_protocol(counts, runs, results, protocol)
-    ensembles, problems = planned(rows(runs, counts, protocol), counts, name_of(counts) in paper_models(protocol))
+    name = name_of(counts, weights)
+    ensembles, problems = planned(rows(runs, counts, protocol), counts, weights, name in paper_models(protocol))
     check_groups(ensembles, records, results)
     done = {record.identity for record in records if store.done(record, results, weights=False, predictions=True)}
     pending = [ensemble for ensemble in ensembles if ensemble.identity not in done]
@@ -97,7 +105,6 @@ def make(results: Path, members: str, protocol: str | None = None) -> Outcome:
             writer.write(record)
             new[record.identity] = record
     records = [*(record for record in records if record.identity not in new), *new.values()]
-    name = name_of(counts)
     same_ensembles = [r for r in records if r.is_ensemble and (r.model, r.protocol) == (name, protocol)]
     return Outcome(records, same_ensembles, len(new), problems)
 
@@ -163,9 +170,10 @@ def in_order(counts: Mapping[str, int], runs: Iterable[Record]) -> dict[str, int
     return {name: counts[name] for name in sorted(counts, key=position)}
 
 
-def name_of(counts: Mapping[str, int]) -> str:
+def name_of(counts: Mapping[str, int], weights: str = EQUAL) -> str:
     """Return the name of an ensemble in tables."""
-    return "+".join(f"{name}:{count}" for name, count in counts.items())
+    name = "+".join(f"{name}:{count}" for name, count in counts.items())
+    return name if weights == EQUAL else f"{name}[weights={weights}]"
 
 
 def common_protocol(counts: Mapping[str, int], runs: Iterable[Record], results: Path, wanted: str | None) -> str:
@@ -211,7 +219,7 @@ def rows(runs: Iterable[Record], counts: Mapping[str, int], protocol: str) -> Ma
 
 
 def planned(
-    found: Mapping[Row, Runs], counts: Mapping[str, int], is_on_paper: bool
+    found: Mapping[Row, Runs], counts: Mapping[str, int], weights: str, is_on_paper: bool
 ) -> tuple[list[Ensemble], list[Problem]]:
     """Return the ensembles that the runs allow, and why others cannot be made.
 
@@ -222,6 +230,7 @@ def planned(
     Args:
         found: The runs of the members.
         counts: The members.
+        weights: How the runs count.
         is_on_paper: Whether the paper of the protocol ran this ensemble.
     """
     ensembles, problems = [], []
@@ -232,11 +241,11 @@ def planned(
             seeds = {name: range(number * count, (number + 1) * count) for name, count in counts.items()}
             reason = lacking(seeds, runs)
             chosen = [] if reason else [runs[name][seed] for name in seeds for seed in seeds[name]]
-            reason = reason or difference_of_data(chosen)
+            reason = reason or difference_of_data(chosen) or (weights != EQUAL and without_weights(chosen)) or ""
             if reason:
                 problems.append(problem(row, number, reason))
             else:
-                ensembles.append(Ensemble(job_of(number, counts, chosen, is_on_paper), tuple(chosen)))
+                ensembles.append(Ensemble(job_of(number, counts, chosen, weights, is_on_paper), tuple(chosen)))
     return ensembles, problems
 
 
@@ -269,6 +278,18 @@ def difference_of_data(runs: Sequence[Record]) -> str:
     return ""
 
 
+def without_weights(runs: Sequence[Record]) -> str:
+    """Return which runs have no cross-entropy on the training cases that is of their weights, '' if all have."""
+    for run in runs:
+        if run.train_cross_entropy is None:
+            return f"runs of {run.model} have no cross-entropy on the training cases: use weights={EQUAL}"
+        if run.settings.get("select") != "least_train_loss":
+            return f"the training cross-entropy of {run.model} is not that of the selected weights: use weights={EQUAL}"
+        if run.settings.get("validation") and run.n_held_out is None:
+            return f"runs of {run.model} do not say how many cases they fitted: train them again"
+    return ""
+
+
 def problem(row: Sequence[str], number: int, reason: str) -> Problem:
     """Return why an ensemble was left out.
 
@@ -282,7 +303,7 @@ def problem(row: Sequence[str], number: int, reason: str) -> Problem:
     return Problem("skipped", dataset, reason, title)
 
 
-def job_of(number: int, counts: Mapping[str, int], runs: Sequence[Record], is_on_paper: bool) -> Job:
+def job_of(number: int, counts: Mapping[str, int], runs: Sequence[Record], weights: str, is_on_paper: bool) -> Job:
     """Return the job of an ensemble. Its key follows from those of the runs, which their groups and seeds determine.
 
     Its settings are those that all runs have in common.
@@ -291,15 +312,17 @@ def job_of(number: int, counts: Mapping[str, int], runs: Sequence[Record], is_on
         number: The seed of the ensemble.
         counts: The members.
         runs: The runs that it averages.
+        weights: How they count.
         is_on_paper: Whether the paper of the protocol ran this ensemble; off-paper runs make it off-paper too.
     """
     first, groups = runs[0], {record.model: record.group for record in runs}
+    members = {name: {"count": counts[name], "group": groups[name]} for name in counts}
     return Job(
         dataset=first.dataset,
         passport=first.passport,
         architecture=ARCHITECTURE,
-        model=name_of(counts),
-        model_settings={"members": {name: {"count": counts[name], "group": groups[name]} for name in counts}},
+        model=name_of(counts, weights),
+        model_settings={"members": members, **({} if weights == EQUAL else {"weights": weights})},
         protocol=first.protocol,
         settings={
             name: value
@@ -334,15 +357,34 @@ def check_groups(ensembles: Iterable[Ensemble], records: Iterable[Record], resul
 # The mean
 
 
-def average(probabilities: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def average(
+    probabilities: Iterable[np.ndarray], weights: Sequence[float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean probabilities, float64 (n_cases, n_classes), and the most probable class, int (n_cases,).
 
     Of classes with the same mean the first one counts.
 
-    probabilities: float (n_cases, n_classes) of each run, of one or more; all count the same.
+    Args:
+        probabilities: Float (n_cases, n_classes) of each run, of one or more.
+        weights: How much each run counts, with the sum 1; None: all count the same.
     """
-    mean = np.mean([each.astype(np.float64) for each in probabilities], axis=0)
+    stacked = np.array([each.astype(np.float64) for each in probabilities])
+    mean: np.ndarray = stacked.mean(axis=0) if weights is None else np.tensordot(np.array(weights), stacked, axes=1)
     return mean, mean.argmax(axis=1)
+
+
+def member_weights(runs: Sequence[Record]) -> list[float]:
+    """Return how much each run counts by its fit to the training cases, with the sum 1.
+
+    The weight is proportional to exp(-n L), where n is the number of fitted cases and L the cross-entropy on them in
+    nats (inference mode, the selected weights): the likelihood of the training labels. This is Bayesian model averaging
+    with equal priors (Hoeting et al. 1999, equations 1 to 3), where the likelihood at the trained weights stands for
+    the marginal likelihood, and nothing is subtracted for the number of parameters. Test cases have no part in it.
+    """
+    # `without_weights` has made sure that the numbers are there.
+    logs = [-((run.n_train or 0) - (run.n_held_out or 0)) * (run.train_cross_entropy or 0.0) for run in runs]
+    likelihoods = np.exp(np.array(logs) - max(logs))
+    return [float(each) for each in likelihoods / likelihoods.sum()]
 
 
 def measure(ensemble: Ensemble, results: Path) -> Record:
@@ -355,11 +397,13 @@ def measure(ensemble: Ensemble, results: Path) -> Record:
     runs, job = ensemble.runs, ensemble.job
     stored = predictions_of(runs, results)
     y_true, classes = stored[0].y_true, stored[0].classes
-    mean, y_pred = average(each.probabilities for each in stored)
+    weights = member_weights(runs) if job.model_settings.get("weights") == BY_CROSS_ENTROPY else None
+    mean, y_pred = average((each.probabilities for each in stored), weights)
     artifacts.write_predictions(results, job.key, mean, y_true, y_pred, np.array(classes))
     return replace(
         describe(job, "ok", ""),
         members=[run.key for run in runs],
+        member_weights=weights,
         test_selected=any(run.test_selected for run in runs),
         meaning=runs[0].meaning,
         accuracy=tables.score("accuracy", mean, y_true, y_pred),

@@ -587,7 +587,7 @@ def predictions(record: Record, results: Path) -> tuple[np.ndarray, np.ndarray, 
     if not path.is_file():
         return None
     try:
-        sizes = record.n_test, record.n_classes
+        sizes = record.n_predicted, record.n_classes
         probabilities, y_true, y_pred = artifacts.read_predictions(results, record.key, *sizes)
     except Exception as error:  # numpy and zipfile raise six kinds for a damaged file
         raise UserError(f"{job} is unreadable ({type(error).__name__}): delete {path} and {again}") from error
@@ -609,7 +609,7 @@ def stored_predictions(record: Record, results: Path) -> diagnosis.StoredPredict
     if arrays is None:
         return None
     try:
-        classes = artifacts.read_classes(results, record.key, record.n_test, record.n_classes)
+        classes = artifacts.read_classes(results, record.key, record.n_predicted, record.n_classes)
     except Exception as error:  # as for the arrays, numpy and zipfile raise errors of many kinds
         raise UserError(f"predictions of key {record.key} are without classes: repeat the run") from error
     return diagnosis.StoredPredictions(classes, *arrays)

@@ -1,4 +1,4 @@
-"""`tsfcn ensemble [RESULTS] members=MODEL:COUNT[+MODEL:COUNT ...]`: average the predictions of finished runs."""
+"""`tsfcn ensemble [RESULTS] members=MODEL:COUNT[+MODEL:COUNT ...] [weights=...]`: average the predictions of runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tsfcn.common.arguments import Parser, path
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import problem_lines
 
-SETTINGS = ("members", "protocol")
+SETTINGS = ("members", "protocol", "weights")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,11 +26,14 @@ def run(argv: Sequence[str] | None) -> int:
         prog="tsfcn ensemble",
         description="Average the stored predictions of finished runs, and record the result beside them. Nothing is "
         "trained. members=inception:5 takes five seeds of inception for each ensemble, "
-        "members=fcn:10+resnet:10+encoder:10 ten of each. A member is named as in the tables.",
+        "members=fcn:10+resnet:10+encoder:10 ten of each. A member is named as in the tables. All runs count the same, "
+        "or with weights=train_cross_entropy by how well they fit the training cases.",
     )
-    parser.add_argument("words", nargs="*", metavar="[RESULTS] KEY=VALUE", help="members=..., protocol=...")
+    parser.add_argument(
+        "words", nargs="*", metavar="[RESULTS] KEY=VALUE", help="members=..., protocol=..., weights=..."
+    )
     folder, values = parse(parser.parse_args(argv).words)
-    return ensemble(folder, values["members"], values.get("protocol"))
+    return ensemble(folder, values)
 
 
 def parse(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
@@ -53,31 +56,34 @@ def parse(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
     return path(folders[0] if folders else "results"), values
 
 
-def ensemble(results: Path, members: str, protocol: str | None) -> int:
+def ensemble(results: Path, values: dict[str, str]) -> int:
     """Record the ensembles of a results folder, write its tables, and print. Returns the exit code.
 
     Args:
         results: The folder.
-        members: MODEL:COUNT, several with + between them.
-        protocol: That of the members; None: the only one that they have.
+        values: `members`, and perhaps `protocol` and `weights` (analysis.ensemble.make).
     """
+    from tsfcn.analysis import calibration
     from tsfcn.analysis.ensemble import make
     from tsfcn.analysis.tables import accuracy
     from tsfcn.jobs import store
     from tsfcn.report import render
-    from tsfcn.report.results_folder import check_page, write_if_writable
+    from tsfcn.report.results_folder import check_page, write_calibration, write_if_writable
 
     check_page(results)
-    outcome = make(results, members, protocol)
+    outcome = make(results, **values)
     written, before = render.counted(outcome.n_new, "ensemble"), len(outcome.ensembles) - outcome.n_new
     notes = [f"{results}: {written} written, {before} there before"]
     if outcome.n_new:
-        named = [f"members={members}", *([] if protocol is None else [f"protocol={protocol}"])]
+        named = [f"{name}={values[name]}" for name in SETTINGS if name in values]
         store.remember(results, shlex.join(["tsfcn", "ensemble", *named]))
         notes += [note] if (note := write_if_writable(results, outcome.records)) else []
     if outcome.ensembles:
         is_timed = any(record.has_processor_seconds() for record in outcome.ensembles)
-        exit_codes.show(render.table(accuracy(outcome.ensembles), processor_time=is_timed))
+        rows = calibration.rows(outcome.ensembles, outcome.records, results)
+        tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(rows)]
+        exit_codes.show("\n".join(tables))
+        notes += [note] if (note := write_calibration(results, outcome.records)) else []
     for line in [*problem_lines(outcome.problems), *notes]:
         exit_codes.complain(line)
     return exit_codes.SKIPS if outcome.problems else exit_codes.OK

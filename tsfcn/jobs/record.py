@@ -94,6 +94,7 @@ class Record:
     cells: list[Any] | None = None  # a row for each size of the LSTM that was tried
     n_parameters: int | None = None
     members: list[str] | None = None  # of an ensemble: the keys of the runs that it averages
+    member_weights: list[float] | None = None  # how much each counts; None: all the same
     least_train_loss: float | None = None
     best_epoch: int | None = None
     curve: dict[str, Any] | None = None  # epoch, loss, lr: lists of one length
@@ -116,6 +117,11 @@ class Record:
     def is_ensemble(self) -> bool:
         """Whether the record is of an ensemble of other runs, and nothing was trained for it."""
         return self.members is not None
+
+    @property
+    def n_predicted(self) -> int | None:
+        """The number of cases in its predictions: the test cases, and the training cases that were held out."""
+        return None if self.n_test is None else self.n_test + (self.n_held_out or 0)
 
     @property
     def identity(self) -> tuple[str, str, str]:

@@ -96,6 +96,38 @@ def table(
     return "\n".join([grid_text, "", *_legend(rows, metric, markdown=markdown, processor_time=processor_time)]).rstrip()
 
 
+def calibration(frame: pd.DataFrame) -> str:
+    """Return the calibration of ensembles beside that of their runs, with a legend, '' for an empty table.
+
+    frame: as `tsfcn.analysis.calibration.rows` returns it.
+    """
+    if frame.empty:
+        return ""
+    columns = [("dataset", "<", list(frame["dataset"])), ("model", "<", list(frame["model"]))]
+    columns += [("split", "<", split_texts(frame["split"])), ("seed", ">", list(map(whole, frame["seed"])))]
+    for name in ("accuracy", "nll", "ece"):
+        columns.append((f"{name} of runs", ">", list(map(fraction, frame[f"runs_{name}"]))))
+        columns.append((name, ">", list(map(fraction, frame[name]))))
+    without = int(frame["temperature"].isna().sum())
+    if without < len(frame):
+        temperatures = ["" if pd.isna(value) else f"{value:.2f}" for value in frame["temperature"]]
+        columns += [("held-out", ">", list(map(whole, frame["n_held_out"]))), ("temperature", ">", temperatures)]
+        columns += [(f"tempered {n}", ">", list(map(fraction, frame[f"tempered_{n}"]))) for n in ("nll", "ece")]
+    lines = ["of runs: the mean over the runs that are averaged."]
+    lines.append(
+        "nll: mean negative log-likelihood in nats; ece: expected calibration error in 15 bins of equal width."
+    )
+    if without < len(frame):
+        lines.append("temperature: fitted on the training cases that the runs held out, for the tempered columns.")
+    if without:
+        which = "no ensemble" if without == len(frame) else f"{without} of {len(frame)} ensembles"
+        verb = "has" if without == len(frame) else "have no"
+        lines.append(
+            f"{which} {verb} a temperature, since runs held out no training cases: train with protocol.validation=0.2"
+        )
+    return "\n".join(["", grid(columns, markdown=False), "", *lines])
+
+
 def _legend(
     rows: Sequence[Mapping[Any, Any]],
     metric: str,

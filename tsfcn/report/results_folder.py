@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tsfcn.analysis import calibration
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
@@ -65,6 +66,20 @@ def write(results: Path, records: list[Record] | None = None) -> None:
         kind = ReadOnly if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else UserError
         problem = f"results folder '{results}' is not writable ({error.strerror}): check its permissions and the disk"
         raise kind(problem) from error
+
+
+def write_calibration(results: Path, records: list[Record]) -> str:
+    """Write tables/calibration.csv of all ensembles of a folder; return '', or one line that says what was not written.
+
+    records: those of the folder.
+    """
+    rows = calibration.rows((record for record in records if record.is_ensemble), records, results)
+    path = results / "tables" / "calibration.csv"
+    try:
+        _replace(path, _csv(rows).encode())
+    except OSError as error:
+        return f"not written: {path}, since it is not writable ({error.strerror})"
+    return ""
 
 
 def write_if_writable(results: Path, records: list[Record] | None = None) -> str:

@@ -3,8 +3,8 @@
 The authors describe rounds whose learning rate is halved each time, and whose batch size is halved every second time.
 Their number of rounds, epochs and first values are not public (docs/transfer.md); `Settings.refinement` has ours.
 Optimiser and plateau begin anew in each round. The weights of a selection are replaced by those of a later round only
-if these are better by that selection's own measure, the training loss or the cross-entropy on held-out cases: the test set
-is not used.
+if these are better by that selection's own measure, the training loss or the cross-entropy on held-out cases: the test
+set is not used.
 """
 
 from __future__ import annotations

@@ -363,3 +363,54 @@ def test_other_tools_read_them(trained: Path, tmp_path: Path) -> None:
     assert convert.convert(str(trained), tmp_path / "out", "tsml").startswith("5 files written")
     name = "fcn-filters-6-5-4-2+resnet-filters-6-5-4-2_smoke"
     assert (tmp_path / "out" / name / "Predictions" / ITALY / "testResample0.csv").is_file()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Weights by the training cases
+
+
+def test_weights_are_the_likelihoods_of_the_training_labels(tmp_path: Path) -> None:
+    """The second run is exp(-10 * 0.1) times as likely as the first, and counts so much less."""
+    settings = {"select": "least_train_loss"}
+    runs = saved(tmp_path, {("fcn", 0): ONE}, train_cross_entropy=0.2, settings=settings)
+    runs += saved(tmp_path, {("fcn", 1): TWO}, train_cross_entropy=0.3, settings=settings)
+    share = float(np.exp(-1.0) / (1 + np.exp(-1.0)))
+    assert ensemble.member_weights(runs) == pytest.approx([1 - share, share])
+    (weighted,) = made(ensemble.make(tmp_path, "fcn:2", weights="train_cross_entropy"))
+    assert weighted.model == "fcn:2[weights=train_cross_entropy]" and weighted.off_paper
+    assert weighted.member_weights == pytest.approx([1 - share, share])
+    probabilities, _, _ = artifacts.read_predictions(tmp_path, weighted.key, 4, 3)
+    by_hand = (1 - share) * np.array(ONE) + share * np.array(TWO)
+    assert np.allclose(probabilities, by_hand, atol=1e-3)
+    (plain,) = made(ensemble.make(tmp_path, "fcn:2"))
+    assert plain.model == "fcn:2" and plain.member_weights is None and plain.key != weighted.key
+
+
+def test_weights_are_of_the_cases_that_were_fitted(tmp_path: Path) -> None:
+    fields = {"settings": {"select": "least_train_loss", "validation": 0.4}, "n_held_out": 4}
+    runs = saved(tmp_path, {("fcn", 0): ONE}, train_cross_entropy=0.2, **fields)
+    runs += saved(tmp_path, {("fcn", 1): TWO}, train_cross_entropy=0.3, **fields)
+    first, second = ensemble.member_weights(runs)
+    assert second / first == pytest.approx(np.exp(-6 * 0.1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"settings": {"select": "least_train_loss"}}, "have no cross-entropy on the training cases"),
+        ({"settings": {"select": "last"}, "train_cross_entropy": 0.1}, "is not that of the selected weights"),
+        (
+            {"settings": {"select": "least_train_loss", "validation": 0.2}, "train_cross_entropy": 0.1},
+            "do not say how many cases they fitted",
+        ),
+    ],
+)
+def test_runs_without_a_fit_to_weigh_by_are_left_out(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    saved(tmp_path, {("fcn", 0): ONE, ("fcn", 1): TWO}, **fields)
+    outcome = ensemble.make(tmp_path, "fcn:2", weights="train_cross_entropy")
+    assert outcome.ensembles == [] and [reason in problem.reason for problem in outcome.problems] == [True]
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="weights=accuracy is not known: use one of equal"):
+        ensemble.make(tmp_path, "fcn:2", weights="accuracy")

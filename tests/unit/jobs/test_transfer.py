@@ -183,11 +183,13 @@ def test_the_head_is_what_depends_on_the_classes(model: str) -> None:
 @pytest.mark.parametrize("engine", ["reference", "fast"])
 def test_a_training_starts_from_the_source_with_a_new_head(engine: str, tmp_path: Path, monkeypatch: Any) -> None:
     """Both engines get the weights of the source without its head, and all layers of the target have moved."""
-    starts = []
-    monkeypatch.setattr(
-        "tsfcn.jobs.run_job.train",
-        lambda task, *args, **options: starts.append(task) or training.train(task, *args, **options),
-    )
+    starts: list[training.Task] = []
+
+    def noted(task: training.Task, *args: Any, **options: Any) -> Any:
+        starts.append(task)
+        return training.train(task, *args, **options)
+
+    monkeypatch.setattr("tsfcn.jobs.run_job.train", noted)
     words = (f"dataset={GUN}", f"protocol.init_from=dataset:{ITALY}", f"engine.name={engine}", "save_weights=true")
     records = trained(tmp_path, *words)
     source, pair = records[ITALY, ""], records[GUN, f"dataset:{ITALY}"]

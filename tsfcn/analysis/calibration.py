@@ -1,0 +1,131 @@
+"""How far the probabilities of ensembles can be trusted: cross-entropy, calibration error, and a temperature.
+
+The temperature of an ensemble is fitted on training cases that its runs held out (protocol.validation), never on test
+cases. Each run predicts its own held-out cases, which it was not trained on; one temperature is fitted to all of them
+together, and each run's probabilities are changed by it before they are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tsfcn.analysis import ensemble, tables
+from tsfcn.common.errors import UserError
+from tsfcn.jobs import artifacts
+from tsfcn.jobs.record import Record
+
+LEAST, GREATEST = 0.05, 20.0  # temperature
+
+Array = npt.NDArray[np.float64]
+COLUMNS = (
+    *("dataset", "split", "model", "protocol", "seed"),
+    *("runs_accuracy", "accuracy", "runs_nll", "nll", "runs_ece", "ece"),
+    *("n_held_out", "temperature", "tempered_nll", "tempered_ece"),
+)
+
+
+def tempered(probabilities: npt.NDArray[np.floating], temperature: float) -> Array:
+    """Return the probabilities at a temperature: softmax(log(p) / T), which is softmax(logits / T) of Guo et al. 2017.
+
+    probabilities: (n_cases, n_classes); as in the metric nll, a stored zero counts as 2^-24.
+    """
+    logs = np.log(np.maximum(probabilities.astype(np.float64), tables.FLOAT16_FLOOR)) / temperature
+    scaled = np.exp(logs - logs.max(axis=1, keepdims=True))
+    result: Array = scaled / scaled.sum(axis=1, keepdims=True)
+    return result
+
+
+def fitted_temperature(probabilities: npt.NDArray[np.floating], y: npt.NDArray[np.integer]) -> float:
+    """Return the temperature from LEAST to GREATEST with the least cross-entropy (Guo et al. 2017, section 4.2).
+
+    Args:
+        probabilities: (n_cases, n_classes) of cases that were held out.
+        y: Int (n_cases,), their classes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    logs = np.log(np.maximum(probabilities.astype(np.float64), tables.FLOAT16_FLOOR))
+
+    def loss(inverse: float) -> float:  # convex in 1 / T, so there is one minimum
+        scaled = inverse * logs
+        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(y)), y]).mean())
+
+    found = minimize_scalar(loss, bounds=(1 / GREATEST, 1 / LEAST), method="bounded", options={"xatol": 1e-6})
+    return float(1 / found.x)
+
+
+def held_out(runs: Sequence[Record], results: Path) -> tuple[Array, npt.NDArray[np.int64]] | None:
+    """Return probabilities and classes of what runs held out, one run after another; None unless all held some out.
+
+    Raises UserError where a file is damaged.
+    """
+    found = []
+    for run in runs:
+        try:
+            each = artifacts.read_held_out(results, run.key, run.n_predicted, run.n_classes)
+        except Exception as error:  # numpy and zipfile raise errors of many kinds
+            raise UserError(
+                f"predictions of key {run.key} are unreadable ({type(error).__name__}): delete them and repeat the run "
+                "with require_predictions=true"
+            ) from error
+        if each is None:
+            return None
+        found.append(each)
+    return np.concatenate([p for p, _ in found]).astype(np.float64), np.concatenate([y for _, y in found]).astype(int)
+
+
+def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, object]:
+    """Return the row of an ensemble, by COLUMNS; `runs_` is the mean over the runs that it averages.
+
+    Args:
+        record: The ensemble.
+        runs: What it averages.
+        results: The results folder, with the predictions.
+
+    Raises:
+        UserError: Predictions of a run are missing or damaged.
+    """
+    stored = ensemble.predictions_of(runs, results)
+    y_true = stored[0].y_true
+    mean, y_pred = ensemble.average((each.probabilities for each in stored), record.member_weights)
+
+    def of_runs(metric: str) -> float:
+        return float(np.mean([tables.score(metric, each.probabilities, y_true, each.y_pred) for each in stored]))
+
+    dataset, model, protocol, split = tables.row_of(record)
+    values: dict[str, object] = {"dataset": dataset, "split": split, "model": model, "protocol": protocol}
+    values["seed"] = record.seed
+    for metric in ("accuracy", "nll", "ece"):
+        values |= {metric: tables.score(metric, mean, y_true, y_pred), f"runs_{metric}": of_runs(metric)}
+    cases = held_out(runs, results)
+    if cases is not None:
+        temperature = fitted_temperature(*cases)
+        changed = [tempered(each.probabilities, temperature) for each in stored]
+        values |= {"n_held_out": len(cases[1]), "temperature": temperature}
+        mean, y_pred = ensemble.average(changed, record.member_weights)
+        values |= {f"tempered_{metric}": tables.score(metric, mean, y_true, y_pred) for metric in ("nll", "ece")}
+    return values
+
+
+def rows(ensembles: Iterable[Record], records: Iterable[Record], results: Path) -> pd.DataFrame:
+    """Return a table with a row for each ensemble, without those whose runs or predictions are not there.
+
+    Args:
+        ensembles: The ensembles.
+        records: All records of the folder.
+        results: The results folder.
+    """
+    by_key = {record.key: record for record in records}
+    found = []
+    for each in tables.in_order(ensembles):
+        runs = [by_key[key] for key in each.members or () if key in by_key]
+        there = all(artifacts.predictions_path(results, run.key).is_file() for run in runs)
+        if there and len(runs) == len(each.members or ()):
+            found.append(row(each, runs, results))
+    frame = pd.DataFrame(found, columns=list(COLUMNS))
+    return frame.astype({"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), float))
