@@ -18,6 +18,7 @@ VERBS = {
     "data": "list, verify, show, fetch and import datasets",
     "table": "write the accuracy tables again from the records of earlier runs",
     "ensemble": "average the predictions of finished runs, as records beside them",
+    "gains": "show what transfer and refinement gain over the same training without them",
     "results": "inspect and maintain a results folder: status, why, compact, merge, gc, cancel",
     "watch": "show the runs that use a results folder",
     "predict": "predict the classes of the series in a file with a saved classifier",

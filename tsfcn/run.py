@@ -396,10 +396,10 @@ def check_libraries(jobs: Iterable[plan.Job], save_weights: bool) -> None:
 def check_weights(run: schema.RunConfig) -> None:
     """Raise UserError where weights are to be kept whose test cases got noise, which new series cannot get."""
     for name, value in (("noise", run.protocol.noise), ("test_noise", run.protocol.test_noise)):
-        if run.save_weights and value:
+        if value and (run.save_weights or run.protocol.init_from is not None):
             raise UserError(
                 f"protocol.{name}={value:g} is drawn for the cases of the dataset, and weights are kept "
-                "(save_weights=true, tsfcn explain) for series without it: leave out one of the two"
+                "(save_weights=true, protocol.init_from, tsfcn explain) for series without it: leave out one of the two"
             )
 
 

@@ -68,7 +68,7 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
     from tsfcn.analysis.tables import accuracy
     from tsfcn.jobs import store
     from tsfcn.report import render
-    from tsfcn.report.results_folder import check_page, write_calibration, write_if_writable
+    from tsfcn.report.results_folder import check_page, write_if_writable, write_table
 
     check_page(results)
     outcome = make(results, **values)
@@ -83,7 +83,9 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
         rows = calibration.rows(outcome.ensembles, outcome.records, results)
         tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(rows)]
         exit_codes.show("\n".join(tables))
-        notes += [note] if (note := write_calibration(results, outcome.records)) else []
+        everyone = (record for record in outcome.records if record.is_ensemble)
+        all_rows = calibration.rows(everyone, outcome.records, results)
+        notes += [note] if (note := write_table(results, "calibration", all_rows)) else []
     for line in [*problem_lines(outcome.problems), *notes]:
         exit_codes.complain(line)
     return exit_codes.SKIPS if outcome.problems else exit_codes.OK

@@ -96,6 +96,39 @@ def table(
     return "\n".join([grid_text, "", *_legend(rows, metric, markdown=markdown, processor_time=processor_time)]).rstrip()
 
 
+def gains(frame: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Return the gains of transfer and refinement, and their means over datasets, with a legend.
+
+    Args:
+        frame: as `tsfcn.analysis.gains.rows` returns it.
+        summary: as `tsfcn.analysis.gains.summary` returns it.
+    """
+
+    def interval(table: pd.DataFrame) -> list[str]:
+        ends = zip(table["low"], table["high"], strict=True)
+        return ["" if pd.isna(low) else f"{signed(low)} to {signed(high)}" for low, high in ends]
+
+    columns = [(name, "<", list(frame[name])) for name in ("dataset", "model", "protocol")]
+    columns += [("split", "<", split_texts(frame["split"])), ("seeds", ">", list(map(whole, frame["n_seeds"])))]
+    columns += [(name, ">", list(map(fraction, frame[name]))) for name in ("plain", "accuracy")]
+    columns += [("gain", ">", list(map(signed, frame["gain"]))), ("95 % interval", ">", interval(frame))]
+    means = [(name, "<", list(summary[name])) for name in ("model", "protocol")]
+    counts = (
+        ("rows", "n_rows"),
+        ("datasets", "n_datasets"),
+        ("better", "better"),
+        ("equal", "equal"),
+        ("worse", "worse"),
+    )
+    means += [(title, ">", list(map(whole, summary[name]))) for title, name in counts]
+    means += [("mean gain", ">", list(map(signed, summary["gain"]))), ("95 % interval", ">", interval(summary))]
+    lines = [
+        "plain: the same seeds from random weights, without refinement. gain: mean difference of pairs of runs;",
+        "95 % interval: Student's, above over seeds, below over datasets (five or more).",
+    ]
+    return "\n".join([grid(columns), "", grid(means), "", *lines])
+
+
 def calibration(frame: pd.DataFrame) -> str:
     """Return the calibration of ensembles beside that of their runs, with a legend, '' for an empty table.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from tsfcn.analysis import calibration
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
@@ -68,15 +67,11 @@ def write(results: Path, records: list[Record] | None = None) -> None:
         raise kind(problem) from error
 
 
-def write_calibration(results: Path, records: list[Record]) -> str:
-    """Write tables/calibration.csv of all ensembles of a folder; return '', or one line that says what was not written.
-
-    records: those of the folder.
-    """
-    rows = calibration.rows((record for record in records if record.is_ensemble), records, results)
-    path = results / "tables" / "calibration.csv"
+def write_table(results: Path, name: str, table: pd.DataFrame) -> str:
+    """Write tables/NAME.csv of a results folder; return '', or one line that says why it was not written."""
+    path = results / "tables" / f"{name}.csv"
     try:
-        _replace(path, _csv(rows).encode())
+        _replace(path, _csv(table).encode())
     except OSError as error:
         return f"not written: {path}, since it is not writable ({error.strerror})"
     return ""

@@ -50,7 +50,12 @@ def write(results: Path, *, held_out: bool) -> None:
     for seed in range(2):
         probabilities, y = drawn(2.0, 300, seed=0)
         y_pred = probabilities.argmax(axis=1)
-        extra: dict[str, Any] = {"n_train": 1000, "n_test": 300, "n_classes": 3, "accuracy": float(np.mean(y_pred == y))}
+        extra: dict[str, Any] = {
+            "n_train": 1000,
+            "n_test": 300,
+            "n_classes": 3,
+            "accuracy": float(np.mean(y_pred == y)),
+        }
         run = record(model="fcn", architecture="fcn", seed=seed, n_held_out=500 if held_out else None, **extra)
         other = drawn(2.0, 500, seed=10 + seed) if held_out else None
         artifacts.write_predictions(results, run.key, probabilities, y, y_pred, CLASSES, held_out=other)

@@ -123,7 +123,7 @@ def test_every_training_value_of_a_paper_has_its_source_beside_it(name: str) -> 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_protocol_resolves_for_every_model(name: str, model: str) -> None:
     settings = resolved(name, model)
-    assert [field for field, value in asdict(settings).items() if value is None] == ["permute_time"]
+    assert [field for field, value in asdict(settings).items() if value is None] == ["permute_time", "init_from"]
     assert (settings.cells != ()) == spec(model).lstm
 
 
@@ -292,6 +292,13 @@ def test_probes_of_the_data_are_off_in_every_protocol() -> None:
         assert {field: asdict(resolved(name, "fcn"))[field] for field in off} == off
         assert not set(resolved(name, "fcn").to_json()) & set(off)
     assert resolved("smoke", "fcn", permute_time=0).to_json()["permute_time"] == 0
+
+
+def test_no_protocol_has_other_initial_weights_or_rounds_of_refinement() -> None:
+    off = {"init_from": None, "refine_rounds": 0, "refine_epochs": 50}
+    for name in PROTOCOLS:
+        assert {field: asdict(resolved(name, "fcn"))[field] for field in off} == off
+        assert not set(resolved(name, "fcn").to_json()) & set(off)
 
 
 def test_zero_is_a_value() -> None:
