@@ -299,7 +299,7 @@ def settings(protocol: ProtocolConfig, model: str, config: ModelConfig) -> Setti
         select=protocol.select,
         init_from=protocol.init_from,
         refine_rounds=protocol.refine_rounds,
-        refine_epochs=protocol.refine_epochs,
+        refine_epochs=protocol.refine_epochs if protocol.refine_rounds else Settings.refine_epochs,  # else no effect
         **values,
     )
 

@@ -299,6 +299,7 @@ def test_no_protocol_has_other_initial_weights_or_rounds_of_refinement() -> None
     for name in PROTOCOLS:
         assert {field: asdict(resolved(name, "fcn"))[field] for field in off} == off
         assert not set(resolved(name, "fcn").to_json()) & set(off)
+    assert resolved("smoke", "fcn", refine_epochs=7) == resolved("smoke", "fcn")  # of no effect without rounds
 
 
 def test_zero_is_a_value() -> None:
