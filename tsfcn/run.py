@@ -489,6 +489,8 @@ def execute(prepared: RunPlan) -> Outcome:
     writer = store.Writer(results)
     for record in prepared.same:
         writer.write(record)
+    if prepared.same:
+        store.remember(results, request.command)
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
     if not prepared.pending:
         return Outcome(store.read(results), [], 0.0)

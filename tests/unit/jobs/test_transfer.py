@@ -143,6 +143,23 @@ def test_nearest_takes_the_dataset_whose_barycentres_are_nearest(tmp_path: Path)
     assert pair.settings["init_from"] == f"dataset:{ITALY}" and "init_from=nearest:" in pair.protocol
 
 
+@pytest.mark.slow
+def test_nearest_agrees_with_the_published_order(archive_root: Path, tmp_path: Path) -> None:
+    """The nearest of five datasets in hfawaz/bigdata18 results/similar_datasets.csv at bf1bc3d7."""
+    pytest.importorskip("dtaidistance")
+    published = {
+        "MoteStrain": ITALY,
+        "SonyAIBORobotSurface1": "SonyAIBORobotSurface2",
+        ITALY: "TwoLeadECG",
+        "SonyAIBORobotSurface2": "SonyAIBORobotSurface1",
+        "TwoLeadECG": ITALY,
+    }
+    words = (f"dataset={','.join(published)}", f"protocol.init_from=nearest:{'+'.join(published)}")
+    records = trained(tmp_path, f"archive.root={archive_root}", *words)
+    found = {record.dataset: record.settings["init_from"] for record in records.values() if record.source}
+    assert found == {target: f"dataset:{source}" for target, source in published.items()}
+
+
 def dtw_by_hand(a: np.ndarray, b: np.ndarray) -> float:
     """Return the DTW distance of two series (n_timepoints, n_channels) by its recursion."""
     costs = np.full((len(a) + 1, len(b) + 1), np.inf)
