@@ -33,7 +33,8 @@ def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
     short = replace(job, settings={**job.settings, "epochs": 1})
     newest = run_job(short, tmp_path, store.Writer(tmp_path))  # older records lack what came later
     assert newest.status == "ok"
-    of_others = {"code", "members", "gpu", "driver", "cuda", "cudnn", "deterministic"}  # packages, ensembles, GPUs
+    of_others = {"code", "members", "member_weights", "source", "n_held_out"}  # packages, ensembles, transfer, held-out
+    of_others |= {"gpu", "driver", "cuda", "cudnn", "deterministic"}
     (path,) = (tmp_path / "records").iterdir()
     records.append(json.loads(path.read_bytes()))
     assert documented == {field for record in records for field in record} | of_others
