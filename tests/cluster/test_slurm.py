@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.cluster import slurm_node
+from tests.cluster.runs import JOBS, N_SEEDS, accuracies, tsfcn
 from tests.processes import until
 from tsfcn.jobs import slurm, store
 
@@ -24,20 +24,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
-N_SEEDS = 50
-JOBS = ("dataset=ItalyPowerDemand,GunPoint,ArrowHead,OSULeaf", "protocol.epochs=2", "protocol.batch_size=64")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with slurm_node.node(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment
-
-
-def tsfcn(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tsfcn", *words], env=environment, capture_output=True, text=True, check=False
-    )
 
 
 def workers(results: Path) -> list[int]:
@@ -51,11 +43,6 @@ def workers(results: Path) -> list[int]:
         if b"executor=worker" in command and f"results={results}".encode() in command:
             found.append(int(path.name))
     return found
-
-
-def accuracies(results: Path) -> pd.DataFrame:
-    table = pd.read_csv(results / "tables" / "accuracy.csv")
-    return table.drop(columns="train_seconds")
 
 
 def queue(environment: dict[str, str]) -> str:
