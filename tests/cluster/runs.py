@@ -22,3 +22,16 @@ def tsfcn(environment: dict[str, str], *words: str) -> subprocess.CompletedProce
 def accuracies(results: Path) -> pd.DataFrame:
     """Return the accuracy table of a results folder without what differs from run to run."""
     return pd.read_csv(results / "tables" / "accuracy.csv").drop(columns="train_seconds")
+
+
+def processes(*words: str) -> list[int]:
+    """Return the processes in whose command line, with a NUL after each word, all these stand."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (path / "cmdline").read_bytes()
+            if all(word.encode() in command for word in words):
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found

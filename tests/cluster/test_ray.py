@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.cluster.runs import JOBS, N_SEEDS, accuracies, tsfcn
+from tests.cluster.runs import JOBS, N_SEEDS, accuracies, processes, tsfcn
 from tests.processes import until
 from tsfcn.jobs import store
 
@@ -47,18 +47,6 @@ def start(cluster: Any, *words: str) -> subprocess.Popen[str]:
     """Start a run on the cluster."""
     command = [sys.executable, "-m", "tsfcn", *words, "executor=ray", f"executor.address={cluster.address}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def processes(word: str) -> list[int]:
-    """Return the processes in whose command line a word stands."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if word.encode() in (path / "cmdline").read_bytes():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
 
 
 def kill_one_of(word: str, rng: random.Random) -> None:
