@@ -33,7 +33,7 @@ from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import download as fetch
-from tsfcn.data import importer, locate, user_data
+from tsfcn.data import importer, locate, streams, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
 from tsfcn.jobs import artifacts, cost, executors, lease, plan, slurm, store
@@ -79,6 +79,9 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     for source in sources(run):
         name = source.name
         try:
+            if run.task == "segmentation" and source.files is not None:
+                passports[name] = streams.passport(source, read_options(run))
+                continue
             passports[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
         except UserError as error:
             unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
@@ -87,7 +90,8 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     if auto:
         precision = automatic_precision(run.engine.name, device)
     contents = (passports, run.model.configs(), run.protocol, unchanged, seeds, resamples)
-    return plan.jobs(*contents, precision, if_possible=auto), unusable
+    segmentation = run.segmentation if run.task == "segmentation" else None
+    return plan.jobs(*contents, precision, if_possible=auto, segmentation=segmentation), unusable
 
 
 def dataset_names(run: schema.RunConfig) -> list[str]:
@@ -365,7 +369,11 @@ def check_libraries(jobs: Iterable[plan.Job], save_weights: bool) -> None:
 
 
 def check_weights(run: schema.RunConfig) -> None:
-    """Raise UserError where weights are to be kept whose test cases got noise, which new series cannot get."""
+    """Raise UserError where weights are to be kept that cannot be used on new series."""
+    if run.save_weights and run.task == "segmentation":
+        raise UserError(
+            "save_weights=true is not for task=segmentation, whose weights are always in results/stages: leave it out"
+        )
     for name, value in (("noise", run.protocol.noise), ("test_noise", run.protocol.test_noise)):
         if run.save_weights and value:
             raise UserError(
