@@ -20,8 +20,8 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.text import loose
 from tsfcn.config import checks, models, overrides, protocol, schema, user_files
 from tsfcn.config import model_spec as specs
-from tsfcn.config.overrides import GROUPS, Override
 from tsfcn.config.model_config import ModelConfig
+from tsfcn.config.overrides import GROUPS, Override
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
 
@@ -268,7 +268,7 @@ def check_task(task: str, model: str, config: ModelConfig) -> None:
     if task == "segmentation" and model not in LABELS_TIMEPOINTS:
         raise UserError(f"model={model} is not for task=segmentation: use one of {', '.join(LABELS_TIMEPOINTS)}")
     if task == "classification" and isinstance(config, FCN32sConfig):
-        raise UserError(f"model={model} labels every timepoint of a stream: add task=segmentation protocol=segmentation")
+        raise UserError(f"model={model} labels timepoints of streams: add task=segmentation protocol=segmentation")
 
 
 def check_reach(plain: Sequence[Override], runs: Sequence[schema.RunConfig]) -> None:
@@ -308,7 +308,18 @@ def obstacle(run: schema.RunConfig, common: str | None, model: str | None, name:
 
 def check_same_machine(runs: Sequence[schema.RunConfig]) -> None:
     """Raise UserError where combinations differ in a setting that a run has once, as two experiments can."""
-    for key in ("results", "task", "device", "executor", "checkpoint", "max_attempts", "budget", "dry_run", "save_weights"):
+    settings = (
+        "results",
+        "task",
+        "device",
+        "executor",
+        "checkpoint",
+        "max_attempts",
+        "budget",
+        "dry_run",
+        "save_weights",
+    )
+    for key in settings:
         if any(getattr(run, key) != getattr(runs[0], key) for run in runs):
             raise UserError(f"the combinations of settings differ in {key}: give {key} one value for all of them")
     for run in runs:

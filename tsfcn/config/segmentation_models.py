@@ -51,7 +51,10 @@ class PooledFCNConfig(ModelConfig):
         >>> PooledFCNConfig().receptive_field()
         158
         """
-        return 1 + sum(kernel * 2**number for number, kernel in enumerate(self.kernels))
+        field_width = 1
+        for number, kernel in enumerate(self.kernels):
+            field_width += kernel * 2**number  # of the kernel less one, and of the pooling
+        return field_width
 
 
 @dataclass

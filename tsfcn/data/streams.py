@@ -71,9 +71,9 @@ def runs(y: npt.NDArray[Any]) -> list[tuple[Any, int, int]]:
     return [(y[start].item(), start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
 
 
-def check_lengths(name: str, streams: Iterable[Stream]) -> None:
-    """Raise UserError for a stream that is shorter than the stride of the networks."""
-    shortest = min(x.shape[1] for x, _ in streams)
+def check_lengths(name: str, lengths: Iterable[int]) -> None:
+    """Raise UserError for a stream that is shorter than the stride of the networks. lengths: timepoints of each."""
+    shortest = min(lengths)
     if shortest < STRIDE:
         raise UserError(
             f"dataset '{name}' has a stream of {shortest} timepoints, fewer than the stride of {STRIDE} of the "
@@ -117,7 +117,7 @@ def of_cases(name: str, data: Arrays, settings: SegmentationConfig, seed: int) -
         ends = gap_random.integers(0, len(train), (n_gaps, 2))
         gaps = [_gap(train[a][0], train[b][0], x.shape[2], settings.gap_noise, gap_random) for a, b in ends.tolist()]
         x, y = np.concatenate([x, np.stack(gaps)]), np.concatenate([y, np.full(n_gaps, label)])
-    check_lengths(name, [*drawn[0], *drawn[1]])
+    check_lengths(name, (stream.shape[1] for streams in drawn for stream, _ in streams))
     return StreamData(drawn[0], drawn[1], classes, x, y)
 
 
@@ -292,7 +292,8 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
     Raises UserError for a file that is wrong, streams shorter than the stride, classes that training streams lack.
     """
     table = read(source, options)
-    content = hashlib.sha256(json.dumps([list(table.values.shape), *(getattr(table, name).tolist() for name in TEXTS)]).encode())
+    about = [list(table.values.shape), *(getattr(table, name).tolist() for name in TEXTS)]
+    content = hashlib.sha256(json.dumps(about).encode())
     content.update(table.values.astype("<f8").tobytes())
     train, test = (_parts(table, split) for split in ("train", "test"))
     for name, parts in (("training", train), ("test", test)):
@@ -309,8 +310,8 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
     if len(known) < 2:
         raise UserError(f"dataset '{source.name}' has {len(known)} class in its training streams: label two or more")
     lengths = [x.shape[1] for x, _ in [*train, *test]]
-    check_lengths(source.name, [(x, y) for x, y in [*train, *test]])
-    known_passport = {
+    check_lengths(source.name, lengths)
+    known_passport: dict[str, Any] = {
         "name": source.name,
         "archive": "user",
         "revision": "user",
@@ -330,8 +331,8 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
     path = kept_path(source.name, known_passport["content"])
     if not path.exists():
         common_files.create_cache_folder()
-        parts = {name: getattr(table, name) for name in ("values", *TEXTS)}
-        common_files.replace(path, lambda file: npz.write(file, parts))
+        columns = {name: getattr(table, name) for name in ("values", *TEXTS)}
+        common_files.replace(path, lambda file: npz.write(file, columns))
     return known_passport
 
 

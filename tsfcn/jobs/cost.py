@@ -154,9 +154,9 @@ def segmentation_work(job: Job) -> np.ndarray:
     window = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]).length or STRIDE
     repeats = {"network": 1.0, "shift_and_stitch": STRIDE, "sliding": window / job.task["window_step"]}
     predicted = float(parts[-1][1]) * repeats[job.task["labelling"]]
-    return np.array([sum(part) for part in zip(*parts, strict=True)]) * [1, 0, 1, 1, 1, 1, 0] + [
-        *(0, predicted, 0, 0, 0, 0, 1)
-    ]
+    total = np.sum(parts, axis=0)
+    total[TERMS.index("predicted")], total[TERMS.index("jobs")] = predicted, 1.0
+    return np.asarray(total)
 
 
 Setup = tuple[str, str]  # engine, or classifier of a library, and precision

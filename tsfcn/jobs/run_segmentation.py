@@ -63,22 +63,20 @@ class Trained:
 def stages(job: Job) -> list[Stage]:
     """Return the trainings of a job, the last one that of its own network. How streams are labelled is in no key."""
     assert job.task is not None
-    described = [*job.task["stages"], {"model": job.architecture, "config": job.model_settings, "settings": job.settings}]
-    unread = ("stages", "labelling", "window_step")
-    content = {
-        **{name: job.content[name] for name in ("meaning", "dataset", "data", "resample", "precision")},
-        "task": {name: value for name, value in job.task.items() if name not in unread},
-        "seed": job.seed,
-    }
-    return [
-        Stage(
-            digest({**content, "stages": described[: number + 1]}),
-            each["model"],
-            models.spec(each["model"]).settings(**each["config"]),
-            settings_of(each["settings"]),
-        )
-        for number, each in enumerate(described)
-    ]
+    own = {"model": job.architecture, "config": job.model_settings, "settings": job.settings}
+    described = [*job.task["stages"], own]
+    chain = []
+    for number, each in enumerate(described):
+        unread = {"stages", "labelling", "window_step"} | (set() if number else {"cases", "passes", "sampling"})
+        content = {
+            **{name: job.content[name] for name in ("meaning", "dataset", "data", "resample", "precision")},
+            "task": {name: value for name, value in job.task.items() if name not in unread},
+            "stages": described[: number + 1],
+            "seed": job.seed,
+        }
+        config = models.spec(each["model"]).settings(**each["config"])
+        chain.append(Stage(digest(content), each["model"], config, settings_of(each["settings"])))
+    return chain
 
 
 def segmentation_config(job: Job) -> SegmentationConfig:
@@ -91,7 +89,9 @@ def check(job: Job, config: SegmentationConfig, n_classes: int) -> None:
     """Raise UserError where the labelling is not for the network of a job."""
     is_dense = isinstance(job.model_config(), FCN32sConfig)
     if config.labelling == "sliding" and is_dense:
-        raise UserError(f"segmentation.labelling=sliding is for classifiers, not for {job.architecture}: use pooled_fcn")
+        raise UserError(
+            f"segmentation.labelling=sliding is for classifiers, not for {job.architecture}: use pooled_fcn or fcn"
+        )
     if config.labelling == "shift_and_stitch" and not (is_dense or job.architecture == "pooled_fcn"):
         raise UserError(
             f"segmentation.labelling=shift_and_stitch is for networks with pooling, not for {job.architecture}: "
@@ -138,15 +138,9 @@ def measure(
     network.eval()
 
     start, processor_start = time.perf_counter(), clock()
-    window = data.x_cases.shape[2]
-    tested = torch.cat(
-        [
-            segmentation.log_probabilities(
-                network, torch.from_numpy(x).to(dtype=dtype, device=device), config.labelling, window, config.window_step
-            )
-            for x, _ in data.test
-        ]
-    )
+    how = config.labelling, data.x_cases.shape[2], config.window_step
+    streams = (torch.from_numpy(x).to(dtype=dtype, device=device) for x, _ in data.test)
+    tested = torch.cat([segmentation.log_probabilities(network, x, *how) for x in streams])
     test_seconds, test_processor_seconds = time.perf_counter() - start, clock() - processor_start
     if not torch.isfinite(tested).all():
         raise Diverged("predictions of the test streams are not finite: try a smaller protocol.lr")

@@ -66,18 +66,19 @@ class ConvolutionisedClassifier(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        is_pooled = isinstance(network, PooledNetwork) and not is_layer(network.feature_maps)
-        if not is_pooled or isinstance(network, RecurrentNetwork):
+        is_pooled = isinstance(network, PooledNetwork) and not isinstance(network, RecurrentNetwork)
+        if not isinstance(network, PooledNetwork) or not is_pooled or is_layer(network.feature_maps):
             raise UserError(
                 f"network {type(network).__name__} has more than feature maps and a pooled head, so it labels no "
                 "timepoints: use fcn, resnet, inception, lite or pooled_fcn"
             )
-        self.network = network
+        self.feature_maps = network.feature_maps
+        self.network: nn.Module = network  # for its parameters and its mode
         self.head = convolution_of(network.head)
 
     def coarse(self, x: Tensor) -> Tensor:
         """Return the logits at the positions of the feature maps, (n, n_classes, n_positions)."""
-        maps, _ = self.network.feature_maps(x)
+        maps, _ = self.feature_maps(x)
         logits: Tensor = self.head(maps)
         return logits
 
@@ -266,8 +267,8 @@ def shift_and_stitch(coarse: Callable[[Tensor], Tensor], x: Tensor, stride: int)
     the centre of its receptive field.
 
     Args:
-        coarse: Maps (n, c, t) to logits (n, n_classes, at least t / stride), of which the i-th stands for the timepoints
-            from stride * i to stride * (i + 1) - 1.
+        coarse: Maps (n, c, t) to logits (n, n_classes, at least t / stride), of which the i-th stands for the
+            timepoints from stride * i to stride * (i + 1) - 1.
         x: (n, c, t).
         stride: The timepoints between two outputs.
     """
