@@ -118,6 +118,9 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
+    if any((job.task is None) != (record.task is None) for job in jobs[:1] for record in records):
+        held = "labels of timepoints" if jobs[0].task is None else "classifications of cases"
+        raise UserError(f"results={results} holds {held}, which no table mixes with these jobs: use another folder")
     tables.accuracy(records)  # refuses what does not belong together
     for job in in_rows_of_others((job for job in jobs if job.passport), records):
         raise UserError(
@@ -636,10 +639,13 @@ def of_jobs(jobs: list[plan.Job], records: list[Record]) -> list[Record]:
 
 
 def accuracies(records: list[Record]) -> str:
-    """Return the accuracy table of records as text."""
-    from tsfcn.analysis import tables
+    """Return the accuracy table of records as text; of dense labelling the table of its metrics."""
+    from tsfcn.analysis import segmentation, tables
     from tsfcn.report import render
+    from tsfcn.report import segmentation as segmentation_text
 
+    if segmentation.of_segmentation(records):
+        return segmentation_text.table(segmentation.table(records))
     processor_time = any(record.has_processor_seconds() for record in records)
     return render.table(tables.accuracy(records), processor_time=processor_time)
 
