@@ -85,8 +85,8 @@ def segmentation_config(job: Job) -> SegmentationConfig:
     return SegmentationConfig(**{each.name: job.task[each.name] for each in fields(SegmentationConfig)})
 
 
-def check(job: Job, config: SegmentationConfig, n_classes: int) -> None:
-    """Raise UserError where the labelling is not for the network of a job."""
+def check(job: Job, config: SegmentationConfig, window: int) -> None:
+    """Raise UserError where the labelling is not for the network or the windows of a job."""
     is_dense = isinstance(job.model_config(), FCN32sConfig)
     if config.labelling == "sliding" and is_dense:
         raise UserError(
@@ -96,6 +96,11 @@ def check(job: Job, config: SegmentationConfig, n_classes: int) -> None:
         raise UserError(
             f"segmentation.labelling=shift_and_stitch is for networks with pooling, not for {job.architecture}: "
             "use pooled_fcn or fcn_32s"
+        )
+    if config.labelling == "sliding" and config.window_step > window:
+        raise UserError(
+            f"segmentation.window_step={config.window_step} leaves gaps between windows of {window} timepoints: "
+            f"use {window} at most"
         )
     if job.resolved().select == "test_oracle":
         raise UserError("protocol.select=test_oracle is not for streams: use least_train_loss or last")
@@ -127,7 +132,7 @@ def measure(
         Stopped: The job was asked to stop; its stages so far are kept.
     """
     config, n_classes = segmentation_config(job), len(data.classes)
-    check(job, config, n_classes)
+    check(job, config, data.x_cases.shape[2])
     chain = stages(job)
     trained = run_stages(job, chain, results, data, terms, progress, checkpoint)
     dtype, device = precision(job), torch.device(terms.device)

@@ -293,12 +293,12 @@ def slide(network: nn.Module, x: Tensor, window: int, step: int, batch: int = 64
         network: The classifier.
         x: (c, t).
         window: The timepoints of a window, as many as a training case has.
-        step: The timepoints between two windows.
+        step: The timepoints between two windows, at most `window`.
         batch: The windows that are predicted at a time.
     """
     n_timepoints = x.shape[1]
     n_windows = -(-n_timepoints // step)
-    left = (window - step) // 2  # may be negative
+    left = (window - step) // 2
     right = (n_windows - 1) * step + window - left - n_timepoints
     windows = F.pad(x, (left, right)).unfold(1, window, step).transpose(0, 1)  # (n_windows, c, window)
     logits = torch.cat([network(part) for part in windows.split(batch)])
