@@ -79,7 +79,9 @@ def test_streams_follow_from_the_seed() -> None:
     first, again, other = drawn(cases()), drawn(cases()), drawn(cases(), seed=1)
     for part in ("train", "test"):
         ours, same, theirs = (getattr(data, part) for data in (first, again, other))
-        assert all(np.array_equal(a, b) for one, two in zip(ours, same, strict=True) for a, b in zip(one, two, strict=True))
+        assert all(
+            np.array_equal(a, b) for one, two in zip(ours, same, strict=True) for a, b in zip(one, two, strict=True)
+        )
         assert any(x.shape != z.shape or not np.array_equal(x, z) for (x, _), (z, _) in zip(ours, theirs, strict=True))
 
 
@@ -197,7 +199,10 @@ def test_windows_of_segments_are_the_cases_of_the_classifier() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (rows(["walk"] * 60 + ["run"] * 60, split=["train"] * 50 + ["test"] * 70), "'run' in its test streams, outside"),
+        (
+            rows(["walk"] * 60 + ["run"] * 60, split=["train"] * 50 + ["test"] * 70),
+            "'run' in its test streams, outside",
+        ),
         (rows(["walk"] * 20 + ["run"] * 20), "stream of 12 timepoints, fewer than the stride of 32"),
         (rows(["walk"] * 200), "has 1 class in its training streams"),
         (rows(LABELS, split=["train"] * 100), "has no test stream: mark its rows"),
@@ -208,7 +213,9 @@ def test_windows_of_segments_are_the_cases_of_the_classifier() -> None:
         (rows(LABELS).replace("\n3,", "\n3,3,"), "line 5 has 4 fields, the header 3"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path: Path, own_cache: Path, text: str, message: str) -> None:
+def test_what_is_wrong_with_a_file_is_said_in_one_line(
+    tmp_path: Path, own_cache: Path, text: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
         read(write(tmp_path, text))
     assert "\n" not in str(caught.value) and "walks" in str(caught.value)

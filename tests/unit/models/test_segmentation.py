@@ -145,7 +145,9 @@ def test_scores_start_at_zero(model: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "stride", "n_scores"), [("fcn_32s", 32, 1), ("fcn_16s", 16, 2), ("fcn_8s", 8, 3)])
-def test_scores_are_the_sum_of_the_finest_and_the_upsampled_coarser_ones(model: str, stride: int, n_scores: int) -> None:
+def test_scores_are_the_sum_of_the_finest_and_the_upsampled_coarser_ones(
+    model: str, stride: int, n_scores: int
+) -> None:
     fcn = drawn(network(model)).eval()
     assert isinstance(fcn, SegmentationFCN)
     assert (fcn.stride, len(fcn.scores), len(fcn.upsamplings)) == (stride, n_scores, n_scores - 1)
@@ -167,7 +169,10 @@ def test_scores_are_the_sum_of_the_finest_and_the_upsampled_coarser_ones(model: 
 def test_the_fixed_trunk_is_not_trained_and_keeps_its_statistics() -> None:
     fixed = network("fcn_32s_fixed").train()
     assert isinstance(fixed, SegmentationFCN)
-    assert {name for name, each in fixed.named_parameters() if each.requires_grad} == {"scores.0.weight", "scores.0.bias"}
+    assert {name for name, each in fixed.named_parameters() if each.requires_grad} == {
+        "scores.0.weight",
+        "scores.0.bias",
+    }
     before = {name: value.clone() for name, value in fixed.trunk.state_dict().items()}
     fixed(series(2, 2, 64))
     assert all(torch.equal(value, before[name]) for name, value in fixed.trunk.state_dict().items())
@@ -216,7 +221,9 @@ def test_shift_and_stitch_is_the_network_without_its_stride(n_timepoints: int) -
 
 @pytest.mark.parametrize(("window", "step"), [(16, 1), (16, 8), (7, 3), (5, 5)])
 @pytest.mark.parametrize("n_timepoints", [1, 33, 70])
-def test_sliding_gives_each_timepoint_the_logits_of_the_nearest_window(window: int, step: int, n_timepoints: int) -> None:
+def test_sliding_gives_each_timepoint_the_logits_of_the_nearest_window(
+    window: int, step: int, n_timepoints: int
+) -> None:
     classifier = drawn(network("pooled_fcn")).eval()
     x = series(2, n_timepoints)
     logits = slide(classifier, x, window, step, batch=2)

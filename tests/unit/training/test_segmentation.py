@@ -30,7 +30,11 @@ def test_metrics_by_hand() -> None:
     found = metrics(y_true, predicted, 3)
     assert found.accuracy == pytest.approx(8 / 10)
     assert found.mean_accuracy == pytest.approx((4 / 5 + 2 / 3 + 2 / 2) / 3)
-    ious = [4 / 5, 2 / 4, 2 / 3]  # right / (true + predicted - right): 4 / (5 + 4 - 4), 2 / (3 + 3 - 2), 2 / (2 + 3 - 2)
+    ious = [
+        4 / 5,
+        2 / 4,
+        2 / 3,
+    ]  # right / (true + predicted - right): 4 / (5 + 4 - 4), 2 / (3 + 3 - 2), 2 / (2 + 3 - 2)
     assert found.mean_iu == pytest.approx(sum(ious) / 3)
     assert found.frequency_weighted_iu == pytest.approx((5 * ious[0] + 3 * ious[1] + 2 * ious[2]) / 10)
 
@@ -38,7 +42,9 @@ def test_metrics_by_hand() -> None:
 def test_a_class_that_is_absent_and_not_predicted_is_left_out() -> None:
     y_true, predicted = np.array([0, 0, 2]), np.array([0, 2, 2])
     assert metrics(y_true, predicted, 3) == metrics(y_true, predicted, 5)
-    with_wrong = metrics(y_true, np.array([0, 1, 2]), 3)  # class 1 is predicted: its IU of 0 counts, its accuracy does not
+    with_wrong = metrics(
+        y_true, np.array([0, 1, 2]), 3
+    )  # class 1 is predicted: its IU of 0 counts, its accuracy does not
     assert with_wrong.mean_iu == pytest.approx((1 / 2 + 0 + 1) / 3)
     assert with_wrong.mean_accuracy == pytest.approx((1 / 2 + 1) / 2)
     assert with_wrong.frequency_weighted_iu == pytest.approx((2 * 1 / 2 + 1) / 3)
