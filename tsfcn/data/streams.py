@@ -299,6 +299,8 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
     for name, parts in (("training", train), ("test", test)):
         if not parts:
             raise UserError(f"dataset '{source.name}' has no {name} stream: mark its rows in a column split")
+    lengths = [x.shape[1] for x, _ in [*train, *test]]
+    check_lengths(source.name, lengths)
     labels = [[label for _, y in parts for label in np.unique(y).tolist() if label] for parts in (train, test)]
     known = sorted(set(labels[0]))
     unknown = sorted(set(labels[1]) - set(known))
@@ -309,8 +311,6 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
         )
     if len(known) < 2:
         raise UserError(f"dataset '{source.name}' has {len(known)} class in its training streams: label two or more")
-    lengths = [x.shape[1] for x, _ in [*train, *test]]
-    check_lengths(source.name, lengths)
     known_passport: dict[str, Any] = {
         "name": source.name,
         "archive": "user",

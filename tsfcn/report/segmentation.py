@@ -17,12 +17,12 @@ TITLES = {
     "frequency_weighted_iu": "f.w. IU",
 }
 LEGEND = f"""\
-Metrics of Long et al. 2015, section 5, over the labelled timepoints of the test streams; mean over seeds. Training, with
-the stages before, and testing: of one seed, {PROCESSOR_TIME}."""
+Metrics of Long et al. 2015, section 5, over the labelled timepoints of the test streams; mean over seeds. Training
+(with the stages before) and testing: of one seed, {PROCESSOR_TIME}."""
 SUMMARY_LEGEND = "Means over the datasets of each row, which differ between rows if their numbers do."
 COMPARISON_LEGEND = """\
-Paired over datasets, each the mean of its seeds; the interval is Student's, of 95 %, over datasets, from five of them on.
-`open`: zero is in it."""
+Paired over datasets, each the mean of its seeds; the interval is Student's, of 95 %, over datasets, from five of them
+on. `open`: zero is in it."""
 
 
 def table(frame: pd.DataFrame, *, markdown: bool = False) -> str:

@@ -107,7 +107,7 @@ def test_median_segment_is_over_the_classes_of_the_cases() -> None:
 def test_a_class_with_the_name_of_gaps_is_refused() -> None:
     data = cases()
     object.__setattr__(data, "classes", np.array(["a", "background"]))
-    with pytest.raises(UserError, match="has a class 'background', as gaps do: add segmentation.background=false"):
+    with pytest.raises(UserError, match=r"has a class 'background', as gaps do: add segmentation\.background=false"):
         drawn(data)
     assert drawn(data, background=False).classes == ["a", "background"]
 

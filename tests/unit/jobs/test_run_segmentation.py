@@ -26,7 +26,7 @@ GUNPOINT = "GunPoint"  # bundled: 50 training and 150 test cases of 150 timepoin
 
 def job(model: str = "fcn_8s", seed: int = 0, epochs: int = 1, **changes: Any) -> Job:
     """Return a job on GunPoint with a small network, of one epoch a stage; `changes` to SegmentationConfig."""
-    config = small_config(model, **(SIZES if model != "fcn" else {}))
+    config = small_config(model, **(SIZES if model not in ("fcn", "resnet") else {}))
     planned = smoke_protocol(select="last", epochs=epochs)
     passports = {GUNPOINT: dict(archive.passport(GUNPOINT))}
     task = SegmentationConfig(**{"passes": 1, **changes})
@@ -137,7 +137,7 @@ def test_the_ways_to_label_use_the_same_weights(folder: Path, model: str, labell
 
 
 def test_a_classifier_of_the_papers_labels_as_a_convolution(tmp_path: Path) -> None:
-    record = train(job("fcn"), tmp_path, engine="reference")
+    record = train(job("resnet"), tmp_path)
     assert record.is_ok and record.n_classes == 3
 
 
@@ -196,7 +196,7 @@ def test_precisions_of_the_fast_engine_are_refused() -> None:
     from tsfcn.common.errors import UserError
 
     arguments = ({GUNPOINT: {}}, {"fcn": small_config("fcn")}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16")
-    with pytest.raises(UserError, match="engine.precision=bfloat16 is not for fcn"):
+    with pytest.raises(UserError, match=r"engine\.precision=bfloat16 is not for fcn"):
         jobs(*arguments, segmentation=SegmentationConfig())
     (made,) = jobs(*arguments, if_possible=True, segmentation=SegmentationConfig())
     assert made.precision == "float32"
