@@ -24,6 +24,7 @@ VERBS = {
     "predict": "predict the classes of the series in a file with a saved classifier",
     "compare": "compare tables, results folders and published figures over datasets",
     "explain": "draw what a network looks at: class activation maps, and whether they are faithful",
+    "streams": "draw test streams with their true and predicted labels",
     "report": "write one HTML page of a results folder: tables, tests, charts",
     "convert": "convert results to and from the formats of other tools",
     "published": "show the published figures and their sources",

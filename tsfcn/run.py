@@ -33,7 +33,7 @@ from tsfcn.config.overrides import CONFIG_DIR, RUN_SETTINGS, canonical, command_
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import download as fetch
-from tsfcn.data import importer, locate, user_data
+from tsfcn.data import importer, locate, streams, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
 from tsfcn.jobs import artifacts, cost, executors, initial_weights, lease, plan, slurm, store, transfer
@@ -85,6 +85,9 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
         for source in datasets:
             name = source.name
             try:
+                if run.task == "segmentation" and source.files is not None:
+                    found[name] = streams.passport(source, read_options(run))
+                    continue
                 found[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
             except UserError as error:
                 unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
@@ -94,7 +97,13 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
     def jobs(datasets: dict[str, dict[str, Any]], init_from: str | None, label: str = "") -> list[plan.Job]:
         """Return the jobs on datasets whose initial weights come from one source, None: are random."""
         contents = (datasets, run.model.configs(), replace(run.protocol, init_from=init_from), unchanged)
-        return plan.jobs(*contents, seeds, resamples, precision, if_possible=auto, init_label=label)
+        segmentation = run.segmentation if run.task == "segmentation" else None
+        return plan.jobs(
+            *(*contents, seeds, resamples, precision),
+            if_possible=auto,
+            init_label=label,
+            segmentation=segmentation,
+        )
 
     targets, text = passports(sources(run)), run.protocol.init_from
     if text is None:
@@ -136,6 +145,9 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
+    if any((job.task is None) != (record.task is None) for job in jobs[:1] for record in records):
+        held = "labels of timepoints" if jobs[0].task is None else "classifications of cases"
+        raise UserError(f"results={results} holds {held}, which no table mixes with these jobs: use another folder")
     tables.accuracy(records)  # refuses what does not belong together
     for job in in_rows_of_others((job for job in jobs if job.passport), records):
         raise UserError(
@@ -396,7 +408,11 @@ def check_libraries(jobs: Iterable[plan.Job], save_weights: bool) -> None:
 
 
 def check_weights(run: schema.RunConfig) -> None:
-    """Raise UserError where weights are to be kept whose test cases got noise, which new series cannot get."""
+    """Raise UserError where weights are to be kept that cannot be used on new series."""
+    if run.save_weights and run.task == "segmentation":
+        raise UserError(
+            "save_weights=true is not for task=segmentation, whose weights are always in results/stages: leave it out"
+        )
     for name, value in (("noise", run.protocol.noise), ("test_noise", run.protocol.test_noise)):
         if value and (run.save_weights or run.protocol.init_from is not None):
             raise UserError(
@@ -696,10 +712,13 @@ def of_jobs(jobs: list[plan.Job], records: list[Record]) -> list[Record]:
 
 
 def accuracies(records: list[Record]) -> str:
-    """Return the accuracy table of records as text."""
-    from tsfcn.analysis import tables
+    """Return the accuracy table of records as text; of dense labelling the table of its metrics."""
+    from tsfcn.analysis import segmentation, tables
     from tsfcn.report import render
+    from tsfcn.report import segmentation as segmentation_text
 
+    if segmentation.of_segmentation(records):
+        return segmentation_text.table(segmentation.table(records))
     processor_time = any(record.has_processor_seconds() for record in records)
     return render.table(tables.accuracy(records), processor_time=processor_time)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsfcn.analysis import segmentation
 from tsfcn.analysis.tables import METRICS, metric, read, status, summary
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, path
 from tsfcn.report import render
+from tsfcn.report import segmentation as segmentation_text
 from tsfcn.report.results_folder import write_if_writable
 
 
@@ -33,6 +35,7 @@ def run(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     results: Path = options.results
     records = read(results)
+    dense = segmentation.table(records)
     table = metric(records, results, options.metric)
     summed, failures = summary(records), status(records)
     timed = any(record.has_processor_seconds() for record in records)
@@ -45,6 +48,10 @@ def run(argv: Sequence[str] | None) -> int:
         )
     if not summed.empty and options.metric == "accuracy":
         parts.append(render.summary(summed, markdown=options.markdown))
+    if not dense.empty:
+        parts.append(segmentation_text.table(dense, markdown=options.markdown))
+        text = segmentation_text.comparisons(segmentation.comparisons(dense), markdown=options.markdown)
+        parts += [text] if text else []
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
     try:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Where a heavy package may be imported when a module is loaded; elsewhere it waits inside the functions that need it.
 HOMES = {
-    "torch": {"models", "training", "jobs.run_job"},
+    "torch": {"models", "training", "jobs.run_job", "jobs.run_segmentation"},
     "triton": {"training.fused.triton_kernels"},
     "pandas": {"analysis", "report"},
     "scipy": {"analysis.stats"},

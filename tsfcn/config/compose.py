@@ -20,8 +20,10 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.text import loose
 from tsfcn.config import checks, models, overrides, protocol, schema, user_files
 from tsfcn.config import model_spec as specs
+from tsfcn.config.model_config import ModelConfig
 from tsfcn.config.overrides import GROUPS, Override
 from tsfcn.config.paths import conf_folder
+from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def compose_all(words: Sequence[str]) -> list[Composed]:
         raise UserError(explain(error, [each.word for each in plain])) from None
     for each in composed:
         for name, config in each.run.model.configs().items():
+            check_task(each.run, name, config)
             protocol.resolve(each.run.protocol, name, config)  # raises UserError where the two do not fit
     check_reach(plain, [each.run for each in composed])
     check_same_machine([each.run for each in composed])
@@ -254,6 +257,25 @@ def check_resolvers(value: object, key: str = "") -> None:
         raise UserError(f"setting '{key}' calls a function, '{value}': write the value itself")
 
 
+def check_task(run: schema.RunConfig, model: str, config: ModelConfig) -> None:
+    """Raise UserError for a model, or another way to train, that is not for the task of a run.
+
+    Args:
+        run: The settings of the run.
+        model: The name of the model.
+        config: Its settings.
+    """
+    is_dense = run.task == "segmentation"
+    if is_dense and (run.protocol.init_from is not None or run.protocol.refine_rounds):
+        raise UserError(
+            "protocol.init_from and refine_rounds are for classifiers: leave them out with task=segmentation"
+        )
+    if is_dense and model not in LABELS_TIMEPOINTS:
+        raise UserError(f"model={model} is not for task=segmentation: use one of {', '.join(LABELS_TIMEPOINTS)}")
+    if not is_dense and isinstance(config, FCN32sConfig):
+        raise UserError(f"model={model} labels timepoints of streams: add task=segmentation protocol=segmentation")
+
+
 def check_reach(plain: Sequence[Override], runs: Sequence[schema.RunConfig]) -> None:
     """Raise UserError for an override of a training value that has no effect on any model of any combination."""
     for override in plain:
@@ -291,7 +313,18 @@ def obstacle(run: schema.RunConfig, common: str | None, model: str | None, name:
 
 def check_same_machine(runs: Sequence[schema.RunConfig]) -> None:
     """Raise UserError where combinations differ in a setting that a run has once, as two experiments can."""
-    for key in ("results", "device", "executor", "checkpoint", "max_attempts", "budget", "dry_run", "save_weights"):
+    settings = (
+        "results",
+        "task",
+        "device",
+        "executor",
+        "checkpoint",
+        "max_attempts",
+        "budget",
+        "dry_run",
+        "save_weights",
+    )
+    for key in settings:
         if any(getattr(run, key) != getattr(runs[0], key) for run in runs):
             raise UserError(f"the combinations of settings differ in {key}: give {key} one value for all of them")
     for run in runs:

@@ -15,6 +15,7 @@ from tsfcn.config.inception_models import HInceptionConfig, InceptionConfig, LIT
 from tsfcn.config.libraries import LIBRARIES
 from tsfcn.config.model_config import Layer, LSTMShape, ModelConfig
 from tsfcn.config.model_spec import ModelSpec, PublishedSize, names, register, spec
+from tsfcn.config.segmentation_models import SEGMENTATION_MODELS
 
 __all__ = [
     "MODELS",
@@ -329,13 +330,13 @@ PAPER_MODELS = (
     ),
 )
 MODELS = tuple(register(each).name for each in PAPER_MODELS)  # `names` also returns models from other packages
-for _library in LIBRARIES:
-    register(_library)
+for _spec in (*LIBRARIES, *SEGMENTATION_MODELS):
+    register(_spec)
 
 
 def in_every_process(name: str) -> bool:
     """Return whether worker processes can load the model: it is one of ours, or an entry point declares it."""
-    return name in MODELS or bool(spec(name).library) or model_spec.declared(name)
+    return spec(name) in (*PAPER_MODELS, *LIBRARIES, *SEGMENTATION_MODELS) or model_spec.declared(name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

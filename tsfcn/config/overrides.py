@@ -26,7 +26,10 @@ FIXED = ("protocol.name", "protocol.paper", "protocol.paper_models")  # marks an
 NAME_LISTS = ("dataset", "exclude")  # one text or a list of texts
 NUMBER_LISTS = ("seeds", "resample")  # one number or a list of numbers
 RUN_SETTINGS = frozenset(f.name for f in fields(schema.RunConfig)) | {"experiment"}  # those that are not inside others
-SWEPT = ("protocol", "model", "experiment", "engine.precision", "archive.split")  # may have several values in one run
+SWEPT = (  # may have several values in one run
+    *("protocol", "model", "segmentation", "experiment"),
+    *("engine.precision", "archive.split"),
+)
 MAX_COMBINATIONS = 1000
 MAX_COUNT = 1_000_000  # of the numbers of a range
 CONFIG_DIR = "--config-dir"

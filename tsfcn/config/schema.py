@@ -14,6 +14,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.checks import one_of, within
 from tsfcn.config.models import ModelsConfig, models_schema
 from tsfcn.config.protocol import ProtocolConfig, protocol_schema
+from tsfcn.config.segmentation import TASKS, SegmentationConfig
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The run
@@ -110,6 +111,8 @@ class RunConfig:
     exclude: Any = field(default_factory=list)
     model: ModelsConfig = field(default_factory=ModelsConfig)
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    task: str = "classification"  # or segmentation: a label for each timepoint of streams
+    segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     seeds: Any = 1  # a count, or the list of seeds
     resamples: Any = None  # a count n: the official split and n - 1 stratified resamples
     resample: Any = 0  # 0: the official split; k > 0: the k-th stratified resample; or a list
@@ -130,6 +133,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        one_of("task", self.task, TASKS)
         within("max_attempts", self.max_attempts, 1)
         check_device(self.device)
 

@@ -252,16 +252,16 @@ def shown(label: str) -> str:
 def summary(passport: dict[str, Any]) -> list[str]:
     """Return lines about a user's dataset that was read: its sizes and classes, and a line for each warning.
 
-    passport: of a dataset of the user. The counts of classes are those of training cases.
+    passport: of a dataset of the user. The counts of classes are those of training cases, or timepoints of streams.
     """
     name, length = passport["name"], passport["length"]
     timepoints = f"{length}" if passport["shortest"] == length else f"{passport['shortest']} to {length}"
     counts = passport.get("class_counts", {})
     classes = [f"{shown(label)} {count}" for label, count in counts.items()]
     named = ", ".join(classes[:CLASSES_SHOWN]) + (", ..." if len(classes) > CLASSES_SHOWN else "")
-    n_channels = passport["n_channels"]
+    n_channels, kind = passport["n_channels"], passport.get("kind", "cases")
     first = (
-        f"{name}: read {passport['n_train']} + {passport['n_test']} cases x {timepoints} timepoints, "
+        f"{name}: read {passport['n_train']} + {passport['n_test']} {kind} x {timepoints} timepoints, "
         f"{n_channels} channel{'s' if n_channels != 1 else ''}, {passport['n_classes']} classes ({named})"
     )
     return [first, *(f"{name}: warning: {shown_sentence(each)}" for each in passport.get("warnings", []))]

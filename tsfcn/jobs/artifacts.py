@@ -170,15 +170,17 @@ def max_prediction_bytes(n_test: int | None, n_classes: int | None) -> int:
     return min(n_test * (n_classes * 8 + 16) + (n_classes + 1) * LABEL_BYTES, MAX_PREDICTION_BYTES)
 
 
-def write_weights(results: Path, key: str, data: bytes) -> None:
-    """Store the bytes of a safetensors file."""
-    path = weights_path(results, key)
+def write_file(path: Path, data: bytes) -> None:
+    """Store the bytes of a file of the results folder."""
     with folder_errors(path):
         replace(path, lambda file: file.write(data))
 
 
+def write_weights(results: Path, key: str, data: bytes) -> None:
+    """Store the bytes of a safetensors file."""
+    write_file(weights_path(results, key), data)
+
+
 def write_card(results: Path, key: str, text: str) -> None:
     """Store the model card of a job's weights."""
-    path = card_path(results, key)
-    with folder_errors(path):
-        replace(path, lambda file: file.write(text.encode()))
+    write_file(card_path(results, key), text.encode())

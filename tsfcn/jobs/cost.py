@@ -12,7 +12,7 @@ import heapq
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
 from tsfcn.config import model_spec, protocol
 from tsfcn.config.model_config import Layer
+from tsfcn.config.segmentation_models import STRIDE
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.data.preprocess import truncated_length
 from tsfcn.jobs.plan import Job
@@ -61,15 +62,25 @@ class Sizes:
 def sizes(job: Job) -> Sizes:
     """Return the sizes of a job's dataset as it is trained; an unknown one counts as GunPoint.
 
-    They are those of its passport or the catalogue, with fewer timepoints under protocol.truncate.
+    They are those of its passport or the catalogue, with fewer timepoints under protocol.truncate; in dense labelling
+    those of the streams.
     """
     entry, passport = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]), job.passport
-    return Sizes(
+    size = Sizes(
         int(passport.get("n_train", entry.n_train)),
         int(passport.get("n_test", entry.n_test)),
         int(passport.get("n_channels", entry.n_channels)),
         truncated_length(int(passport.get("length", entry.length) or 0), job.settings.get("truncate", 1.0)),
         int(passport.get("n_classes", entry.n_classes)),
+    )
+    if job.task is None or "kind" in passport:
+        return size
+    n_cases = job.task["cases"]  # of a stream, each with half of the longest gap on average
+    return replace(
+        size,
+        n_train=math.ceil(size.n_train * job.task["passes"] / n_cases),
+        n_test=math.ceil(size.n_test / n_cases),
+        length=round(size.length * n_cases * (1 + job.task["gap"] / 2)),
     )
 
 
@@ -97,6 +108,8 @@ def work(job: Job) -> np.ndarray:
     if job.library:  # before there are records, 10,000 convolutions, as ROCKET takes
         values = float((size.n_train + size.n_test) * size.n_channels * size.length)
         return np.array([0.0, 2e5 * values, 0.0, 0.0, 0.0, 0.0, 1.0])
+    if job.task is not None:
+        return segmentation_work(job)
     settings = job.resolved()
     n_fit = max(1, size.n_train - round(settings.validation * size.n_train))
     n_fits = max(1, len(settings.cells))
@@ -127,6 +140,24 @@ def work(job: Job) -> np.ndarray:
         evaluated += size.n_test * settings.epochs
     predicted = 2.0 * macs(job, size.n_channels, size.length) * evaluated * n_fits
     return np.array([flop, predicted, traffic, steps, lstm_steps, epochs, 1.0])
+
+
+def segmentation_work(job: Job) -> np.ndarray:
+    """Return the work of a job of dense labelling: of its stages, as `work` counts them on cases as long as streams."""
+    assert job.task is not None
+    earlier = [
+        replace(job, architecture=each["model"], model_settings=each["config"], settings=each["settings"])
+        for each in job.task["stages"]
+    ]
+    size = sizes(job)
+    passport = {name: getattr(size, name) for name in ("n_train", "n_test", "n_channels", "length", "n_classes")}
+    parts = [work(replace(each, task=None, passport=passport)) for each in [*earlier, job]]
+    window = CATALOGUE.get(job.dataset, CATALOGUE["GunPoint"]).length or STRIDE
+    repeats = {"network": 1.0, "shift_and_stitch": STRIDE, "sliding": window / job.task["window_step"]}
+    predicted = float(parts[-1][1]) * repeats[job.task["labelling"]]
+    total = np.sum(parts, axis=0)
+    total[TERMS.index("predicted")], total[TERMS.index("jobs")] = predicted, 1.0
+    return np.asarray(total)
 
 
 Setup = tuple[str, str]  # engine, or classifier of a library, and precision

@@ -17,6 +17,8 @@ from tsfcn.config import protocol as conf
 from tsfcn.config.model_config import changes
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.schema import FAST_PRECISIONS
+from tsfcn.config.segmentation import SegmentationConfig
+from tsfcn.config.segmentation_models import stages
 from tsfcn.data.preprocess import truncated_length
 
 # Raise by hand when the numbers that training gives change: no older record then counts as done, and no table mixes
@@ -50,6 +52,7 @@ class Job:
     # Under protocol.init_from: the key of the weights file that the training starts from, and its group: that of the
     # job that left it, the same for all seeds of this one; of a file of the user both are the digest of its content.
     source: dict[str, str] | None = None
+    task: dict[str, Any] | None = None  # of dense labelling: SegmentationConfig and the stages before; None: classifies
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Job:
             "precision": self.precision,
             **({"code": self.code} if self.code else {}),
             **({"source": self.source["group"]} if self.source else {}),
+            **({"task": self.task} if self.task else {}),
         }
 
     @cached_property
@@ -99,12 +103,17 @@ class Job:
 
     def resolved(self) -> conf.Settings:
         """Return the settings of a network as the dataclass."""
-        tuples = {name: tuple(value) for name, value in self.settings.items() if isinstance(value, (list, tuple))}
-        return conf.Settings(**{**self.settings, **tuples})
+        return settings_of(self.settings)
 
     def model_config(self) -> ModelConfig:
         """Return the model's settings as the dataclass."""
         return model_specs.spec(self.architecture).settings(**self.model_settings)
+
+
+def settings_of(values: Mapping[str, Any]) -> conf.Settings:
+    """Return the settings of a network from their JSON values."""
+    tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, (list, tuple))}
+    return conf.Settings(**{**values, **tuples})
 
 
 @dataclass(frozen=True)
@@ -154,19 +163,23 @@ def jobs(
     *,
     if_possible: bool = False,
     init_label: str = "",
+    segmentation: SegmentationConfig | None = None,
 ) -> list[Job]:
     """Return the jobs of a run: passports (by dataset) x models x resamples x seeds, in this order.
 
-    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed.
-    init_label: what the label shows of protocol.init_from, which names one source here ('': that). The
-    label has a precision other than float32 too, though that alone is not off-paper. Raises UserError for a setting out
-    of range, and for a precision that this network cannot be trained in, which with `if_possible` is float32 then.
+    unchanged: the protocol as its file has it, before the user's overrides, for the label of what was changed. The
+    label has a precision other than float32 too, though that alone is not off-paper. init_label: what the label shows
+    of protocol.init_from, which names one source here ('': that). segmentation: how timepoints are labelled; None:
+    cases are classified. Raises UserError for a setting out of range, and for a precision that this network cannot be
+    trained in, which with `if_possible` is float32 then.
     """
     seeds, resamples = list(seeds), list(resamples)
     variants = {}
     for architecture, model in models.items():
         settings = conf.resolve(protocol, architecture, model)
         possible = is_possible(precision, architecture, model, settings)
+        if segmentation is not None and precision in FAST_PRECISIONS:
+            possible = False
         if not possible and not if_possible:
             raise UserError(
                 f"engine.precision={precision} is not for {architecture} with these settings: "
@@ -175,7 +188,7 @@ def jobs(
         for fast in {_may_be_fast(passport, protocol) for passport in passports.values()}:
             resolved = precision if (possible and fast) or not if_possible else "float32"
             variants[architecture, fast] = variant(
-                architecture, model, protocol, unchanged, settings, resolved, init_label
+                *(architecture, model, protocol, unchanged, settings, resolved), init_label, segmentation
             )
     return [
         Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport, protocol)], seed=seed, resample=r)
@@ -206,6 +219,7 @@ def variant(
     settings: conf.DataSettings,
     precision: str,
     init_label: str = "",
+    segmentation: SegmentationConfig | None = None,
 ) -> dict[str, Any]:
     """Return the fields of a job that follow from what the user chose, with the labels that say what was changed."""
     before = conf.resolve(unchanged, architecture, model_specs.spec(architecture).settings())
@@ -217,6 +231,8 @@ def variant(
     is_changed = bool(changed)
     if precision != "float32":
         changed["precision"] = precision
+    if segmentation is not None:
+        changed |= changes(segmentation, SegmentationConfig())
     model_changed = model.changed()
     model_changed.pop("cells", None)  # stands in the settings
     described = listed(asdict(model))
@@ -235,4 +251,23 @@ def variant(
         "settings": settings.to_json(),
         "off_paper": is_changed or model_label not in protocol.paper_models,
         "precision": precision,
+        "task": None if segmentation is None else task_of(segmentation, architecture, model, protocol),
     }
+
+
+def task_of(
+    segmentation: SegmentationConfig, architecture: str, model: ModelConfig, protocol: conf.ProtocolConfig
+) -> dict[str, Any]:
+    """Return the task of a job of dense labelling: its settings, and those of the stages before the network's own.
+
+    Args:
+        segmentation: How streams are drawn and labelled.
+        architecture: The network.
+        model: Its settings.
+        protocol: The protocol with the overrides of the user.
+    """
+    earlier = [
+        {"model": name, "config": asdict(config), "settings": conf.resolve(protocol, name, config).to_json()}
+        for name, config in stages(architecture, model)
+    ]
+    return {"name": "segmentation", **segmentation.to_json(), "stages": earlier}

@@ -55,6 +55,7 @@ class Record:
     precision: str = "float32"
     code: dict[str, str] | None = None  # package, version and source of a model of another package
     source: dict[str, str] | None = None  # key and group of the weights that the training started from
+    task: dict[str, Any] | None = None  # of dense labelling: its settings and the stages before
     test_selected: bool = False  # the test set chose the weights
     meaning: int = MEANING
 
@@ -78,6 +79,9 @@ class Record:
     accuracy_selected: float | None = None
     accuracy_test_oracle: float | None = None
     balanced_accuracy: float | None = None
+    mean_iu: float | None = None  # of dense labelling, over its timepoints, as are the accuracies
+    frequency_weighted_iu: float | None = None
+    median_segment: float | None = None  # timepoints of the segments of one class in the test streams
     cross_entropy: float | None = None
     train_cross_entropy: float | None = None
     n_train: int | None = None
@@ -165,6 +169,10 @@ class Record:
 
 NAMES = tuple(each.name for each in fields(Record) if each.name != "other")
 COUNTS = tuple(name for name in NAMES if name.startswith("n_") or name.endswith("_seconds"))
+FRACTIONS = (
+    *("accuracy", "accuracy_last", "accuracy_selected", "accuracy_least_train_loss", "balanced_accuracy"),
+    *("mean_iu", "frequency_weighted_iu"),
+)
 REQUIRED = ("key", "group", "status", "dataset", "model", "protocol", "seed")
 
 
@@ -239,9 +247,9 @@ def from_json(data: Mapping[str, Any]) -> Record:
 
 def job_from_json(data: Mapping[str, Any]) -> Job:
     """Return the job of JSON values (Job.to_json). Raises ValueError if one is missing or of another type."""
-    data = {"code": None, "source": None, **data}  # plans of earlier versions have none
+    data = {"code": None, "source": None, "task": None, **data}  # plans of earlier versions have none
     for name in Job.__dataclass_fields__:
-        is_left_out = name in ("code", "source") and data[name] is None
+        is_left_out = name in ("code", "source", "task") and data[name] is None
         if name not in data or not (is_left_out or CHECKS[name](data[name])):
             raise ValueError(f"{name} of a job is {short(data.get(name))}")
     return Job(**{name: data[name] for name in Job.__dataclass_fields__})
@@ -282,7 +290,7 @@ def _check_values(record: Record) -> None:
         raise ValueError(f"key is {short(record.key)}, not 16 hexadecimal digits")
     if record.status not in STATUSES:
         raise ValueError(f"status is {short(record.status)}, not one of {', '.join(STATUSES)}")
-    for name in ("accuracy", "accuracy_last", "accuracy_selected", "accuracy_least_train_loss", "balanced_accuracy"):
+    for name in FRACTIONS:
         value = getattr(record, name)
         if value is not None and not (0 <= value <= 1 or math.isnan(value)):
             raise ValueError(f"{name} is {value}, not a fraction")

@@ -26,10 +26,11 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.machine import commit, peak_memory, reset_peak_memory, resident_memory
 from tsfcn.config.libraries import LibraryConfig
 from tsfcn.config.model_code import check_planned
-from tsfcn.data import preprocess, splits
+from tsfcn.config.protocol import DataSettings
+from tsfcn.data import preprocess, splits, streams
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
-from tsfcn.jobs import artifacts, cost, initial_weights, store
+from tsfcn.jobs import artifacts, cost, initial_weights, run_segmentation, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
@@ -172,6 +173,8 @@ def measure(
 ) -> dict[str, Any]:
     """Train and test one job, store its predictions, and return the numbers of its record."""
     check_planned(job.architecture, job.code)
+    if job.task is not None:
+        return measure_segmentation(job, results, terms, progress, stop, clock)
     dataset = load_planned(job.dataset, job.passport, terms.root)
     data = prepare(dataset, job)
     numbers = {
@@ -266,20 +269,7 @@ def measure_network(
     name = choose_engine(task, terms.engine, job.precision, terms.device)
     # A state is continued on the kind of device that it comes from: the record names one.
     engine = f"{name} on {device.type}" if on_gpu else name
-    checkpoint = Checkpoint(
-        artifacts.checkpoint_path(results, job.key),
-        {
-            "key": job.key,
-            "meaning": MEANING,
-            "tsfcn": tsfcn.__version__,
-            "torch": torch.__version__,
-            "engine": engine,
-        },
-        terms.checkpoint_seconds,
-        hardware(terms.device),
-        stop,
-        clock,
-    )
+    checkpoint = checkpoint_of(job.key, engine, results, terms, stop, clock)
     best, fits = train(task, name, precision=job.precision, progress=progress, checkpoint=checkpoint)
     train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
@@ -348,6 +338,67 @@ def held_out_predictions(
     """Return the probabilities, (n_cases, n_classes), of the cases that a training held out, and their classes."""
     x, y, lengths = cases
     return predict.predict(network, x, lengths).exp().numpy(), y.numpy()
+
+
+def checkpoint_of(
+    key: str, engine: str, results: Path, terms: Terms, stop: Callable[[], bool], clock: Callable[[], float]
+) -> Checkpoint:
+    """Return the checkpoint of a training.
+
+    Args:
+        key: Of the job, or of the stage of one.
+        engine: What trains, and on what kind of device unless it is the CPU.
+        results: The results folder.
+        terms: How jobs are run.
+        stop: Called after each epoch; True ends the training with its state on disk.
+        clock: The processor time in seconds.
+    """
+    return Checkpoint(
+        artifacts.checkpoint_path(results, key),
+        {"key": key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": engine},
+        terms.checkpoint_seconds,
+        hardware(terms.device),
+        stop,
+        clock,
+    )
+
+
+def measure_segmentation(
+    job: Job,
+    results: Path,
+    terms: Terms,
+    progress: loop.Progress | None,
+    stop: Callable[[], bool],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Train and test a job of dense labelling, store its predictions, and return the numbers of its record.
+
+    Arguments as for `measure`.
+    """
+    devices.prepare(terms.device)
+    if terms.device == "cpu":
+        check_memory(job, cost.sizes(job), terms)
+
+    def make_checkpoint(key: str, engine: str) -> Checkpoint:
+        on_device = engine if terms.device == "cpu" else f"{engine} on {torch.device(terms.device).type}"
+        return checkpoint_of(key, on_device, results, terms, stop, clock)
+
+    data = stream_data(job, terms.root)
+    numbers, curve, epoch = run_segmentation.measure(job, results, data, terms, progress, make_checkpoint, clock)
+    return {**numbers, "curve": thin(curve, epoch), "hardware": hardware(terms.device)}
+
+
+def stream_data(job: Job, root: str | Path | None) -> streams.StreamData:
+    """Return the streams of a job of dense labelling. root: the archive's folder. Raises UserError for what is none."""
+    if job.passport.get("kind") == streams.KIND:
+        settings = job.data_settings()
+        if settings != DataSettings(settings.normalisation, settings.missing, settings.length):
+            raise UserError("protocol.truncate, permute_time and noise are for cases, not for streams: leave them out")
+        return streams.load_planned(job.dataset, job.passport, settings.normalisation)
+    dataset = load_planned(job.dataset, job.passport, root)
+    own_lengths = {**job.settings, "length": "cut" if job.settings["length"] == "cut" else "mask"}
+    data = prepare(dataset, replace(job, settings=own_lengths))
+    return streams.of_cases(job.dataset, data, run_segmentation.segmentation_config(job), job.seed)
 
 
 def prepare(dataset: Dataset, job: Job) -> preprocess.Arrays:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from tsfcn.analysis import segmentation
 from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import DATASET
 from tsfcn.common.escapes import printable
@@ -18,6 +19,7 @@ from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 from tsfcn.report import provenance, render
+from tsfcn.report import segmentation as segmentation_text
 from tsfcn.report.render import counted, fraction, interval, signed
 
 TITLE = "# Results\n\nWritten by `tsfcn table`"  # the beginning of every README.md that this module writes
@@ -43,7 +45,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
     Args:
         results: the folder.
         records: its ok records, in the order of the tables.
-        tables: its tables by name: accuracy, verdicts, summary and status.
+        tables: its tables by name: accuracy, verdicts, summary and status, and those of dense labelling if any.
     """
     parts = [
         f"{TITLE}; do not edit. Every number comes from the records in this folder.",
@@ -51,6 +53,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
         *_published(tables["verdicts"]),
         *_summary(records, tables["summary"]),
         *_accuracy(records, tables["accuracy"]),
+        *_segmentation(tables),
         "## Marks",
         "\n".join(_marks()),
         "## Failed and skipped",
@@ -59,7 +62,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
         "## Provenance",
         _provenance(records),
         "## Files",
-        "\n".join(_files(results)),
+        "\n".join(_files(results, tables)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -88,6 +91,19 @@ def _accuracy(records: Sequence[Record], rows: pd.DataFrame) -> list[str]:
     if len(shown) < len(rows):
         parts.append(f"{counted(len(rows) - len(shown), 'row')} of resampled splits: see `tables/accuracy.csv`.")
     return parts if rows.empty else [*parts, _ACCURACY_NOTE]
+
+
+def _segmentation(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the section on dense labelling; [] without records of it."""
+    if "segmentation" not in tables:
+        return []
+    rows = tables["segmentation"]
+    return [
+        "## Dense labelling",
+        segmentation_text.summary(segmentation.summary(rows), markdown=True),
+        segmentation_text.comparisons(tables["segmentation_comparisons"], markdown=True),
+        segmentation_text.table(rows, markdown=True),
+    ]
 
 
 def _published(verdicts: pd.DataFrame) -> list[str]:
@@ -183,8 +199,8 @@ def _provenance(records: Sequence[Record]) -> str:
     return f"{grid(provenance.machines(records), markdown=True)}\n\n{origins}"
 
 
-def _files(results: Path) -> list[str]:
-    """Return a line for each file of the folder."""
+def _files(results: Path, tables: Iterable[str]) -> list[str]:
+    """Return a line for each file of the folder. tables: the names of its tables."""
     descriptions = {
         "records/": "one JSON line for each job, with its settings, numbers and environment; all else comes from it",
         "predictions/": "class probabilities and true labels of each test case, by the key of the record",
@@ -193,10 +209,14 @@ def _files(results: Path) -> list[str]:
         "tables/accuracy_wide.csv": "the same means, with a column for each model (protocol)",
         "tables/verdicts.csv": "ours against the published figures for each dataset, with intervals and p",
         "tables/summary.csv": "the summary above",
+        "tables/segmentation.csv": "the metrics of dense labelling, a row for each dataset x model x protocol x split",
+        "tables/segmentation_comparisons.csv": "paired differences of these rows over datasets, with intervals",
         "tables/status.csv": "what failed or was skipped, and why",
         "report.html": "these results as one page with charts, by `tsfcn report`",
         "commands.txt": "the commands that wrote the records",
     }
     # The tables are written together with this file, so they may not exist yet.
+    dense = [name for name in descriptions if "segmentation" in name and "segmentation" not in tables]
     exists = {name: name.startswith("tables/") or (results / name).exists() for name in descriptions}
+    exists |= dict.fromkeys(dense, False)
     return [f"- `{name}`: {text}." for name, text in descriptions.items() if exists[name]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tsfcn.analysis import segmentation
 from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
@@ -54,6 +55,9 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     table = accuracy(records)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table, published.pools())}
     tables |= {"summary": summary(records), "status": status(records)}
+    if segmentation.of_segmentation(records):
+        dense = segmentation.table(records)
+        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
     check_page(results)
     ok = in_order(record for record in records if record.is_ok)
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}

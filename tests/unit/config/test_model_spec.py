@@ -14,6 +14,9 @@ from tsfcn.config import model_spec, models
 from tsfcn.config.compose import compose
 from tsfcn.config.model_config import Layer, ModelConfig
 from tsfcn.config.model_spec import ModelSpec, register
+from tsfcn.config.segmentation_models import SEGMENTATION_MODELS
+
+SEGMENTATION = tuple(spec.name for spec in SEGMENTATION_MODELS)
 
 
 @dataclass
@@ -77,7 +80,7 @@ def test_a_model_that_cannot_be_registered(spec: ModelSpec, message: str, forgot
 def test_the_same_model_may_be_registered_twice(forgotten_models: None) -> None:
     mine = ModelSpec("mine", Settings, "a:B")
     assert register(mine) is mine and register(ModelSpec("mine", Settings, "a:B")) == mine
-    assert model_spec.names() == (*models.MODELS, "sktime", "aeon", "mine")
+    assert model_spec.names() == (*models.MODELS, "sktime", "aeon", *SEGMENTATION, "mine")
     with pytest.raises(UserError, match=r"^model 'mine' is registered already"):
         register(ModelSpec("mine", Settings, "a:C"))
 

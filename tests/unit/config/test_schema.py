@@ -35,6 +35,7 @@ from tsfcn.config.models import (
 )
 from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, protocol_schema
 from tsfcn.config.schema import ExecutorConfig
+from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 PROTOCOLS = (
@@ -79,7 +80,7 @@ def resolved(name: str, model: str, **overrides: Any) -> Settings:
 
 def test_every_group_holds_the_files_that_the_vocabulary_names() -> None:
     assert {path.stem for path in (CONF / "model").iterdir()} == set(MODELS)
-    assert {path.stem for path in (CONF / "protocol").iterdir()} == {*PROTOCOLS, "archive"}
+    assert {path.stem for path in (CONF / "protocol").iterdir()} == {*PROTOCOLS, "archive", "segmentation"}
     assert [f.name for f in fields(models_schema())] == list(names())
     assert [f.name for f in fields(protocol_schema()().models)] == list(names())
 
@@ -102,6 +103,15 @@ def test_protocol_file_says_everything_but_the_overrides(name: str) -> None:
         assert model in MODELS and block and set(block) <= set(TRAINING)
         # A block says only what differs, or what `common` calls a value for off-paper models.
         assert model in said["paper_models"]
+
+
+def test_the_protocol_of_dense_labelling_says_everything_and_is_no_papers() -> None:
+    said = raw("protocol", "segmentation")
+    assert set(said) | {"models"} == {f.name for f in fields(ProtocolConfig)} - set(TRAINING)
+    assert set(said["common"]) == set(TRAINING) and None not in said["common"].values()
+    assert said["paper_models"] == [] and said["validation"] == 0 and said["select"] == "last"
+    assert set(said["models"]) <= set(LABELS_TIMEPOINTS)
+    assert all(block and set(block) <= set(TRAINING) for block in said["models"].values())
 
 
 def test_the_protocol_of_the_archive_is_of_the_data_alone() -> None:

@@ -1,0 +1,84 @@
+"""Tables of dense labelling as text and as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tsfcn.analysis.segmentation import METRICS
+from tsfcn.common.text import duration, grid
+from tsfcn.report.render import PROCESSOR_TIME, fraction, interval, signed, split_texts
+
+TITLES = {
+    "accuracy": "accuracy",
+    "mean_accuracy": "mean acc.",
+    "mean_iu": "mean IU",
+    "frequency_weighted_iu": "f.w. IU",
+}
+LEGEND = f"""\
+Metrics of Long et al. 2015, section 5, over the labelled timepoints of the test streams; mean over seeds. Training
+(with the stages before) and testing: of one seed, {PROCESSOR_TIME}."""
+SUMMARY_LEGEND = "Means over the datasets of each row, which differ between rows if their numbers do."
+COMPARISON_LEGEND = """\
+Paired over datasets, each the mean of its seeds; the interval is Student's, of 95 %, over datasets, from five of them
+on. `open`: zero is in it."""
+
+
+def table(frame: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return the table of `analysis.segmentation.table`."""
+    metrics = [
+        (TITLES[name], ">", [_with_std(*pair) for pair in zip(frame[name], frame[f"{name}_std"], strict=True)])
+        for name in METRICS
+    ]
+    columns = [
+        ("dataset", "<", list(frame["dataset"])),
+        ("model", "<", list(frame["model"])),
+        ("protocol", "<", list(frame["protocol"])),
+        ("split", "<", split_texts(frame["split"])),
+        ("seeds", ">", [str(n) for n in frame["n_seeds"]]),
+        *metrics,
+        ("median segment", ">", [f"{value:.0f}" for value in frame["median_segment"]]),
+        ("training", ">", [duration(value) for value in frame["train_seconds"]]),
+        ("testing", ">", [f"{value:.2f} s" for value in frame["test_seconds"]]),
+    ]
+    return f"{grid(columns, markdown=markdown)}\n\n{LEGEND}"
+
+
+def _with_std(mean: Any, std: Any) -> str:
+    return fraction(mean) if pd.isna(std) else f"{mean:.4f} ± {std:.4f}"
+
+
+def summary(frame: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return the table of `analysis.segmentation.summary`."""
+    columns = [
+        ("model", "<", list(frame["model"])),
+        ("protocol", "<", list(frame["protocol"])),
+        ("datasets", ">", [str(n) for n in frame["n_datasets"]]),
+        *((TITLES[name], ">", [fraction(value) for value in frame[name]]) for name in METRICS),
+        ("training", ">", [duration(value) for value in frame["train_seconds"]]),
+        ("testing", ">", [f"{value:.2f} s" for value in frame["test_seconds"]]),
+    ]
+    return f"{grid(columns, markdown=markdown)}\n\n{SUMMARY_LEGEND}"
+
+
+def comparisons(frame: pd.DataFrame, *, markdown: bool = False) -> str:
+    """Return the table of `analysis.segmentation.comparisons`; '' where nothing is compared."""
+    if frame.empty:
+        return ""
+    rows = frame.to_dict("records")
+    columns = [
+        ("row", "<", [_name(row["model"], row["protocol"]) for row in rows]),
+        ("compared with", "<", [_name(row["other_model"], row["other_protocol"]) for row in rows]),
+        ("metric", "<", [TITLES[row["metric"]] for row in rows]),
+        ("difference", ">", [signed(row["difference"]) for row in rows]),
+        ("95 % interval", ">", [interval(row["low"], row["high"]) for row in rows]),
+        ("better, worse", ">", [f"{row['n_better']}, {row['n_worse']} of {row['n_datasets']}" for row in rows]),
+        ("verdict", "<", [row["verdict"] for row in rows]),
+    ]
+    return f"{grid(columns, markdown=markdown)}\n\n{COMPARISON_LEGEND}"
+
+
+def _name(model: str, protocol: str) -> str:
+    """Return a model with what was changed in its protocol."""
+    return model + "".join(protocol.partition("[")[1:])
