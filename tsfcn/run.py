@@ -36,8 +36,9 @@ from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
-from tsfcn.jobs import artifacts, cost, executors, lease, plan, slurm, store
+from tsfcn.jobs import artifacts, cost, executors, lease, plan, selection, slurm, store
 from tsfcn.jobs.executors import local
+from tsfcn.jobs.index import Index
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.queue import Event, Queue
@@ -338,13 +339,13 @@ def prepare(request: Request) -> RunPlan:
     _ = request.budget_seconds  # likewise
     for each in (request.run, *(run for run, _ in request.more)):
         check_weights(each)
-    reader = store.Reader(request.results)
-    history = reader.new()
-    records = store.current(history)
+    with Index(request.results) as index:
+        reader = store.Reader(request.results, index.files)
+        records, failures = index.current(), selection.attempts(index.unsettled())
     jobs, unusable = plan_jobs(request, device, records)
     if request.run.executor.name in ("local", SLURM) and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
-    prepared = RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+    prepared = RunPlan(request, device, reader, records, failures, jobs, unusable)
     undone = (job for job in jobs if job.library and prepared.states[job.key] != "done")
     check_libraries(undone, request.run.save_weights)  # imports the library, which takes seconds
     return prepared

@@ -615,11 +615,11 @@ def stored_predictions(record: Record, results: Path) -> diagnosis.StoredPredict
     return diagnosis.StoredPredictions(classes, *arrays)
 
 
-def read(results: Path, *, curves: bool = False) -> list[Record]:
+def read(results: Path) -> list[Record]:
     """Return the current records of a results folder (`store.read`). Raises UserError if there are none."""
     if not results.is_dir():
         raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
-    records = store.read(results, curves=curves)
+    records = store.read(results)
     if not records:
         raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
     return records

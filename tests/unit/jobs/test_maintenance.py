@@ -12,7 +12,7 @@ import pytest
 
 from tests.records import record, save
 from tsfcn.cli.results import main
-from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs import artifacts, lease, selection, store
 from tsfcn.jobs.maintenance import FOLDERS, compact, gc, merge, status, why
 
 
@@ -47,7 +47,7 @@ def key_of(seed: int, group: str = "GunPoint/fcn/fawaz2019/0") -> str:
 
 def kept(results: Path) -> list[tuple[str, str, str]]:
     """Return every record that is there: key, status, time."""
-    history = store.by_time(store.Reader(results).new())
+    history = selection.by_time(store.Reader(results).new())
     return [(each.key, each.status, each.finished) for each in history]
 
 
