@@ -114,24 +114,26 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def measured(command: list[str], cache: Path) -> tuple[float, float]:
-    """Return the seconds and the peak memory, in GB, of a command. Raises CalledProcessError if it fails."""
-    start, environment = time.perf_counter(), {**os.environ, "TSFCN_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Return the processor and wall seconds and the peak memory, in GB, of a command. Raises if it fails."""
+    start = time.perf_counter()
     program = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
-    program += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    program += "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
+    program += "print(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9)"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program, *command], check=True, stdout=subprocess.PIPE, env=environment
     )
-    return time.perf_counter() - start, int(done.stdout) * 1024 / 1e9
+    seconds, memory = map(float, done.stdout.split())
+    return seconds, time.perf_counter() - start, memory
 
 
 def measure(folder: Path, names: list[str]) -> None:
-    """Print the table."""
+    """Print a line for each command, or for those named."""
     for name, command in commands(folder).items():
-        if names and name.split()[0] not in names and name not in names:
-            continue
-        seconds, memory = measured(command, Path(os.environ["TSFCN_CACHE"]))
-        print(f"| {name} | {seconds:.1f} s | {memory:.2f} GB |", flush=True)
+        if not names or name in names:
+            seconds, wall, memory = measured(command)
+            print(f"| {name} | {seconds:.1f} s | {wall:.1f} s | {memory:.2f} GB |", flush=True)
 
 
 if __name__ == "__main__":

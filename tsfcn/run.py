@@ -115,7 +115,7 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
-    tables.accuracy(records)  # refuses what does not belong together
+    tables.ok_rows(records)  # refuses what does not belong together
     for job in in_rows_of_others((job for job in jobs if job.passport), records):
         raise UserError(
             f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
@@ -125,11 +125,12 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
 
 def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[Record]) -> list[plan.Job]:
     """Return the jobs; one whose data are not here but whose finished record is gets the passport of that record."""
-    finished = {place(record): record for record in records if record.is_ok}
+    skipped = {name for name, (status, _) in unusable.items() if status == "skipped"}
+    finished = {place(record): record for record in records if record.dataset in skipped and record.is_ok}
 
     def known(job: plan.Job) -> plan.Job:
-        record = finished.get(place(job))
-        if record is None or unusable.get(job.dataset, ("", ""))[0] != "skipped":
+        record = finished.get(place(job)) if job.dataset in skipped else None
+        if record is None:
             return job
         same = replace(job, passport=record.passport)
         return same if same.key == record.key else job

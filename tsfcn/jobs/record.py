@@ -189,7 +189,7 @@ REQUIRED = ("key", "group", "status", "dataset", "model", "protocol", "seed")
 
 def renamed(record: Record, job: Job) -> Record:
     """Return the record under the names of a job of the same key."""
-    return replace(record, model=job.model, protocol=job.protocol, off_paper=job.off_paper)
+    return replace(record.whole(), model=job.model, protocol=job.protocol, off_paper=job.off_paper)
 
 
 def place(job: Job | Record) -> tuple[str, bool, str, str, int, int]:
