@@ -6,7 +6,9 @@ which it moves into place. So there are no locks, which network file systems may
 is safe, and an index that is missing, damaged or of another version only costs the time to read the lines again.
 
 A file of records is as it was if its size, time and inode are, or else if the checksum of what was read is. One that
-has grown has new lines behind the old ones if its last bytes of then are where they were.
+has grown has new lines behind the old ones if its last bytes of then are where they were: writers only append, and
+editors write a new file. What is not seen is an edit in the middle of the same file that something is appended to before
+anybody looks; whoever reads a curve of such a line is told.
 """
 
 from __future__ import annotations

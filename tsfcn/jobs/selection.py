@@ -18,6 +18,7 @@ def current(records: Iterable[Record]) -> list[Record]:
     for record in by_time(records):
         before = latest.get(record.identity)
         if record.is_ok or before is None or not before.is_ok:
+            latest.pop(record.identity, None)  # it goes to the end
             latest[record.identity] = record
     done = {place(record): record.finished for record in latest.values() if record.is_ok}
     return [r for r in latest.values() if r.is_ok or done.get(place(r), "") < r.finished]
