@@ -75,7 +75,7 @@ def children(parent: int) -> list[int]:
 
 def lines(results: Path) -> list[Record]:
     """Return all records of a results folder."""
-    return store.Reader(results, curves=True).new()
+    return store.Reader(results).new()
 
 
 def tables(results: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, SETS
-from tsfcn.jobs import store
+from tsfcn.jobs import selection, store
 from tsfcn.jobs.plan import Job, digest
 from tsfcn.jobs.record import Record
 
@@ -90,7 +90,7 @@ def save(results: Path, *records: Record) -> Path:
 
 def written(results: Path) -> list[Record]:
     """Return every record of a results folder, counting or not."""
-    return store.by_time(store.Reader(results).new())
+    return selection.by_time(store.Reader(results).new())
 
 
 def some_records() -> list[Record]:

@@ -72,7 +72,7 @@ def copy_finished(jobs: Iterable[plan.Job], results: Path) -> None:
     if not (above / "records").is_dir():
         return
     wanted = {job.key for job in jobs} - {record.key for record in store.read(results)}
-    finished = [record for record in store.read(above, curves=True) if record.key in wanted and record.is_ok]
+    finished = [record for record in store.read(above) if record.key in wanted and record.is_ok]
     if finished:
         store.Writer(results).write(*finished)
 

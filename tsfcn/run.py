@@ -36,8 +36,9 @@ from tsfcn.data import download as fetch
 from tsfcn.data import importer, locate, streams, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
-from tsfcn.jobs import artifacts, cost, executors, initial_weights, lease, plan, slurm, store, transfer
+from tsfcn.jobs import artifacts, cost, executors, initial_weights, lease, plan, selection, slurm, store, transfer
 from tsfcn.jobs.executors import local, ray
+from tsfcn.jobs.index import Index
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.queue import Event, Queue
@@ -148,7 +149,7 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
     if any((job.task is None) != (record.task is None) for job in jobs[:1] for record in records):
         held = "labels of timepoints" if jobs[0].task is None else "classifications of cases"
         raise UserError(f"results={results} holds {held}, which no table mixes with these jobs: use another folder")
-    tables.accuracy(records)  # refuses what does not belong together
+    tables.ok_rows(records)  # refuses what does not belong together
     for job in in_rows_of_others((job for job in jobs if job.passport), records):
         raise UserError(
             f"results={results} already holds {job.model} ({job.protocol}) on {job.dataset} of other data or of "
@@ -158,11 +159,12 @@ def check_results(jobs: list[plan.Job], records: list[Record], results: Path) ->
 
 def known_passports(jobs: list[plan.Job], unusable: Unusable, records: list[Record]) -> list[plan.Job]:
     """Return the jobs; one whose data are not here but whose finished record is gets the passport of that record."""
-    finished = {place(record): record for record in records if record.is_ok}
+    skipped = {name for name, (status, _) in unusable.items() if status == "skipped"}
+    finished = {place(record): record for record in records if record.dataset in skipped and record.is_ok}
 
     def known(job: plan.Job) -> plan.Job:
-        record = finished.get(place(job))
-        if record is None or unusable.get(job.dataset, ("", ""))[0] != "skipped":
+        record = finished.get(place(job)) if job.dataset in skipped else None
+        if record is None:
             return job
         same = replace(job, passport=record.passport)
         return same if same.key == record.key else job
@@ -381,13 +383,13 @@ def prepare(request: Request) -> RunPlan:
     _ = request.budget_seconds  # likewise
     for each in (request.run, *(run for run, _ in request.more)):
         check_weights(each)
-    reader = store.Reader(request.results)
-    history = reader.new()
-    records = store.current(history)
+    with Index(request.results) as index:
+        reader = store.Reader(request.results, index.files)
+        records, failures = index.current(), selection.attempts(index.unsettled())
     jobs, unusable = plan_jobs(request, device, records)
     if request.run.executor.name in ("local", SLURM, RAY) and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
-    prepared = RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
+    prepared = RunPlan(request, device, reader, records, failures, jobs, unusable)
     undone = (job for job in jobs if job.library and prepared.states[job.key] != "done")
     check_libraries(undone, request.run.save_weights)  # imports the library, which takes seconds
     return prepared

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tsfcn.analysis import segmentation
-from tsfcn.analysis.tables import METRICS, metric, read, status, summary
+from tsfcn.analysis.tables import METRICS, metric, read
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, path
-from tsfcn.report import render
-from tsfcn.report import segmentation as segmentation_text
-from tsfcn.report.results_folder import write_if_writable
+from tsfcn.report import render, segmentation
+from tsfcn.report.results_folder import tables_of, write_if_writable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,9 +33,9 @@ def run(argv: Sequence[str] | None) -> int:
     options = parser.parse_args(argv)
     results: Path = options.results
     records = read(results)
-    dense = segmentation.table(records)
-    table = metric(records, results, options.metric)
-    summed, failures = summary(records), status(records)
+    tables = tables_of(records)
+    table = tables["accuracy"] if options.metric == "accuracy" else metric(records, results, options.metric)
+    summed, failures = tables["summary"], tables["status"]
     timed = any(record.has_processor_seconds() for record in records)
     parts = [render.table(table, metric=options.metric, markdown=options.markdown, processor_time=timed)]
     without = table[table["mean"].isna()]
@@ -48,14 +46,14 @@ def run(argv: Sequence[str] | None) -> int:
         )
     if not summed.empty and options.metric == "accuracy":
         parts.append(render.summary(summed, markdown=options.markdown))
-    if not dense.empty:
-        parts.append(segmentation_text.table(dense, markdown=options.markdown))
-        text = segmentation_text.comparisons(segmentation.comparisons(dense), markdown=options.markdown)
+    if "segmentation" in tables:
+        parts.append(segmentation.table(tables["segmentation"], markdown=options.markdown))
+        text = segmentation.comparisons(tables["segmentation_comparisons"], markdown=options.markdown)
         parts += [text] if text else []
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))
     try:
-        note = write_if_writable(results, records)
+        note = write_if_writable(results, records, tables)
     finally:
         exit_codes.show("\n\n".join(parts))
     if note:

@@ -75,7 +75,7 @@ def outcome(results: Path) -> dict[str, Any]:
             lasting(record, "resumed_epochs"),
             artifacts.predictions_path(results, record.key).read_bytes(),
         )
-        for record in store.read(results, curves=True)
+        for record in store.read(results)
     }
 
 

@@ -62,7 +62,7 @@ def python(*words: str, cwd: Path, path: Path | None = None) -> subprocess.Compl
 
 
 def records(results: Path) -> list[Record]:
-    found = store.read(results, curves=True)
+    found = store.read(results)
     assert all(record.is_ok for record in found), [record.reason for record in found]
     return found
 

@@ -162,7 +162,7 @@ def test_a_run_leaves_records_predictions_and_tables(first: Run) -> None:
 
 
 def test_a_record_describes_itself(first: Run) -> None:
-    for record in store.read(first.folder / "results", curves=True):
+    for record in store.read(first.folder / "results"):
         facts = catalogue.CATALOGUE[record.dataset]
         assert (record.n_train, record.n_test, record.n_classes) == (facts.n_train, facts.n_test, 2)
         # One convolution of 3 filters and 3 timepoints, its bias, batch norm, and the head.
@@ -226,7 +226,7 @@ def test_python_api_gives_a_table_and_the_same_bits_elsewhere(machine: Machine, 
     # Another folder, another process, another executor: the same seed gives the same bits.
     done = machine.python("-c", API, "elsewhere", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    here, there = (store.read(path, curves=True) for path in (tmp_path / "elsewhere", first.folder / "results"))
+    here, there = (store.read(path) for path in (tmp_path / "elsewhere", first.folder / "results"))
     assert [lasting(record) for record in here] == [lasting(record) for record in there]
     for record in here:
         path = artifacts.predictions_path(tmp_path / "elsewhere", record.key)
@@ -511,8 +511,8 @@ def test_auto_says_what_it_chose_and_leaves_the_record_of_the_cpu(machine: Machi
     for told in (plan, done):
         (line,) = [line for line in told.stderr.splitlines() if line.startswith("device=")]
         assert line.startswith("device=auto: cpu, since ")
-    (record,) = store.read(tmp_path / "results", curves=True)
-    (same,) = [r for r in store.read(first.folder / "results", curves=True) if r.dataset == "ItalyPowerDemand"]
+    (record,) = store.read(tmp_path / "results")
+    (same,) = [r for r in store.read(first.folder / "results") if r.dataset == "ItalyPowerDemand"]
     assert lasting(record) == lasting(same)
     assert "device" not in (tmp_path / "results" / "commands.txt").read_text()
 

@@ -151,7 +151,7 @@ def _differences(records: Sequence[Record]) -> str:
     return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
-def _ok(records: Iterable[Record]) -> dict[Name, list[Record]]:
+def ok_rows(records: Iterable[Record]) -> dict[Name, list[Record]]:
     """Return the `ok` records by the row that they belong to, in the order of a table, seeds ascending.
 
     Raises UserError where one name would average two different experiments or one seed twice.
@@ -223,7 +223,7 @@ def _rows(
     records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool, source: str | None = None
 ) -> pd.DataFrame:
     rows = []
-    for name, members in _ok(records).items():
+    for name, members in ok_rows(records).items():
         dataset, model, protocol, split = name
         values = [value(record) for record in members]
         mean = float(np.mean(values))
@@ -440,7 +440,7 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     recorded, else wall time. marks as in `accuracy`.
     """
     cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
-    for (dataset, model, protocol, split), members in _ok(records).items():
+    for (dataset, model, protocol, split), members in ok_rows(records).items():
         cells.setdefault((split, model, protocol), {})[dataset] = members
     rows = []
     for split, columns in groupby(sorted(cells), key=lambda column: column[0]):
@@ -615,11 +615,11 @@ def stored_predictions(record: Record, results: Path) -> diagnosis.StoredPredict
     return diagnosis.StoredPredictions(classes, *arrays)
 
 
-def read(results: Path, *, curves: bool = False) -> list[Record]:
+def read(results: Path) -> list[Record]:
     """Return the current records of a results folder (`store.read`). Raises UserError if there are none."""
     if not results.is_dir():
         raise UserError(f"results folder '{results}' is not a folder: name the one that `tsfcn run` wrote to")
-    records = store.read(results, curves=curves)
+    records = store.read(results)
     if not records:
         raise UserError(f"results folder '{results}' is without records: run `tsfcn run results={results}` first")
     return records

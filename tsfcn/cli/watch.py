@@ -16,7 +16,7 @@ from typing import Any
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, path
 from tsfcn.common.errors import UserError
-from tsfcn.jobs import lease, store
+from tsfcn.jobs import lease, selection, store
 from tsfcn.jobs.maintenance import run_state
 from tsfcn.jobs.monitor import Screen, finished
 
@@ -68,7 +68,7 @@ def follow(results: Path, once: bool) -> int:
                 return exit_codes.OK
             time.sleep(LOOK_SECONDS)
             runners = alive(results, watch)  # read before the records, so that the last records of a run are not missed
-            for record in store.by_time(records.new()):
+            for record in selection.by_time(records.new()):
                 attempt = record.key, record.finished
                 if attempt not in shown:  # `compact` writes all records into a new file
                     shown.add(attempt)

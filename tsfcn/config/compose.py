@@ -267,9 +267,7 @@ def check_task(run: schema.RunConfig, model: str, config: ModelConfig) -> None:
     """
     is_dense = run.task == "segmentation"
     if is_dense and (run.protocol.init_from is not None or run.protocol.refine_rounds):
-        raise UserError(
-            "protocol.init_from and refine_rounds are for classifiers: leave them out with task=segmentation"
-        )
+        raise UserError("protocol.init_from and refine_rounds are not for task=segmentation: leave them out")
     if is_dense and model not in LABELS_TIMEPOINTS:
         raise UserError(f"model={model} is not for task=segmentation: use one of {', '.join(LABELS_TIMEPOINTS)}")
     if not is_dense and isinstance(config, FCN32sConfig):

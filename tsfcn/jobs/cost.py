@@ -8,9 +8,11 @@ estimate of what is left; nothing that is trained depends on it.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -59,7 +61,7 @@ class Sizes:
     n_classes: int
 
 
-def sizes(job: Job) -> Sizes:
+def sizes(job: Job | Record) -> Sizes:
     """Return the sizes of a job's dataset as it is trained; an unknown one counts as GunPoint.
 
     They are those of its passport or the catalogue, with fewer timepoints under protocol.truncate; in dense labelling
@@ -190,49 +192,47 @@ class Model:
         self.hardware, self.engine, self.device = hardware, engine, device
         on_cpu = kind(device) == "cpu"
         self.priors, self.any_prior = (PRIORS, PRIOR) if on_cpu else (GPU_PRIORS, GPU_PRIOR)
-        # By engine and precision, whether it is this hardware, and network.
-        self.observed: dict[tuple[Setup, bool, str], tuple[list[np.ndarray], list[float]]] = {}
+        # By engine and precision, whether it is this hardware, and network: the latest records.
+        self.observed: dict[tuple[Setup, bool, str], deque[Record]] = {}
         self.rates: dict[tuple[Setup, str], np.ndarray] = {}
         # By group and sizes: seeds take the same time, and plan, queue and monitor ask for the same jobs.
         self.choices: dict[tuple[str, Sizes], EngineChoice] = {}
-        self.works: dict[tuple[str, Sizes], np.ndarray] = {}
+        # By what it follows from. Jobs share their settings, whose identity lasts as long as the job beside the work.
+        self.works: dict[tuple[str, Sizes, int, int], tuple[Job | Record, np.ndarray]] = {}
         for record in records:
             self.learn(record)
 
     def learn(self, record: Record) -> None:
         """Take a record into account, if it is an `ok` one of a training. Its seconds are those of `Record.seconds`."""
-        seconds = record.seconds("train")
-        if (
-            not record.is_ok
-            or seconds is None
-            or seconds <= 0
-            or not record.engine
-            or kind(record.device) != kind(self.device)
-            or model_spec.find(record.architecture) is None  # from outside, and not installed here
-        ):
+        known = model_spec.find(record.architecture)  # None: from outside, and not installed here
+        is_training = record.is_ok and bool(record.engine) and (record.seconds("train") or 0) > 0
+        if known is None or not is_training or kind(record.device) != kind(self.device):
             return
-        job = record.job
-        try:
-            amount = work(job)
-        except (TypeError, ValueError, ArithmeticError, KeyError):  # settings that this version does not know
-            return
-        is_this_hardware = record.hardware.startswith(self.hardware)
-        setup = way(record.engine, job), job.precision
-        works, times = self.observed.setdefault((setup, is_this_hardware, job.architecture), ([], []))
-        works.append(amount)
-        times.append(seconds + (record.seconds("test") or 0.0))
+        setup = record.model if known.library else record.engine, record.precision
+        key = setup, record.hardware.startswith(self.hardware), record.architecture
+        self.observed.setdefault(key, deque(maxlen=RECENT)).append(record)
         self.rates.clear()
+
+    def work(self, job: Job | Record) -> np.ndarray:
+        """Return the work of a job."""
+        place = job.architecture, sizes(job), id(job.model_settings), id(job.settings)
+        if place not in self.works:
+            self.works[place] = job, work(job.job if isinstance(job, Record) else job)
+        return self.works[place][1]
 
     def observations(
         self, setup: Setup, this_hardware: bool, architecture: str = ""
     ) -> tuple[list[np.ndarray], list[float]]:
         """Return the work and the times of the latest records of this hardware, or of others, of one network or all."""
-        chosen = [
-            each
-            for (key, is_this_hardware, name), each in self.observed.items()
-            if (key, is_this_hardware) == (setup, this_hardware) and architecture in ("", name)
-        ]
-        return [w for works, _ in chosen for w in works[-RECENT:]], [t for _, times in chosen for t in times[-RECENT:]]
+        works, times = [], []
+        for (key, is_this_hardware, name), records in self.observed.items():
+            if (key, is_this_hardware) == (setup, this_hardware) and architecture in ("", name):
+                for record in records:
+                    # Not where the settings are such as this version does not know.
+                    with contextlib.suppress(TypeError, ValueError, ArithmeticError, KeyError):
+                        works.append(self.work(record))
+                        times.append((record.seconds("train") or 0.0) + (record.seconds("test") or 0.0))
+        return works, times
 
     def prior(self, setup: Setup) -> np.ndarray:
         """Return the rates from which those of an engine and precision are learned."""
@@ -243,6 +243,7 @@ class Model:
             np.log(times) - np.log(np.array(works) @ self.priors[key])
             for key in {key for key, is_this_hardware, _ in self.observed if is_this_hardware and key in self.priors}
             for works, times in [self.observations(key, True)]
+            if works
         ]
         return prior * float(np.exp(np.median(np.concatenate(off)))) if off else prior
 
@@ -276,10 +277,7 @@ class Model:
 
     def seconds(self, job: Job) -> float:
         """Return the estimated time of a job on one core or a GPU."""
-        place = job.group, sizes(job)
-        if place not in self.works:
-            self.works[place] = work(job)
-        return float(self.works[place] @ self.rate(self.setup(job), job.architecture))
+        return float(self.work(job) @ self.rate(self.setup(job), job.architecture))
 
     def estimates(self, jobs: Iterable[Job]) -> dict[str, float]:
         """Return the estimated seconds of many jobs by their keys."""

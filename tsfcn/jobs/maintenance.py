@@ -26,7 +26,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
 from tsfcn.common.streams import notice
 from tsfcn.common.text import Problem, alike, grid
-from tsfcn.jobs import artifacts, lease, slurm, store
+from tsfcn.jobs import artifacts, lease, selection, slurm, store
+from tsfcn.jobs.index import Index
 from tsfcn.jobs.plan import MEANING, Job
 from tsfcn.jobs.progress import Named, RunState, clock, read_state, title
 from tsfcn.jobs.record import STATUSES, Record, place
@@ -72,33 +73,27 @@ def run_state(runner: Mapping[str, Any]) -> RunState | None:
         return None
 
 
-def states(results: Path, records: Iterable[Record], runs: Iterable[RunState | None]) -> dict[str, tuple[str, Named]]:
-    """Return the state of each job, by key, and its names.
-
-    Args:
-        results: The results folder, whose plans name the jobs of unfinished runs.
-        records: All its records.
-        runs: The states of the runs at work in it.
-    """
-    jobs: dict[str, tuple[str, Named]] = {key: ("pending", job) for key, job in store.planned(results).items()}
-    jobs |= {record.key: (record.status, record) for record in store.current(records)}
-    for run in runs:
-        for job in run.running if run else []:
-            if jobs.get(job.key, ("",))[0] != "ok":
-                jobs[job.key] = "running", job
-    return jobs
-
-
 def status(results: Path, every_job: bool = False) -> str:
     """Return where a results folder stands, as text."""
-    history = store.Reader(results).new()
     runs = [(runner, run_state(runner)) for runner in living(results)]
-    jobs, failures = states(results, history, [run for _, run in runs]), store.attempts(history)
-    counts = Counter(state for state, _ in jobs.values())
-    lines = [f"{results}: {len(jobs)} jobs: " + (", ".join(f"{counts[s]} {s}" for s in STATES if counts[s]) or "none")]
-    rows = Counter((job.model, job.protocol, state) for state, job in jobs.values())
-    names = sorted({(model, protocol) for model, protocol, _ in rows})
+    planned, running = store.planned(results), {job.key: job for _, run in runs if run for job in run.running}
+    with Index(results) as index:
+        new = index.without_record([*planned, *running])
+        jobs: dict[str, tuple[str, Named]] = {key: ("pending", job) for key, job in planned.items() if key in new}
+        jobs |= {record.key: (record.status, record) for record in index.problems()}
+        jobs |= {key: ("running", job) for key, job in running.items() if key in new or key in jobs}
+        rows = Counter((job.model, job.protocol, state) for state, job in jobs.values())
+        rows.update({row: n for row, n in index.summary().items() if row[2] == "ok"})
+        history = index.unsettled()
+        if every_job:
+            jobs = {record.key: (record.status, record) for record in index.current()} | jobs
+    counts: Counter[str] = Counter()
+    for (_, _, state), n in rows.items():
+        counts[state] += n
     shown = [state for state in STATES if counts[state]]
+    total = ", ".join(f"{counts[state]} {state}" for state in shown) or "none"
+    lines = [f"{results}: {counts.total()} jobs: {total}"]
+    names = sorted({(model, protocol) for model, protocol, _ in rows})
     cells = [["model", "protocol", *shown]]
     cells += [[model, protocol, *(str(rows[model, protocol, state]) for state in shown)] for model, protocol in names]
     if names:
@@ -113,8 +108,8 @@ def status(results: Path, every_job: bool = False) -> str:
         lines += ["", *tasks]
     bad = [job for _, (_, job) in sorted(jobs.items()) if isinstance(job, Record) and not job.is_ok]
     if bad:
-        lines += ["", *problem_lines(bad, failures)]
-    if conflicts := store.contradictions(history):
+        lines += ["", *problem_lines(bad, selection.attempts(history))]
+    if conflicts := selection.contradictions(history):
         lines += ["", *conflicts]
     checkpoints = list((results / "checkpoints").glob("*.pt"))
     if checkpoints:
@@ -188,8 +183,8 @@ def why(results: Path, start: str) -> str:
 
     Raises UserError if there is no such job, or several.
     """
-    history = store.by_time(store.Reader(results).new())
-    records = {record.key: record for record in store.current(history)}
+    history = store.Reader(results).new()
+    records = {record.key: record for record in selection.current(history)}
     jobs: dict[str, Job | Record] = {**store.planned(results), **{r.key: r for r in history}, **records}
     keys = [key for key in jobs if key.startswith(start)]
     if len(keys) != 1:
@@ -243,36 +238,27 @@ def compact(results: Path) -> str:
     file where a crash tore it. A file with any other line that is not a record stays as it is.
     """
     check_idle(results)
-    paths, history, refused = clean_files(results)
+    with Index(results) as index:
+        refused = {name for name, file in index.files.items() if file.n_bad}
+        paths = [results / "records" / name for name in index.files if name not in refused]
+        history = [record for record in index.records() if Path(record.source[0]).name not in refused]
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
-    kept = {id(record) for record in store.current(history)}
+    kept = {id(record) for record in selection.current(history)}
     failures: dict[tuple[Any, ...], Record] = {}
-    for record in store.by_time(history):
+    for record in history:
         if record.status == "failed":
             failures[*record.identity, record.finished] = record  # the last, as current() takes it
     kept |= {id(record) for record in failures.values()}
-    records = [record for record in store.by_time(history) if id(record) in kept]
+    records = [record for record in history if id(record) in kept]
+    others = f"; {len(refused)} with lines that are not records stay as they are" if refused else ""
     if len(paths) <= 1 and len(records) == n_lines:
-        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files{refused}"
+        return f"{results}: nothing to do, {len(records)} records in {len(paths)} files{others}"
     with tempfile.NamedTemporaryFile(dir=results / "records", prefix="compact-", suffix=".jsonl", delete=False) as file:
         name = Path(file.name)  # empty until the records are moved into place
     files.replace(name, lambda file: file.writelines(record.line() for record in records))
     for path in paths:
         path.unlink()
-    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one{refused}"
-
-
-def clean_files(results: Path) -> tuple[list[Path], list[Record], str]:
-    """Return the files of records without a line that is refused, their records, and words for the other files."""
-    reader = store.Reader(results, curves=True)
-    paths, records = [], []
-    for path in sorted((results / "records").glob("*.jsonl")):
-        records_of_file = reader.rest(path)
-        if path.is_file() and path.name not in reader.refused:
-            paths.append(path)
-            records += records_of_file
-    n_refused = len(reader.refused)
-    return paths, records, f"; {n_refused} with lines that are not records stay as they are" if n_refused else ""
+    return f"{results}: {n_lines} lines in {len(paths)} files became {len(records)} records in one{others}"
 
 
 def merge(source: Path, results: Path) -> str:
@@ -282,12 +268,12 @@ def merge(source: Path, results: Path) -> str:
     """
     if source.resolve() == results.resolve():
         raise UserError(f"merge {source} {results} names one folder twice: give two")
-    history = store.by_time(store.Reader(source, curves=True).new())
+    history = store.Reader(source).new()
     there = store.Reader(results).new()
     check_same_experiments(source, history, results, there)
     known = {(*record.identity, record.finished) for record in there}
     done = {record.identity for record in there if record.is_ok}
-    current = {id(record) for record in store.current(history)}
+    current = {id(record) for record in selection.current(history)}
     new = [
         record
         for record in history
@@ -309,8 +295,8 @@ def check_same_experiments(
     source: Path, records: Iterable[Record], results: Path, records_there: Iterable[Record]
 ) -> None:
     """Raise UserError if two folders hold different experiments under one name."""
-    groups = {place(record)[:-1]: record.group for record in store.current(records_there) if record.is_ok}
-    for record in store.current(records):
+    groups = {place(record)[:-1]: record.group for record in selection.current(records_there) if record.is_ok}
+    for record in selection.current(records):
         if record.is_ok and groups.get(place(record)[:-1], record.group) != record.group:
             raise UserError(
                 f"{title(record)} is another experiment in {source} than in {results}: "
@@ -364,8 +350,8 @@ def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
 
 def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     """Return the files that no record needs, by what they are; unfinished: also those of unfinished runs."""
-    reader = store.Reader(results)
-    records = store.current(reader.new())
+    with Index(results) as index:
+        records, is_damaged = index.current(), any(file.n_bad for file in index.files.values())
     ok = {record.key for record in records if record.is_ok}
     started_from = {record.source["key"] for record in records if record.source}  # also files of the user
     any_record = {record.key for record in records}
@@ -375,7 +361,7 @@ def removable(results: Path, unfinished: bool) -> dict[str, list[Path]]:
     # A line that is not a record may be the damaged one of any job.
     without = {
         f"{name} without a record": [
-            p for p in candidates[name] if p.stem not in ok | started_from and not reader.refused
+            path for path in candidates[name] if path.stem not in ok | started_from and not is_damaged
         ]
         for name in ("predictions", "weights")
     }

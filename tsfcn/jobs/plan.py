@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -29,7 +29,16 @@ SHOWN = 6  # digits of the hash of a model's source, in its name
 
 def digest(value: object) -> str:
     """Return 16 hex digits that identify a value of plain JSON types, whatever the order of its keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashed(compact(value))
+
+
+def compact(value: object) -> str:
+    """Return a value of plain JSON types as text that does not depend on the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hashed(text: str) -> str:
+    """Return 16 hex digits that identify a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -54,7 +63,7 @@ class Job:
     source: dict[str, str] | None = None
     task: dict[str, Any] | None = None  # of dense labelling: SegmentationConfig and the stages before; None: classifies
 
-    @cached_property
+    @property
     def content(self) -> dict[str, Any]:
         """Everything besides the seed that the numbers follow from."""
         return {
@@ -80,6 +89,17 @@ class Job:
     def key(self) -> str:
         """The job's identity: equal keys mean equal numbers."""
         return digest({**self.content, "seed": self.seed})
+
+    def with_seeds(self, seeds: Iterable[int]) -> Iterator[Job]:
+        """Yield the job with each of the seeds, and their keys: most of what these follow from is written once."""
+        before = {name: value for name, value in self.content.items() if name < "seed"}
+        after = {name: value for name, value in self.content.items() if name > "seed"}  # the settings, and more
+        start, end = compact(before)[:-1], compact(after)[1:]
+        group = hashed(f"{start},{end}")
+        for seed in seeds:
+            job = replace(self, seed=seed)
+            job.__dict__.update(group=group, key=hashed(f'{start},"seed":{seed},{end}'))  # as if they were asked for
+            yield job
 
     @property
     def row(self) -> tuple[str, str, str, int]:
@@ -174,6 +194,7 @@ def jobs(
     trained in, which with `if_possible` is float32 then.
     """
     seeds, resamples = list(seeds), list(resamples)
+    passports = {dataset: dict(passport) for dataset, passport in passports.items()}
     variants = {}
     for architecture, model in models.items():
         settings = conf.resolve(protocol, architecture, model)
@@ -191,11 +212,13 @@ def jobs(
                 *(architecture, model, protocol, unchanged, settings, resolved), init_label, segmentation
             )
     return [
-        Job(dataset, dict(passport), **variants[architecture, _may_be_fast(passport, protocol)], seed=seed, resample=r)
+        job
         for dataset, passport in passports.items()
         for architecture in models
         for r in resamples
-        for seed in seeds
+        for job in Job(
+            dataset, passport, **variants[architecture, _may_be_fast(passport, protocol)], seed=0, resample=r
+        ).with_seeds(seeds)
     ]
 
 

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tsfcn.common.device import kind
 from tsfcn.common.errors import UserError
@@ -29,8 +29,15 @@ LONE = re.compile("[\ud800-\udfff]")  # in a text of Python every surrogate is w
 SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]|\d{300}", re.IGNORECASE)
 
 
+class InFile:
+    """What may leave fields in a file until they are asked for."""
+
+    __slots__ = ("source",)
+    source: tuple[str, int]  # the file, and the offset of the line
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(InFile):
     """What a job left: which job it was, what came of it, and where.
 
     A value that was not recorded is None, or the default: a job that is not `ok` has no results, and versions before
@@ -112,6 +119,14 @@ class Record:
 
     other: dict[str, Any] = field(default_factory=dict)  # fields that this version does not know
 
+    if not TYPE_CHECKING:  # where any name would do
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a field that is not in memory, as the line has it."""
+            if name not in ON_DISK:
+                raise AttributeError(f"a record has no {name}")
+            return getattr(self.whole(), name)
+
     @property
     def is_ok(self) -> bool:
         """Whether the job was trained and tested."""
@@ -151,11 +166,15 @@ class Record:
         """
         return kind(self.device) == "cpu" and getattr(self, f"{part}_processor_seconds") is not None
 
+    def whole(self) -> Record:
+        """Return the record with all fields in memory. Raises UserError if its line is not there any more."""
+        return _read(self) if hasattr(self, "source") else self
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, not copied, without those that were not recorded."""
-        left_out = "accuracy" if math.isnan(self.accuracy) and not self.is_ok else ""
-        values = {name: getattr(self, name) for name in NAMES if name != left_out}
-        return {name: value for name, value in values.items() if value is not None} | self.other
+        whole, left_out = self.whole(), "accuracy" if math.isnan(self.accuracy) and not self.is_ok else ""
+        values = {name: getattr(whole, name) for name in NAMES if name != left_out}
+        return {name: value for name, value in values.items() if value is not None} | whole.other
 
     def line(self) -> bytes:
         """Return the record as a line of JSON, ending in a digest of itself and a newline.
@@ -168,6 +187,14 @@ class Record:
 
 
 NAMES = tuple(each.name for each in fields(Record) if each.name != "other")
+COLUMNS = (  # what many records at a time are asked for: these are in the index
+    *("key", "group", "status", "reason", "dataset", "passport", "architecture", "model", "model_settings", "protocol"),
+    *("settings", "off_paper", "seed", "resample", "precision", "code", "test_selected", "meaning", "device"),
+    *("engine", "hardware", "versions", "commit", "finished", "accuracy", "accuracy_last", "accuracy_selected"),
+    *("balanced_accuracy", "n_test", "n_classes", "n_filled", "n_padded", "n_cut", "n_masked", "members"),
+    *("best_epoch", "train_seconds", "test_seconds", "train_processor_seconds", "test_processor_seconds"),
+)
+ON_DISK = tuple(name for name in (*NAMES, "other") if name not in COLUMNS)  # what a record may leave in its line
 COUNTS = tuple(name for name in NAMES if name.startswith("n_") or name.endswith("_seconds"))
 FRACTIONS = (
     *("accuracy", "accuracy_last", "accuracy_selected", "accuracy_least_train_loss", "balanced_accuracy"),
@@ -178,7 +205,7 @@ REQUIRED = ("key", "group", "status", "dataset", "model", "protocol", "seed")
 
 def renamed(record: Record, job: Job) -> Record:
     """Return the record under the names of a job of the same key."""
-    return replace(record, model=job.model, protocol=job.protocol, off_paper=job.off_paper)
+    return replace(record.whole(), model=job.model, protocol=job.protocol, off_paper=job.off_paper)
 
 
 def place(job: Job | Record) -> tuple[str, bool, str, str, int, int]:
@@ -188,6 +215,28 @@ def place(job: Job | Record) -> tuple[str, bool, str, str, int, int]:
     """
     reversed_split = job.passport.get("split") == "ucr2015"
     return job.dataset, reversed_split, job.model, job.protocol, job.resample, job.seed
+
+
+def without_curve(record: Record, source: tuple[str, int]) -> Record:
+    """Return a record that was parsed without its learning curve, which it reads from its line when it is asked for."""
+    object.__setattr__(record, "source", source)
+    if record.curve is None:
+        object.__delattr__(record, "curve")
+    return record
+
+
+def _read(record: Record) -> Record:
+    """Return the record of the line of a record."""
+    path, offset = record.source
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            whole = parse(file.readline())
+    except (OSError, ValueError):
+        whole = None
+    if whole is None or (whole.identity, whole.finished) != (record.identity, record.finished):
+        raise UserError(f"{path} was changed while its records were in use: try again")
+    return whole
 
 
 def in_rows_of_others(jobs: Iterable[Job], records: Iterable[Record]) -> Iterator[Job]:
@@ -201,7 +250,7 @@ def parse(line: bytes, *, curve: bool = True) -> Record:
 
     Args:
         line: The line, with or without its newline.
-        curve: Whether to read the learning curve, which is most of a record.
+        curve: Whether to read the learning curve, which is most of a record; one without a digest is read in any case.
 
     Raises:
         ValueError: The line is no record. Its text is the reason.
@@ -212,7 +261,7 @@ def parse(line: bytes, *, curve: bool = True) -> Record:
         signature = None  # a field of a record without a digest
     if signature and signature.groups() != (b"digest", _digest(line[: signature.start()]).encode()):
         raise ValueError("its digest does not match: it was changed after it was written")
-    data = _load(line if curve else _without_curve(line))
+    data = _load(line if curve or not signature else _without_curve(line))
     record = from_json({name: value for name, value in data.items() if name != "digest"})
     if not signature and record.meaning == MEANING and record.job.key != record.key:
         raise ValueError("its key is not that of its settings")

@@ -18,7 +18,6 @@ import os
 import secrets
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +26,11 @@ from typing import Any, BinaryIO
 from tsfcn.common.errors import UserError
 from tsfcn.common.files import replace, sync_folder
 from tsfcn.common.streams import notice
+from tsfcn.jobs import selection
 from tsfcn.jobs.artifacts import predictions_path, weights_path
+from tsfcn.jobs.index import TRIES, Index, RecordsFile, record_files
 from tsfcn.jobs.plan import Job, digest
-from tsfcn.jobs.record import KEY, Record, job_from_json, parse, place
-
-SHOWN_LINES = 3  # of the bad lines of a file, how many are named
-TRIES = 20  # how often the folder is listed again because a file went away
+from tsfcn.jobs.record import KEY, Record, job_from_json
 
 
 class Writer:
@@ -73,131 +71,47 @@ class Writer:
 class Reader:
     """Follows the records of a results folder: each call of `new` returns what was not there before.
 
-    curves: whether the records hold their learning curves, which are most of their size.
+    files: what was read before by another reader, None for nothing.
     """
 
-    def __init__(self, results: Path, *, curves: bool = False) -> None:
-        self.folder = results / "records"
-        self.curves = curves
-        self.positions: dict[str, tuple[int, int]] = {}  # of each file: the bytes and the lines that were read
-        self.refused: set[str] = set()  # the names of files with lines that are not records
-        self.shared: dict[tuple[str, str], Any] = {}  # values that many records have in common, each kept once
+    def __init__(self, results: Path, files: dict[str, RecordsFile] | None = None) -> None:
+        self.results = results
+        self.files = files
 
     def new(self) -> list[Record]:
-        """Return the records that were written since the last call, file by file.
+        """Return the records that were written since the last call: at first by time, then file by file.
 
         A line that is not a record is left out and named on standard error, unless it is the last one of its file:
         somebody may still be writing it, and the next call looks at it again. Raises UserError for a record of a newer
         version.
         """
+        if self.files is None:
+            with Index(self.results) as index:
+                self.files = index.files
+                return list(index.records())
         records: list[Record] = []
         for _ in range(TRIES):
             try:
-                for path in sorted(self.folder.glob("*.jsonl")):
-                    records += self.rest(path)
+                for path in record_files(self.results / "records"):
+                    file = self.files.setdefault(path.name, RecordsFile(path.name))
+                    file.n_bad, file.bad = 0, ""
+                    records += file.rest(path)
+                    file.complain(path)
                 return records
             except FileNotFoundError:  # `compact` removed it, and what it held stands in a new file
                 continue
-        raise UserError(f"{self.folder} changes all the time: try again when it is at rest")
-
-    def rest(self, path: Path) -> list[Record]:
-        """Return the records of one file behind those that were read before."""
-        if os.path.lexists(path) and not path.is_file():
-            notice(f"{path} is not a regular file and is left out")
-            return []
-        start, number = self.positions.get(path.name, (0, 0))
-        records: list[Record] = []
-        bad: list[str] = []
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > start:
-                file.seek(start)
-                for line in file:
-                    parsed = self.parse(line, path) if line.strip() else None
-                    if isinstance(parsed, Record):
-                        records.append(parsed)
-                    elif parsed is not None:
-                        if not line.endswith(b"\n"):
-                            break
-                        bad.append(f"line {number + 1}: {parsed}")
-                    number += line.endswith(b"\n")
-                    start += len(line)
-        self.positions[path.name] = start, number
-        if bad:
-            self.refused.add(path.name)
-            notice(f"{path}: {left_out(bad)}")
-        return records
-
-    def parse(self, line: bytes, path: Path) -> Record | str:
-        """Return the record of a line, or why it holds none. Raises UserError for a record of a newer version."""
-        try:
-            record = parse(line, curve=self.curves)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        except ValueError as error:
-            return str(error)
-        for name in ("settings", "model_settings", "passport", "versions"):
-            value = getattr(record, name)
-            same = self.shared.setdefault((name, repr(value)), value)
-            object.__setattr__(record, name, same)  # frozen, and equal
-        return record
+        raise UserError(f"{self.results / 'records'} changes all the time: try again when it is at rest")
 
 
-def left_out(reasons: list[str]) -> str:
-    """Return the words that name the bad lines of a file, the first few with their reasons."""
-    count = "1 line is not a record and is" if len(reasons) == 1 else f"{len(reasons)} lines are not records and are"
-    more = f"; and {len(reasons) - SHOWN_LINES} more" if len(reasons) > SHOWN_LINES else ""
-    return f"{count} left out: {'; '.join(reasons[:SHOWN_LINES])}{more}"
-
-
-def read(results: Path, *, curves: bool = False) -> list[Record]:
+def read(results: Path) -> list[Record]:
     """Return the current record of each key under each name, in the order of their finishing.
 
     Names on standard error the keys whose `ok` records contradict each other.
     """
-    history = Reader(results, curves=curves).new()
-    for line in contradictions(history):
-        notice(line)
-    return current(history)
-
-
-def current(records: Iterable[Record]) -> list[Record]:
-    """Return, of all records, the current one for each key under each name, in the order of their finishing.
-
-    That is the last `ok` one, else the last one. A failed or skipped one is dropped where the same row and seed has
-    become `ok` later under another key, as when a dataset was corrected.
-    """
-    latest: dict[tuple[str, str, str], Record] = {}
-    for record in by_time(records):
-        before = latest.get(record.identity)
-        if record.is_ok or before is None or not before.is_ok:
-            latest[record.identity] = record
-    done = {place(record): record.finished for record in latest.values() if record.is_ok}
-    return [r for r in latest.values() if r.is_ok or done.get(place(r), "") < r.finished]
-
-
-def contradictions(records: Iterable[Record]) -> list[str]:
-    """Return a line for each key that has `ok` records of different accuracy, of which the last one counts."""
-    accuracies: dict[tuple[str, str, str], dict[float, None]] = {}
-    for record in by_time(records):
-        if record.is_ok:
-            accuracies.setdefault(record.identity, {})[record.accuracy] = None
-    return [
-        f"job {key} ({model}, {protocol}) has records of different accuracy ({', '.join(f'{v:.6g}' for v in values)}): "
-        "the last one counts"
-        for (key, model, protocol), values in accuracies.items()
-        if len(values) > 1
-    ]
-
-
-def by_time(records: Iterable[Record]) -> list[Record]:
-    """Return the records in the order of their finishing."""
-    return sorted(records, key=lambda record: record.finished)
-
-
-def attempts(records: Iterable[Record]) -> dict[str, int]:
-    """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
-    failed = {(record.key, record.finished) for record in records if record.status == "failed"}
-    return dict(Counter(key for key, _ in failed))
+    with Index(results) as index:
+        for line in selection.contradictions(index.unsettled()):
+            notice(line)
+        return index.current()
 
 
 def check_writable(results: Path) -> None:

@@ -34,7 +34,7 @@ def report(results: str | Path = "results", *columns: str, out: str | Path | Non
     folder = path(str(results))
     target = folder / "report.html" if out is None else path(str(out))
     page.check(target)
-    records = tables.read(folder, curves=True)
+    records = tables.read(folder)
     html = page.report(folder, list(map(expand_home, columns)), records)
     files.write_output(target, lambda file: file.write(html.encode()))
     return ReportDocument(target, html, len(records))

@@ -130,7 +130,7 @@ def report(results: Path, columns: Sequence[str] = (), records: Sequence[Record]
         UserError: there are no records, they mix experiments under one name, a column is not known, or predictions are
             not those of their record.
     """
-    records = tables.read(results, curves=True) if records is None else records
+    records = tables.read(results) if records is None else records
     own_columns = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
     others = score_columns.read(columns) if columns else None
     commands = [line.strip() for line in store.read_commands(results) if line.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,18 @@ def _replace(path: Path, data: bytes) -> None:
     files.replace(path, lambda file: file.write(data))
 
 
-def write(results: Path, records: list[Record] | None = None) -> None:
+def tables_of(records: list[Record]) -> dict[str, pd.DataFrame]:
+    """Return the tables of results/tables by name. Raises UserError where records mix experiments under one name."""
+    table = accuracy(records)
+    tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table, published.pools())}
+    tables |= {"summary": summary(records), "status": status(records)}
+    if segmentation.of_segmentation(records):
+        dense = segmentation.table(records)
+        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
+    return tables
+
+
+def write(results: Path, records: list[Record] | None = None, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
     """Write the CSV files of results/tables and results/README.md from results/records.
 
     Each file is replaced atomically. The same records and commands.txt give the same bytes.
@@ -46,18 +58,14 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     Args:
         results: the folder.
         records: those of the folder, if they have been read already.
+        tables: those of these records, if they have been made already.
 
     Raises:
         UserError: there are no records, they mix experiments under one name (nothing is written then), README.md is not
             a file of tsfcn's, or a file cannot be written.
     """
     records = read(results) if records is None else records
-    table = accuracy(records)
-    tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table, published.pools())}
-    tables |= {"summary": summary(records), "status": status(records)}
-    if segmentation.of_segmentation(records):
-        dense = segmentation.table(records)
-        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
+    tables = tables_of(records) if tables is None else tables
     check_page(results)
     ok = in_order(record for record in records if record.is_ok)
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
@@ -81,13 +89,15 @@ def write_table(results: Path, name: str, table: pd.DataFrame) -> str:
     return ""
 
 
-def write_if_writable(results: Path, records: list[Record] | None = None) -> str:
+def write_if_writable(
+    results: Path, records: list[Record] | None = None, tables: Mapping[str, pd.DataFrame] | None = None
+) -> str:
     """Write the files as `write` does; return '', or for a read-only folder one line that says what was not written.
 
     Raises UserError as `write` does, but not for a read-only folder: its tables can be printed all the same.
     """
     try:
-        write(results, records)
+        write(results, records, tables)
     except ReadOnly as error:
         return f"not written: {results / 'tables'} and README.md, since {error}"
     return ""

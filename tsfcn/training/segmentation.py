@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,13 +126,14 @@ class SegmentationTraining(ReferenceTraining):
     def fit(self) -> Fit:
         """Return the fit after the last epoch. Raises Diverged if its loss is not finite."""
         weights = {**self.best_weights, "last": snapshot(self.network)}
-        fit = Fit(self.network, weights, {**self.best_epoch, "last": self.epochs_done}, self.curve, 0, math.nan)
+        best_epoch = {**self.best_epoch, "last": self.epochs_done}
+        fit = Fit(self.network, weights, best_epoch, self.curve, 0, math.nan, dict(self.best_score))
         network = fit.load(self.settings.select)
         total = sum(losses(network, x[None], y[None]).sum().item() for x, y in zip(self.x, self.y, strict=True))
         cross_entropy = total / int((self.y != NO_LABEL).sum())
         if not math.isfinite(cross_entropy):
             raise Diverged(f"predictions are not finite after {self.epochs_done} epochs: try a smaller protocol.lr")
-        return Fit(network, weights, fit.best_epoch, fit.curve, 0, cross_entropy)
+        return replace(fit, network=network, train_cross_entropy=cross_entropy)
 
 
 @flush_subnormals()

@@ -26,7 +26,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig, MLPConfig
 from tsfcn.data import archive
-from tsfcn.jobs import artifacts, cost, executors, lease, store
+from tsfcn.jobs import artifacts, cost, executors, lease, selection, store
 from tsfcn.jobs import queue as job_queue
 from tsfcn.jobs.executors import inline as inline_executor
 from tsfcn.jobs.executors import local as local_executor
@@ -127,7 +127,7 @@ def test_a_killed_worker_is_replaced_and_its_job_is_what_it_would_have_been(tmp_
     # The same jobs in this process: the same records to the last bit, and the same predictions.
     events = inline(planned, tmp_path / "inline")
     assert [(event.kind, event.job.seed) for event in events] == [("start", 0), ("end", 0), ("start", 1), ("end", 1)]
-    here, there = (store.read(tmp_path / name, curves=True) for name in ("inline", "local"))
+    here, there = (store.read(tmp_path / name) for name in ("inline", "local"))
     assert [record.status for record in here] == ["ok", "ok"]
     assert [lasting(record, "resumed_epochs") for record in here] == [
         lasting(record, "resumed_epochs") for record in there
@@ -154,11 +154,11 @@ def test_a_killed_worker_goes_on_from_the_checkpoint_with_the_same_bits(tmp_path
             wait_for_new_checkpoint(tmp_path / "local" / "checkpoints")
             kill_worker()
             kills += 1
-    (record,) = store.read(tmp_path / "local", curves=True)
+    (record,) = store.read(tmp_path / "local")
     first, second = require(record.resumed_epochs)
     assert 1 <= first < second < 400
     inline(planned, tmp_path / "inline")
-    (other,) = store.read(tmp_path / "inline", curves=True)
+    (other,) = store.read(tmp_path / "inline")
     assert other.resumed_epochs == [] and lasting(record, "resumed_epochs") == lasting(other, "resumed_epochs")
     path = artifacts.predictions_path(tmp_path / "local", record.key)
     assert path.read_bytes() == artifacts.predictions_path(tmp_path / "inline", record.key).read_bytes()
@@ -250,8 +250,7 @@ def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path:
     assert {event.worker for event in events} == {0, 1, 2}
     inline(planned, tmp_path / "inline")
     here, there = (
-        sorted(store.read(tmp_path / name, curves=True), key=lambda record: record.seed)
-        for name in ("inline", "threads")
+        sorted(store.read(tmp_path / name), key=lambda record: record.seed) for name in ("inline", "threads")
     )
     assert [record.status for record in there] == ["ok"] * 5
     assert [lasting(record, "resumed_epochs") for record in here] == [
@@ -434,7 +433,7 @@ def test_a_worker_that_crashes_by_itself_is_a_failed_attempt_with_its_history(tm
     assert [(r.status, r.reason) for r in written(tmp_path)] == [
         ("failed", "its worker died by SIGSEGV: see above")
     ] * 2
-    assert store.attempts(written(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
+    assert selection.attempts(written(tmp_path)) == {plan([0], epochs=400)[0].key: 2}
 
 
 def test_a_death_for_want_of_memory_is_the_jobs_own(tmp_path: Path) -> None:

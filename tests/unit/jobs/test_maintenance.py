@@ -12,7 +12,7 @@ import pytest
 
 from tests.records import record, save
 from tsfcn.cli.results import main
-from tsfcn.jobs import artifacts, lease, store
+from tsfcn.jobs import artifacts, lease, selection, store
 from tsfcn.jobs.maintenance import FOLDERS, compact, gc, merge, status, why
 
 
@@ -47,7 +47,7 @@ def key_of(seed: int, group: str = "GunPoint/fcn/fawaz2019/0") -> str:
 
 def kept(results: Path) -> list[tuple[str, str, str]]:
     """Return every record that is there: key, status, time."""
-    history = store.by_time(store.Reader(results).new())
+    history = selection.by_time(store.Reader(results).new())
     return [(each.key, each.status, each.finished) for each in history]
 
 
@@ -191,7 +191,7 @@ def test_compact_keeps_what_counts_and_every_failure(tmp_path: Path, capsys: pyt
     save(tmp_path, attempt(1, "failed", 5), attempt(1, "failed", 5), attempt(1, "skipped", 6))
     other = tmp_path / "records" / "two.jsonl"
     other.write_bytes((tmp_path / "records" / "one.jsonl").read_bytes() + b'{"key": "torn')
-    before = store.read(tmp_path)
+    before = [each.whole() for each in store.read(tmp_path)]
     said = told(capsys, "compact", tmp_path)
     assert said == f"{tmp_path}: 15 lines in 2 files became 4 records in one\n"
     assert kept(tmp_path) == [
@@ -210,7 +210,7 @@ def test_compact_keeps_what_counts_and_every_failure(tmp_path: Path, capsys: pyt
 def test_a_compaction_that_is_cut_short_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, attempt(0, "ok", 1), attempt(1, "failed", 2))
     store.Writer(tmp_path).write(attempt(2, "ok", 3))
-    before, history = store.read(tmp_path), kept(tmp_path)
+    before, history = [each.whole() for each in store.read(tmp_path)], kept(tmp_path)
     unlink = Path.unlink
     left = [1]
 

@@ -52,7 +52,7 @@ def test_every_committed_record_is_read_and_its_key_is_that_of_its_job(capsys: p
     assert len(COMMITTED) >= 4
     for folder in sorted({path.parents[1] for path in COMMITTED}):
         n_lines = sum(len(path.read_bytes().splitlines()) for path in (folder / "records").glob("*.jsonl"))
-        records = store.Reader(folder, curves=True).new()
+        records = store.Reader(folder).new()
         assert len(records) == n_lines > 0
         for each in records:
             assert (each.job.key, each.job.group, each.meaning) == (each.key, each.group, MEANING)

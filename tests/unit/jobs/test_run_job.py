@@ -82,7 +82,7 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
         assert (record.cells, record.chosen_cells) == ([], None)
 
     # On disk stands the same record, and the predictions give its numbers again.
-    (written,) = store.read(tmp_path, curves=True)
+    (written,) = store.read(tmp_path)
     assert written == record
     with np.load(artifacts.predictions_path(tmp_path, made.key), allow_pickle=False) as kept:
         assert set(kept.files) == {"probabilities", "y_true", "y_pred", "classes"}

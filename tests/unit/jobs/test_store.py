@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +15,7 @@ from tests import records
 from tests.records import record_of
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
-from tsfcn.jobs import artifacts, store
+from tsfcn.jobs import artifacts, selection, store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record
 
@@ -67,8 +66,7 @@ def test_records_come_back(tmp_path: Path) -> None:
     writer.write(first)
     assert store.read(tmp_path) == [first]  # at once, not when the writer ends
     writer.write(second)
-    assert store.read(tmp_path, curves=True) == [first, second]
-    assert store.read(tmp_path) == [first, replace(second, curve=None)]
+    assert store.read(tmp_path) == [first, second]
     (path,) = (tmp_path / "records").iterdir()
     assert path.read_bytes().count(b"\n") == 2 and path.suffix == ".jsonl"
 
@@ -240,7 +238,7 @@ def test_attempts_are_the_failures_of_a_key_however_often_copied(tmp_path: Path)
     failed = [line("a", status="failed", finished=day) for day in ("1", "2")]
     lay(tmp_path, failed[0] + failed[1] + line("a", finished="3") + line("b", status="skipped"))
     lay(tmp_path, failed[0] + failed[1], "copy.jsonl")
-    assert store.attempts(store.Reader(tmp_path).new()) == {long("a"): 2}
+    assert selection.attempts(store.Reader(tmp_path).new()) == {long("a"): 2}
 
 
 def test_the_last_ok_record_of_a_key_counts(tmp_path: Path) -> None:
