@@ -7,8 +7,8 @@ is safe, and an index that is missing, damaged or of another version only costs 
 
 A file of records is as it was if its size, time and inode are, or else if the checksum of what was read is. One that
 has grown has new lines behind the old ones if its last bytes of then are where they were: writers only append, and
-editors write a new file. What is not seen is an edit in the middle of the same file that something is appended to before
-anybody looks; whoever reads a curve of such a line is told.
+editors write a new file. What is not seen is an edit in the middle of the same file that something is appended to
+before anybody looks; whoever reads a curve of such a line is told.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class Index:
             gone.discard(each.id)
             self.files[path.name] = each
             for number, record in enumerate(each.rest(path), first):
-                self.base.execute(insert, (number, each.id, record.source[1], *self.row(record)))
+                self.base.execute(insert, (number, each.id, record.location[1], *self.row(record)))
                 first = number + 1
         (self.n_new,) = self.base.execute("SELECT count(*) FROM main.record").fetchone()
         self.base.executemany("INSERT INTO main.file VALUES (?,?,?,?,?,?,?,?,?,?)", map(astuple, self.files.values()))
@@ -298,7 +298,7 @@ class Index:
         names: the fields that they have, besides those of record.ON_DISK, which they read from their lines.
         """
         old, new = (self.records_of(base, where, names) for base in ("old", "main"))
-        return heapq.merge(old, new, key=lambda record: (record.finished, record.source)) if self.n_new else old
+        return heapq.merge(old, new, key=lambda record: (record.finished, record.location)) if self.n_new else old
 
     def current(self) -> list[Record]:
         """Return the current record of each key under each name, in the order of their finishing."""

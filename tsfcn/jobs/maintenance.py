@@ -241,7 +241,7 @@ def compact(results: Path) -> str:
     with Index(results) as index:
         refused = {name for name, file in index.files.items() if file.n_bad}
         paths = [results / "records" / name for name in index.files if name not in refused]
-        history = [record for record in index.records() if Path(record.source[0]).name not in refused]
+        history = [record for record in index.records() if Path(record.location[0]).name not in refused]
     n_lines = sum(sum(1 for line in path.read_bytes().split(b"\n") if line.strip()) for path in paths)
     kept = {id(record) for record in selection.current(history)}
     failures: dict[tuple[Any, ...], Record] = {}

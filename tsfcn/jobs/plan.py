@@ -148,6 +148,7 @@ class Terms:
     checkpoint_seconds: float = math.inf  # between two checkpoints
     device: str = "cpu"  # torch's name of it, as device.resolve gives
     sources: Sequence[str] = ()  # the keys of jobs whose weights are kept, since others start from them
+    threads: int = 1  # of a step of the fast engine on the CPU; 0: the executor shares the cores
 
 
 def label(name: str, changed: Mapping[str, Any]) -> str:

@@ -32,8 +32,8 @@ SUSPICIOUS = re.compile(rb"\\ud[89a-f]|\de\+?\d{3,}[\s,}\]]|\d{300}", re.IGNOREC
 class InFile:
     """What may leave fields in a file until they are asked for."""
 
-    __slots__ = ("source",)
-    source: tuple[str, int]  # the file, and the offset of the line
+    __slots__ = ("location",)
+    location: tuple[str, int]  # the file, and the offset of the line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ class Record(InFile):
 
     def whole(self) -> Record:
         """Return the record with all fields in memory. Raises UserError if its line is not there any more."""
-        return _read(self) if hasattr(self, "source") else self
+        return _read(self) if hasattr(self, "location") else self
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, not copied, without those that were not recorded."""
@@ -189,8 +189,19 @@ class Record(InFile):
 NAMES = tuple(each.name for each in fields(Record) if each.name != "other")
 COLUMNS = (  # what many records at a time are asked for: these are in the index
     *("key", "group", "status", "reason", "dataset", "passport", "architecture", "model", "model_settings", "protocol"),
-    *("settings", "off_paper", "seed", "resample", "precision", "code", "test_selected", "meaning", "device"),
-    *("engine", "hardware", "versions", "commit", "finished", "accuracy", "accuracy_last", "accuracy_selected"),
+    *("settings", "off_paper", "seed", "resample", "precision", "code", "source", "task", "test_selected", "meaning"),
+    *(
+        "mean_iu",
+        "device",
+        "engine",
+        "hardware",
+        "versions",
+        "commit",
+        "finished",
+        "accuracy",
+        "accuracy_last",
+        "accuracy_selected",
+    ),
     *("balanced_accuracy", "n_test", "n_classes", "n_filled", "n_padded", "n_cut", "n_masked", "members"),
     *("best_epoch", "train_seconds", "test_seconds", "train_processor_seconds", "test_processor_seconds"),
 )
@@ -217,9 +228,9 @@ def place(job: Job | Record) -> tuple[str, bool, str, str, int, int]:
     return job.dataset, reversed_split, job.model, job.protocol, job.resample, job.seed
 
 
-def without_curve(record: Record, source: tuple[str, int]) -> Record:
+def without_curve(record: Record, location: tuple[str, int]) -> Record:
     """Return a record that was parsed without its learning curve, which it reads from its line when it is asked for."""
-    object.__setattr__(record, "source", source)
+    object.__setattr__(record, "location", location)
     if record.curve is None:
         object.__delattr__(record, "curve")
     return record
@@ -227,7 +238,7 @@ def without_curve(record: Record, source: tuple[str, int]) -> Record:
 
 def _read(record: Record) -> Record:
     """Return the record of the line of a record."""
-    path, offset = record.source
+    path, offset = record.location
     try:
         with open(path, "rb") as file:
             file.seek(offset)

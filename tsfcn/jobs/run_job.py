@@ -38,7 +38,7 @@ from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.library_classifier import LibraryClassifier
-from tsfcn.training.threads import one_thread
+from tsfcn.training.threads import one_thread, use_threads
 from tsfcn.training.train import Task, choose_engine, train
 
 CURVE_POINTS = 200
@@ -64,6 +64,7 @@ def run_job(
     checkpoint_seconds: float = math.inf,
     device: str = "cpu",
     sources: Sequence[str] = (),
+    threads: int = 1,
     progress: loop.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     is_held: Callable[[], bool] = lambda: True,
@@ -86,6 +87,7 @@ def run_job(
         checkpoint_seconds: Between two checkpoints.
         device: torch's name of where to train.
         sources: Keys of the jobs whose weights are kept even without save_weights.
+        threads: Of a step of the fast engine on the CPU; 0: as many as this process has been told.
         progress: Called with (epoch, epochs, training loss) after each epoch.
         stop: Called after each epoch; True ends the job with its state on disk.
         is_held: Called before the record is written: whether this process still holds the job's lease.
@@ -101,7 +103,13 @@ def run_job(
         reset_peak_memory()
     try:
         save_weights = save_weights or job.key in sources
-        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
+        terms = Terms(
+            *(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device),
+            threads=threads,
+            sources=sources,
+        )
+        if threads:
+            use_threads(threads)
         outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
     except (Stopped, artifacts.FolderUnusable):
