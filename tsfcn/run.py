@@ -509,9 +509,9 @@ def execute(prepared: RunPlan) -> Outcome:
     """Run the jobs of a plan that are to be run, and record those that cannot be."""
     request, results = prepared.request, prepared.request.results
     writer = store.Writer(results)
-    for record in prepared.same:
-        writer.write(record)
     if prepared.same:
+        for record in twins(prepared.jobs, store.read(results, curves=True)):
+            writer.write(record)
         store.remember(results, request.command)
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
     if not prepared.pending:
@@ -542,8 +542,9 @@ def execute(prepared: RunPlan) -> Outcome:
                     store.remember(results, request.command)
     records = store.read(results)
     late = twins(prepared.jobs, records)  # trained by another runner meanwhile, under another name
-    for record in late:
-        writer.write(record)
+    if late:
+        for record in twins(prepared.jobs, store.read(results, curves=True)):
+            writer.write(record)
     ended = {record.key for record in records}
     left = [job for job in prepared.pending if job.key not in ended]
     artifacts.remove_old_checkpoints(results, {record.key for record in records if record.is_ok})
