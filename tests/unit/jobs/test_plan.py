@@ -63,6 +63,7 @@ CONTENT: dict[str, Any] = {  # another value for each field that the numbers fol
     "resample": 1,
     "precision": "bfloat16",
     "code": {"package": "mine", "version": "1", "source": "0123456789abcdef"},
+    "task": {"name": "segmentation", "passes": 2},
 }
 LABELS: dict[str, Any] = {"model": "fcn[x=1]", "protocol": "paper[x=1]", "off_paper": True}
 
