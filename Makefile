@@ -27,9 +27,10 @@ run: .venv/.run
 test: .venv/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/cluster $(ARGS)
 
-# A Slurm cluster of one node on this machine, which takes root and ten minutes.
+# A Slurm cluster of one node and a Ray cluster of two on this machine, which takes root and a quarter of an hour.
 test-cluster: .venv/.test
 	command -v slurmctld munged > /dev/null || { apt-get update && apt-get install -y slurm-wlm munge; }
+	$(BIN)/pip install -c constraints.txt 'ray>=2.60,<3'
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.

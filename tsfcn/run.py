@@ -37,7 +37,7 @@ from tsfcn.data import importer, locate, streams, user_data
 from tsfcn.data.dataset import summary
 from tsfcn.data.formats import Columns
 from tsfcn.jobs import artifacts, cost, executors, lease, plan, slurm, store
-from tsfcn.jobs.executors import local
+from tsfcn.jobs.executors import local, ray
 from tsfcn.jobs.monitor import Monitor
 from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.queue import Event, Queue
@@ -55,7 +55,7 @@ FLAGS = (
     *("--shell-completion", "-sc"),
 )
 
-SLURM, WORKER = "slurm", "worker"  # executors that a run treats in a way of their own
+SLURM, WORKER, RAY = "slurm", "worker", "ray"  # executors that a run treats in a way of their own
 
 # Jobs at a time on a device of this kind, by the reference loop alone or not. That loop waits for Python's lock.
 PER_DEVICE = {("cuda", False): 8, ("cuda", True): 2, ("mps", False): 1, ("mps", True): 1}
@@ -342,6 +342,8 @@ def prepare(request: Request) -> RunPlan:
     device = chosen_device(request.run)
     if request.run.executor.name != SLURM:
         executors.find(request.run.executor.name)  # raises for a name that is not known
+    if request.run.executor.name == RAY:
+        ray.check_installed()
     _ = request.budget_seconds  # likewise
     for each in (request.run, *(run for run, _ in request.more)):
         check_weights(each)
@@ -349,7 +351,7 @@ def prepare(request: Request) -> RunPlan:
     history = reader.new()
     records = store.current(history)
     jobs, unusable = plan_jobs(request, device, records)
-    if request.run.executor.name in ("local", SLURM) and device == "cpu" and not request.run.dry_run:
+    if request.run.executor.name in ("local", SLURM, RAY) and device == "cpu" and not request.run.dry_run:
         local.check_models(jobs)
     prepared = RunPlan(request, device, reader, records, store.attempts(history), jobs, unusable)
     undone = (job for job in jobs if job.library and prepared.states[job.key] != "done")
@@ -533,9 +535,13 @@ def chosen_device(run: schema.RunConfig) -> str:
 
     Raises UserError where it is not available, or not for the precision of the run.
     """
-    device = devices.resolve(run.device)
+    devices.check_device(run.device)
+    if run.executor.name in (SLURM, RAY) and devices.kind(run.device) == "cuda" and devices.cuda_obstacle():
+        device, line = "cuda:0", f"device={run.device}: of the nodes that train, there is none on this one"
+    else:
+        device = devices.resolve(run.device)
+        line = devices.announcement(run.device, device)
     devices.check_precision("engine.precision", run.engine.precision, device)
-    line = devices.announcement(run.device, device)
     if line:
         print(line, file=sys.stderr)
     return device
@@ -545,11 +551,29 @@ def n_at_a_time(run: schema.RunConfig, device: str) -> int:
     """Return how many jobs are trained at a time."""
     if run.executor.name == "inline" or (run.executor.name == WORKER and device == "cpu"):
         return 1
+    if run.executor.name == RAY:
+        asked = asked_of_ray(run, device)
+        if asked.address == ray.LOCAL:
+            return asked.workers or machine.cores()
+        ray.connect(asked)
+        return ray.places(asked)
     if device == "cpu":
         return run.executor.workers or machine.cores()
+    return jobs_per_gpu(run, device)
+
+
+def jobs_per_gpu(run: schema.RunConfig, device: str) -> int:
+    """Return how many jobs are trained at a time on a GPU."""
     if any(model_spec.spec(name).own_initialisation for name in run.model.configs()) and not run.executor.per_device:
         return 1  # they take turns at the generator of the GPU
     return run.executor.per_device or PER_DEVICE[devices.kind(device), run.engine.name == "reference"]
+
+
+def asked_of_ray(run: schema.RunConfig, device: str) -> ray.Asked:
+    """Return what a run asks of a Ray cluster."""
+    settings = run.executor
+    gpus = settings.gpus or (0.0 if device == "cpu" else 1 / jobs_per_gpu(run, device))
+    return ray.Asked(settings.address, gpus, settings.memory * 2**30, settings.workers)
 
 
 def engine_lines(choices: Iterable[EngineChoice]) -> dict[EngineChoice, str]:
@@ -607,6 +631,8 @@ def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -
         checkpoint_seconds=run.checkpoint.every_seconds,
         device=device,
     )
+    if run.executor.name == RAY:
+        return ray.run(queue, terms, n_workers, monitor.see, asked_of_ray(run, device))
     name = run.executor.name if device == "cpu" else "threads"  # processes would take turns on a GPU
     if name == "local" and terms.memory == math.inf:
         terms = replace(terms, memory=max(machine.free_memory() / n_workers, cost.LEAST_BYTES))

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.cluster import slurm_node
+from tests.cluster.runs import JOBS, N_SEEDS, accuracies, processes, tsfcn
 from tests.processes import until
 from tsfcn.jobs import slurm, store
 
@@ -24,38 +24,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
-N_SEEDS = 50
-JOBS = ("dataset=ItalyPowerDemand,GunPoint,ArrowHead,OSULeaf", "protocol.epochs=2", "protocol.batch_size=64")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with slurm_node.node(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment
-
-
-def tsfcn(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tsfcn", *words], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def workers(results: Path) -> list[int]:
-    """Return the processes of the workers on a results folder."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (path / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"executor=worker" in command and f"results={results}".encode() in command:
-            found.append(int(path.name))
-    return found
-
-
-def accuracies(results: Path) -> pd.DataFrame:
-    table = pd.read_csv(results / "tables" / "accuracy.csv")
-    return table.drop(columns="train_seconds")
 
 
 def queue(environment: dict[str, str]) -> str:
@@ -75,7 +49,7 @@ def test_two_hundred_jobs_whose_workers_are_killed_are_all_done_once(cluster: di
     assert submitted.returncode == 0 and "200 jobs in 4 tasks" in submitted.stdout, submitted
     n_kills, rng = 0, random.Random(0)
     while queue(cluster):  # the second array takes over from tasks that died
-        if n_kills < 6 and (there := workers(results)):
+        if n_kills < 6 and (there := processes(f"results={results}\0", "executor=worker")):
             os.kill(rng.choice(there), signal.SIGKILL)
             n_kills += 1
         time.sleep(3)

@@ -110,8 +110,8 @@ def announcement(requested: str, name: str) -> str:
 
 @functools.cache
 def gpu(name: str) -> str:
-    """Return the name of the GPU, for example 'NVIDIA H100 80GB HBM3'; '' for the CPU."""
-    if kind(name) == "cpu":
+    """Return the name of the GPU, for example 'NVIDIA H100 80GB HBM3'; '' for the CPU, or where this one is not."""
+    if kind(name) == "cpu" or (kind(name) == "cuda" and cuda_obstacle()):
         return ""
     if kind(name) == "mps":
         return "Apple GPU"

@@ -79,6 +79,8 @@ class ExecutorConfig:
     minutes: float = 60.0  # slurm: what a task should take
     tasks: int = 0  # slurm: number of tasks; 0: as many as minutes needs
     sbatch: dict[str, Any] = field(default_factory=dict)  # slurm: further options of sbatch
+    address: str = "local"  # ray: of the cluster, auto, or local
+    gpus: float = 0.0  # ray: share of a GPU that a job asks for; 0: none on the CPU, what per_device gives on a GPU
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -87,6 +89,7 @@ class ExecutorConfig:
         within("executor.per_device", self.per_device, 0)
         within("executor.minutes", self.minutes, 1)
         within("executor.tasks", self.tasks, 0)
+        within("executor.gpus", self.gpus, 0)
 
 
 @dataclass

@@ -17,8 +17,8 @@ def one_thread() -> Iterator[None]:
     """Let torch use one thread: results depend on the number, and one for each training is the fastest use of cores.
 
     torch keeps the number for each thread of Python, and one more for those that have not used torch yet.
-    `torch.set_num_threads` sets both; the second is put back at once, so that several threads may train side by side and
-    new threads start with the number that the user chose.
+    `torch.set_num_threads` sets both; the second is put back at once, so that several threads may train side by side
+    and new threads start with the number that the user chose.
     """
     with _lock:
         before = torch.get_num_threads()

@@ -4,6 +4,7 @@ inline   one after another in this process
 local    in worker processes
 threads  in threads that share a GPU
 worker   one after another in this process, without waiting for other runners
+ray      as tasks of a Ray cluster
 
 executor=slurm is none of these: it starts such workers elsewhere (tsfcn.jobs.slurm).
 """
