@@ -64,6 +64,7 @@ CONTENT: dict[str, Any] = {  # another value for each field that the numbers fol
     "precision": "bfloat16",
     "code": {"package": "mine", "version": "1", "source": "0123456789abcdef"},
     "source": {"key": "0123456789abcdef", "group": "fedcba9876543210"},
+    "task": {"name": "segmentation", "passes": 2},
 }
 LABELS: dict[str, Any] = {"model": "fcn[x=1]", "protocol": "paper[x=1]", "off_paper": True}
 
