@@ -7,8 +7,8 @@ is safe, and an index that is missing, damaged or of another version only costs 
 
 A file of records is as it was if its size, time and inode are, or else if the checksum of what was read is. One that
 has grown has new lines behind the old ones if its last bytes of then are where they were: writers only append, and
-editors write a new file. What is not seen is an edit in the middle of the same file that something is appended to
-before anybody looks; whoever reads a curve of such a line is told.
+editors write a new file. What is not seen is an edit in the middle of a file, in place, that something is appended to
+before anybody looks; whoever reads the curve of such a line is told.
 """
 
 from __future__ import annotations

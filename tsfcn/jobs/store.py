@@ -13,6 +13,7 @@ Everything else is written to a temporary file and moved into place.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import secrets
@@ -173,14 +174,14 @@ def plan_jobs(path: Path) -> dict[str, Job]:
         raise ValueError("it is not a regular file")
     try:
         groups = json.loads(path.read_bytes())["groups"]
-        seeds = [(group, key, int(seed)) for group in groups for key, seed in _seeds(group)]
+        keys = [{str(key): int(seed) for seed, key in group["keys"].items()} for group in groups]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("it has no groups of jobs") from None
-    return {key: job_from_json({**group, "seed": seed}) for group, key, seed in seeds if KEY.fullmatch(key)}
-
-
-def _seeds(group: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    return [(str(key), str(seed)) for seed, key in group["keys"].items()]
+    jobs: dict[str, Job] = {}
+    for group, seeds in zip(groups, keys, strict=True):
+        job = job_from_json({**group, "seed": 0})
+        jobs |= {key: dataclasses.replace(job, seed=seed) for key, seed in seeds.items() if KEY.fullmatch(key)}
+    return jobs
 
 
 def remember(results: Path, *commands: str) -> None:
