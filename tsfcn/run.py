@@ -292,6 +292,7 @@ def slurm_script(prepared: RunPlan) -> tuple[str, str, slurm.Array]:
     settings, jobs = prepared.request.run.executor, prepared.pending
     needed = max(map(cost.memory, jobs), default=float(cost.LEAST_BYTES))
     asked = slurm.array(prepared.seconds.values(), needed, settings.minutes, settings.tasks, settings.sbatch)
+    asked = replace(asked, cpus=threads_of_a_step(prepared.request.run, prepared.device))
     name = store.plan_name(prepared.jobs)
     return name, slurm.script(worker_words(prepared), prepared.request.results / "slurm", name, asked), asked
 
@@ -304,6 +305,7 @@ def worker_words(prepared: RunPlan) -> list[str]:
     here: dict[str, object] = {
         "results": str(prepared.request.results.resolve()),
         "engine.name": run.engine.name,
+        "engine.threads": run.engine.threads,
         "device": run.device,
         "checkpoint.every_seconds": run.checkpoint.every_seconds,
         "max_attempts": run.max_attempts,
@@ -543,12 +545,20 @@ def n_at_a_time(run: schema.RunConfig, device: str) -> int:
     if run.executor.name == RAY:
         asked = asked_of_ray(run, device)
         if asked.address == ray.LOCAL:
-            return asked.workers or machine.cores()
+            return asked.workers or max(1, machine.cores() // asked.cpus)
         ray.connect(asked)
         return ray.places(asked)
     if device == "cpu":
-        return run.executor.workers or machine.cores()
+        return run.executor.workers or max(1, machine.cores() // (threads_of_a_step(run, device) or 1))
     return jobs_per_gpu(run, device)
+
+
+def threads_of_a_step(run: schema.RunConfig, device: str) -> int:
+    """Return plan.Terms.threads. Where something else divides the machine, engine.threads=auto is one thread."""
+    if device != "cpu":
+        return 1
+    automatic = {"local": 0, "inline": machine.cores()}
+    return automatic.get(run.executor.name, 1) if run.engine.threads == "auto" else int(run.engine.threads)
 
 
 def jobs_per_gpu(run: schema.RunConfig, device: str) -> int:
@@ -562,7 +572,8 @@ def asked_of_ray(run: schema.RunConfig, device: str) -> ray.Asked:
     """Return what a run asks of a Ray cluster."""
     settings = run.executor
     gpus = settings.gpus or (0.0 if device == "cpu" else 1 / jobs_per_gpu(run, device))
-    return ray.Asked(settings.address, gpus, settings.memory * 2**30, settings.workers)
+    cpus = threads_of_a_step(run, device)
+    return ray.Asked(settings.address, gpus, settings.memory * 2**30, settings.workers, cpus)
 
 
 def engine_lines(choices: Iterable[EngineChoice]) -> dict[EngineChoice, str]:
@@ -619,6 +630,7 @@ def events(queue: Queue, run: schema.RunConfig, device: str, monitor: Monitor) -
         memory=run.executor.memory * 2**30 or math.inf,
         checkpoint_seconds=run.checkpoint.every_seconds,
         device=device,
+        threads=threads_of_a_step(run, device),
     )
     if run.executor.name == RAY:
         return ray.run(queue, terms, n_workers, monitor.see, asked_of_ray(run, device))
@@ -786,7 +798,7 @@ def run(
         test_size: the share of test cases where a dataset of your own is one table.
         columns: the columns case, time, value and dimension of a table with a row for each value.
         archive: where datasets are: root, download, mirror, split.
-        engine: name and precision.
+        engine: name, precision and threads.
         device: "cpu", "cuda", "cuda:N", "mps" or "auto".
         executor: "local", "inline" or "threads", or {"name": ..., "workers": ..., "memory": ...}. Default: "local", but
             "inline" for a class that workers cannot import.

@@ -411,6 +411,7 @@ def command_line(words: Sequence[str], verb: str = "run") -> str:
         "results=",
         "executor",
         "engine.name",
+        "engine.threads",
         "device=",
         "checkpoint.",
         "max_attempts",

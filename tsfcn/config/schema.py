@@ -51,15 +51,20 @@ FAST_PRECISIONS = ("bfloat16", "tf32")  # only the fast engine has them
 
 @dataclass
 class EngineConfig:
-    """Which implementation trains a network. The precision is part of a job's key, the name is not."""
+    """Which implementation trains a network. The precision is part of a job's key, name and threads are not."""
 
     name: str = "auto"  # reference: the loop that defines a protocol; fast: the same but faster; auto: fast if possible
     precision: str = "float32"  # one of PRECISIONS
+    threads: Any = 1  # of a training by the fast engine on the CPU; auto: as many as there are idle cores
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         one_of("engine.name", self.name, ENGINES)
         one_of("engine.precision", self.precision, PRECISIONS)
+        if self.threads != "auto":
+            if isinstance(self.threads, bool) or not isinstance(self.threads, int):
+                raise UserError(f"engine.threads={self.threads} is not a number of threads: write 2, say, or auto")
+            within("engine.threads", self.threads, 1)
         if self.precision in FAST_PRECISIONS and self.name == "reference":
             raise UserError(
                 f"engine.precision={self.precision} is not available in the reference loop: "

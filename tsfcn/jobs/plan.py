@@ -114,6 +114,7 @@ class Terms:
     memory: float = math.inf  # bytes that the process may take
     checkpoint_seconds: float = math.inf  # between two checkpoints
     device: str = "cpu"  # torch's name of it, as device.resolve gives
+    threads: int = 1  # of a step of the fast engine on the CPU; 0: the executor shares the cores
 
 
 def label(name: str, changed: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ from tsfcn.models.saved_classifier import SavedClassifier, versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.library_classifier import LibraryClassifier
-from tsfcn.training.threads import one_thread
+from tsfcn.training.threads import one_thread, use_threads
 from tsfcn.training.train import Task, choose_engine, train
 
 CURVE_POINTS = 200
@@ -62,6 +62,7 @@ def run_job(
     memory: float = math.inf,
     checkpoint_seconds: float = math.inf,
     device: str = "cpu",
+    threads: int = 1,
     progress: loop.Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     is_held: Callable[[], bool] = lambda: True,
@@ -76,13 +77,14 @@ def run_job(
         job: The job.
         results: The results folder.
         writer: Writes the record.
-        root: The archive's folder; this and the next six are plan.Terms.
+        root: The archive's folder; this and the next seven are plan.Terms.
         engine: One of schema.ENGINES.
         save_weights: Whether to keep the selected weights.
         n_sharing: How many jobs at a time share the free memory.
         memory: Bytes that the process may take.
         checkpoint_seconds: Between two checkpoints.
         device: torch's name of where to train.
+        threads: Of a step of the fast engine on the CPU; 0: as many as this process has been told.
         progress: Called with (epoch, epochs, training loss) after each epoch.
         stop: Called after each epoch; True ends the job with its state on disk.
         is_held: Called before the record is written: whether this process still holds the job's lease.
@@ -97,7 +99,9 @@ def run_job(
     if device == "cpu":  # beside other jobs in this process the peak is that of all
         reset_peak_memory()
     try:
-        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device)
+        terms = Terms(root, engine, save_weights, n_sharing, memory, checkpoint_seconds, device, threads)
+        if threads:
+            use_threads(threads)
         outcome = measure(job, results, terms, progress, stop, clock)
         status, reason = "ok", ""
     except (Stopped, artifacts.FolderUnusable):

@@ -64,6 +64,7 @@ class Array:
     n_tasks: int
     memory: int  # MiB a task, if the user's options do not say it
     options: Mapping[str, str]  # of sbatch, those of the user
+    cpus: int = 1  # a task
 
     @property
     def is_estimated(self) -> bool:
@@ -119,7 +120,7 @@ def script(words: Sequence[str], folder: Path, name: str, asked: Array) -> str:
     headers = {
         "job-name": "tsfcn",
         "array": f"0-{asked.n_tasks - 1}",
-        "cpus-per-task": "1",
+        "cpus-per-task": str(asked.cpus),
         **({"mem": f"{asked.memory}M"} if asked.is_estimated else {}),
         **asked.options,
         "signal": f"B:USR1@{NOTICE_SECONDS}",

@@ -1,6 +1,6 @@
 """A worker: `python -m tsfcn.jobs.worker RESULTS` runs the jobs that come on its standard input.
 
-It reads a job a line and answers in JSON lines. It ends at once when its input ends, so no worker outlives its run. On
+It reads a job a line, or how many threads a step may use from now on, and answers in JSON lines. It ends at once when its input ends, so no worker outlives its run. On
 SIGTERM and the like (`stop_signals`) it finishes the epoch, writes the job's state and ends.
 """
 
@@ -42,6 +42,7 @@ def work(results: Path) -> None:
     """Be a worker: run each job that comes on standard input, and answer on what was standard output."""
     from tsfcn.jobs.run_job import run_job
     from tsfcn.training.checkpoint import Stopped
+    from tsfcn.training.threads import use_threads
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints goes to standard error
@@ -61,11 +62,15 @@ def work(results: Path) -> None:
             reported = time.monotonic()
             send({"epoch": epoch, "epochs": epochs, "loss": loss})
 
-    messages: SimpleQueue[bytes] = SimpleQueue()
+    messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
 
     def listen() -> None:
         for line in sys.stdin.buffer:
-            messages.put(line)
+            message = json.loads(line)
+            if "threads" in message:
+                use_threads(message["threads"])
+            else:
+                messages.put(message)
         os._exit(0)  # the run is gone, or needs this worker no more
 
     stopping = threading.Event()
@@ -81,9 +86,8 @@ def work(results: Path) -> None:
     threading.Thread(target=listen, daemon=True).start()
     send({"ready": True})
     while True:
-        line = messages.get()
+        message = messages.get()
         busy = True
-        message = json.loads(line)
         job, terms = Job(**message["job"]), Terms(**message["terms"])
         cap_memory(terms.memory)
 

@@ -1,4 +1,9 @@
-"""The number of torch's threads, of which a training uses one."""
+"""How many threads a training uses: of torch one, and in the fast engine as many as the process has been told.
+
+one_thread    torch uses one thread
+use_threads   the fast engine in C uses so many for each step
+step_threads  how many that is
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 _lock = threading.Lock()
+_step = [1]  # threads of a step in C
 
 
 @contextlib.contextmanager
@@ -33,3 +39,16 @@ def one_thread() -> Iterator[None]:
         if before > 1:
             with _lock:
                 torch.set_num_threads(before)
+
+
+def use_threads(count: int) -> None:
+    """Let the fast engine in C use up to `count` threads for each step of this process from now on.
+
+    No bit of a result depends on the number, so it may be changed in the middle of a training, by any thread.
+    """
+    _step[0] = max(1, count)
+
+
+def step_threads() -> int:
+    """Return how many threads a step of the fast engine in C may use."""
+    return _step[0]

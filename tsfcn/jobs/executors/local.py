@@ -1,4 +1,4 @@
-"""Jobs in worker processes of one thread each."""
+"""Jobs in worker processes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config import models
 from tsfcn.config.model_spec import ENTRY_POINTS
@@ -40,6 +41,7 @@ class Worker:
         self.job: Job | None = None
         self.ready = False
         self.stopping = False
+        self.threads = 1  # of a step, as it was told
         self.oom_kills = 0  # of the system, when the job began
         self.torn = b""  # the beginning of a line whose end has not come yet
         self.process = subprocess.Popen(
@@ -55,8 +57,17 @@ class Worker:
         """Hand the worker its next job. number, runner: of the job's lease."""
         self.job = job
         self.oom_kills = oom_kills()
+        self.tell({"job": job.to_json(), "terms": asdict(terms), "lease": number, "runner": runner})
+
+    def use_threads(self, count: int) -> None:
+        """Let the worker use so many threads for a step from now on."""
+        if count != self.threads:
+            self.threads = count
+            self.tell({"threads": count})
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send the worker a message."""
         assert self.process.stdin is not None
-        message = {"job": job.to_json(), "terms": asdict(terms), "lease": number, "runner": runner}
         with contextlib.suppress(BrokenPipeError):  # where it died: answers() says so
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
@@ -109,12 +120,12 @@ def run(
 ) -> Generator[Event]:
     """Run the jobs in `n_at_a_time` worker processes (see Executor), in the given order.
 
-    A worker that dies is replaced, and what becomes of its job is up to the queue. When the generator is closed, by
+    With terms.threads = 0, the workers share the cores that would idle because few jobs are left. A worker that dies is replaced, and what becomes of its job is up to the queue. When the generator is closed, by
     Ctrl-C too, the workers finish their epoch, within STOP_SECONDS, and the jobs in hand leave a checkpoint and no
     record. Raises OSError where the disk is full and UserError where no worker can be started.
     """
     workers: dict[int, Worker] = {}
-    stillborn = 0
+    stillborn, n_cores = 0, machine.cores()
     selector = selectors.DefaultSelector()
 
     def hire() -> Worker:
@@ -128,6 +139,13 @@ def run(
         selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
         del workers[worker.number]
         return worker.end()
+
+    def share_cores() -> None:
+        """Tell each busy worker its share of the cores, one more to those hired first, which have the longest jobs."""
+        busy = [worker for _, worker in sorted(workers.items()) if worker.job is not None]
+        n_running = min(n_at_a_time, len(busy) + len(queue.waiting))
+        for i, worker in enumerate(busy):
+            worker.use_threads(max(1, (n_cores + n_running - 1 - i) // n_running))
 
     def idle() -> Worker | None:
         return next((worker for worker in workers.values() if worker.job is None and not worker.stopping), None)
@@ -175,6 +193,8 @@ def run(
                 worker = worker or hire()
                 worker.give(job, terms, queue.runner.held[job.key], queue.runner.about["id"])
                 yield Event("start", worker.number, job)
+            if not terms.threads:
+                share_cores()
             yield from queue.ended_elsewhere()
             while not queue.waiting and (worker := idle()):
                 dismiss(worker)

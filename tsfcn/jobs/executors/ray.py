@@ -1,6 +1,6 @@
 """Jobs as tasks of a Ray cluster: one that is there, or one of this machine that ends with the run.
 
-A task asks Ray for one CPU, the memory that its job is estimated to need, and a share of a GPU if the run has one. In
+A task asks Ray for a CPU for each thread, the memory that its job is estimated to need, and a share of a GPU if the run has one. In
 it a worker process trains (tsfcn.jobs.worker), as with executor=local; it is kept for the next job. This process hands
 out the jobs, has their leases, and keeps no more of them in Ray's queue than the cluster can train at a time.
 """
@@ -46,6 +46,7 @@ class Asked:
     gpus: float = 0.0  # of a GPU
     memory: float = 0.0  # bytes; 0: as the job is estimated to need
     workers: int = 0  # jobs at a time; 0: as many as the cluster has room for
+    cpus: int = 1  # of a job: a core for each thread
 
 
 def connect(asked: Asked) -> None:
@@ -64,7 +65,7 @@ def connect(asked: Asked) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
         check_address(asked.address)
         handlers = {each: signal.getsignal(each) for each in stop_signals()}
-        local: dict[str, Any] = {"include_dashboard": False, "num_cpus": asked.workers or machine.cores()}
+        local: dict[str, Any] = {"include_dashboard": False, "num_cpus": asked.workers * asked.cpus or machine.cores()}
         try:
             if asked.address == LOCAL:
                 ray.init(address="local", logging_level=logging.ERROR, **local)
@@ -83,7 +84,7 @@ def connect(asked: Asked) -> None:
             for node in nodes()
         )
         ray.shutdown()
-        asks = ["1 CPU"] + [f"{asked.gpus:g} GPU"] * bool(asked.gpus)
+        asks = [f"{asked.cpus} CPU"] + [f"{asked.gpus:g} GPU"] * bool(asked.gpus)
         asks += [f"{asked.memory / 2**30:g} GiB"] * bool(asked.memory)
         raise UserError(
             f"executor=ray: no node of the cluster has {', '.join(asks)} for a job (there are: {has}): change "
@@ -121,7 +122,7 @@ def places(asked: Asked) -> int:
     """Return how many jobs the cluster has room for at a time; memory counts only where the user asks for it."""
     n_jobs = 0
     for node in nodes():
-        shares = [node.get("CPU", 0.0)]
+        shares = [node.get("CPU", 0.0) / asked.cpus]
         shares += [node.get("GPU", 0.0) / asked.gpus] if asked.gpus else []
         shares += [node.get("memory", 0.0) / asked.memory] if asked.memory else []
         n_jobs += math.floor(min(shares) + 1e-9)
@@ -233,7 +234,7 @@ def run(
     def submit(job: Job) -> Event:
         place = next(n for n in range(room) if n not in {number for number, _ in in_hand.values()})
         needs = {
-            "num_cpus": 1,
+            "num_cpus": asked.cpus,
             "num_gpus": asked.gpus,
             "memory": memory(job, asked, queue.failures.get(job.key, 0)),
             "max_retries": 0,  # the queue does that, and knows what a record ends

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tsfcn.training.fused.backend import AdamOptions, Block, Head, Operation, Schedule
 from tsfcn.training.fused.torch_backend import take_batch
+from tsfcn.training.threads import step_threads
 
 
 def fields(integers: str, reals: str, pointers: str) -> list[tuple[str, type[Any]]]:
@@ -57,7 +58,7 @@ ARGUMENTS = {"conv_block": ConvBlockArgs, "pool": PoolArgs, "loss": LossArgs, "a
 
 
 class CBackend:
-    """The backend that calls the functions of kernels.c, in the memory of this process, on one core.
+    """The backend that calls the functions of kernels.c, in the memory of this process, in `step_threads()` threads.
 
     Raises:
         RuntimeError: A struct has another size in the library than here.
@@ -94,7 +95,7 @@ class CBackend:
         reference = ctypes.byref(args)
 
         def run(_keep_alive: Any = (args, values)) -> None:
-            if function(reference):
+            if function(reference, step_threads()):
                 raise MemoryError
 
         return run

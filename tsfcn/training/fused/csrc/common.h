@@ -112,9 +112,10 @@ ALWAYS_INLINE bfloat16 store_bfloat16(float value)
 #define KC (512 / (int64_t)sizeof(operand_t))  /* rows of gradients that one product sums over: the L1 cache */
 #define STATS_ROWS 128 /* rows that are summed before they are added to the total, so that rounding errors stay small */
 #define ROUND_CHANNELS 64 /* channels that are rounded at a time */
+#define ADAM_UNIT 1024     /* weights that one thread updates: whole vectors */
 
 /* Return memory of this thread for `count` bytes, or NULL if there is too little. It is reused by the next call and
-   never freed, not even when the thread ends: it is meant for a few long-lived threads. */
+   never freed, not even when the thread ends: it is meant for a few long-lived threads, and not for those of a team. */
 static void *scratch(size_t count)
 {
     static _Thread_local void *memory;

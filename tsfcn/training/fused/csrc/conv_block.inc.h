@@ -29,6 +29,7 @@ typedef struct {
     int64_t n_rows;     /* of all cases, without the last kernel - 1 */
     int winograd;       /* whether F(m, r) is used */
     int64_t chunk;      /* rows at a time */
+    int64_t n_chunks;
     size_t value_bytes; /* of x and of grad_y: acc_t for F(m, r), operand_t for plain products */
     const operand_t *padded;
     const before_t *before_y;
@@ -45,6 +46,7 @@ static block_t BLOCK_FN(select_training)(const struct conv_block_args *args, int
     int64_t rows = args->length + args->kernel - 1, n_rows = args->n_cases * rows - args->kernel + 1;
     int winograd = !args->padded && (!backward || args->grad_input) &&
                    FN(use_winograd)(n_rows, args->kernel, args->c_in, args->c_out);
+    int64_t chunk = winograd ? FN(winograd_chunk)(n_rows, args->kernel) : ROUND_UP(MC, MR);
     int64_t in = i * args->n_cases * rows * args->c_in, out = i * args->n_cases * rows * args->c_out;
     int64_t w = i * args->weight_stride, c = i * args->c_out;
 #define AT(type, name, offset) .name = args->name ? (type *)args->name + (offset) : NULL
@@ -60,7 +62,8 @@ static block_t BLOCK_FN(select_training)(const struct conv_block_args *args, int
         .rows = rows,
         .n_rows = n_rows,
         .winograd = winograd,
-        .chunk = winograd ? FN(winograd_chunk)(n_rows, args->kernel) : ROUND_UP(MC, MR),
+        .chunk = chunk,
+        .n_chunks = (n_rows + chunk - 1) / chunk,
         .value_bytes = winograd ? sizeof(acc_t) : sizeof(operand_t),
         AT(const operand_t, padded, in),
         AT(const before_t, before_y, i * args->n_cases * args->before_rows * args->c_in),
@@ -134,28 +137,35 @@ static void BLOCK_FN(fill_input)(const block_t *b, int64_t start, int64_t end, c
 
 typedef struct {
     operand_t *filters; /* packed, or transformed */
-    void *memory;       /* for packing, or for winograd_conv */
-    operand_t *edge;    /* for gemm */
-    char *input;        /* a chunk of x and a tail of zeros */
+    operand_t *packing; /* for packing */
+    FN(stats) parts;    /* `chunk_parts` for each chunk */
+    int64_t chunk_parts;
+    double *mean, *square; /* of all rows */
+    /* Of each thread: */
+    void *memory;    /* for winograd_filters and winograd_conv */
+    operand_t *edge; /* for gemm */
+    char *input;     /* a chunk of x and a tail of zeros */
     acc_t *before_factor, *before_offset;
-    FN(stats) stats;
 } forward_buffers_t;
 
-static void BLOCK_FN(plan_forward_buffers)(const block_t *b, struct arena *arena, forward_buffers_t *u)
+static void BLOCK_FN(plan_forward_buffers)(const block_t *b, struct arena *shared, struct arena *own,
+                                           forward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, k = b->kernel * c_in;
     int64_t n_filters = b->winograd ? POINTS * c_in * c_out : FN(packed_filters_size)(k, c_out);
-    u->filters = arena_alloc(arena, n_filters * sizeof(operand_t));
-    u->memory = arena_alloc(arena, b->winograd ? FN(winograd_memory)(c_in, c_out) : c_out * k * sizeof(operand_t));
-    u->edge = arena_alloc(arena, (MR * c_in + PADDED_K(k)) * sizeof(operand_t));
+    u->filters = arena_alloc(shared, n_filters * sizeof(operand_t));
+    u->packing = arena_alloc(shared, b->winograd ? 0 : c_out * k * sizeof(operand_t));
+    u->chunk_parts = FN(bn_stats_parts)(MIN(b->chunk, b->n_rows), b->rows);
+    u->parts.rows = arena_alloc(shared, b->n_chunks * u->chunk_parts * sizeof(int64_t));
+    u->parts.values = arena_alloc(shared, b->n_chunks * u->chunk_parts * 2 * c_out * sizeof(acc_t));
+    u->mean = arena_alloc(shared, c_out * sizeof(double));
+    u->square = arena_alloc(shared, c_out * sizeof(double));
+    u->memory = arena_alloc(own, b->winograd ? FN(winograd_memory)(c_in, c_out) : 0);
+    u->edge = arena_alloc(own, (MR * c_in + PADDED_K(k)) * sizeof(operand_t));
     u->input =
-        arena_alloc(arena, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value_bytes);
-    u->before_factor = arena_alloc(arena, c_in * sizeof(acc_t));
-    u->before_offset = arena_alloc(arena, c_in * sizeof(acc_t));
-    u->stats.part_mean = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->stats.part_square = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->stats.mean = arena_alloc(arena, c_out * sizeof(double));
-    u->stats.square = arena_alloc(arena, c_out * sizeof(double));
+        arena_alloc(own, b->padded ? 0 : ((b->chunk + b->kernel) * c_in + BLOCK_FN(tail)(c_in)) * b->value_bytes);
+    u->before_factor = arena_alloc(own, c_in * sizeof(acc_t));
+    u->before_offset = arena_alloc(own, c_in * sizeof(acc_t));
 }
 
 /* Compute rows `start` to `end` of y by F(m, r). */
@@ -172,24 +182,34 @@ static void BLOCK_FN(conv_forward_gemm)(const block_t *b, int64_t start, int64_t
     FN(left) windows = {(const operand_t *)u->input, c_in, n_input + BLOCK_FN(tail)(c_in)};
     if (b->padded)
         windows = (FN(left)){b->padded + start * c_in, c_in, (b->n_cases * b->rows - start) * c_in};
-    FN(gemm)(end - start, b->c_out, k, windows, (FN(right)){u->filters, PADDED_K(k) * NR}, u->edge,
-             (FN(result)){b->y + start * b->c_out, NULL, 0, b->c_out});
+    FN(gemm)(FN(all_tiles)(end - start, b->c_out), end - start, b->c_out, k, windows,
+             (FN(right)){u->filters, PADDED_K(k) * NR}, u->edge, (FN(result)){b->y + start * b->c_out, NULL, 0, b->c_out});
 }
 
-static void BLOCK_FN(forward_training)(const block_t *b, forward_buffers_t *u, double momentum, double eps)
+/* Pack or transform some filters of c_out, in whole micropanels. */
+static void BLOCK_FN(forward_filters)(struct range some, const block_t *b, const forward_buffers_t *u)
 {
+    int64_t k = b->kernel * b->c_in, count = some.end - some.start;
+    const acc_t *weight = b->weight + some.start * k;
     if (b->winograd)
-        FN(winograd_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters, u->memory);
+        FN(winograd_filters)(weight, b->kernel, b->c_in, count, u->filters + some.start * POINTS * b->c_in, u->memory);
     else
-        FN(pack_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters, u->memory);
+        FN(pack_filters)(weight, b->kernel, b->c_in, count, u->filters + some.start * PADDED_K(k),
+                         u->packing + some.start * k);
+}
+
+static void BLOCK_FN(forward_training)(struct thread thread, const block_t *b, const forward_buffers_t *u,
+                                       double momentum, double eps)
+{
+    BLOCK_FN(forward_filters)(share(thread, b->c_out, NR), b, u);
     if (!b->padded)
         FN(bn_factors)(b->c_in, b->before_gamma, b->before_beta, b->before_mean, b->before_invstd, u->before_factor,
                        u->before_offset);
-    u->stats.count = 0;
-    memset(u->stats.mean, 0, b->c_out * sizeof(double));
-    memset(u->stats.square, 0, b->c_out * sizeof(double));
-    for (int64_t start = 0; start < b->n_rows; start += b->chunk) {
-        int64_t end = MIN(start + b->chunk, b->n_rows), n_input = end - start + b->kernel - 1;
+    barrier(thread);
+    struct range chunks = share(thread, b->n_chunks, 1);
+    for (int64_t chunk = chunks.start; chunk < chunks.end; chunk++) {
+        int64_t start = chunk * b->chunk, end = MIN(start + b->chunk, b->n_rows);
+        int64_t n_input = end - start + b->kernel - 1;
         if (!b->padded) {
             BLOCK_FN(fill_input)(b, start, start + n_input, u->before_factor, u->before_offset, u->input);
             memset(u->input + n_input * b->c_in * b->value_bytes, 0, BLOCK_FN(tail)(b->c_in) * b->value_bytes);
@@ -198,68 +218,90 @@ static void BLOCK_FN(forward_training)(const block_t *b, forward_buffers_t *u, d
             BLOCK_FN(conv_forward_winograd)(b, start, end, u);
         else
             BLOCK_FN(conv_forward_gemm)(b, start, end, u);
-        FN(bn_stats)(start, end, b->rows, b->length, b->c_out, b->y, &u->stats);
+        FN(stats) parts = {u->parts.rows + chunk * u->chunk_parts,
+                           u->parts.values + chunk * u->chunk_parts * 2 * b->c_out};
+        FN(bn_stats)(start, end, b->rows, b->length, b->c_out, b->y, u->chunk_parts, parts);
     }
-    FN(bn_finish_stats)(b->c_out, &u->stats, momentum, eps, b->mean, b->invstd, b->running_mean, b->running_var);
+    barrier(thread);
+    struct range some = share(thread, b->c_out, NR);
+    double count = FN(bn_merge_stats)(some, b->c_out, b->n_chunks * u->chunk_parts, u->parts, u->mean, u->square);
+    FN(bn_finish_stats)(some, count, u->mean, u->square, momentum, eps, b->mean, b->invstd, b->running_mean,
+                        b->running_var);
+}
+
+static void BLOCK_FN(forward_trainings)(struct thread thread, const struct task *task)
+{
+    const struct conv_block_args *args = task->args;
+    block_t block = BLOCK_FN(select_training)(args, 0, 0);
+    forward_buffers_t buffers;
+    struct arena shared = {task->memory, 0}, own = {own_memory(thread, task), 0};
+    BLOCK_FN(plan_forward_buffers)(&block, &shared, &own, &buffers);
+    for (int64_t i = 0; i < args->n; i++) {
+        block = BLOCK_FN(select_training)(args, 0, i);
+        BLOCK_FN(forward_training)(thread, &block, &buffers, args->momentum, args->eps);
+    }
 }
 
 /* Fill y, mean and invstd, and update the running statistics. Returns 0, or 1 if memory cannot be allocated. */
-int BLOCK_FN(conv_block_forward)(const struct conv_block_args *args)
+int BLOCK_FN(conv_block_forward)(const struct conv_block_args *args, int n_threads)
 {
     block_t block = BLOCK_FN(select_training)(args, 0, 0);
     forward_buffers_t buffers;
-    struct arena needed = {0}, arena = {0};
-    BLOCK_FN(plan_forward_buffers)(&block, &needed, &buffers);
-    if (!(arena.base = scratch(needed.used)))
-        return 1;
-    BLOCK_FN(plan_forward_buffers)(&block, &arena, &buffers);
-    for (int64_t i = 0; i < args->n; i++) {
-        block = BLOCK_FN(select_training)(args, 0, i);
-        BLOCK_FN(forward_training)(&block, &buffers, args->momentum, args->eps);
-    }
-    return 0;
+    struct arena shared = {0}, own = {0};
+    BLOCK_FN(plan_forward_buffers)(&block, &shared, &own, &buffers);
+    struct task task = {args, shared.used, own.used, NULL};
+    return execute(MIN(n_threads, block.n_chunks), BLOCK_FN(forward_trainings), &task);
 }
 
 /* ---------------------------------------------------------------------------------------------------------------- */
 /* Backward */
 
 typedef struct {
-    operand_t *filters; /* flipped, and packed or transformed */
-    void *memory;       /* for packing, or for transforms */
-    void *grad_filters; /* for grad_weight_gemm, or the gradient of the transformed filters */
-    char *input;        /* a chunk of x */
-    char *grad_y;       /* a chunk of grad_y and a tail of zeros */
-    acc_t *before_factor, *before_offset, *factor, *offset;
-    double *sum_dy, *sum_dy_xmu;  /* of all rows: dy, the gradient of batch norm's output, and dy * (y - mean) */
-    acc_t *part_dy, *part_dy_xmu; /* of some rows, the second right after the first */
-    acc_t *mean_dy, *mean_dy_xmu; /* the means over all rows, the second times invstd^2 */
+    operand_t *filters;           /* flipped, and packed or transformed */
+    operand_t *packing;           /* for pack_flipped_filters */
+    acc_t *grad_filters;          /* the gradient of the transformed filters */
     acc_t *grad_row;              /* (n_cases, c_out): the gradient of each row of a case, from grad_pooled */
+    acc_t *parts;                 /* (parts of the rows, 2, c_out): sums of dy, the gradient of batch norm's output, and
+                                     of dy * (y - mean) */
+    double *sum_dy, *sum_dy_xmu;  /* the same of all rows */
+    acc_t *mean_dy, *mean_dy_xmu; /* the means over all rows, the second times invstd^2 */
+    /* Of each thread: */
+    char *memory; /* for winograd_conv; then for what is prepared of a chunk to add it to grad_weight */
+    char *input;  /* a chunk of x */
+    char *grad_y; /* a chunk of grad_y and a tail of zeros */
+    acc_t *before_factor, *before_offset, *factor, *offset;
 } backward_buffers_t;
 
-static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *arena, backward_buffers_t *u)
+/* The number of parts in which the rows of a case are summed. */
+static int64_t BLOCK_FN(case_parts)(const block_t *b)
+{
+    return (b->length + STATS_ROWS - 1) / STATS_ROWS;
+}
+
+static void BLOCK_FN(plan_backward_buffers)(const block_t *b, struct arena *shared, struct arena *own,
+                                            backward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, kernel = b->kernel, n_transformed = POINTS * c_in * c_out;
     int64_t n_filters = b->winograd ? n_transformed : FN(packed_filters_size)(kernel * c_out, c_in);
-    int64_t n_memory = FN(flipped_filters_memory)(kernel, c_in, c_out);
-    u->filters = arena_alloc(arena, b->grad_input ? n_filters * sizeof(operand_t) : 0);
-    u->memory = arena_alloc(arena, b->winograd     ? FN(winograd_memory)(c_in, c_out)
-                            : b->grad_input ? n_memory * sizeof(operand_t)
-                                            : 0);
-    u->grad_filters = arena_alloc(arena, b->winograd ? n_transformed * sizeof(acc_t)
-                                              : FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t));
-    u->input = arena_alloc(arena, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value_bytes);
-    u->grad_y = arena_alloc(arena, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value_bytes);
-    u->before_factor = arena_alloc(arena, c_in * sizeof(acc_t));
-    u->before_offset = arena_alloc(arena, c_in * sizeof(acc_t));
-    u->factor = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->offset = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->part_dy = arena_alloc(arena, 2 * c_out * sizeof(acc_t));
-    u->part_dy_xmu = u->part_dy ? u->part_dy + c_out : NULL;
-    u->mean_dy = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->mean_dy_xmu = arena_alloc(arena, c_out * sizeof(acc_t));
-    u->sum_dy = arena_alloc(arena, c_out * sizeof(double));
-    u->sum_dy_xmu = arena_alloc(arena, c_out * sizeof(double));
-    u->grad_row = arena_alloc(arena, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
+    int64_t n_packing = b->winograd ? 0 : FN(flipped_filters_memory)(kernel, c_in, c_out);
+    u->filters = arena_alloc(shared, b->grad_input ? n_filters * sizeof(operand_t) : 0);
+    u->packing = arena_alloc(shared, b->grad_input ? n_packing * sizeof(operand_t) : 0);
+    u->grad_filters = arena_alloc(shared, b->winograd ? n_transformed * sizeof(acc_t) : 0);
+    u->grad_row = arena_alloc(shared, b->grad_output ? 0 : b->n_cases * c_out * sizeof(acc_t));
+    u->parts = arena_alloc(shared, b->n_cases * BLOCK_FN(case_parts)(b) * 2 * c_out * sizeof(acc_t));
+    u->sum_dy = arena_alloc(shared, c_out * sizeof(double));
+    u->sum_dy_xmu = arena_alloc(shared, c_out * sizeof(double));
+    u->mean_dy = arena_alloc(shared, c_out * sizeof(acc_t));
+    u->mean_dy_xmu = arena_alloc(shared, c_out * sizeof(acc_t));
+    u->memory = arena_alloc(own, b->winograd ? FN(winograd_memory)(c_in, c_out)
+                                             : FN(grad_weight_memory)(MIN(b->chunk, b->n_rows), kernel, c_in, c_out) *
+                                                   sizeof(operand_t));
+    u->input = arena_alloc(own, b->padded ? 0 : (b->chunk + kernel + ALPHA) * c_in * b->value_bytes);
+    u->grad_y = arena_alloc(own, ((b->chunk + kernel) * c_out + BLOCK_FN(tail)(c_out)) * b->value_bytes);
+    u->before_factor = arena_alloc(own, c_in * sizeof(acc_t));
+    u->before_offset = arena_alloc(own, c_in * sizeof(acc_t));
+    u->factor = arena_alloc(own, c_out * sizeof(acc_t));
+    u->offset = arena_alloc(own, c_out * sizeof(acc_t));
 }
 
 /* dy, the gradient of batch norm's output, if y is v in channel c: `gradient` where the output is positive, else 0. */
@@ -287,30 +329,36 @@ static void BLOCK_FN(reduce_rows)(int64_t rows, int64_t channels, const operand_
             }
 }
 
-/* Compute grad_beta and grad_gamma, and the means that grad_y needs. */
-static void BLOCK_FN(bn_relu_backward_reduce)(const block_t *b, backward_buffers_t *u)
+/* Compute the sums of dy and dy * (y - mean) of some parts of the rows. */
+static void BLOCK_FN(bn_relu_backward_sums)(struct range parts, const block_t *b, const backward_buffers_t *u)
 {
-    int64_t c_out = b->c_out, length = b->length;
+    int64_t c_out = b->c_out, of_case = BLOCK_FN(case_parts)(b);
+    for (int64_t part = parts.start; part < parts.end; part++) {
+        int64_t n = part / of_case, start = part % of_case * STATS_ROWS;
+        acc_t *sums = u->parts + part * 2 * c_out;
+        memset(sums, 0, 2 * c_out * sizeof(acc_t));
+        BLOCK_FN(reduce_rows)(MIN(b->length - start, STATS_ROWS), c_out, b->y + (n * b->rows + start) * c_out,
+                              b->grad_output ? b->grad_output + (n * b->after_rows + start) * c_out : NULL,
+                              b->grad_output ? NULL : u->grad_row + n * c_out, u->factor, u->offset, b->mean, sums,
+                              sums + c_out);
+    }
+}
+
+/* Compute grad_beta and grad_gamma of some channels, and the means that grad_y needs, from the sums of all parts. */
+static void BLOCK_FN(bn_relu_backward_reduce)(struct range some, const block_t *b, const backward_buffers_t *u)
+{
+    int64_t c_out = b->c_out, length = b->length, n_parts = b->n_cases * BLOCK_FN(case_parts)(b);
     double *restrict sum_dy = u->sum_dy, *restrict sum_dy_xmu = u->sum_dy_xmu;
-    const acc_t *restrict part_dy = u->part_dy, *restrict part_dy_xmu = u->part_dy_xmu;
-    for (int64_t c = 0; c < c_out; c++)
+    for (int64_t c = some.start; c < some.end; c++)
         sum_dy[c] = sum_dy_xmu[c] = 0;
-    for (int64_t n = 0; n < b->n_cases; n++) {
-        for (int64_t c = 0; c < c_out && !b->grad_output; c++)
-            u->grad_row[n * c_out + c] = b->grad_pooled[n * c_out + c] / length;
-        for (int64_t start = 0; start < length; start += STATS_ROWS) {
-            memset(u->part_dy, 0, 2 * c_out * sizeof(acc_t));
-            BLOCK_FN(reduce_rows)(MIN(length - start, STATS_ROWS), c_out, b->y + (n * b->rows + start) * c_out,
-                                  b->grad_output ? b->grad_output + (n * b->after_rows + start) * c_out : NULL,
-                                  b->grad_output ? NULL : u->grad_row + n * c_out, u->factor, u->offset, b->mean,
-                                  u->part_dy, u->part_dy_xmu);
-            for (int64_t c = 0; c < c_out; c++) {
-                sum_dy[c] += part_dy[c];
-                sum_dy_xmu[c] += part_dy_xmu[c];
-            }
+    for (int64_t part = 0; part < n_parts; part++) {
+        const acc_t *restrict part_dy = u->parts + part * 2 * c_out, *restrict part_dy_xmu = part_dy + c_out;
+        for (int64_t c = some.start; c < some.end; c++) {
+            sum_dy[c] += part_dy[c];
+            sum_dy_xmu[c] += part_dy_xmu[c];
         }
     }
-    for (int64_t c = 0; c < c_out; c++) {
+    for (int64_t c = some.start; c < some.end; c++) {
         acc_t invstd = b->invstd[c];
         b->grad_beta[c] = sum_dy[c];
         b->grad_gamma[c] = sum_dy_xmu[c] * invstd;
@@ -369,8 +417,7 @@ static void BLOCK_FN(fill_grad_y)(const block_t *b, int64_t start, int64_t end, 
     memset(to, 0, BLOCK_FN(tail)(c_out) * b->value_bytes);
 }
 
-/* Compute rows `start` to `end` of grad_input, and add the part of these rows to the gradient of the transformed
-   filters. */
+/* Compute rows `start` to `end` of grad_input by F(m, r), and prepare these rows for the gradient of the filters. */
 static void BLOCK_FN(conv_backward_winograd)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, n_rows = end - start + b->kernel - 1, lead = b->kernel - 1 - b->left;
@@ -378,11 +425,10 @@ static void BLOCK_FN(conv_backward_winograd)(const block_t *b, int64_t start, in
     FN(winograd_conv)(end - start, b->kernel, c_out, c_in, grad_y, u->filters, u->memory, b->grad_input + start * c_in);
     BLOCK_FN(fill_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
     memset(u->input + n_rows * c_in * b->value_bytes, 0, ALPHA * c_in * b->value_bytes);
-    FN(winograd_grad_filters)(start > 0, u->grad_filters, end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
-                              input, u->memory);
+    FN(winograd_prepare_grad)(end - start, b->kernel, c_in, c_out, grad_y + lead * c_out, input, u->memory);
 }
 
-/* Compute rows `start` to `end` of grad_input, if it is needed, and add the part of these rows to grad_weight. */
+/* Compute rows `start` to `end` of grad_input, if it is needed, and prepare these rows for grad_weight. */
 static void BLOCK_FN(conv_backward_gemm)(const block_t *b, int64_t start, int64_t end, const backward_buffers_t *u)
 {
     int64_t c_in = b->c_in, c_out = b->c_out, k = b->kernel * c_out;
@@ -390,53 +436,95 @@ static void BLOCK_FN(conv_backward_gemm)(const block_t *b, int64_t start, int64_
     const operand_t *grad_y = (const operand_t *)u->grad_y;
     if (b->grad_input) {
         FN(left) windows = {grad_y, c_out, n_rows * c_out + BLOCK_FN(tail)(c_out)};
-        FN(gemm)(end - start, c_in, k, windows, (FN(right)){u->filters, PADDED_K(k) * NR}, NULL,
+        FN(gemm)(FN(all_tiles)(end - start, c_in), end - start, c_in, k, windows,
+                 (FN(right)){u->filters, PADDED_K(k) * NR}, NULL,
                  (FN(result)){b->grad_input + start * c_in, NULL, 0, c_in});
     }
     if (!b->padded)
         BLOCK_FN(fill_input)(b, start, start + n_rows, u->before_factor, u->before_offset, u->input);
-    FN(grad_weight_gemm)(start > 0, b->grad_weight, end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
-                         b->padded ? b->padded + start * c_in : (const operand_t *)u->input, u->grad_filters);
+    FN(prepare_grad_weight)(end - start, b->kernel, c_in, c_out, grad_y + lead * c_out,
+                            b->padded ? b->padded + start * c_in : (const operand_t *)u->input,
+                            (operand_t *)u->memory);
 }
 
-static void BLOCK_FN(backward_training)(const block_t *b, backward_buffers_t *u)
+/* Add this thread's part of grad_weight, or of the gradient of the transformed filters, of a chunk that was prepared.
+   */
+static void BLOCK_FN(add_chunk)(struct thread thread, const block_t *b, int64_t chunk, const void *prepared,
+                                const backward_buffers_t *u)
 {
+    int64_t n_rows = MIN(b->chunk, b->n_rows - chunk * b->chunk);
+    if (b->winograd)
+        FN(winograd_add_grad)(share(thread, POINTS * b->c_out / GRAD_MR, 1), chunk > 0, u->grad_filters, n_rows,
+                              b->kernel, b->c_in, b->c_out, prepared);
+    else
+        FN(add_grad_weight)(share(thread, FN(grad_weight_parts)(b->kernel, b->c_in, b->c_out), 1), chunk > 0,
+                            b->grad_weight, n_rows, b->kernel, b->c_in, b->c_out, prepared);
+}
+
+/* own_bytes: between the memory of one thread and of the next. */
+static void BLOCK_FN(backward_training)(struct thread thread, int64_t own_bytes, const block_t *b,
+                                        const backward_buffers_t *u)
+{
+    struct range channels = share(thread, b->c_out, NR);
     if (!b->padded)
         FN(bn_factors)(b->c_in, b->before_gamma, b->before_beta, b->before_mean, b->before_invstd, u->before_factor,
                        u->before_offset);
     FN(bn_factors)(b->c_out, b->gamma, b->beta, b->mean, b->invstd, u->factor, u->offset);
-    BLOCK_FN(bn_relu_backward_reduce)(b, u);
-    if (b->winograd)
-        FN(winograd_flipped_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters);
-    else if (b->grad_input)
-        FN(pack_flipped_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters, u->memory);
-    for (int64_t start = 0; start < b->n_rows; start += b->chunk) {
-        int64_t end = MIN(start + b->chunk, b->n_rows);
-        BLOCK_FN(fill_grad_y)(b, start, end + b->kernel - 1, u);
-        if (b->winograd)
-            BLOCK_FN(conv_backward_winograd)(b, start, end, u);
-        else
-            BLOCK_FN(conv_backward_gemm)(b, start, end, u);
+    if (!b->grad_output) {
+        struct range rows = share(thread, b->n_cases * b->c_out, 1);
+        for (int64_t j = rows.start; j < rows.end; j++)
+            u->grad_row[j] = b->grad_pooled[j] / b->length;
     }
     if (b->winograd)
-        FN(winograd_grad_weight)(u->grad_filters, b->kernel, b->c_in, b->c_out, b->grad_weight);
+        FN(winograd_flipped_filters)(channels, b->weight, b->kernel, b->c_in, b->c_out, u->filters);
+    else if (b->grad_input && thread.number == 0)
+        FN(pack_flipped_filters)(b->weight, b->kernel, b->c_in, b->c_out, u->filters, u->packing);
+    barrier(thread);
+    BLOCK_FN(bn_relu_backward_sums)(share(thread, b->n_cases * BLOCK_FN(case_parts)(b), 1), b, u);
+    barrier(thread);
+    BLOCK_FN(bn_relu_backward_reduce)(channels, b, u);
+    barrier(thread);
+    for (int64_t first = 0; first < b->n_chunks; first += thread.count) { /* a chunk for each thread */
+        int64_t end = MIN(first + thread.count, b->n_chunks), start = (first + thread.number) * b->chunk;
+        if (first + thread.number < end) {
+            int64_t end_row = MIN(start + b->chunk, b->n_rows);
+            BLOCK_FN(fill_grad_y)(b, start, end_row + b->kernel - 1, u);
+            if (b->winograd)
+                BLOCK_FN(conv_backward_winograd)(b, start, end_row, u);
+            else
+                BLOCK_FN(conv_backward_gemm)(b, start, end_row, u);
+        }
+        barrier(thread);
+        for (int64_t chunk = first; chunk < end; chunk++)
+            BLOCK_FN(add_chunk)(thread, b, chunk, u->memory + (chunk - first - thread.number) * own_bytes, u);
+        barrier(thread);
+    }
+    if (b->winograd)
+        FN(winograd_grad_weight)(channels, u->grad_filters, b->kernel, b->c_in, b->c_out, b->grad_weight);
+}
+
+static void BLOCK_FN(backward_trainings)(struct thread thread, const struct task *task)
+{
+    const struct conv_block_args *args = task->args;
+    block_t block = BLOCK_FN(select_training)(args, 1, 0);
+    backward_buffers_t buffers;
+    struct arena shared = {task->memory, 0}, own = {own_memory(thread, task), 0};
+    BLOCK_FN(plan_backward_buffers)(&block, &shared, &own, &buffers);
+    for (int64_t i = 0; i < args->n; i++) {
+        block = BLOCK_FN(select_training)(args, 1, i);
+        BLOCK_FN(backward_training)(thread, task->own_bytes, &block, &buffers);
+    }
 }
 
 /* Fill grad_gamma, grad_beta, grad_weight and grad_input. Returns 0, or 1 if memory cannot be allocated. */
-int BLOCK_FN(conv_block_backward)(const struct conv_block_args *args)
+int BLOCK_FN(conv_block_backward)(const struct conv_block_args *args, int n_threads)
 {
     block_t block = BLOCK_FN(select_training)(args, 1, 0);
     backward_buffers_t buffers;
-    struct arena needed = {0}, arena = {0};
-    BLOCK_FN(plan_backward_buffers)(&block, &needed, &buffers);
-    if (!(arena.base = scratch(needed.used)))
-        return 1;
-    BLOCK_FN(plan_backward_buffers)(&block, &arena, &buffers);
-    for (int64_t i = 0; i < args->n; i++) {
-        block = BLOCK_FN(select_training)(args, 1, i);
-        BLOCK_FN(backward_training)(&block, &buffers);
-    }
-    return 0;
+    struct arena shared = {0}, own = {0};
+    BLOCK_FN(plan_backward_buffers)(&block, &shared, &own, &buffers);
+    struct task task = {args, shared.used, own.used, NULL};
+    return execute(MIN(n_threads, block.n_chunks), BLOCK_FN(backward_trainings), &task);
 }
 
 #undef before_t

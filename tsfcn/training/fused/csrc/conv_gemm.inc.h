@@ -83,87 +83,117 @@ static int FN(use_windows)(int64_t kernel, int64_t c_in)
     return ROUND_UP(kernel * c_in, NR) < kernel * ROUND_UP(c_in, NR);
 }
 
-/* The number of values of memory that grad_weight_gemm needs. */
-static int64_t FN(grad_weight_memory)(int64_t kernel, int64_t c_in, int64_t c_out)
+/* grad_weight is computed in two steps, each of which several threads can share: each prepares some rows, and then each
+   adds all of these to some of the gradients.
+
+   One channel: the sums of these rows are computed already when they are prepared. The transposed windows of the input,
+   (kernel, rows), are overlapping rows, which are multiplied by grad_y.
+
+   Several channels: for each KC rows grad_y is transposed and the input is packed. It is packed once for all timepoints
+   of the kernel: each uses the same micropanel from another row on. If rows are packed in pairs, it is packed twice,
+   with pairs that begin at even and at odd rows. Or, as for few channels, whole windows are packed, (rows, kernel *
+   c_in). */
+typedef struct {
+    int64_t taps;         /* products for each KC rows, */
+    int64_t width;        /* the columns of one, */
+    int64_t panel_stride; /* and between micropanels of the input */
+    int64_t n_panels;     /* values of all micropanels, of which there are `copies` */
+    int64_t copies;
+    int64_t n_transposed; /* values of transposed grad_y */
+} FN(grad_plan);
+
+static FN(grad_plan) FN(plan_grad_weight)(int64_t kernel, int64_t c_in, int64_t c_out)
 {
-    int64_t panels_in = PAIR * ROUND_UP(c_in, NR) / NR * KC_PANEL(kernel);
-    int64_t panels_out = ROUND_UP(c_out, NR) / NR * KC_PANEL(kernel);
-    if (c_in == 1)
-        return panels_out + ROUND_UP(MR + KC, 64) + PAIR * kernel * c_out;
-    if (FN(use_windows)(kernel, c_in))
-        panels_in = ROUND_UP(kernel * c_in, NR) * KC;
-    return ROUND_UP(c_out, MR) * KC_STRIDE + panels_in + KC * c_out;
+    int windows = FN(use_windows)(kernel, c_in);
+    int64_t width = windows ? kernel * c_in : c_in, panel_stride = windows ? KC * NR : KC_PANEL(kernel);
+    return (FN(grad_plan)){windows ? 1 : kernel,
+                           width,
+                           panel_stride,
+                           ROUND_UP(width, NR) / NR * panel_stride,
+                           windows || kernel == 1 ? 1 : PAIR,
+                           ROUND_UP(c_out, MR) * KC_STRIDE};
 }
 
-/* grad_weight_gemm for one channel: the transposed windows of the input, (kernel, rows), are overlapping rows, which
-   are multiplied by grad_y. */
-static void FN(grad_weight_gemm_1)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_out,
-                                   const operand_t *grad_y, const operand_t *input, operand_t *memory)
+/* The number of values of memory for what is prepared of `rows` rows, and to prepare it. */
+static int64_t FN(grad_weight_memory)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out)
+{
+    FN(grad_plan) plan = FN(plan_grad_weight)(kernel, c_in, c_out);
+    if (c_in == 1)
+        return ROUND_UP(PAIR * kernel * c_out, 64) + ROUND_UP(c_out, NR) / NR * KC_PANEL(kernel) + MR + KC;
+    return (rows + KC - 1) / KC * (plan.n_transposed + plan.copies * plan.n_panels) + KC * c_out;
+}
+
+/* The number of parts that grad_weight is shared by. */
+static int64_t FN(grad_weight_parts)(int64_t kernel, int64_t c_in, int64_t c_out)
+{
+    FN(grad_plan) plan = FN(plan_grad_weight)(kernel, c_in, c_out);
+    return c_in == 1 ? c_out : plan.taps * FN(all_tiles)(c_out, plan.width).end;
+}
+
+static void FN(prepare_grad_weight_1)(int64_t rows, int64_t kernel, int64_t c_out, const operand_t *grad_y,
+                                      const operand_t *input, operand_t *memory)
 {
     int64_t panel_stride = KC_PANEL(kernel);
-    operand_t *panels = memory, *edge = panels + ROUND_UP(c_out, NR) / NR * panel_stride;
-    acc_t *sums = (acc_t *)(edge + ROUND_UP(MR + KC, 64 / (int64_t)sizeof(operand_t)));
+    operand_t *panels = memory + ROUND_UP(PAIR * kernel * c_out, 64);
+    operand_t *edge = panels + ROUND_UP(c_out, NR) / NR * panel_stride;
     for (int64_t start = 0; start < rows; start += KC) {
         int64_t k = MIN(rows - start, KC);
         FN(pack)(grad_y + start * c_out, c_out, k, c_out, panels, panel_stride, 0);
         FN(pack_zeros)(k, c_out, panels, panel_stride);
         FN(left) a = {input + start, 1, rows - start + kernel - 1};
         FN(right) b = {panels, panel_stride};
-        FN(gemm)(kernel, c_out, k, a, b, edge, (FN(result)){NULL, sums, start > 0, c_out});
-    }
-    for (int64_t o = 0; o < c_out; o++)
-        for (int64_t tap = 0; tap < kernel; tap++)
-            grad_weight[o * kernel + tap] = (accumulate ? grad_weight[o * kernel + tap] : 0) + sums[tap * c_out + o];
-}
-
-/* grad_weight_gemm for few channels: the windows of the input are packed as they are, (rows, kernel * c_in). */
-static void FN(grad_weight_gemm_windows)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
-                                         int64_t c_out, const operand_t *grad_y, const operand_t *input,
-                                         operand_t *memory)
-{
-    int64_t n = kernel * c_in, stride = KC_STRIDE, panel_stride = KC * NR, n_transposed = ROUND_UP(c_out, MR) * stride;
-    operand_t *transposed = memory, *panels = transposed + n_transposed, *pairs = panels + ROUND_UP(n, NR) * KC;
-    for (int64_t start = 0; start < rows; start += KC) {
-        int64_t k = MIN(rows - start, KC);
-        FN(transpose)(grad_y + start * c_out, k, c_out, transposed, stride, (unit_t *)pairs);
-        FN(pack)(input + start * c_in, c_in, k, n, panels, panel_stride, 0);
-        FN(pack_zeros)(k, n, panels, panel_stride);
-        FN(gemm)(c_out, n, k, (FN(left)){transposed, stride, n_transposed}, (FN(right)){panels, panel_stride},
-                 transposed, (FN(result)){NULL, grad_weight, accumulate || start > 0, n});
+        FN(gemm)(FN(all_tiles)(kernel, c_out), kernel, c_out, k, a, b, edge,
+                 (FN(result)){NULL, (acc_t *)memory, start > 0, c_out});
     }
 }
 
-/* grad_weight (c_out, kernel, c_in) of some rows of grad_y, (rows, c_out), and of the padded input,
-   (rows + kernel - 1, c_in). It is stored, or added if `accumulate`. */
-static void FN(grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
-                                 int64_t c_out, const operand_t *grad_y, const operand_t *input, operand_t *memory)
+/* Prepare some rows of grad_y, (rows, c_out), and of the padded input, (rows + kernel - 1, c_in). */
+static void FN(prepare_grad_weight)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const operand_t *grad_y,
+                                    const operand_t *input, operand_t *memory)
 {
     if (c_in == 1) {
-        FN(grad_weight_gemm_1)(accumulate, grad_weight, rows, kernel, c_out, grad_y, input, memory);
+        FN(prepare_grad_weight_1)(rows, kernel, c_out, grad_y, input, memory);
         return;
     }
-    if (FN(use_windows)(kernel, c_in)) {
-        FN(grad_weight_gemm_windows)(accumulate, grad_weight, rows, kernel, c_in, c_out, grad_y, input, memory);
-        return;
-    }
-    /* The input is packed once for all timepoints of the kernel: each uses the same micropanel from another row on. If
-       rows are packed in pairs, it is packed twice, with pairs that begin at even and at odd rows. */
-    int64_t stride = KC_STRIDE, panel_stride = KC_PANEL(kernel);
-    int64_t n_panels = ROUND_UP(c_in, NR) / NR * panel_stride, n_transposed = ROUND_UP(c_out, MR) * stride;
-    operand_t *transposed = memory, *panels = transposed + n_transposed, *pairs = panels + PAIR * n_panels;
+    FN(grad_plan) plan = FN(plan_grad_weight)(kernel, c_in, c_out);
+    unit_t *pairs = (unit_t *)(memory + (rows + KC - 1) / KC * (plan.n_transposed + plan.copies * plan.n_panels));
     for (int64_t start = 0; start < rows; start += KC) {
         int64_t k = MIN(rows - start, KC);
-        FN(transpose)(grad_y + start * c_out, k, c_out, transposed, stride, (unit_t *)pairs);
-        for (int64_t first = 0; first < (kernel > 1 ? PAIR : 1); first++) {
-            int64_t n_input = k + kernel - 1 - first;
-            FN(pack)(input + (start + first) * c_in, c_in, n_input, c_in, panels + first * n_panels, panel_stride, 0);
-            FN(pack_zeros)(n_input, c_in, panels + first * n_panels, panel_stride);
+        FN(transpose)(grad_y + start * c_out, k, c_out, memory, KC_STRIDE, pairs);
+        memory += plan.n_transposed;
+        for (int64_t first = 0; first < plan.copies; first++, memory += plan.n_panels) {
+            int64_t n_input = plan.taps == 1 ? k : k + kernel - 1 - first;
+            FN(pack)(input + (start + first) * c_in, c_in, n_input, plan.width, memory, plan.panel_stride, 0);
+            FN(pack_zeros)(n_input, plan.width, memory, plan.panel_stride);
         }
-        FN(left) a = {transposed, stride, n_transposed};
-        for (int64_t tap = 0; tap < kernel; tap++) {
-            FN(right) b = {panels + tap % PAIR * n_panels + tap / PAIR * PAIR * NR, panel_stride};
+    }
+}
+
+/* Compute some parts of grad_weight (c_out, kernel, c_in) from rows that were prepared. They are stored, or added if
+   `accumulate`. */
+static void FN(add_grad_weight)(struct range parts, int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel,
+                                int64_t c_in, int64_t c_out, const operand_t *memory)
+{
+    if (c_in == 1) {
+        const acc_t *sums = (const acc_t *)memory;
+        for (int64_t o = parts.start; o < parts.end; o++)
+            for (int64_t tap = 0; tap < kernel; tap++)
+                grad_weight[o * kernel + tap] =
+                    (accumulate ? grad_weight[o * kernel + tap] : 0) + sums[tap * c_out + o];
+        return;
+    }
+    FN(grad_plan) plan = FN(plan_grad_weight)(kernel, c_in, c_out);
+    int64_t n_tiles = FN(all_tiles)(c_out, plan.width).end;
+    for (int64_t start = 0; start < rows; start += KC) {
+        const operand_t *panels = memory + plan.n_transposed;
+        FN(left) a = {memory, KC_STRIDE, plan.n_transposed};
+        for (int64_t tap = parts.start / n_tiles; tap * n_tiles < parts.end; tap++) {
+            struct range tiles = {parts.start - tap * n_tiles, MIN(parts.end - tap * n_tiles, n_tiles)};
+            tiles.start = tiles.start < 0 ? 0 : tiles.start;
+            FN(right) b = {panels + tap % PAIR * plan.n_panels + tap / PAIR * PAIR * NR, plan.panel_stride};
             FN(result) c = {NULL, grad_weight + tap * c_in, accumulate || start > 0, kernel * c_in};
-            FN(gemm)(c_out, c_in, k, a, b, transposed, c);
+            FN(gemm)(tiles, c_out, plan.width, MIN(rows - start, KC), a, b, NULL, c);
         }
+        memory = panels + plan.copies * plan.n_panels;
     }
 }

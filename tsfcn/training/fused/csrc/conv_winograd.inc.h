@@ -108,12 +108,14 @@ static void FN(winograd_filters)(const acc_t *weight, int64_t kernel, int64_t c_
     }
 }
 
-/* The same for grad_input, with the last timepoint first: micropanels (c_out, NR), POINTS for each NR of c_in. */
-static void FN(winograd_flipped_filters)(const acc_t *weight, int64_t kernel, int64_t c_in, int64_t c_out,
-                                         operand_t *panels)
+/* The same for grad_input, with the last timepoint first: micropanels (c_out, NR), POINTS for each NR of c_in; of these
+   some rows from an even one on. */
+static void FN(winograd_flipped_filters)(struct range rows, const acc_t *weight, int64_t kernel, int64_t c_in,
+                                         int64_t c_out, operand_t *panels)
 {
-    FN(transform_right)(kernel, c_out, c_in, weight + (kernel - 1) * c_in, kernel * c_in, -c_in, panels, c_out * NR,
-                        POINTS * c_out * NR);
+    const acc_t *last = weight + (rows.start * kernel + kernel - 1) * c_in;
+    FN(transform_right)(kernel, rows.end - rows.start, c_in, last, kernel * c_in, -c_in, panels + rows.start * NR,
+                        c_out * NR, POINTS * c_out * NR);
 }
 
 /* Compute the outputs of NR channels from `products`, (POINTS, tiles, NR); rows from `rows` on are not stored. */
@@ -177,27 +179,40 @@ static void FN(grad_microtile)(int accumulate, int64_t k, const operand_t *a, co
     }
 }
 
-/* The gradient of the transformed filters, sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR, NR), from grad_y
-   (rows, c_out), which is followed by zeros, and the input as for winograd_conv. Stored, or added if `accumulate`. */
-static void FN(winograd_grad_filters)(int accumulate, acc_t *sums, int64_t rows, int64_t kernel, int64_t c_in,
-                                      int64_t c_out, const acc_t *grad_y, const acc_t *input, void *memory)
+/* The gradient of the transformed filters, sums (POINTS, c_out / GRAD_MR, c_in / NR, GRAD_MR, NR), is computed in two
+   steps, as grad_weight in conv_gemm.inc.h: some rows are transformed and packed, and then added to some parts of the
+   sums, of which there are POINTS * c_out / GRAD_MR.
+
+   The rows are those of grad_y, (rows, c_out), followed by zeros, and the input as for winograd_conv. */
+static void FN(winograd_prepare_grad)(int64_t rows, int64_t kernel, int64_t c_in, int64_t c_out, const acc_t *grad_y,
+                                      const acc_t *input, void *memory)
 {
     int64_t m = ALPHA + 1 - kernel, tiles = (rows + m - 1) / m, k = ROUND_UP(tiles, PAIR), panel_stride = k * NR;
     operand_t *data = memory, *grads = data + POINTS * k * c_in;
     FN(transform_right)(ALPHA, tiles, c_in, input, m * c_in, c_in, data, k * c_in, panel_stride);
     FN(transform_right)(m, tiles, c_out, grad_y, m * c_out, c_out, grads, k * c_out, panel_stride);
-    for (int64_t i = 0; i < POINTS; i++, data += k * c_in, grads += k * c_out)
-        for (int64_t o = 0; o < c_out; o += GRAD_MR)
-            for (int64_t c = 0; c < c_in; c += NR, sums += GRAD_MR * NR)
-                FN(grad_microtile)(accumulate, k, grads + o / NR * panel_stride + o % NR * PAIR,
-                                   data + c / NR * panel_stride, sums);
 }
 
-/* Compute grad_weight (c_out, kernel, c_in) from the gradient of the transformed filters. */
-ALWAYS_INLINE void FN(winograd_grad_weight_of)(const int kernel, const acc_t *sums, int64_t c_in, int64_t c_out,
-                                               acc_t *grad_weight)
+/* Compute some parts of the sums from `rows` rows that were prepared. They are stored, or added if `accumulate`. */
+static void FN(winograd_add_grad)(struct range parts, int accumulate, acc_t *sums, int64_t rows, int64_t kernel,
+                                  int64_t c_in, int64_t c_out, const void *memory)
 {
-    for (int64_t o = 0; o < c_out; o++)
+    int64_t m = ALPHA + 1 - kernel, k = ROUND_UP((rows + m - 1) / m, PAIR), panel_stride = k * NR;
+    const operand_t *data = memory, *grads = data + POINTS * k * c_in;
+    sums += parts.start * GRAD_MR * c_in;
+    for (int64_t part = parts.start; part < parts.end; part++) {
+        int64_t i = part / (c_out / GRAD_MR), o = part % (c_out / GRAD_MR) * GRAD_MR;
+        for (int64_t c = 0; c < c_in; c += NR, sums += GRAD_MR * NR)
+            FN(grad_microtile)(accumulate, k, grads + i * k * c_out + o / NR * panel_stride + o % NR * PAIR,
+                               data + i * k * c_in + c / NR * panel_stride, sums);
+    }
+}
+
+/* Compute some of the c_out rows of grad_weight (c_out, kernel, c_in) from the gradient of the transformed filters. */
+ALWAYS_INLINE void FN(winograd_grad_weight_of)(const int kernel, struct range rows, const acc_t *sums, int64_t c_in,
+                                               int64_t c_out, acc_t *grad_weight)
+{
+    for (int64_t o = rows.start; o < rows.end; o++)
         for (int64_t c = 0; c < c_in; c += LANES) {
             int64_t at = o / GRAD_MR * GRAD_MR * c_in + (o % GRAD_MR + c / NR * GRAD_MR) * NR + c % NR;
             vec_t gradient[8];
@@ -207,9 +222,10 @@ ALWAYS_INLINE void FN(winograd_grad_weight_of)(const int kernel, const acc_t *su
         }
 }
 
-static void FN(winograd_grad_weight)(const acc_t *sums, int64_t kernel, int64_t c_in, int64_t c_out, acc_t *grad_weight)
+static void FN(winograd_grad_weight)(struct range rows, const acc_t *sums, int64_t kernel, int64_t c_in, int64_t c_out,
+                                     acc_t *grad_weight)
 {
-#define CALL(kernel) FN(winograd_grad_weight_of)(kernel, sums, c_in, c_out, grad_weight)
+#define CALL(kernel) FN(winograd_grad_weight_of)(kernel, rows, sums, c_in, c_out, grad_weight)
     SWITCH_COUNT(kernel, CALL)
 #undef CALL
 }

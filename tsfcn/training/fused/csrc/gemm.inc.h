@@ -1,4 +1,4 @@
-/* Matrix products C = A B for one processor core, in the manner and with the terms of BLIS.
+/* Matrix products C = A B, in the manner and with the terms of BLIS.
 
    A, the left operand, is not packed. Its rows may overlap: row r begins at value r * stride. So the timepoints that a
    kernel sees at each position are rows of A as they lie in memory, channels last (docs/kernels.md has a picture).
@@ -167,21 +167,30 @@ ALWAYS_INLINE void FN(store_row)(const acc_t *restrict row, int64_t width, FN(re
         memcpy(to, row, width * sizeof(acc_t));
 }
 
-/* C (m, n) = A (m, k) B (k, n).
+/* All microtiles of a matrix (m, n). They are numbered down the columns of microtiles, one column after another. */
+static struct range FN(all_tiles)(int64_t m, int64_t n)
+{
+    return (struct range){0, (m + MR - 1) / MR * ((n + NR - 1) / NR)};
+}
+
+/* Compute some microtiles of C (m, n) = A (m, k) B (k, n).
 
    edge: memory for MR * a.stride + PADDED_K(k) values, to which the last rows of A are copied if whole microtiles would
    reach beyond a.size; it may be NULL if they do not. */
-static void FN(gemm)(int64_t m, int64_t n, int64_t k, FN(left) a, FN(right) b, operand_t *edge, FN(result) c)
+static void FN(gemm)(struct range tiles, int64_t m, int64_t n, int64_t k, FN(left) a, FN(right) b, operand_t *edge,
+                     FN(result) c)
 {
+    int64_t column_tiles = (m + MR - 1) / MR;
     acc_t tile[MR * NR] __attribute__((aligned(64)));
     k = PADDED_K(k);
 #if PAIR == 2 && defined(AMX)
     if (may_use_amx())
         configure_amx();
 #endif
-    for (int64_t p = 0; p < n; p += NR) {
-        int64_t width = MIN(n - p, NR);
-        for (int64_t r = 0; r < m; r += MR) {
+    for (int64_t next = tiles.start, stop; next < tiles.end; next = stop) {
+        int64_t p = next / column_tiles * NR, width = MIN(n - p, NR), column = p / NR * column_tiles;
+        stop = MIN(tiles.end, column + column_tiles);
+        for (int64_t r = (next - column) * MR; r < (stop - column) * MR; r += MR) {
             int64_t rows = MIN(m - r, MR), needed = (MR - 1) * a.stride + k;
             const operand_t *from = a.values + r * a.stride;
             if (r * a.stride + needed > a.size) {

@@ -1,9 +1,10 @@
-/* The operations of a training step, for one processor core: see c_backend.py, and docs/kernels.md for how they work.
+/* The operations of a training step, for one or several processor cores: see c_backend.py, and docs/kernels.md for how they work.
 
    build.py compiles this file for the processor of the machine. The templates are included once for each type.
 
      args.h               arguments of the exported functions
      common.h             names by type, scalars, sizes of vectors, tiles and chunks, memory
+     threads.h            threads that execute a function together
      transpose.h          transposes
      amx.h                the matrix tiles of AMX
      gemm.inc.h           packing, microkernel, matrix product over overlapping rows
@@ -19,6 +20,7 @@
 
 #include "args.h"
 #include "common.h"
+#include "threads.h"
 #include "transpose.h"
 #include "amx.h"
 #include "winograd.h"

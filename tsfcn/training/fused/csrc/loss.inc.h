@@ -6,8 +6,9 @@
 
    The gradients are those of the mean over the cases; the sum of the losses is added to total. Returns 0, or 1 if
    memory cannot be allocated. */
-int FN(loss)(const struct loss_args *args)
+int FN(loss)(const struct loss_args *args, int n_threads)
 {
+    (void)n_threads; /* one is enough */
     int64_t n_cases = args->n_cases, width = args->width, n_classes = args->n_classes, stride = args->weight_stride;
     const acc_t *weight = args->weight, *bias = args->bias, *features = args->features;
     const acc_t *case_weights = args->case_weights;

@@ -39,7 +39,7 @@ void FN(test_gemm)(int64_t m, int64_t n, int64_t k, const operand_t *a, int64_t 
                    const operand_t *panels, operand_t *rounded, acc_t *sums, int accumulate)
 {
     operand_t *edge = malloc((MR * stride + PADDED_K(k)) * sizeof(operand_t));
-    FN(gemm)(m, n, k, (FN(left)){a, stride, size}, (FN(right)){panels, PADDED_K(k) * NR}, edge,
+    FN(gemm)(FN(all_tiles)(m, n), m, n, k, (FN(left)){a, stride, size}, (FN(right)){panels, PADDED_K(k) * NR}, edge,
              (FN(result)){rounded, sums, accumulate, n});
     free(edge);
 }
@@ -47,9 +47,11 @@ void FN(test_gemm)(int64_t m, int64_t n, int64_t k, const operand_t *a, int64_t 
 void FN(test_grad_weight_gemm)(int accumulate, acc_t *grad_weight, int64_t rows, int64_t kernel, int64_t c_in,
                                int64_t c_out, const operand_t *grad_y, const operand_t *input)
 {
-    size_t bytes = FN(grad_weight_memory)(kernel, c_in, c_out) * sizeof(operand_t);
+    size_t bytes = FN(grad_weight_memory)(rows, kernel, c_in, c_out) * sizeof(operand_t);
     operand_t *memory = aligned_alloc(64, ROUND_UP(bytes, 64));
-    FN(grad_weight_gemm)(accumulate, grad_weight, rows, kernel, c_in, c_out, grad_y, input, memory);
+    FN(prepare_grad_weight)(rows, kernel, c_in, c_out, grad_y, input, memory);
+    struct range parts = {0, FN(grad_weight_parts)(kernel, c_in, c_out)};
+    FN(add_grad_weight)(parts, accumulate, grad_weight, rows, kernel, c_in, c_out, memory);
     free(memory);
 }
 
@@ -86,7 +88,7 @@ void FN(test_winograd_conv)(int64_t rows, int64_t kernel, int64_t c_in, int64_t 
     operand_t *panels = aligned_alloc(64, POINTS * c_in * c_out * sizeof(operand_t));
     void *memory = aligned_alloc(64, ROUND_UP(FN(winograd_memory)(c_in, c_out), 64));
     if (flipped) /* weight: (c_in, kernel, c_out) */
-        FN(winograd_flipped_filters)(weight, kernel, c_out, c_in, panels);
+        FN(winograd_flipped_filters)((struct range){0, c_in}, weight, kernel, c_out, c_in, panels);
     else
         FN(winograd_filters)(weight, kernel, c_in, c_out, panels, memory);
     FN(winograd_conv)(rows, kernel, c_in, c_out, input, panels, memory, y);
@@ -100,8 +102,9 @@ void FN(test_winograd_grad_weight)(int64_t rows, int64_t kernel, int64_t c_in, i
 {
     acc_t *sums = aligned_alloc(64, POINTS * c_in * c_out * sizeof(acc_t));
     void *memory = aligned_alloc(64, ROUND_UP(FN(winograd_memory)(c_in, c_out), 64));
-    FN(winograd_grad_filters)(0, sums, rows, kernel, c_in, c_out, grad_y, input, memory);
-    FN(winograd_grad_weight)(sums, kernel, c_in, c_out, grad_weight);
+    FN(winograd_prepare_grad)(rows, kernel, c_in, c_out, grad_y, input, memory);
+    FN(winograd_add_grad)((struct range){0, POINTS * c_out / GRAD_MR}, 0, sums, rows, kernel, c_in, c_out, memory);
+    FN(winograd_grad_weight)((struct range){0, c_out}, sums, kernel, c_in, c_out, grad_weight);
     free(memory);
     free(sums);
 }
