@@ -577,7 +577,7 @@ RARE = {
     "engine.lr=5": "setting 'engine.lr' in 'engine.lr=5' is not known: did you mean 'protocol.lr=5'?",
     "workers=4": "setting 'workers' in 'workers=4' is not known: did you mean 'executor.workers=4'?",
     "batch_size=16": "setting 'batch_size' in 'batch_size=16' is not known: did you mean 'protocol.batch_size=16'?",
-    "engine=fast": "'engine=fast' gives one value to several settings: engine has name, precision",
+    "engine=fast": "'engine=fast' gives one value to several settings: engine has name, precision, threads",
     "resample=1 resamples=2": "resamples=2 and resample=1 are both set: give one of them",
     "resamples=0": "resamples=0 is out of range: give a number at least 1",
     "protocol.lr=interval(0,1)": "'protocol.lr=interval(0,1)' is not a list of values: write them, protocol.lr=A,B,C",

@@ -47,6 +47,7 @@ class ColumnsConfig:
 ENGINES = ("auto", "reference", "fast")
 PRECISIONS = ("auto", "float32", "float64", "bfloat16", "tf32")
 FAST_PRECISIONS = ("bfloat16", "tf32")  # only the fast engine has them
+MOST_THREADS = 512  # as in csrc/threads.h
 
 
 @dataclass
@@ -64,7 +65,7 @@ class EngineConfig:
         if self.threads != "auto":
             if isinstance(self.threads, bool) or not isinstance(self.threads, int):
                 raise UserError(f"engine.threads={self.threads} is not a number of threads: write 2, say, or auto")
-            within("engine.threads", self.threads, 1)
+            within("engine.threads", self.threads, 1, MOST_THREADS)
         if self.precision in FAST_PRECISIONS and self.name == "reference":
             raise UserError(
                 f"engine.precision={self.precision} is not available in the reference loop: "

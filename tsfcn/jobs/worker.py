@@ -1,7 +1,8 @@
 """A worker: `python -m tsfcn.jobs.worker RESULTS` runs the jobs that come on its standard input.
 
-It reads a job a line, or how many threads a step may use from now on, and answers in JSON lines. It ends at once when its input ends, so no worker outlives its run. On
-SIGTERM and the like (`stop_signals`) it finishes the epoch, writes the job's state and ends.
+It reads a job a line, or how many threads a step may use from now on, and answers in JSON lines. It ends at once when
+its input ends, so no worker outlives its run. On SIGTERM and the like (`stop_signals`) it finishes the epoch, writes
+the job's state and ends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """How many threads a training uses: of torch one, and in the fast engine as many as the process has been told.
 
-one_thread    torch uses one thread
-use_threads   the fast engine in C uses so many for each step
-step_threads  how many that is
+    one_thread    torch uses one thread
+    use_threads   the fast engine in C uses so many for each step
+    step_threads  how many that is
+
+Results of torch depend on the number of its threads, those of the fast engine do not.
 """
 
 from __future__ import annotations

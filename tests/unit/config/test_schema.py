@@ -34,7 +34,7 @@ from tsfcn.config.models import (
     spec,
 )
 from tsfcn.config.protocol import DataSettings, ProtocolConfig, Settings, TrainingConfig, protocol_schema
-from tsfcn.config.schema import ExecutorConfig
+from tsfcn.config.schema import EngineConfig, ExecutorConfig
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 PROTOCOLS = (
@@ -492,3 +492,17 @@ def test_changes_are_the_new_values() -> None:
     now, then = resolved("fawaz2019", "fcn", epochs=3, betas=[0.5, 0.999]), resolved("fawaz2019", "fcn")
     assert changes(now, then) == {"epochs": 3, "betas": (0.5, 0.999)}
     assert changes(then, then) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "is out of range: give a number from 1 to 512"),
+        (513, "is out of range: give a number from 1 to 512"),
+        *((value, "is not a number of threads: write 2, say, or auto") for value in (1.5, "many", True, None)),
+    ],
+)
+def test_number_of_threads(value: object, message: str) -> None:
+    with pytest.raises(UserError, match=f"^engine.threads={value} {message}$"):
+        EngineConfig(threads=value)
+    assert EngineConfig(threads="auto").threads == "auto" and EngineConfig(threads=4).threads == 4

@@ -22,6 +22,7 @@ import torch
 from tests.factories import protocol
 from tests.processes import children, linux, until
 from tests.records import lasting, record_of, require, written
+from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.models import FCNConfig, MLPConfig
@@ -34,6 +35,7 @@ from tsfcn.jobs.executors import threads, worker
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
 from tsfcn.run import main as run_main
+from tsfcn.run import n_at_a_time, threads_of_a_step
 from tsfcn.run import planned as run_planned
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +100,44 @@ def inline(planned: list[Job], results: Path, **how: Any) -> list[Event]:
     """Run the jobs in this process and return what happened."""
     with queued(planned, results, **how) as queue:
         return list(inline_executor.run(queue, TERMS))
+
+
+@pytest.mark.parametrize(
+    ("words", "n_threads", "n_jobs"),
+    [
+        ([], 1, 8),
+        (["engine.threads=3"], 3, 2),
+        (["engine.threads=16"], 16, 1),
+        (["engine.threads=3", "executor.workers=8"], 3, 8),
+        (["engine.threads=auto"], 0, 8),  # the executor tells the workers
+        (["engine.threads=auto", "executor=inline"], 8, 1),
+        (["engine.threads=3", "executor=inline"], 3, 1),
+        (["engine.threads=auto", "executor=worker"], 1, 1),  # something else divides the machine
+    ],
+)
+def test_cores_are_divided_among_jobs_and_threads(
+    words: list[str], n_threads: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    run = compose(words)[0]
+    assert (threads_of_a_step(run, "cpu"), n_at_a_time(run, "cpu")) == (n_threads, n_jobs)
+    assert threads_of_a_step(run, "cuda:0") == 1
+
+
+def test_workers_get_the_cores_that_jobs_no_longer_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    tell = local_executor.Worker.tell
+
+    def note(worker: local_executor.Worker, message: dict[str, Any]) -> None:
+        told.extend([(worker.number, message["threads"])] if "threads" in message else [])
+        tell(worker, message)
+
+    monkeypatch.setattr(machine, "cores", lambda: 5)
+    monkeypatch.setattr(local_executor.Worker, "tell", note)
+    events = local([*plan([0], epochs=2000), *plan([1, 2])], tmp_path, 2, replace(TERMS, threads=0))
+    assert [event.job.seed for event in events if event.kind == "end"] == [1, 2, 0]
+    assert told == [(0, 3), (1, 2), (0, 5)]
+    assert [record.status for record in written(tmp_path)] == ["ok"] * 3
 
 
 # A worker first says where it is after one epoch; a second or so of training is left then, and it is killed in that.

@@ -78,11 +78,23 @@ def test_script_asks_for_what_is_needed_and_runs_the_command(tmp_path: Path, mon
     text = slurm.script(["tsfcn.run", "dataset=[A, B]", "executor=worker"], tmp_path / "slurm", "abc", asked)
     lines = text.splitlines()
     assert lines[0] == "#!/bin/bash"
-    for option in ("array=0-3", "mem=2048M", "partition=gpu", "exclusive", "time=8:00:00", "signal=B:USR1@120"):
+    for option in (
+        "array=0-3",
+        "cpus-per-task=1",
+        "mem=2048M",
+        "partition=gpu",
+        "exclusive",
+        "time=8:00:00",
+        "signal=B:USR1@120",
+    ):
         assert f"#SBATCH --{option}" in lines
     assert f'#SBATCH --output="{tmp_path}/slurm/abc-%a.log"' in lines
     assert f"cd {tmp_path} || exit 1" in lines
     assert f"{sys.executable} -P -m tsfcn.run 'dataset=[A, B]' executor=worker &" in lines
+
+
+def test_a_task_has_a_core_for_each_thread(tmp_path: Path) -> None:
+    assert "#SBATCH --cpus-per-task=4\n" in slurm.script(["X"], tmp_path, "abc", slurm.Array(1, 512, {}, cpus=4))
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,10 @@ def run(
 ) -> Generator[Event]:
     """Run the jobs in `n_at_a_time` worker processes (see Executor), in the given order.
 
-    With terms.threads = 0, the workers share the cores that would idle because few jobs are left. A worker that dies is replaced, and what becomes of its job is up to the queue. When the generator is closed, by
-    Ctrl-C too, the workers finish their epoch, within STOP_SECONDS, and the jobs in hand leave a checkpoint and no
-    record. Raises OSError where the disk is full and UserError where no worker can be started.
+    With terms.threads = 0 the workers share the cores that would idle when few jobs are left. A worker that dies is
+    replaced, and what becomes of its job is up to the queue. When the generator is closed, by Ctrl-C too, the workers
+    finish their epoch, within STOP_SECONDS, and the jobs in hand leave a checkpoint and no record. Raises OSError where
+    the disk is full and UserError where no worker can be started.
     """
     workers: dict[int, Worker] = {}
     stillborn, n_cores = 0, machine.cores()
@@ -143,7 +144,8 @@ def run(
     def share_cores() -> None:
         """Tell each busy worker its share of the cores, one more to those hired first, which have the longest jobs."""
         busy = [worker for _, worker in sorted(workers.items()) if worker.job is not None]
-        n_running = min(n_at_a_time, len(busy) + len(queue.waiting))
+        n_waiting = 0 if queue.left_to_others else len(queue.waiting)
+        n_running = min(n_at_a_time, len(busy) + n_waiting)
         for i, worker in enumerate(busy):
             worker.use_threads(max(1, (n_cores + n_running - 1 - i) // n_running))
 

@@ -1,8 +1,9 @@
 """Jobs as tasks of a Ray cluster: one that is there, or one of this machine that ends with the run.
 
-A task asks Ray for a CPU for each thread, the memory that its job is estimated to need, and a share of a GPU if the run has one. In
-it a worker process trains (tsfcn.jobs.worker), as with executor=local; it is kept for the next job. This process hands
-out the jobs, has their leases, and keeps no more of them in Ray's queue than the cluster can train at a time.
+A task asks Ray for a CPU for each thread, the memory that its job is estimated to need, and a share of a GPU if the run
+has one. In it a worker process trains (tsfcn.jobs.worker), as with executor=local; it is kept for the next job. This
+process hands out the jobs, has their leases, and keeps no more of them in Ray's queue than the cluster can train at a
+time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The operations of an epoch of the fused engine, as a protocol that every backend implements.
 
-`TorchBackend` consists of PyTorch operations and runs on any device, `CBackend` runs in C on one processor core, and
+`TorchBackend` consists of PyTorch operations and runs on any device, `CBackend` runs in C on processor cores, and
 `CudaBackend` runs Triton kernels on a GPU. All agree up to rounding (tests/parity); none inherits from another.
 """
 
