@@ -55,7 +55,7 @@ sanitize: .venv/.test
 	  LD_PRELOAD="$$(for name in asan ubsan stdc++; do gcc -print-file-name=lib$$name.so; done | tr '\n' ' ')" \
 	  ASAN_OPTIONS=detect_leaks=0 \
 	  $(BIN)/python -m pytest -p no:cacheprovider --capture=sys --timeout 900 \
-	  tests/parity/test_kernels.py tests/parity/test_c_internals.py $(ARGS)
+	  tests/parity/test_kernels.py tests/parity/test_c_internals.py tests/parity/test_threads.py $(ARGS)
 
 bench bench-quick: .venv/.run
 	$(BIN)/python benchmarks/peers.py $(if $(findstring quick,$@),--quick) $(ARGS)

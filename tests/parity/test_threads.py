@@ -74,11 +74,12 @@ def step(sizes: Sizes, types: str) -> list[Tensor]:
     return [each.clone() for each in found]
 
 
+def bits(values: Tensor) -> Tensor:
+    return values.flatten().view(torch.uint8)
+
+
 def same_bits(one: list[Tensor], other: list[Tensor]) -> bool:
-    return len(one) == len(other) and all(
-        a.contiguous().view(torch.uint8).equal(b.contiguous().view(torch.uint8))
-        for a, b in zip(one, other, strict=True)
-    )
+    return len(one) == len(other) and all(bits(a).equal(bits(b)) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("types", TYPES)
