@@ -510,7 +510,7 @@ def execute(prepared: RunPlan) -> Outcome:
     request, results = prepared.request, prepared.request.results
     writer = store.Writer(results)
     if prepared.same:
-        for record in twins(prepared.jobs, store.read(results, curves=True)):
+        for record in twins(prepared.jobs, store.read(results)):
             writer.write(record)
         store.remember(results, request.command)
     record_unusable(prepared.jobs, prepared.unusable, prepared.by_job, results)
@@ -543,7 +543,7 @@ def execute(prepared: RunPlan) -> Outcome:
     records = store.read(results)
     late = twins(prepared.jobs, records)  # trained by another runner meanwhile, under another name
     if late:
-        for record in twins(prepared.jobs, store.read(results, curves=True)):
+        for record in twins(prepared.jobs, store.read(results)):
             writer.write(record)
     ended = {record.key for record in records}
     left = [job for job in prepared.pending if job.key not in ended]

@@ -121,7 +121,7 @@ class SlowFolder(mfusepy.Operations):  # type: ignore[misc]
 
     @late
     def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
-        os.utime(self.path(path), ns=times)
+        os.utime(self.path(path), ns=times or (time.time_ns(), time.time_ns()))
         return 0
 
     @late

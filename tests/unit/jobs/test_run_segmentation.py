@@ -93,7 +93,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_record_has_the_metrics_of_the_stored_predictions(folder: Path) -> None:
-    (record,) = [each for each in store.read(folder, curves=True) if each.model == job().model]
+    (record,) = [each for each in store.read(folder) if each.model == job().model]
     probabilities, y_true, y_predicted = artifacts.read_predictions(folder, record.key, record.n_test, record.n_classes)
     assert artifacts.read_classes(folder, record.key, record.n_test, record.n_classes) == ["1", "2", "background"]
     found = segmentation.metrics(y_true.astype(np.int64), y_predicted.astype(np.int64), 3)
@@ -195,7 +195,7 @@ def test_finer_networks_are_estimated_to_take_longer_so_that_they_run_first() ->
 def test_precisions_of_the_fast_engine_are_refused() -> None:
     from tsfcn.common.errors import UserError
 
-    arguments = ({GUNPOINT: {}}, {"fcn": small_config("fcn")}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16")
+    arguments: Any = ({GUNPOINT: {}}, {"fcn": small_config("fcn")}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16")
     with pytest.raises(UserError, match=r"engine\.precision=bfloat16 is not for fcn"):
         jobs(*arguments, segmentation=SegmentationConfig())
     (made,) = jobs(*arguments, if_possible=True, segmentation=SegmentationConfig())

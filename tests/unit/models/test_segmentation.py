@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ from tsfcn.models.segmentation import (
     slide,
 )
 
-SIZES = {"filters": [3, 4, 5, 6, 5], "kernels": [3, 3, 2, 3, 1]}
+SIZES: dict[str, Any] = {"filters": [3, 4, 5, 6, 5], "kernels": [3, 3, 2, 3, 1]}
 FCNS = ("fcn_32s_fixed", "fcn_32s", "fcn_16s", "fcn_8s")
 
 
@@ -86,7 +88,7 @@ def test_a_dense_layer_is_a_convolution_and_back(n_timepoints: int, bias: bool) 
 @pytest.mark.parametrize(
     "options", [{}, {"stride": 2}, {"padding": 2}, {"dilation": 3}, {"groups": 2}, {"stride": 3, "padding": 1}]
 )
-def test_any_convolution_is_a_dense_layer_on_one_length(options: dict[str, int]) -> None:
+def test_any_convolution_is_a_dense_layer_on_one_length(options: dict[str, Any]) -> None:
     conv = drawn(nn.Conv1d(4, 6, 3, **options)).double()
     assert isinstance(conv, nn.Conv1d)
     x = series(5, 4, 11)
@@ -141,7 +143,7 @@ def test_scores_start_at_zero(model: str) -> None:
     assert isinstance(fcn, SegmentationFCN)
     assert not any(parameter.any() for parameter in fcn.scores.parameters())
     assert not fcn(series(2, 2, 100)).any()  # all classes are equally probable
-    assert all(block.conv.weight.any() for block in fcn.trunk.blocks)  # type: ignore[union-attr]
+    assert all(weight.any() for name, weight in fcn.trunk.named_parameters() if name.endswith("conv.weight"))
 
 
 @pytest.mark.parametrize(("model", "stride", "n_scores"), [("fcn_32s", 32, 1), ("fcn_16s", 16, 2), ("fcn_8s", 8, 3)])

@@ -28,8 +28,8 @@ from tsfcn.common.files import create_cache_folder, is_trusted, regular_files
 SOURCE = Path(__file__).parent / "csrc" / "kernels.c"
 INCLUDED = sorted(SOURCE.parent.glob("*.h"))
 EXTRA_FLAGS = tuple(os.environ.get("TSFCN_CFLAGS", "").split())  # such as those of sanitizers: see `make sanitize`
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-pthread")
-FLAGS += EXTRA_FLAGS
+OWN_FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-pthread")
+FLAGS = OWN_FLAGS + EXTRA_FLAGS
 CHECK_ONLY = ("-fsyntax-only", "-xc", os.devnull)  # arguments that let a compiler check its flags and nothing else
 COMPILE_SECONDS = 900
 SYMBOL = "adam_args_size"  # any library of ours has it
