@@ -27,6 +27,7 @@ from tsfcn.jobs.record import Record
 
 Split = tuple[str, int]  # '' or 'ucr2015', whose files hold another split; resample
 Name = tuple[str, str, str, Split]  # dataset, model, protocol, split: what one row of a table stands for
+Rows = dict[Name, list[Record]]  # the records of each row
 
 METRICS = ("accuracy", "balanced_accuracy", "f1", "auroc", "nll", "ece")
 COLUMNS = {
@@ -151,7 +152,7 @@ def _differences(records: Sequence[Record]) -> str:
     return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
-def ok_rows(records: Iterable[Record]) -> dict[Name, list[Record]]:
+def ok_rows(records: Iterable[Record]) -> Rows:
     """Return the `ok` records by the row that they belong to, in the order of a table, seeds ascending.
 
     Raises UserError where one name would average two different experiments or one seed twice.
@@ -165,10 +166,11 @@ def ok_rows(records: Iterable[Record]) -> dict[Name, list[Record]]:
                 f"({_differences(list(groups.values()))}): keep the records of one group "
                 f"({', '.join(sorted(groups))}) in records/, or use another results folder"
             )
-        for seed, times in Counter(record.seed for record in members).items():
-            if times > 1:
+        times = Counter(record.seed for record in members) if len({r.seed for r in members}) < len(members) else {}
+        for seed, n in times.items():
+            if n > 1:
                 raise UserError(
-                    f"{_describe(name)} is there {times} times with seed {seed}: keep one of these records in records/"
+                    f"{_describe(name)} is there {n} times with seed {seed}: keep one of these records in records/"
                 )
     return rows
 
@@ -220,10 +222,10 @@ def _mean_of(records: Sequence[Record], field: str) -> float:
 
 
 def _rows(
-    records: Iterable[Record], value: Callable[[Record], float], *, is_accuracy: bool, source: str | None = None
+    records: Iterable[Record] | Rows, value: Callable[[Record], float], *, is_accuracy: bool, source: str | None = None
 ) -> pd.DataFrame:
     rows = []
-    for name, members in ok_rows(records).items():
+    for name, members in (records if isinstance(records, dict) else ok_rows(records)).items():
         dataset, model, protocol, split = name
         values = [value(record) for record in members]
         mean = float(np.mean(values))
@@ -264,10 +266,11 @@ def _published(figure: published.Figure | None, mean: float) -> dict[str, Any]:
     }
 
 
-def accuracy(records: Iterable[Record], source: str | None = None) -> pd.DataFrame:
+def accuracy(records: Iterable[Record] | Rows, source: str | None = None) -> pd.DataFrame:
     """Return the accuracy table: a row for each dataset x model x protocol x split, columns as in COLUMNS.
 
     records: as `store.read` returns them, one a key, in any order; those not `ok` are left out (`status` lists them).
+    Or `ok_rows` of them.
     All accuracies are fractions; `mean` is over seeds, `std` has ddof 1. `split` is 'official' (of UCR 2018), 'ucr2015'
     for the datasets whose 2015 files hold another one, or a resample of either. `marks` is '' or holds 'off-paper' (the
     paper did not run this pair), 'TEST-SELECTED' (the test set chose the weights), 'early-files' (an early revision of
@@ -427,8 +430,8 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dataset", "split", *titles.values()])
 
 
-def summary(records: Iterable[Record]) -> pd.DataFrame:
-    """Return a row for each split x model x protocol over all its datasets.
+def summary(records: Iterable[Record] | Rows) -> pd.DataFrame:
+    """Return a row for each split x model x protocol over all its datasets, of records or of `ok_rows` of them.
 
     n_datasets, n_jobs (datasets x seeds), mean_accuracy (fraction) and mpce are over the row's own datasets. MPCE, the
     mean per-class error of Wang et al. 2017, is the mean over datasets of error / number of classes. Then, over the
@@ -440,7 +443,8 @@ def summary(records: Iterable[Record]) -> pd.DataFrame:
     recorded, else wall time. marks as in `accuracy`.
     """
     cells: dict[tuple[Split, str, str], dict[str, list[Record]]] = {}
-    for (dataset, model, protocol, split), members in ok_rows(records).items():
+    rows_of = records if isinstance(records, dict) else ok_rows(records)
+    for (dataset, model, protocol, split), members in rows_of.items():
         cells.setdefault((split, model, protocol), {})[dataset] = members
     rows = []
     for split, columns in groupby(sorted(cells), key=lambda column: column[0]):
@@ -497,15 +501,16 @@ def status(records: Iterable[Record]) -> pd.DataFrame:
     when a dataset could not be had at first and its content was not known).
     """
     records = list(records)
-    done: dict[tuple[Name, object], str] = {}
+    seeds = {(record.dataset, record.seed) for record in records if not record.is_ok}
+    done: dict[tuple[Name, int], str] = {}
     for record in records:
-        if record.is_ok:
+        if record.is_ok and (record.dataset, record.seed) in seeds:
             job = (_name(record), record.seed)
             done[job] = max(done.get(job, ""), record.finished)
     rows = []
-    for record in sorted(in_order(records), key=lambda r: r.status):
+    for record in sorted(in_order(record for record in records if not record.is_ok), key=lambda r: r.status):
         job = (_name(record), record.seed)
-        if record.is_ok or (job in done and done[job] >= record.finished):
+        if job in done and done[job] >= record.finished:
             continue
         dataset, model, protocol, split = job[0]
         rows.append(

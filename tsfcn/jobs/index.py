@@ -26,6 +26,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -131,9 +132,9 @@ class RecordsFile:
     def complain(self, path: Path) -> None:
         """Name the lines that are no records on standard error."""
         if self.n_bad:
-            count = (
-                "1 line is not a record and is" if self.n_bad == 1 else f"{self.n_bad} lines are not records and are"
-            )
+            count = "1 line is not a record and is"
+            if self.n_bad > 1:
+                count = f"{self.n_bad} lines are not records and are"
             more = f"; and {self.n_bad - SHOWN_LINES} more" if self.n_bad > SHOWN_LINES else ""
             notice(f"{path}: {count} left out: {self.bad}{more}")
 
@@ -215,6 +216,7 @@ class Index:
             self.base.executescript(TABLES.format("old") + INDEXES.format("old"))
         self.base.execute("BEGIN")
         self.ids: dict[str, int] = {}
+        self.__dict__.pop("values", None)  # those of an earlier try
         (self.first_value,) = self.base.execute("SELECT coalesce(max(id), 0) + 1 FROM old.value").fetchone()
         for status in STATUSES:
             self.value_id(status)
@@ -323,8 +325,8 @@ class Index:
         ):
             for *names, n in self.base.execute(query):
                 counts[names[0], names[1], names[2]] += sign * n
-        values = self.values()
-        return Counter({(values[a], values[b], values[c]): n for (a, b, c), n in counts.items() if n})
+        value = self.values
+        return Counter({(value[a], value[b], value[c]): n for (a, b, c), n in counts.items() if n})
 
     def without_record(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that have no current record."""
@@ -339,8 +341,9 @@ class Index:
         ).fetchone()
         return int(n)
 
+    @cached_property
     def values(self) -> dict[int, Any]:
-        """Return the shared values by their numbers."""
+        """The shared values by their numbers, once all lines are read."""
         rows = self.base.execute("SELECT * FROM old.value UNION ALL SELECT * FROM main.value")
         return {number: json.loads(text) for number, text in rows}
 
@@ -350,7 +353,7 @@ class Index:
         order = IN_ORDER if base == "main" else "AND id NOT IN (SELECT id FROM hidden) ORDER BY id"
         columns = ", ".join(["file", "offset", *(f'"{name}"' for name in (*shared, *plain))])
         rows = self.base.execute(f"SELECT {columns} FROM {base}.record WHERE ({where}) {order}")
-        values, new, set_source = self.values(), Record.__new__, _setter("source")
+        values, new, set_source = self.values, Record.__new__, _setter("source")
         set_accuracy = _setter("accuracy")
         set_shared, set_plain = [_setter(name) for name in shared], [_setter(name) for name in plain]
         paths = {each.id: str(self.folder / each.name) for each in self.files.values()}
@@ -371,7 +374,7 @@ class Index:
     def save(self, path: Path) -> None:
         """Write all that is known into a new file in the cache, and remove indexes that were not used for long."""
         files.create_cache_folder()
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(mode=0o755, exist_ok=True)
         for other in path.parent.iterdir():
             if time.time() - other.stat().st_mtime > (LEFT_SECONDS if other.name.startswith(".") else OLD_SECONDS):
                 other.unlink(missing_ok=True)

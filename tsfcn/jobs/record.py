@@ -154,9 +154,11 @@ class Record(InFile):
 
     def seconds(self, part: Literal["train", "test"]) -> float | None:
         """Return the seconds that a part of the job took: processor time where it counts, else wall time."""
-        name = f"{part}_processor_seconds" if self.has_processor_seconds(part) else f"{part}_seconds"
-        value: float | None = getattr(self, name)
-        return value
+        if part == "train":
+            processor, wall = self.train_processor_seconds, self.train_seconds
+        else:
+            processor, wall = self.test_processor_seconds, self.test_seconds
+        return wall if processor is None or kind(self.device) != "cpu" else processor
 
     def has_processor_seconds(self, part: Literal["train", "test"] = "train") -> bool:
         """Return whether the processor time counts for a part of the job: on a CPU, where it was recorded.

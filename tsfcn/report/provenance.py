@@ -56,8 +56,8 @@ def _job_counts(values: Iterable[object]) -> str:
 
 def _versions(records: Sequence[Record]) -> str:
     versions: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        for package, version in record.versions.items():
+    for each in {id(record.versions): record.versions for record in records}.values():  # many records share theirs
+        for package, version in each.items():
             versions[package].add(str(version))
     texts = [f"{package} {' and '.join(sorted(versions[package]))}" for package in sorted(versions)]
     return ", ".join(texts) or NOT_RECORDED

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tsfcn.analysis import segmentation
-from tsfcn.analysis.tables import accuracy, in_order, read, status, summary, verdicts, wide
+from tsfcn.analysis.tables import accuracy, in_order, ok_rows, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import spreadsheet_text
@@ -41,9 +41,10 @@ def _replace(path: Path, data: bytes) -> None:
 
 def tables_of(records: list[Record]) -> dict[str, pd.DataFrame]:
     """Return the tables of results/tables by name. Raises UserError where records mix experiments under one name."""
-    table = accuracy(records)
+    rows = ok_rows(records)
+    table = accuracy(rows)
     tables = {"accuracy": table, "accuracy_wide": wide(table), "verdicts": verdicts(table, published.pools())}
-    tables |= {"summary": summary(records), "status": status(records)}
+    tables |= {"summary": summary(rows), "status": status(records)}
     if segmentation.of_segmentation(records):
         dense = segmentation.table(records)
         tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
