@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tsfcn.common import npz
 from tsfcn.common.errors import UserError
 from tsfcn.config.segmentation import SegmentationConfig
 from tsfcn.data import preprocess, streams, user_data
@@ -173,8 +174,8 @@ def test_a_pair_of_files_is_training_and_testing(tmp_path: Path, own_cache: Path
 def test_arrays_are_read_as_a_table_is(tmp_path: Path, own_cache: Path, name: str) -> None:
     text = read(write(tmp_path, rows(LABELS * 2)))
     x = np.stack([np.arange(200.0), np.full(200, 1.5)], axis=1)
-    arrays_by_name: dict[str, Any] = {"x": x, name: np.array(LABELS * 2)}
-    np.savez(tmp_path / "arrays.npz", **arrays_by_name)
+    with (tmp_path / "arrays.npz").open("wb") as file:
+        npz.write(file, {"x": x, name: np.array(LABELS * 2)})
     arrays = read(str(tmp_path / "arrays.npz"))
     for ours, theirs in zip([*text.train, *text.test], [*arrays.train, *arrays.test], strict=True):
         assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.factories import PROTOCOL, coffee_job, small_config, smoke_protocol, train
+from tsfcn.common.errors import UserError
 from tsfcn.config.segmentation import SegmentationConfig
 from tsfcn.data import archive
 from tsfcn.jobs import artifacts, cost, run_job, run_segmentation, store
@@ -193,9 +194,15 @@ def test_finer_networks_are_estimated_to_take_longer_so_that_they_run_first() ->
 
 
 def test_precisions_of_the_fast_engine_are_refused() -> None:
-    from tsfcn.common.errors import UserError
-
-    arguments: Any = ({GUNPOINT: {}}, {"fcn": small_config("fcn")}, PROTOCOL, PROTOCOL, [0], [0], "bfloat16")
+    arguments: tuple[Any, ...] = (
+        {GUNPOINT: {}},
+        {"fcn": small_config("fcn")},
+        PROTOCOL,
+        PROTOCOL,
+        [0],
+        [0],
+        "bfloat16",
+    )
     with pytest.raises(UserError, match=r"engine\.precision=bfloat16 is not for fcn"):
         jobs(*arguments, segmentation=SegmentationConfig())
     (made,) = jobs(*arguments, if_possible=True, segmentation=SegmentationConfig())

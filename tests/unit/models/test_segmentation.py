@@ -143,7 +143,8 @@ def test_scores_start_at_zero(model: str) -> None:
     assert isinstance(fcn, SegmentationFCN)
     assert not any(parameter.any() for parameter in fcn.scores.parameters())
     assert not fcn(series(2, 2, 100)).any()  # all classes are equally probable
-    assert all(weight.any() for name, weight in fcn.trunk.named_parameters() if name.endswith("conv.weight"))
+    weights = [each for name, each in fcn.trunk.named_parameters() if name.endswith("conv.weight")]
+    assert len(weights) == 5 and all(each.any() for each in weights)
 
 
 @pytest.mark.parametrize(("model", "stride", "n_scores"), [("fcn_32s", 32, 1), ("fcn_16s", 16, 2), ("fcn_8s", 8, 3)])
@@ -157,13 +158,14 @@ def test_scores_are_the_sum_of_the_finest_and_the_upsampled_coarser_ones(
     with torch.no_grad():
         levels = fcn.trunk(x)
         assert [level.shape[2] for level in levels] == [48, 24, 12, 6, 3]
-        expected = fcn.scores[0](levels[4])
+        scores = list(fcn.scores)
+        expected = scores[0](levels[4])
         for number in range(1, n_scores):
             weight = fcn.upsamplings[number - 1].weight
             assert isinstance(weight, Tensor)
             ends = F.pad(expected, (1, 1), mode="replicate")
             upsampled = F.conv_transpose1d(ends, weight, stride=2, padding=1)[:, :, 2:-2]
-            expected = upsampled + fcn.scores[number](levels[4 - number])
+            expected = upsampled + scores[number](levels[4 - number])
         torch.testing.assert_close(fcn.coarse(x), expected, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(fcn(x), interpolate(expected, stride), rtol=1e-12, atol=1e-12)
 
