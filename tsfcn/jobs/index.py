@@ -147,12 +147,12 @@ def checksum(file: BinaryIO, size: int) -> int:
     return value
 
 
-def read_line(line: bytes, source: tuple[str, int]) -> Record | str:
+def read_line(line: bytes, location: tuple[str, int]) -> Record | str:
     """Return the record of a line, or why it holds none. Raises UserError for a record of a newer version."""
     try:
-        return without_curve(parse(line, curve=False), source)
+        return without_curve(parse(line, curve=False), location)
     except UserError as error:
-        raise UserError(f"{source[0]}: {error}") from None
+        raise UserError(f"{location[0]}: {error}") from None
     except ValueError as error:
         return str(error)
 
@@ -353,13 +353,13 @@ class Index:
         order = IN_ORDER if base == "main" else "AND id NOT IN (SELECT id FROM hidden) ORDER BY id"
         columns = ", ".join(["file", "offset", *(f'"{name}"' for name in (*shared, *plain))])
         rows = self.base.execute(f"SELECT {columns} FROM {base}.record WHERE ({where}) {order}")
-        values, new, set_source = self.values, Record.__new__, _setter("source")
+        values, new, set_location = self.values, Record.__new__, _setter("location")
         set_accuracy = _setter("accuracy")
         set_shared, set_plain = [_setter(name) for name in shared], [_setter(name) for name in plain]
         paths = {each.id: str(self.folder / each.name) for each in self.files.values()}
         for row in rows:
             record, cells = new(Record), iter(row)
-            set_source(record, (paths[next(cells)], next(cells)))
+            set_location(record, (paths[next(cells)], next(cells)))
             for put, number in zip(set_shared, cells, strict=False):
                 put(record, values[number])
             for put, value in zip(set_plain, cells, strict=False):

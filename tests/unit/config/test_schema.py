@@ -149,10 +149,12 @@ def test_config_file_repeats_the_defaults_of_the_run() -> None:
     default = asdict(schema.RunConfig())
     plain = {key: value for key, value in said.items() if key not in ("defaults", "hydra")}
     assert plain == {key: value for key, value in default.items() if key not in ("model", "protocol", "executor")}
-    executor, of_slurm = default["executor"], raw("executor", "slurm")
-    only_slurm = ("minutes", "tasks", "sbatch")
-    assert raw("executor", "local") == {key: value for key, value in executor.items() if key not in only_slurm}
-    assert set(of_slurm) == set(executor) and all(of_slurm[key] == executor[key] for key in only_slurm)
+    executor, own = default["executor"], {"slurm": ("minutes", "tasks", "sbatch"), "ray": ("address", "gpus")}
+    common = set(executor) - {key for keys in own.values() for key in keys}
+    assert raw("executor", "local") == {key: executor[key] for key in common}
+    for name, keys in own.items():
+        said_there = raw("executor", name)
+        assert set(said_there) == common | set(keys) and all(said_there[key] == executor[key] for key in keys)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
 import re
@@ -225,17 +224,6 @@ def test_a_long_curve_is_thinned_to_two_hundred_points_with_both_ends_and_the_be
     assert thinned["epoch"] == sorted(set(thinned["epoch"])) and max(np.diff(thinned["epoch"])) <= 16
     assert dict(zip(thinned["epoch"], thinned["loss"], strict=True))[1235] == 0.5
     assert run_job.thin(loop.Curve([3.0, 2.0, 1.0], [0.1] * 3), best_epoch=3)["epoch"] == [1, 2, 3]
-
-
-def test_every_field_of_a_record_is_documented(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "results.md").read_text()
-    rows = [row for row in text.split("## predictions")[0].splitlines() if row.startswith("| `")]
-    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    train(trainable_job(), tmp_path)
-    (path,) = (tmp_path / "records").iterdir()
-    on_a_gpu = {"gpu", "driver", "cuda", "cudnn", "deterministic"}
-    of_others = {"code", "members", "accuracy_selected", "accuracy_test_oracle", "chosen_cells"}
-    assert json.loads(path.read_bytes()).keys() | on_a_gpu | of_others == documented
 
 
 # ---------------------------------------------------------------- processor time
