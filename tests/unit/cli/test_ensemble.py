@@ -64,7 +64,10 @@ def test_what_was_left_out_is_named(results: Path, capsys: pytest.CaptureFixture
     [
         ([], "members= is missing: name them, as members=inception:5"),
         (["member=lite:2"], "setting 'member' in 'member=lite:2' is not known: did you mean 'members=lite:2'?"),
-        (["seeds=5"], "setting 'seeds' in 'seeds=5' is not known: use members=, protocol=, weights= and a results folder"),
+        (
+            ["seeds=5"],
+            "setting 'seeds' in 'seeds=5' is not known: use members=, protocol=, weights= and a results folder",
+        ),
         (["members=lite:2", "other"], "'other' is a second folder: name one results folder"),
         (["members=lite"], "members=lite is not MODEL:COUNT, or several with + between: write members=inception:5"),
         (["members=lihgt:2"], "did you mean 'lite'?"),
