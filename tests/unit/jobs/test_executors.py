@@ -134,9 +134,10 @@ def test_workers_get_the_cores_that_jobs_no_longer_need(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(machine, "cores", lambda: 5)
     monkeypatch.setattr(local_executor.Worker, "tell", note)
-    events = local([*plan([0], epochs=2000), *plan([1, 2])], tmp_path, 2, replace(TERMS, threads=0))
-    assert [event.job.seed for event in events if event.kind == "end"] == [1, 2, 0]
-    assert told == [(0, 3), (1, 2), (0, 5)]
+    for _ in local([*plan([0], epochs=400), *plan([1, 2])], tmp_path, 2, replace(TERMS, threads=0)):
+        pass
+    assert told[:2] == [(0, 3), (1, 2)]
+    assert told[2:] in ([(0, 5)], [(1, 5)])  # the one that still trains when no job is left for the other
     assert [record.status for record in written(tmp_path)] == ["ok"] * 3
 
 
