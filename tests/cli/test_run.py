@@ -440,9 +440,10 @@ def test_help_shows_how_to_call_it_and_the_choices(machine: Machine, tmp_path: P
     assert "python -m tsfcn.run dataset=Coffee" in done.stdout
     shown = " ".join(done.stdout.split())
     protocols = (
-        "archive, fawaz2019, hinception2022, inceptiontime2020, karim2019, karim2019mv, lite2023, poolparty2025, smoke"
+        "archive, fawaz2019, hinception2022, inceptiontime2020, karim2019, karim2019mv, lite2023, poolparty2025, "
+        "segmentation, smoke, wang2017"
     )
-    assert f"protocol: {protocols}, wang2017" in shown
+    assert f"protocol: {protocols}" in shown
     assert f"model: {ALL_MODELS}" in shown
 
 
@@ -458,7 +459,8 @@ def test_flags_of_hydra_take_overrides_beside_them(words: tuple[str, ...], machi
 # Bad input: one line that says what to do, exit code 2, nothing written
 
 ALL_MODELS = (
-    "aeon, alstm_fcn, encoder, fcn, h_inception, inception, lite, lstm_fcn, malstm_fcn, mlp, mlstm_fcn, resnet, sktime"
+    "aeon, alstm_fcn, encoder, fcn, fcn_16s, fcn_32s, fcn_32s_fixed, fcn_8s, h_inception, inception, lite, lstm_fcn, "
+    "malstm_fcn, mlp, mlstm_fcn, pooled_fcn, resnet, sktime"
 )
 BAD = {
     "dataset=GunPiont": "dataset 'GunPiont' is not in the archive; did you mean 'GunPoint'?",

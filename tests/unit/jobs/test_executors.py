@@ -708,9 +708,9 @@ def test_closing_the_run_ends_its_workers(tmp_path: Path) -> None:
 
 def test_executors_are_found_by_name_each_with_its_yaml() -> None:
     files = {path.stem for path in (ROOT / "conf" / "executor").glob("*.yaml")}
-    assert files == {"inline", "local", "slurm", "threads", "worker"}
+    assert files == {"inline", "local", "ray", "slurm", "threads", "worker"}
     assert all(executors.find(name).__module__.endswith(f".{name}") for name in files - {"slurm"})
     with pytest.raises(
-        UserError, match=r"^executor=ray is not known: use one of inline, local, slurm, threads, worker$"
+        UserError, match=r"^executor=dask is not known: use one of inline, local, ray, slurm, threads, worker$"
     ):
-        executors.find("ray")
+        executors.find("dask")
