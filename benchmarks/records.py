@@ -6,8 +6,8 @@ done; its results are those of a record in results/ with its learning curve of 2
 accuracy, which is drawn, and the time. One in a hundred has failed before. Without a dataset in TSFCN_ARCHIVE its sizes
 are those of the catalogue.
 
-`measure` prints for each command its wall time and peak memory as Markdown: with an empty cache, from the cache, and
-once a record was added.
+`measure` prints for each command the processor time, the wall time and the peak memory. The first command on a folder
+makes its index in TSFCN_CACHE.
 """
 
 from __future__ import annotations
