@@ -17,6 +17,7 @@ from typing import get_origin
 
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError, first_line
+from tsfcn.common.streams import notice
 from tsfcn.common.text import loose
 from tsfcn.config import checks, models, overrides, protocol, schema, user_files
 from tsfcn.config import model_spec as specs
@@ -24,6 +25,10 @@ from tsfcn.config.model_config import ModelConfig
 from tsfcn.config.overrides import GROUPS, Override
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
+
+# The published ensembles of five runs of one network, by their loose names (docs/protocols.md, sections inceptiontime2020,
+# hinception2022 and lite2023).
+ENSEMBLES = {"inceptiontime": "inception", "hinceptiontime": "h_inception", "litetime": "lite"}
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,13 @@ def group_values(override: Override, folder: Path | None) -> list[str]:
     names = overrides.several_values(override, str) or ([] if override.value == "[]" else [override.value])
     names = [name[1:-1] if overrides.is_quoted(name) else name for name in names]
     if override.key == "model":
-        names = [in_our_spelling(name, user_files.options("model", folder)) for name in names]
+        written, names = names, [in_our_spelling(name, user_files.options("model", folder)) for name in names]
+        for ensemble, name in zip(written, names, strict=True):
+            if loose(ensemble) in ENSEMBLES and loose(name) != loose(ensemble):
+                notice(
+                    f"{ensemble} averages five networks of {name}, which are trained with model={name} seeds=5 and "
+                    f"averaged by `tsfcn ensemble members={name}:5`"
+                )
     for name in names:
         check_option(override, name, folder)
     if override.key != "model":
@@ -207,11 +218,14 @@ def group_values(override: Override, folder: Path | None) -> list[str]:
 def in_our_spelling(name: str, known: Iterable[str]) -> str:
     """Return the known name that has the same letters and digits in the same order, else the name itself.
 
-    >>> in_our_spelling("LSTM-FCN", ["fcn", "lstm_fcn"])
-    'lstm_fcn'
+    The name of an ensemble of one network stands for that network.
+
+    >>> in_our_spelling("LSTM-FCN", ["fcn", "lstm_fcn"]), in_our_spelling("InceptionTime", ["fcn", "inception"])
+    ('lstm_fcn', 'inception')
     """
     known = list(known)
-    alike = [each for each in known if loose(each) == loose(name)]
+    meant = {loose(name), loose(ENSEMBLES.get(loose(name), name))}
+    alike = [each for each in known if loose(each) in meant]
     return alike[0] if name not in known and len(alike) == 1 else name
 
 

@@ -232,6 +232,7 @@ def test_settings_are_composed_in_several_threads_and_beside_hydra_of_the_user(t
 @pytest.mark.parametrize("word", ["model=FCN", "model=Fcn", "model=[FCN,fcn]"])
 def test_a_model_has_any_spelling(word: str) -> None:
     assert list(compose([word])[0].model.configs()) == ["fcn"]
+    assert list(compose(["model=InceptionTime"])[0].model.configs()) == ["inception"]
     both = compose_all(["model=LSTM-FCN,alstmfcn", "protocol=karim2019"])
     assert [list(each.run.model.configs()) for each in both] == [["lstm_fcn", "alstm_fcn"]]
     with pytest.raises(UserError, match="model 'LSTM-FNC' is not known: did you mean 'lstm_fcn'"):
