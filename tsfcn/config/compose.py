@@ -26,8 +26,8 @@ from tsfcn.config.overrides import GROUPS, Override
 from tsfcn.config.paths import conf_folder
 from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
 
-# The published ensembles of five runs of one network, by their loose names (docs/protocols.md, sections inceptiontime2020,
-# hinception2022 and lite2023).
+# The published ensembles of five runs of one network, by their loose names: docs/protocols.md, sections
+# inceptiontime2020, hinception2022 and lite2023.
 ENSEMBLES = {"inceptiontime": "inception", "hinceptiontime": "h_inception", "litetime": "lite"}
 
 
