@@ -50,7 +50,7 @@ def run(argv: Sequence[str] | None) -> int:
         parts.append(render.summary(summed, markdown=options.markdown))
     if not dense.empty:
         parts.append(segmentation_text.table(dense, markdown=options.markdown))
-        text = segmentation_text.comparisons(segmentation.comparisons(dense), markdown=options.markdown)
+        text = segmentation_text.comparisons(segmentation.comparisons(records), markdown=options.markdown)
         parts += [text] if text else []
     if not failures.empty:
         parts.append(render.status(failures, markdown=options.markdown))

@@ -57,7 +57,7 @@ def write(results: Path, records: list[Record] | None = None) -> None:
     tables |= {"summary": summary(records), "status": status(records)}
     if segmentation.of_segmentation(records):
         dense = segmentation.table(records)
-        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
+        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(records)}
     check_page(results)
     ok = in_order(record for record in records if record.is_ok)
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
