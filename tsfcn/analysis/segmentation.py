@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ COMPARISON_COLUMNS = {
     "other_protocol": "str",
     "metric": "str",
     "n_datasets": "int64",
+    "n_pairs": "int64",  # of runs on the same dataset with the same seed
     "difference": "float64",  # mean over datasets of the first minus the other
     "low": "float64",  # 95 % interval over datasets; NaN for few of them
     "high": "float64",
@@ -122,22 +123,33 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     return list(dict.fromkeys(found))
 
 
-def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the paired differences of the rows of a table over its datasets, columns as in COMPARISON_COLUMNS."""
-    official = frame[frame["split"] == "official"]
-    cells: dict[Row, dict[str, Mapping[Any, Any]]] = {}
-    for row in official.to_dict("records"):
-        cells.setdefault((row["model"], row["protocol"]), {})[row["dataset"]] = row
+def comparisons(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the paired differences of rows on the official splits, columns as in COMPARISON_COLUMNS.
+
+    The difference on a dataset is the mean over the seeds that both rows have.
+    """
+    cells: dict[Row, dict[tuple[str, int], Record]] = {}
+    for record in of_segmentation(records):
+        dataset, model, protocol, split = row_of(record)
+        if split == "official":
+            cells.setdefault((model, protocol), {})[dataset, record.seed] = record
     rows = []
     for first, other in pairs(list(cells)):
         common = sorted(set(cells[first]) & set(cells[other]))
-        for metric in METRICS if common else ():
-            ours, theirs = (np.array([cells[row][name][metric] for name in common]) for row in (first, other))
+        datasets = list(dict.fromkeys(dataset for dataset, _ in common))
+        for metric, field in METRICS.items() if common else ():
+            ours, theirs = (
+                np.array(
+                    [np.mean([getattr(cells[row][each], field) for each in common if each[0] == d]) for d in datasets]
+                )
+                for row in (first, other)
+            )
             low, high = mean_interval(ours - theirs)
             n_better, _, n_worse = wins(ours, theirs)
             rows.append(
                 dict(zip(("model", "protocol", "other_model", "other_protocol"), (*first, *other), strict=True))
-                | {"metric": metric, "n_datasets": len(common), "difference": float((ours - theirs).mean())}
+                | {"metric": metric, "n_datasets": len(datasets), "difference": float((ours - theirs).mean())}
+                | {"n_pairs": len(common)}
                 | {"low": low, "high": high, "n_better": n_better, "n_worse": n_worse}
                 | {"verdict": "better" if low > 0 else "worse" if high < 0 else "open"}
             )

@@ -47,7 +47,7 @@ def tables_of(records: list[Record]) -> dict[str, pd.DataFrame]:
     tables |= {"summary": summary(rows), "status": status(records)}
     if segmentation.of_segmentation(records):
         dense = segmentation.table(records)
-        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(dense)}
+        tables |= {"segmentation": dense, "segmentation_comparisons": segmentation.comparisons(records)}
     return tables
 
 

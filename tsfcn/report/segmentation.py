@@ -21,8 +21,8 @@ Metrics of Long et al. 2015, section 5, over the labelled timepoints of the test
 (with the stages before) and testing: of one seed, {PROCESSOR_TIME}."""
 SUMMARY_LEGEND = "Means over the datasets of each row, which differ between rows if their numbers do."
 COMPARISON_LEGEND = """\
-Paired over datasets, each the mean of its seeds; the interval is Student's, of 95 %, over datasets, from five of them
-on. `open`: zero is in it."""
+Paired over datasets, each the mean over the seeds that both rows have; the interval is Student's, of 95 %, over
+datasets, from five of them on. `open`: zero is in it."""
 
 
 def table(frame: pd.DataFrame, *, markdown: bool = False) -> str:
@@ -73,6 +73,7 @@ def comparisons(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         ("metric", "<", [TITLES[row["metric"]] for row in rows]),
         ("difference", ">", [signed(row["difference"]) for row in rows]),
         ("95 % interval", ">", [interval(row["low"], row["high"]) for row in rows]),
+        ("pairs", ">", [str(row["n_pairs"]) for row in rows]),
         ("better, worse", ">", [f"{row['n_better']}, {row['n_worse']} of {row['n_datasets']}" for row in rows]),
         ("verdict", "<", [row["verdict"] for row in rows]),
     ]

@@ -64,14 +64,14 @@ def test_a_row_is_the_mean_over_seeds() -> None:
 
 def test_records_of_classification_are_left_out() -> None:
     frame = segmentation.table([PLAIN])
-    assert frame.empty and segmentation.comparisons(frame).empty
+    assert frame.empty and segmentation.comparisons([PLAIN]).empty
 
 
 def test_neighbours_of_the_order_are_compared_over_datasets() -> None:
     gains = [0.01, 0.02, 0.03, 0.02, 0.04]
     records = [record(name, "fcn_32s", 0.5) for name in DATASETS]
     records += [record(name, "fcn_16s", 0.5 + gain) for name, gain in zip(DATASETS, gains, strict=True)]
-    rows = segmentation.comparisons(segmentation.table(records)).to_dict("records")
+    rows = segmentation.comparisons(records).to_dict("records")
     assert {(row["model"], row["other_model"]) for row in rows} == {("fcn_16s", "fcn_32s")}
     by_metric = {row["metric"]: row for row in rows}
     row = by_metric["mean_iu"]
@@ -80,9 +80,16 @@ def test_neighbours_of_the_order_are_compared_over_datasets() -> None:
     assert by_metric["accuracy"]["difference"] == 0 and by_metric["accuracy"]["verdict"] == "open"
 
 
+def test_rows_are_compared_on_the_seeds_that_both_have() -> None:
+    records = [record("BME", "fcn_32s", iu, seed) for seed, iu in enumerate((0.1, 0.5, 0.9))]
+    rows = segmentation.comparisons([*records, record("BME", "fcn_16s", 0.6, seed=1)]).to_dict("records")
+    (row,) = [row for row in rows if row["metric"] == "mean_iu"]
+    assert (row["difference"], row["n_datasets"], row["n_pairs"]) == (pytest.approx(0.1), 1, 1)
+
+
 def test_few_datasets_decide_nothing() -> None:
     records = [record(name, model, iu) for name in DATASETS[:2] for model, iu in (("fcn_16s", 0.5), ("fcn_8s", 0.9))]
-    for row in segmentation.comparisons(segmentation.table(records)).to_dict("records"):
+    for row in segmentation.comparisons(records).to_dict("records"):
         assert math.isnan(row["low"]) and row["verdict"] == "open"
 
 

@@ -46,11 +46,12 @@ def test_jobs_of_today_have_the_keys_and_settings_of_the_committed_records() -> 
     records = [record for folder in sorted(RESULTS.glob("**/records")) for record in store.read(folder.parent)]
     plain = [r for r in records if "[" not in r.model + r.protocol and r.code is None]
     assert len(plain) > 200 and {r.protocol for r in plain} >= {"fawaz2019", "karim2019"}
-    names = {(r.protocol, r.model) for r in plain}
-    composed = {(protocol, model): compose([f"protocol={protocol}", f"model={model}"]) for protocol, model in names}
+    names = {(r.protocol, r.model, "classification" if r.task is None else "segmentation") for r in plain}
+    composed = {name: compose([f"protocol={name[0]}", f"model={name[1]}", f"task={name[2]}"]) for name in names}
     for r in plain:
-        run, unchanged = composed[r.protocol, r.model]
-        (job,) = jobs({r.dataset: r.passport}, run.model.configs(), run.protocol, unchanged, [r.seed], [r.resample])
+        run, unchanged = composed[r.protocol, r.model, "classification" if r.task is None else "segmentation"]
+        arguments = ({r.dataset: r.passport}, run.model.configs(), run.protocol, unchanged, [r.seed], [r.resample])
+        (job,) = jobs(*arguments, segmentation=None if r.task is None else run.segmentation)
         assert (job.key, job.group, job.off_paper) == (r.key, r.group, r.off_paper)
         assert json.dumps(job.to_json()) == json.dumps({name: getattr(r, name) for name in job.to_json()})
 
