@@ -145,7 +145,7 @@ class LearnedUpsampling(nn.Module):
 
 
 class ScoreLayer(nn.Conv1d):
-    """Convolution of width 1 from features to scores of the classes, zero at the start (section 4.2)."""
+    """Convolution of width 1 from features to scores of the classes, zero at the start (section 4.3)."""
 
     def __init__(self, n_features: int, n_classes: int) -> None:
         super().__init__(n_features, n_classes, 1)

@@ -58,7 +58,7 @@ class SegmentationTraining(ReferenceTraining):
     """A network in training on whole streams, whose loss is the mean over all labelled timepoints of a batch.
 
     With a sampling below 1 the loss counts each cell of 32 timepoints with that probability, and a batch has as many
-    more streams: the paper's way to compare training on patches with training on whole images (sections 3.4 and 4.4).
+    more streams: the paper's way to compare training on patches with training on whole images (sections 3.4 and 4.3).
 
     Args:
         model: The name of a model of segmentation_models.
