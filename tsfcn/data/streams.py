@@ -209,7 +209,7 @@ def read(source: Source, options: ReadOptions) -> Table:
         raise UserError(f"'{paths[0]}' and '{paths[1]}' differ in channels: give the same columns in both")
     columns = ("values", "labels", "streams", "splits")
     table = Table(*(np.concatenate([getattr(table, column) for table in tables]) for column in columns))
-    if not table.splits.any():
+    if not (table.splits != "").any():
         table = replace(table, splits=last_part_as_test(table.streams, options.test_size or DEFAULT_TEST_SIZE))
     return table
 
