@@ -30,7 +30,8 @@ test: .venv/.test
 # A Slurm cluster of one node and a Ray cluster of two on this machine, which takes root and a quarter of an hour.
 test-cluster: .venv/.test
 	command -v slurmctld munged > /dev/null || { apt-get update && apt-get install -y slurm-wlm munge; }
-	$(BIN)/pip install -c constraints.txt 'ray>=2.60,<3'
+	ldconfig -p | grep -q libfuse || apt-get install -y libfuse2
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt 'ray>=2.60,<3' mfusepy
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.
