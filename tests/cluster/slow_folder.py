@@ -1,7 +1,8 @@
 """A folder as a client of a slow network file system sees it: `python slow_folder.py FOLDER MOUNT`, until unmounted.
 
-Each operation on MOUNT takes DELAY_SECONDS longer than on FOLDER; attributes and names that were seen are believed for
-CACHE_SECONDS, as NFS does; and while FOLDER.away exists, nothing answers. FUSE of Linux, for root.
+Each operation on MOUNT takes DELAY_SECONDS longer than on FOLDER; names that were seen are believed for CACHE_SECONDS;
+and while FOLDER.away exists, nothing answers. NFS keeps attributes as well, but not those of a file that is opened.
+FUSE of Linux, for root.
 """
 
 from __future__ import annotations
@@ -149,5 +150,5 @@ def mounted(folder: Path, mount: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    caches = {f"{each}_timeout": CACHE_SECONDS for each in ("attr", "entry")}
+    caches = {"entry_timeout": CACHE_SECONDS, "attr_timeout": 0}  # attributes are fresh in a file that was opened
     mfusepy.FUSE(SlowFolder(sys.argv[1]), sys.argv[2], foreground=True, allow_other=True, **caches)

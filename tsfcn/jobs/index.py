@@ -93,10 +93,10 @@ class RecordsFile:
 
     def is_start_of(self, path: Path) -> bool:
         """Return whether what was read is still the beginning of the file."""
-        now = path.stat()
-        if (self.size, self.modified, self.inode) == (now.st_size, now.st_mtime_ns, now.st_ino):
-            return True
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # opened, so that a shared file system looks anew
+            now = os.fstat(file.fileno())
+            if (self.size, self.modified, self.inode) == (now.st_size, now.st_mtime_ns, now.st_ino):
+                return True
             if now.st_size > self.size and now.st_ino == self.inode:
                 file.seek(self.size - len(self.tail))
                 return file.read(len(self.tail)) == self.tail
@@ -107,12 +107,12 @@ class RecordsFile:
 
         Raises UserError for a record of a newer version.
         """
-        now = path.stat()
-        self.inode = now.st_ino
-        self.modified = now.st_mtime_ns if time.time_ns() - now.st_mtime_ns > TICK_NS else -1
-        if now.st_size <= self.size:
-            return
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # opened, so that a shared file system looks anew
+            now = os.fstat(file.fileno())
+            self.inode = now.st_ino
+            self.modified = now.st_mtime_ns if time.time_ns() - now.st_mtime_ns > TICK_NS else -1
+            if now.st_size <= self.size:
+                return
             file.seek(self.size)
             for line in file:
                 parsed = read_line(line, (str(path), self.size)) if line.strip() else None
