@@ -198,7 +198,7 @@ class Model:
         # By group and sizes: seeds take the same time, and plan, queue and monitor ask for the same jobs.
         self.choices: dict[tuple[str, Sizes], EngineChoice] = {}
         # By what it follows from. Jobs share their settings, whose identity lasts as long as the job beside the work.
-        self.works: dict[tuple[str, Sizes, int, int], tuple[Job | Record, np.ndarray]] = {}
+        self.works: dict[tuple[str, Sizes, int, int, int], tuple[Job | Record, np.ndarray]] = {}
         for record in records:
             self.learn(record)
 
@@ -215,7 +215,7 @@ class Model:
 
     def work(self, job: Job | Record) -> np.ndarray:
         """Return the work of a job."""
-        place = job.architecture, sizes(job), id(job.model_settings), id(job.settings)
+        place = job.architecture, sizes(job), id(job.model_settings), id(job.settings), id(job.task)
         if place not in self.works:
             self.works[place] = job, work(job.job if isinstance(job, Record) else job)
         return self.works[place][1]

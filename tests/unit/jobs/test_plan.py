@@ -267,6 +267,8 @@ def test_jobs_are_datasets_by_models_by_resamples_by_seeds() -> None:
         for resample in (0, 1)
         for seed in (3, 0)
     ]
+    # Keys that are made for several seeds at once are those that each job has by itself.
+    assert all((replace(job).key, replace(job).group) == (job.key, job.group) for job in made)
     assert len({job.key for job in made}) == 16 and len({job.group for job in made}) == 8
     assert made[-1].passport == {} and made[0].passport == COFFEE
 

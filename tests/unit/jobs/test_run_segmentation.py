@@ -70,6 +70,14 @@ def test_the_key_follows_the_settings_of_the_stages_before() -> None:
     assert keys[0] != keys[1]
 
 
+def test_the_estimate_follows_the_task_of_jobs_that_share_all_else() -> None:
+    one = job("pooled_fcn", labelling="sliding")
+    other = replace(one, task={**(one.task or {}), "labelling": "shift_and_stitch"})
+    model = cost.Model()
+    assert model.work(one).tolist() == cost.work(one).tolist() != cost.work(other).tolist()
+    assert model.work(other).tolist() == cost.work(other).tolist()
+
+
 def test_jobs_of_one_chain_share_their_stages() -> None:
     finest = stage_keys(job())
     assert len(set(finest)) == 5
