@@ -55,8 +55,8 @@ def fitted_temperature(probabilities: npt.NDArray[np.floating], y: npt.NDArray[n
         scaled = inverse * logs
         return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(y)), y]).mean())
 
-    found = minimize_scalar(loss, bounds=(1 / GREATEST, 1 / LEAST), method="bounded", options={"xatol": 1e-6})
-    return float(1 / found.x)
+    least = minimize_scalar(loss, bounds=(1 / GREATEST, 1 / LEAST), method="bounded", options={"xatol": 1e-6})
+    return float(1 / least.x)
 
 
 def held_out(runs: Sequence[Record], results: Path) -> tuple[Array, npt.NDArray[np.int64]] | None:
@@ -64,7 +64,7 @@ def held_out(runs: Sequence[Record], results: Path) -> tuple[Array, npt.NDArray[
 
     Raises UserError where a file is damaged.
     """
-    found = []
+    parts = []
     for run in runs:
         try:
             each = artifacts.read_held_out(results, run.key, run.n_predicted, run.n_classes)
@@ -75,8 +75,8 @@ def held_out(runs: Sequence[Record], results: Path) -> tuple[Array, npt.NDArray[
             ) from error
         if each is None:
             return None
-        found.append(each)
-    return np.concatenate([p for p, _ in found]).astype(np.float64), np.concatenate([y for _, y in found]).astype(int)
+        parts.append(each)
+    return np.concatenate([p for p, _ in parts]).astype(np.float64), np.concatenate([y for _, y in parts]).astype(int)
 
 
 def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, object]:
@@ -121,11 +121,11 @@ def rows(ensembles: Iterable[Record], records: Iterable[Record], results: Path) 
         results: The results folder.
     """
     by_key = {record.key: record for record in records}
-    found = []
+    rows_of_ensembles = []
     for each in tables.in_order(ensembles):
         runs = [by_key[key] for key in each.members or () if key in by_key]
         there = all(artifacts.predictions_path(results, run.key).is_file() for run in runs)
         if there and len(runs) == len(each.members or ()):
-            found.append(row(each, runs, results))
-    frame = pd.DataFrame(found, columns=list(COLUMNS))
+            rows_of_ensembles.append(row(each, runs, results))
+    frame = pd.DataFrame(rows_of_ensembles, columns=list(COLUMNS))
     return frame.astype({"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), float))

@@ -52,13 +52,13 @@ def rows(records: Iterable[Record]) -> pd.DataFrame:
     for record in runs:
         if is_staged(record) and plain_key(record) in plain:
             pairs.setdefault(tables.row_of(record), []).append((plain[plain_key(record)], record.accuracy))
-    found = []
+    table = []
     for (dataset, model, protocol, split), both in pairs.items():
         before, after = np.array(both).T
         low, high = interval(after - before)
         means = float(before.mean()), float(after.mean()), float((after - before).mean())
-        found.append((dataset, split, model, protocol, len(both), *means, low, high))
-    return pd.DataFrame(found, columns=list(COLUMNS))
+        table.append((dataset, split, model, protocol, len(both), *means, low, high))
+    return pd.DataFrame(table, columns=list(COLUMNS))
 
 
 def interval(differences: np.ndarray) -> tuple[float, float]:
@@ -81,11 +81,11 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     named = frame.assign(
         protocol=[re.sub(r"init_from=dataset:[^,\]]+", "init_from=dataset:*", p) for p in frame["protocol"]]
     )
-    found = []
+    table = []
     for (model, protocol), group in named.groupby(["model", "protocol"], sort=False):
         by_dataset = group.groupby("dataset")["gain"].mean().to_numpy(dtype=np.float64)
         gains = stats.rounded(group["gain"].to_numpy(dtype=np.float64))
         counts = int((gains > 0).sum()), int((gains == 0).sum()), int((gains < 0).sum())
         ends = stats.mean_interval(by_dataset, level=LEVEL)
-        found.append((model, protocol, len(group), len(by_dataset), float(by_dataset.mean()), *ends, *counts))
-    return pd.DataFrame(found, columns=list(SUMMARY))
+        table.append((model, protocol, len(group), len(by_dataset), float(by_dataset.mean()), *ends, *counts))
+    return pd.DataFrame(table, columns=list(SUMMARY))

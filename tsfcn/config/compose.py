@@ -325,18 +325,8 @@ def obstacle(run: schema.RunConfig, common: str | None, model: str | None, name:
 
 def check_same_machine(runs: Sequence[schema.RunConfig]) -> None:
     """Raise UserError where combinations differ in a setting that a run has once, as two experiments can."""
-    settings = (
-        "results",
-        "task",
-        "device",
-        "executor",
-        "checkpoint",
-        "max_attempts",
-        "budget",
-        "dry_run",
-        "save_weights",
-    )
-    for key in settings:
+    once = ("results", "task", "device", "executor", "checkpoint", "max_attempts", "budget", "dry_run", "save_weights")
+    for key in once:
         if any(getattr(run, key) != getattr(runs[0], key) for run in runs):
             raise UserError(f"the combinations of settings differ in {key}: give {key} one value for all of them")
     for run in runs:

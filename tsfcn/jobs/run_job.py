@@ -275,9 +275,7 @@ def measure_network(
         start=initial_weights.start_of(job, results),
     )
     name = choose_engine(task, terms.engine, job.precision, terms.device)
-    # A state is continued on the kind of device that it comes from: the record names one.
-    engine = f"{name} on {device.type}" if on_gpu else name
-    checkpoint = checkpoint_of(job.key, engine, results, terms, stop, clock)
+    checkpoint = checkpoint_of(job.key, name, results, terms, stop, clock)
     best, fits = train(task, name, precision=job.precision, progress=progress, checkpoint=checkpoint)
     train_seconds, train_processor_seconds = checkpoint.train_seconds(), checkpoint.train_processor_seconds()
 
@@ -355,12 +353,14 @@ def checkpoint_of(
 
     Args:
         key: Of the job, or of the stage of one.
-        engine: What trains, and on what kind of device unless it is the CPU.
+        engine: What trains.
         results: The results folder.
         terms: How jobs are run.
         stop: Called after each epoch; True ends the training with its state on disk.
         clock: The processor time in seconds.
     """
+    if terms.device != "cpu":  # a state is continued on the kind of device that it comes from: the record names one
+        engine = f"{engine} on {devices.kind(terms.device)}"
     return Checkpoint(
         artifacts.checkpoint_path(results, key),
         {"key": key, "meaning": MEANING, "tsfcn": tsfcn.__version__, "torch": torch.__version__, "engine": engine},
@@ -388,8 +388,7 @@ def measure_segmentation(
         check_memory(job, cost.sizes(job), terms)
 
     def make_checkpoint(key: str, engine: str) -> Checkpoint:
-        on_device = engine if terms.device == "cpu" else f"{engine} on {torch.device(terms.device).type}"
-        return checkpoint_of(key, on_device, results, terms, stop, clock)
+        return checkpoint_of(key, engine, results, terms, stop, clock)
 
     data = stream_data(job, terms.root)
     numbers, curve, epoch = run_segmentation.measure(job, results, data, terms, progress, make_checkpoint, clock)
