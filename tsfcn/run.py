@@ -192,7 +192,7 @@ class Request:
     command: str  # as one line of results/commands.txt
     more: tuple[tuple[schema.RunConfig, ProtocolConfig], ...] = ()  # further combinations of settings of the same run
 
-    @property
+    @cached_property
     def results(self) -> Path:
         """The results folder."""
         return Path(self.run.results)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -157,7 +157,11 @@ def ok_rows(records: Iterable[Record]) -> Rows:
 
     Raises UserError where one name would average two different experiments or one seed twice.
     """
-    rows = {name: list(rs) for name, rs in groupby(in_order(r for r in records if r.is_ok), key=_name)}
+    unordered: dict[Name, list[Record]] = {}
+    for record in records:
+        if record.is_ok:
+            unordered.setdefault(_name(record), []).append(record)
+    rows = {name: sorted(unordered[name], key=lambda r: (r.seed, r.key)) for name in sorted(unordered)}
     for name, members in rows.items():
         groups = {record.group: record for record in members}  # one record stands for each
         if len(groups) > 1:
@@ -205,8 +209,7 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     is_of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
     # The label names each changed setting in brackets; `beside` knows the changed models that papers have trained.
     changed = "[" in published.in_any_precision(protocol)
-    marked = set(_marks([record]).split(", ")) - {"", LOW_PRECISION}
-    if resample != 0 or changed or not is_of_archive or marked:
+    if resample != 0 or changed or not is_of_archive or set(_marks([record]).split(", ")) - {"", LOW_PRECISION}:
         return None
     return published.beside(protocol, model, dataset, split, source)
 
@@ -218,7 +221,12 @@ def published_figure(record: Record) -> published.Figure | None:
 
 def _mean_of(records: Sequence[Record], field: str) -> float:
     values = [value for record in records if (value := getattr(record, field)) is not None]
-    return float(np.mean(values)) if len(values) == len(records) else math.nan
+    return _mean(values) if len(values) == len(records) else math.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Return what np.mean does, which takes three times as long for a few values."""
+    return float(np.add.reduce(values)) / len(values)
 
 
 def _rows(
@@ -228,7 +236,7 @@ def _rows(
     for name, members in (records if isinstance(records, dict) else ok_rows(records)).items():
         dataset, model, protocol, split = name
         values = [value(record) for record in members]
-        mean = float(np.mean(values))
+        mean = _mean(values)
         figure = _figure(name, members[0], source) if is_accuracy else None
         rows.append(
             {
@@ -289,7 +297,7 @@ def with_resample_means(table: pd.DataFrame) -> pd.DataFrame:
     missing there is no mean.
     """
     rows: list[dict[str, Any]] = []
-    records = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    records = cast("list[dict[str, Any]]", table.to_dict("records"))
     for _, group in groupby(records, key=lambda r: (r["dataset"], r["model"], r["protocol"], _order(r["split"])[0])):
         members = list(group)
         numbers = [_order(row["split"])[1] for row in members]
@@ -358,7 +366,7 @@ def verdicts(table: pd.DataFrame, pools: Iterable[str] = ()) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for (model, protocol), part in table.groupby(["model", "protocol"], sort=True):
-        beside = [row for row in part.to_dict("records") if row["published_source"]]
+        beside = part[part["published_source"] != ""].to_dict("records")
         for judged in (beside, *(beside_pool(beside, pool) for pool in pools)):
             rows += [row | {"model": model, "protocol": protocol} for row in (_judged(judged) if judged else [])]
     return pd.DataFrame(rows, columns=list(VERDICT_COLUMNS)).astype(VERDICT_COLUMNS)
@@ -413,10 +421,10 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     """
     marks: dict[tuple[str, str], set[str]] = defaultdict(set)
     cells: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
-    for row in table.to_dict("records"):
-        column = (row["model"], row["protocol"])
-        marks[column].update(mark for mark in row["marks"].split(", ") if mark)
-        cells.setdefault((row["dataset"], row["split"]), {})[column] = row["mean"]
+    columns = ("model", "protocol", "marks", "dataset", "split", "mean")
+    for model, protocol, carried, dataset, split, mean in zip(*(table[name] for name in columns), strict=True):
+        marks[model, protocol].update(mark for mark in carried.split(", ") if mark)
+        cells.setdefault((dataset, split), {})[model, protocol] = mean
     titles = {}
     for model, protocol in sorted(marks):
         column_marks = ", ".join(mark for mark in MEANINGS if mark in marks[model, protocol])
@@ -450,8 +458,7 @@ def summary(records: Iterable[Record] | Rows) -> pd.DataFrame:
     for split, columns in groupby(sorted(cells), key=lambda column: column[0]):
         names = list(columns)
         means = {
-            name: {d: float(np.mean([_number(r, "accuracy") for r in rs])) for d, rs in cells[name].items()}
-            for name in names
+            name: {d: _mean([_number(r, "accuracy") for r in rs]) for d, rs in cells[name].items()} for name in names
         }
         # What was selected on the test set is not ranked: it would win by that.
         honest = [name for name in names if not any(r.test_selected for rs in cells[name].values() for r in rs)]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CUBLAS_WORKSPACE = ":4096:8"  # without it, cuBLAS is not reproducible with several streams
 
 
+@functools.cache
 def kind(name: str) -> str:
     """Return cpu, cuda or mps for torch's name of a device."""
     return name.partition(":")[0]

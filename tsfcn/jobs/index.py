@@ -14,6 +14,7 @@ before anybody looks; whoever reads the curve of such a line is told.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import heapq
 import json
@@ -304,7 +305,15 @@ class Index:
 
     def current(self) -> list[Record]:
         """Return the current record of each key under each name, in the order of their finishing."""
-        return list(self.records("counts > 0"))
+        was_enabled = gc.isenabled()
+        gc.disable()  # it would look through all records again and again, though none of them is garbage
+        try:
+            records = list(self.records("counts > 0"))
+            gc.freeze()  # nor will it do so later; they go when nobody refers to them
+            return records
+        finally:
+            if was_enabled:
+                gc.enable()
 
     def problems(self) -> list[Record]:
         """Return the current record of each key that is not `ok`."""

@@ -90,16 +90,19 @@ class Job:
         """The job's identity: equal keys mean equal numbers."""
         return digest({**self.content, "seed": self.seed})
 
-    def with_seeds(self, seeds: Iterable[int]) -> Iterator[Job]:
-        """Yield the job with each of the seeds, and their keys: most of what these follow from is written once."""
-        before = {name: value for name, value in self.content.items() if name < "seed"}
-        after = {name: value for name, value in self.content.items() if name > "seed"}  # the settings, and more
+    def copies(self, resamples: Iterable[int], seeds: Sequence[int]) -> Iterator[Job]:
+        """Yield the job on each resample with each seed, and their keys: what these follow from is written once."""
+        before = {name: value for name, value in self.content.items() if name < "resample"}
+        after = {name: value for name, value in self.content.items() if name > "resample"}  # "seed" comes next to it
         start, end = compact(before)[:-1], compact(after)[1:]
-        group = hashed(f"{start},{end}")
-        for seed in seeds:
-            job = replace(self, seed=seed)
-            job.__dict__.update(group=group, key=hashed(f'{start},"seed":{seed},{end}'))  # as if they were asked for
-            yield job
+        for resample in resamples:
+            first = f'{start},"resample":{resample}'
+            group = hashed(f"{first},{end}")
+            for seed in seeds:
+                job = object.__new__(Job)  # `replace` takes three times as long
+                key = hashed(f'{first},"seed":{seed},{end}')
+                job.__dict__.update(self.__dict__, resample=resample, seed=seed, group=group, key=key)
+                yield job
 
     @property
     def row(self) -> tuple[str, str, str, int]:
@@ -216,10 +219,9 @@ def jobs(
         job
         for dataset, passport in passports.items()
         for architecture in models
-        for r in resamples
         for job in Job(
-            dataset, passport, **variants[architecture, _may_be_fast(passport, protocol)], seed=0, resample=r
-        ).with_seeds(seeds)
+            dataset, passport, **variants[architecture, _may_be_fast(passport, protocol)], seed=0, resample=0
+        ).copies(resamples, seeds)
     ]
 
 

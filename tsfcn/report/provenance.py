@@ -16,8 +16,7 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     """Return a table of the hardware behind ok records: title, side ('<' or '>') and texts of each column."""
     by_machine: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        hardware, device = (str(getattr(record, field) or NOT_RECORDED) for field in ("hardware", "device"))
-        by_machine[hardware, device].append(record)
+        by_machine[str(record.hardware or NOT_RECORDED), str(record.device or NOT_RECORDED)].append(record)
     order = sorted(by_machine)
     return [
         ("hardware", "<", [hardware for hardware, _ in order]),
@@ -49,7 +48,9 @@ def origins(records: Sequence[Record]) -> list[tuple[str, str]]:
 
 def _job_counts(values: Iterable[object]) -> str:
     """Return the values and how many jobs have each, the most frequent first."""
-    counts = Counter(NOT_RECORDED if value in (None, "") else str(value) for value in values)
+    counts: Counter[str] = Counter()
+    for value, n in Counter(values).items():
+        counts[NOT_RECORDED if value in (None, "") else str(value)] += n
     order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{text} ({counted(n, 'job')})" for text, n in order)
 
@@ -74,8 +75,9 @@ def _policies(records: Sequence[Record]) -> list[tuple[str, str]]:
     ):
         counts: dict[str, int] = {}
         for record in records:
-            counts[record.dataset] = max(counts.get(record.dataset, 0), getattr(record, field) or 0)
-        changed = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()) if n > 0)
+            if n := getattr(record, field):
+                counts[record.dataset] = max(counts.get(record.dataset, 0), n)
+        changed = ", ".join(f"{dataset} {n}" for dataset, n in sorted(counts.items()))
         if changed:
             lines.append((name, changed))
     return lines

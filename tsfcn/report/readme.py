@@ -44,7 +44,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
 
     Args:
         results: the folder.
-        records: its ok records, in the order of the tables.
+        records: its ok records.
         tables: its tables by name: accuracy, verdicts, summary and status, and those of dense labelling if any.
     """
     parts = [

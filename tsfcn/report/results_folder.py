@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tsfcn.analysis import segmentation
-from tsfcn.analysis.tables import accuracy, in_order, ok_rows, read, status, summary, verdicts, wide
+from tsfcn.analysis.tables import accuracy, ok_rows, read, status, summary, verdicts, wide
 from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.text import spreadsheet_text
@@ -68,7 +68,7 @@ def write(results: Path, records: list[Record] | None = None, tables: Mapping[st
     records = read(results) if records is None else records
     tables = tables_of(records) if tables is None else tables
     check_page(results)
-    ok = in_order(record for record in records if record.is_ok)
+    ok = [record for record in records if record.is_ok]
     texts = {results / "tables" / f"{name}.csv": _csv(frame) for name, frame in tables.items()}
     texts[results / "README.md"] = readme.readme(results, ok, tables)  # last, because it refers to the tables
     try:
