@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tsfcn.__main__ import main
 
 SMALL = ["segmentation.passes=1", "protocol.epochs=1", "executor=inline"]
 SIZES = "filters=[3,4,4,4,4]"
+SVG = "{http://www.w3.org/2000/svg}"
 DENSE = ["run", "task=segmentation", "protocol=segmentation", *SMALL]
 
 
@@ -45,8 +47,14 @@ def test_the_rows_of_the_paper_are_one_run_with_a_picture(
 
     assert main(["streams", str(results), "--out", str(tmp_path / "pictures")]) == 0
     (picture,) = (tmp_path / "pictures").iterdir()
-    assert picture.name == "walks-seed0.png" and str(picture) in capsys.readouterr().out
-    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert picture.name == "walks-seed0.svg" and str(picture) in capsys.readouterr().out
+    drawn = ElementTree.fromstring(picture.read_text())
+    assert [e.text for e in drawn.iter(f"{SVG}text") if e.text in (*models, "true", "walk", "run")][0] == "true"
+    assert main(["report", str(results)]) == 0
+    page = (results / "report.html").read_text()
+    assert 'id="c-stream-0"' in page and "walks, seed 0, test stream 1 of 1" in page and "timepoints of all" in page
+    assert main(["report", str(results), "published:karim2019"]) == 2
+    assert "column 'published:karim2019' is of classified cases" in capsys.readouterr().err
     assert main(["streams", str(results), "--stream", "2"]) == 2
     assert "--stream 2 is not there: walks has test streams 1 to 1" in capsys.readouterr().err
     (results / "predictions" / f"{records[0].key}.npz").write_bytes(b"no zip")

@@ -101,6 +101,7 @@ def _segmentation(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         "## Dense labelling",
         segmentation_text.summary(segmentation.summary(rows), markdown=True),
+        segmentation_text.order_sentence(rows),
         segmentation_text.comparisons(tables["segmentation_comparisons"], markdown=True),
         segmentation_text.table(rows, markdown=True),
     ]
