@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from tsfcn.data.preprocess import Labels, Preparation
 from tsfcn.jobs import artifacts
 from tsfcn.jobs.plan import Job
 from tsfcn.models.saved_classifier import SavedClassifier, versions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def write(

@@ -23,7 +23,8 @@ Metrics of Long et al. 2015, section 5, over the labelled timepoints of the test
 SUMMARY_LEGEND = "Means over the datasets of each row, which differ between rows if their numbers do."
 COMPARISON_LEGEND = """\
 Paired over datasets, each the mean over the seeds that both rows have; the interval is Student's, of 95 %, over
-datasets, from five of them on. `open`: zero is in it. Paper: the difference on images (Long et al. 2015, table 2)."""
+datasets, from five of them on. `open`: zero is in it."""
+PAPER_LEGEND = "Paper: the difference on images (Long et al. 2015, table 2)."
 
 
 def table(frame: pd.DataFrame, *, markdown: bool = False) -> str:
@@ -79,7 +80,8 @@ def comparisons(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         ("verdict", "<", [row["verdict"] for row in rows]),
         ("paper", ">", [paper(row) for row in rows]),
     ]
-    return f"{grid(columns, markdown=markdown)}\n\n{COMPARISON_LEGEND}"
+    legend = " ".join([COMPARISON_LEGEND, *([PAPER_LEGEND] if any(map(paper, rows)) else [])])
+    return f"{grid(columns, markdown=markdown)}\n\n{legend}"
 
 
 def paper(row: Mapping[Any, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsfcn.analysis.segmentation import place, row_name
-from tsfcn.common.errors import UserError
+from tsfcn.common.errors import UserError, first_line
 from tsfcn.data.preprocess import Float32, Int64
 from tsfcn.data.streams import NO_LABEL, runs
 from tsfcn.jobs import artifacts
@@ -96,7 +96,12 @@ def labelled(records: Sequence[Record], results: Path, root: Path | None, number
     from tsfcn.jobs.run_job import stream_data
 
     first = records[0]
-    data = stream_data(first.job, root)
+    try:
+        data = stream_data(first.job, root)
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # of a record by hand
+        raise UserError(f"streams of {first.dataset} do not follow from its record ({first_line(error)})") from error
     if not 1 <= number <= len(data.test):
         raise UserError(f"--stream {number} is not there: {first.dataset} has test streams 1 to {len(data.test)}")
     x, y = data.test[number - 1]

@@ -33,7 +33,7 @@ def bands(
         classes: the labels.
         width: of the chart, pixels.
     """
-    n_timepoints, right = len(x[0]), width - 8
+    n_timepoints, right = len(x[0]), width - 16
     time = Axis(0, n_timepoints, _LEFT, right)
     low, high = min(map(min, x)), max(map(max, x))
     value = Axis(low, high if high > low else low + 1, _TOP + _VALUES, _TOP)
@@ -49,7 +49,7 @@ def bands(
     parts += [_values(channel, time, value) for channel in x]
     for number, row in enumerate(rows):
         base = _TOP + _VALUES + _STEP * (number + 1)
-        parts.append(svg.text(_LEFT, base - _BAND - 3, svg.shorter(row.name, int(width / 7)), kind="small name"))
+        parts.append(svg.text(_LEFT, base - _BAND - 4, svg.shorter(row.name, int(width / 7)), kind="small name"))
         parts += [_band(row, position, name, len(classes), base, time) for position, name in enumerate(classes)]
     parts.append(svg.text(right, bottom + 30, "timepoint →", anchor="end", kind="soft"))
     legend, height = _legend(classes, bottom + 50, right)
