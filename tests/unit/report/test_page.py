@@ -515,7 +515,7 @@ def test_a_stream_that_cannot_be_drawn_is_named(
     tmp_path: Path, settings: dict[str, None], content: str, message: str
 ) -> None:
     known = {"normalisation": "none", "missing": "zero", "length": "pad"}
-    metrics = {"accuracy": 0.5, "mean_iu": 0.5, "balanced_accuracy": 0.5, "frequency_weighted_iu": 0.5}
+    metrics: dict[str, Any] = {"accuracy": 0.5, "mean_iu": 0.5, "balanced_accuracy": 0.5, "frequency_weighted_iu": 0.5}
     dense = record(
         "Gone",
         **metrics,
