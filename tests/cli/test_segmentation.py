@@ -215,6 +215,7 @@ def test_raw_streams_get_the_labels_of_the_record(
         ([0, 1, 2], 960, ("label", "activity"), [], "column 3 is 'rest': write a number"),
         ([0, 1, 2], 960, ("label", "activity"), [], "if it is a label, name its column with label="),
         ([0, 1, 2], 960, None, ["label=move"], "has no column 'move'"),
+        ([0, 1, 2], 960, None, ["columns.case=acc"], "columns.case, time, value and dimension are for series"),
         ([0, 1, 4], 960, ("test", "new"), [], "has 'new' in its column split: write train or test"),
         ([0, 1, 2], 960, ("run", "run"), ["--out", "part.csv"], "is the file that is read"),
     ],

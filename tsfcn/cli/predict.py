@@ -301,6 +301,8 @@ def label_streams(labeller: StreamLabeller, file: Path, columns: Columns, use: L
     from tsfcn.data import streams
     from tsfcn.report.render import counted
 
+    if columns != Columns(label=columns.label):
+        raise UserError("columns.case, time, value and dimension are for series, not for streams: leave them out")
     table = streams.read_file(file, columns.label, use)
     check_classes(file, table, labeller)
     values = channels_of(file, table, labeller)
