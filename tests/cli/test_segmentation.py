@@ -189,6 +189,11 @@ def test_raw_streams_get_the_labels_of_the_record(
     found = [[float(row[f"probability_{label}"]) for label in CLASSES] for row in known]
     np.testing.assert_allclose(found, probabilities, atol=1e-3)  # stored in float16
 
+    assert main(["predict", f"{kept}/{record.key}", str(kept.with_name("moves.csv")), "--out", str(out)]) == 0
+    of_train, of_test = capsys.readouterr().out.splitlines()[1:]
+    assert of_train.startswith("train: accuracy") and of_test.startswith(f"test: accuracy {record.accuracy:.4f} (")
+    assert [row["predicted"] for row in labelled(out)[720:]] == [row["predicted"] for row in rows]
+
     bare = cut(part, [2, 0], 0, 240)  # without labels and names of streams
     assert main(["predict", f"{kept}/{record.key}", str(bare), "--out", str(out)]) == 0
     assert "accuracy" not in capsys.readouterr().out

@@ -356,15 +356,23 @@ def channels_of(file: Path, table: Table, labeller: StreamLabeller) -> np.ndarra
 
 
 def metrics(labeller: StreamLabeller, table: Table, places: np.ndarray) -> list[str]:
-    """Return the line of the metrics, over the timepoints with a label; [] without any. places: predicted classes."""
+    """Return the metrics over the timepoints with a label, a line for each split that the file names; [] without any.
+
+    places: (n_timepoints,), predicted classes.
+    """
     from tsfcn.training import segmentation
 
-    is_labelled = table.labels != ""
-    if not is_labelled.any():
-        return []
     position = {label: place for place, label in enumerate(labeller.classes_.tolist())}
-    true = np.array([position[label] for label in table.labels[is_labelled].tolist()])
-    found = segmentation.metrics(true, places[is_labelled], len(position))
-    n_right = int((true == places[is_labelled]).sum())
-    accuracy = f"accuracy {found.accuracy:.4f} ({n_right} of {len(true)} timepoints)"
-    return [f"{accuracy}, mean IU {found.mean_iu:.4f}, frequency-weighted IU {found.frequency_weighted_iu:.4f}"]
+    lines = []
+    for split in dict.fromkeys(table.splits.tolist()):
+        counted = (table.labels != "") & (table.splits == split)
+        if not counted.any():
+            continue
+        true = np.array([position[label] for label in table.labels[counted].tolist()])
+        found = segmentation.metrics(true, places[counted], len(position))
+        n_right = int((true == places[counted]).sum())
+        lines.append(
+            f"{split + ': ' if split else ''}accuracy {found.accuracy:.4f} ({n_right} of {len(true)} timepoints), "
+            f"mean IU {found.mean_iu:.4f}, frequency-weighted IU {found.frequency_weighted_iu:.4f}"
+        )
+    return lines
