@@ -9,6 +9,7 @@
     tsfcn.FCNClassifier().fit(X, y).predict(X_new)    # classifiers for scikit-learn; tsfcn.sktime has those for sktime
     tsfcn.explain(classifier, X)                # class activation maps, saliency and attention of a fitted classifier
     tsfcn.load_classifier("results/weights/KEY.safetensors")    # a saved classifier, which takes raw series
+    tsfcn.load_labeller("results/weights/KEY.safetensors")  # the same of task=segmentation: it labels timepoints
     tsfcn.load_network("results/weights/KEY.safetensors")   # the network of it and its metadata
     tsfcn.run("Coffee", MyNet)                  # the same for a network of your own, a class of torch.nn.Module
     tsfcn.models.register(MyNet)                # makes it known by its name, my_net (CONTRIBUTING.md, "Add a model")
@@ -40,6 +41,7 @@ __all__ = [  # noqa: PLE0604 (names of CLASSIFIERS are text)
     "explain",
     "load",
     "load_classifier",
+    "load_labeller",
     "load_network",
     "models",
     "report",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from tsfcn.report.document import report as report
     from tsfcn.reproduce import reproduce as reproduce
     from tsfcn.run import run as run
+    from tsfcn.training.labeller import load_labeller as load_labeller
 else:  # hidden from type checkers, for which a module with __getattr__ has every attribute
 
     def __getattr__(name: str) -> object:
@@ -86,6 +89,10 @@ else:  # hidden from type checkers, for which a module with __getattr__ has ever
             from tsfcn.analysis.explanation import explain
 
             return explain
+        if name == "load_labeller":
+            from tsfcn.training.labeller import load_labeller
+
+            return load_labeller
         if name == "load_network":
             from tsfcn.models.weights import load_network
 

@@ -596,6 +596,8 @@ def load_classifier(path: str | Path) -> NetworkClassifier:
     from tsfcn.models import saved_classifier, weights
 
     saved = saved_classifier.read_classifier(path)
+    if saved.task:
+        raise UserError(f"weights '{path}' are of a network that labels timepoints: use tsfcn.load_labeller")
     if saved.architecture not in CLASSES:
         raise UserError(
             f"weights '{path}' are of model '{saved.architecture}', which has no classifier: use tsfcn.load_network"

@@ -413,9 +413,10 @@ def check_libraries(jobs: Iterable[plan.Job], save_weights: bool) -> None:
 
 def check_weights(run: schema.RunConfig) -> None:
     """Raise UserError where weights are to be kept that cannot be used on new series."""
-    if run.save_weights and run.task == "segmentation":
+    if run.save_weights and run.task == "segmentation" and (run.protocol.truncate < 1 or run.protocol.permute_time):
         raise UserError(
-            "save_weights=true is not for task=segmentation, whose weights are always in results/stages: leave it out"
+            "save_weights=true keeps networks for streams of any kind, and protocol.truncate and permute_time are for "
+            "cases: leave out one of them"
         )
     for name, value in (("noise", run.protocol.noise), ("test_noise", run.protocol.test_noise)):
         if value and (run.save_weights or run.protocol.init_from is not None):

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+import tsfcn
 from tests.records import written
 from tsfcn.__main__ import main
+from tsfcn.common.errors import UserError
+from tsfcn.jobs import artifacts, store
 
 SMALL = ["segmentation.passes=1", "protocol.epochs=1", "executor=inline"]
 SIZES = "filters=[3,4,4,4,4]"
+SVG = "{http://www.w3.org/2000/svg}"
 DENSE = ["run", "task=segmentation", "protocol=segmentation", *SMALL]
 
 
@@ -45,8 +52,15 @@ def test_the_rows_of_the_paper_are_one_run_with_a_picture(
 
     assert main(["streams", str(results), "--out", str(tmp_path / "pictures")]) == 0
     (picture,) = (tmp_path / "pictures").iterdir()
-    assert picture.name == "walks-seed0.png" and str(picture) in capsys.readouterr().out
-    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert picture.name == "walks-seed0.svg" and str(picture) in capsys.readouterr().out
+    drawn = ElementTree.fromstring(picture.read_text())
+    texts = [element.text for element in drawn.iter(f"{SVG}text")]
+    assert texts.index("true") < texts.index("walk") and {"run", "timepoint →"} <= set(texts)
+    assert main(["report", str(results)]) == 0
+    page = (results / "report.html").read_text()
+    assert 'id="c-stream-0"' in page and "walks, seed 0, test stream 1 of 1" in page and "timepoints of all" in page
+    assert main(["report", str(results), "published:karim2019"]) == 2
+    assert "column 'published:karim2019' is of classified cases" in capsys.readouterr().err
     assert main(["streams", str(results), "--stream", "2"]) == 2
     assert "--stream 2 is not there: walks has test streams 1 to 1" in capsys.readouterr().err
     (results / "predictions" / f"{records[0].key}.npz").write_bytes(b"no zip")
@@ -89,7 +103,10 @@ def test_wrong_streams_fail_in_one_line(
             "segmentation.labelling=slide is not known: use one of",
         ),
         (["task=segmentation", "segmentation.passes=0"], "segmentation.passes=0 is out of range"),
-        (["task=segmentation", "save_weights=true"], "save_weights=true is not for task=segmentation"),
+        (
+            ["task=segmentation", "save_weights=true", "protocol.truncate=0.5"],
+            "protocol.truncate and permute_time are for cases",
+        ),
         (["task=segmentation", "model=fcn_8s", "model.fcn_8s.filters=[3]"], "filters=[3] has 1 values: give 5"),
     ],
 )
@@ -104,3 +121,157 @@ def test_wrong_words_are_told_in_one_line(
 def test_a_folder_without_dense_labelling_has_no_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["streams", str(tmp_path)]) == 2
     assert "is without predictions of task=segmentation" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# New streams
+
+CLASSES = ["rest", "run", "walk"]
+HEAD = "acc,gyr,label,stream,split"
+
+
+def two_channels(folder: Path) -> Path:
+    """Write four streams of three levels in two channels, the last for testing, and return the file."""
+    random = np.random.default_rng(0)
+    level = np.repeat([0, 1, 2, 1, 0, 2] * 4, 40)
+    values = np.stack([3 * level + 5, 10 - 20 * (level == 1)], axis=1) + random.normal(0, 0.5, (960, 2))
+    labels = np.array(["rest", "walk", "run"])[level]
+    labels[::50] = ""
+    rows = [
+        f"{a:.4f},{b:.4f},{label},p{t // 240},{'test' if t >= 720 else 'train'}"
+        for t, ((a, b), label) in enumerate(zip(values.tolist(), labels.tolist(), strict=True))
+    ]
+    (folder / "moves.csv").write_text("\n".join([HEAD, *rows]) + "\n")
+    return folder / "moves.csv"
+
+
+def cut(file: Path, columns: Sequence[int], start: int = 720, stop: int = 960) -> Path:
+    """Write some columns of some timepoints of a file beside it, and return that file."""
+    head, *rows = (line.split(",") for line in file.read_text().splitlines())
+    part = file.with_name("part.csv")
+    part.write_text("".join(",".join(row[i] for i in columns) + "\n" for row in [head, *rows[start:stop]]))
+    return part
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a results folder with the weights of an FCN-8s for two channels; beside it are its streams."""
+    folder = tmp_path_factory.mktemp("kept")
+    words = ["model=fcn_8s", "save_weights=true", f"model.fcn_8s.{SIZES}", "protocol.epochs=3", *SMALL[::2]]
+    words += ["protocol.normalisation=train", f"results={folder / 'results'}", f"dataset={two_channels(folder)}"]
+    assert main(["run", "task=segmentation", "protocol=segmentation", *words]) == 0
+    return folder / "results"
+
+
+def labelled(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_raw_streams_get_the_labels_of_the_record(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (record,) = store.read(kept)
+    part, out = cut(kept.with_name("moves.csv"), [1, 2, 0, 3]), tmp_path / "out.csv"  # the channels in another order
+    capsys.readouterr()
+    assert main(["predict", str(kept), record.key[:6], str(part), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{out}: labels of 240 timepoints of 1 stream\naccuracy {record.accuracy:.4f} (" in printed
+    assert f"mean IU {record.mean_iu:.4f}, frequency-weighted IU {record.frequency_weighted_iu:.4f}" in printed
+    rows, (probabilities, _, y_pred) = (
+        labelled(out),
+        artifacts.read_predictions(kept, record.key, record.n_test, record.n_classes),
+    )
+    assert list(rows[0]) == ["stream", "timepoint", "label", "predicted", *(f"probability_{c}" for c in CLASSES)]
+    assert [(row["stream"], row["timepoint"]) for row in rows] == [("p3", str(t)) for t in range(240)]
+    known = [row for row in rows if row["label"]]
+    assert [row["predicted"] for row in known] == [CLASSES[place] for place in y_pred]
+    found = [[float(row[f"probability_{label}"]) for label in CLASSES] for row in known]
+    np.testing.assert_allclose(found, probabilities, atol=1e-3)  # stored in float16
+
+    assert main(["predict", f"{kept}/{record.key}", str(kept.with_name("moves.csv")), "--out", str(out)]) == 0
+    of_train, of_test = capsys.readouterr().out.splitlines()[1:]
+    assert of_train.startswith("train: accuracy") and of_test.startswith(f"test: accuracy {record.accuracy:.4f} (")
+    assert [row["predicted"] for row in labelled(out)[720:]] == [row["predicted"] for row in rows]
+
+    bare = cut(part, [2, 0], 0, 240)  # without labels and names of streams
+    assert main(["predict", f"{kept}/{record.key}", str(bare), "--out", str(out)]) == 0
+    assert "accuracy" not in capsys.readouterr().out
+    assert [row["predicted"] for row in labelled(out)] == [row["predicted"] for row in rows]
+    assert {row["stream"] for row in labelled(out)} == {"0"} and "label" not in labelled(out)[0]
+
+    x = np.loadtxt(bare, delimiter=",", skiprows=1)
+    np.savez(tmp_path / "bare.npz", x=x)
+    labeller = tsfcn.load_labeller(artifacts.weights_path(kept, record.key))
+    (label,) = labeller.predict([x.T])
+    assert label.tolist() == [row["predicted"] for row in rows] and labeller.classes_.tolist() == CLASSES
+    assert main(["predict", f"{kept}/{record.key}", str(tmp_path / "bare.npz"), "--out", str(out)]) == 0
+    assert [row["predicted"] for row in labelled(out)] == label.tolist()
+    card = artifacts.card_path(kept, record.key).read_text()
+    assert "tsfcn.load_labeller(" in card and "of the test timepoints" in card
+
+
+@pytest.mark.parametrize(
+    ("columns", "stop", "text", "words", "message"),
+    [
+        ([0, 2], 960, None, [], "part.csv' lacks column 'gyr', a channel of the training streams"),
+        ([0, 1, 2], 740, None, [], "part.csv' has a stream of 20 timepoints, fewer than the stride of 32"),
+        ([0, 1, 2], 960, ("run", "fly"), [], "has the label 'fly', which is none of the classes (rest, run, walk)"),
+        ([0, 1, 2], 960, ("label", "activity"), [], "column 3 is 'rest': write a number"),
+        ([0, 1, 2], 960, ("label", "activity"), [], "if it is a label, name its column with label="),
+        ([0, 1, 2], 960, None, ["label=move"], "has no column 'move'"),
+        ([0, 1, 2], 960, None, ["columns.case=acc"], "columns.case, time, value and dimension are for series"),
+        ([0, 1, 4], 960, ("test", "new"), [], "has 'new' in its column split: write train or test"),
+        ([0, 1, 2], 960, ("run", "run"), ["--out", "part.csv"], "is the file that is read"),
+    ],
+)
+def test_streams_that_do_not_fit_are_one_line(
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    columns: list[int],
+    stop: int,
+    text: tuple[str, str] | None,
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(kept.parent)
+    part = cut(kept.with_name("moves.csv"), columns, stop=stop)
+    part.write_text(part.read_text().replace(*(text or ("", ""))))
+    assert main(["predict", f"{kept}/{store.read(kept)[0].key}", "part.csv", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_arrays_and_files_of_another_kind_are_one_line(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = artifacts.weights_path(kept, store.read(kept)[0].key)
+    np.savez(tmp_path / "a.npz", x=np.zeros((50, 3)))
+    assert main(["predict", str(file), str(tmp_path / "a.npz")]) == 2
+    assert "has streams of 3 channels: give 2, as in training" in capsys.readouterr().err
+    (tmp_path / "a.ts").write_text("@data\n")
+    assert main(["predict", str(file), str(tmp_path / "a.ts")]) == 2
+    assert "is of a format that is not read for streams: write .csv or .npz" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"labels timepoints: use tsfcn\.load_labeller"):
+        tsfcn.load_classifier(file)
+    labeller = tsfcn.load_labeller(file)
+    for streams, message in (
+        ([np.zeros((3, 50))], r"has shape \(3, 50\): give \(2, n_timepoints\)"),
+        ([np.zeros((2, 20))], "stream of 20 timepoints, fewer than the stride"),
+        ([np.full((2, 50), np.nan)], "missing values"),
+    ):
+        with pytest.raises(UserError, match=message):
+            labeller.predict(streams)
+
+
+def test_the_weights_of_a_finished_job_are_written_without_training(
+    tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*DENSE, f"dataset={walks(tmp_path)}", "model=fcn_32s", f"model.fcn_32s.{SIZES}"]
+    words.append(f"results={tmp_path / 'results'}")
+    assert main(words) == 0
+    stages = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "stages").iterdir()}
+    assert main([*words, "save_weights=true"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "stages").iterdir()} == stages
+    assert len(list((tmp_path / "results" / "weights").glob("*.safetensors"))) == 1

@@ -44,7 +44,7 @@ STDLIB_ONLY = (
     "report.svg",
     *(
         f"report.charts.{name}"
-        for name in ("curves", "pairs", "ranks", "reliability", "scatter", "seeds", "selection", "time")
+        for name in ("curves", "pairs", "ranks", "reliability", "scatter", "seeds", "selection", "streams", "time")
     ),
     "report.html",
 )

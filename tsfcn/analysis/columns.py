@@ -30,8 +30,9 @@ class Place(NamedTuple):
 
     split: 'ucr2018' (the official one, and the 2015 files of the datasets for which they hold the same), 'uea2018',
     'ucr2015', 'early' (another revision of the files), 'adjusted' (gaps filled, short cases lengthened), '30 resamples'
-    (a mean over so many, the official one first), 'mixed' (one of two, not known which), '5 folds', or 'mts' (a dataset
-    of the multivariate archive before UEA, whose splits are others).
+    (a mean over so many, the official one first), 'mixed' (one of two, not known which), '5 folds', 'mts' (a dataset
+    of the multivariate archive before UEA, whose splits are others), or 'streams' (accuracies of timepoints, which are
+    compared with their like only).
     """
 
     dataset: str

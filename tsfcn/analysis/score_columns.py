@@ -224,14 +224,16 @@ def _results(path: Path) -> list[Column]:
     from tsfcn.analysis.marks import EARLY
     from tsfcn.jobs import store
 
-    rows = tables.accuracy(store.read(path)).to_dict("records")
+    records = store.read(path)
+    rows = tables.accuracy(records).to_dict("records")
     if not rows:
         raise UserError(f"results folder '{path}' is without ok records: run `tsfcn run results={path}` first")
     builder = ColumnBuilder(path)
+    labels_timepoints = any(record.task is not None for record in records)
     for row in rows:
         name, marks = f"{row['model']} ({row['protocol']})", [mark for mark in row["marks"].split(", ") if mark]
         files, resample = row_facts.split_named(row["split"])
-        files = "early" if EARLY in marks else files
+        files = "streams" if labels_timepoints else "early" if EARLY in marks else files
         std = None if math.isnan(row["std"]) else row["std"]
         builder.add(Score(name, row["dataset"], row["mean"], files, resample, std, row["n_seeds"]))
         builder.marks[name].update(dict.fromkeys(mark for mark in marks if mark != EARLY))

@@ -21,6 +21,12 @@ METRICS = {  # columns, and the fields of a record
     "frequency_weighted_iu": "frequency_weighted_iu",
 }
 ORDER = ("fcn_32s_fixed", "fcn_32s", "fcn_16s", "fcn_8s")  # of the paper's tables, the worst first
+PAPER = {  # metrics in the order of METRICS: Long et al. 2015, table 2, images of PASCAL VOC 2011
+    "fcn_32s_fixed": (0.830, 0.597, 0.454, 0.720),
+    "fcn_32s": (0.891, 0.733, 0.594, 0.814),
+    "fcn_16s": (0.900, 0.757, 0.624, 0.830),
+    "fcn_8s": (0.903, 0.759, 0.627, 0.832),
+}
 COLUMNS = {
     "dataset": "str",
     "model": "str",
@@ -47,14 +53,16 @@ COMPARISON_COLUMNS = {
     "n_better": "int64",  # datasets on which the first is better
     "n_worse": "int64",
     "verdict": "str",  # better, worse or open: whether the interval is beyond zero
+    "paper": "float64",  # the difference in the paper, on images; NaN for rows that it does not have
 }
 
 Row = tuple[str, str]  # model and protocol
 
 
 def of_segmentation(records: Iterable[Record]) -> list[Record]:
-    """Return the ok records of dense labelling, in the order of the tables."""
-    return in_order(record for record in records if record.is_ok and record.mean_iu is not None)
+    """Return the ok records of dense labelling, by dataset, then as `place` says, then as in other tables."""
+    found = in_order(record for record in records if record.is_ok and record.mean_iu is not None)
+    return sorted(found, key=lambda record: (record.dataset, place(record.model, record.protocol)))
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -89,12 +97,33 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         {"model": model, "protocol": protocol, "n_datasets": len(part)} | dict(part[means].mean())
         for (model, protocol), part in official.groupby(["model", "protocol"], sort=False)
     ]
-    rows.sort(key=lambda row: (_base(row["protocol"]) != row["protocol"], _position(row["model"])))
+    rows.sort(key=lambda row: place(row["model"], row["protocol"]))
     return pd.DataFrame(rows, columns=["model", "protocol", "n_datasets", *means])
 
 
-def _position(model: str) -> int:
-    return ORDER.index(model) if model in ORDER else -1
+def place(model: str, protocol: str) -> tuple[bool, int]:
+    """Return what rows are sorted by: those of plain protocols first, and baselines before the networks in ORDER."""
+    return _base(protocol) != protocol, ORDER.index(model) if model in ORDER else -1
+
+
+def row_name(model: str, protocol: str) -> str:
+    """Return a model with what was changed in its protocol.
+
+    >>> row_name("fcn_32s", "segmentation[epochs=120]")
+    'fcn_32s[epochs=120]'
+    """
+    return model + "".join(protocol.partition("[")[1:])
+
+
+def ordered(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Return for each metric on how many datasets the models of ORDER have its order, and how many have all of them.
+
+    frame: a table; only official splits and protocols without changes count.
+    """
+    official = frame[(frame["split"] == "official") & (frame["protocol"] == frame["protocol"].map(_base))]
+    groups = (part.set_index("model") for _, part in official.groupby(["dataset", "protocol"]))
+    whole = [part.loc[list(ORDER)] for part in groups if set(ORDER) <= set(part.index)]
+    return {name: (sum(bool((part[name].diff()[1:] > 0).all()) for part in whole), len(whole)) for name in METRICS}
 
 
 def _base(protocol: str) -> str:
@@ -152,5 +181,14 @@ def comparisons(records: Iterable[Record]) -> pd.DataFrame:
                 | {"n_pairs": len(common)}
                 | {"low": low, "high": high, "n_better": n_better, "n_worse": n_worse}
                 | {"verdict": "better" if low > 0 else "worse" if high < 0 else "open"}
+                | {"paper": _paper_difference(first, other, metric)}
             )
     return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS)).astype(COMPARISON_COLUMNS)
+
+
+def _paper_difference(first: Row, other: Row, metric: str) -> float:
+    """Return the paper's difference of two rows; NaN where a model or what was changed is not the paper's."""
+    if any("[" in protocol or model not in PAPER for model, protocol in (first, other)):
+        return math.nan
+    place = list(METRICS).index(metric)
+    return round(PAPER[first[0]][place] - PAPER[other[0]][place], 3)

@@ -209,7 +209,8 @@ def _figure(name: Name, record: Record, source: str | None) -> published.Figure 
     is_of_archive = passport.get("archive") in (catalogue.UCR, catalogue.UEA)
     # The label names each changed setting in brackets; `beside` knows the changed models that papers have trained.
     changed = "[" in published.in_any_precision(protocol)
-    if resample != 0 or changed or not is_of_archive or set(_marks([record]).split(", ")) - {"", LOW_PRECISION}:
+    is_like = is_of_archive and resample == 0 and not changed and record.task is None  # timepoints are no cases
+    if not is_like or set(_marks([record]).split(", ")) - {"", LOW_PRECISION}:
         return None
     return published.beside(protocol, model, dataset, split, source)
 

@@ -1,4 +1,4 @@
-"""`tsfcn predict MODEL FILE [--out CSV]`: the classes of series in a file, by a saved classifier."""
+"""`tsfcn predict MODEL FILE [--out CSV]`: the classes of series in a file, or of timepoints, by a saved network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,16 @@ import numpy as np
 from tsfcn.common import exit_codes, files
 from tsfcn.common.arguments import Parser, expand_home, path
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.common.text import spreadsheet_text
+from tsfcn.common.text import listed, spreadsheet_text
 from tsfcn.data import formats
 from tsfcn.data.dataset import shown
 from tsfcn.data.formats import Columns, LabelUse, Split
 from tsfcn.jobs import artifacts, store
 
 if TYPE_CHECKING:
+    from tsfcn.data.streams import Table
     from tsfcn.estimators import NetworkClassifier
+    from tsfcn.training.labeller import StreamLabeller
 
 KEY = re.compile(r"[0-9a-f]{4,16}")
 OPTION = re.compile(r"(label|columns\.(?:case|time|value|dimension))=(.+)")
@@ -40,7 +42,8 @@ def run(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="tsfcn predict",
         description="Write the probability of each class and the most probable class for every series of a file, as "
-        "CSV. With labels in the file, the accuracy is printed too.",
+        "CSV, or of every timepoint, if the network labels streams. With labels in the file, the accuracy is printed "
+        "too.",
     )
     parser.add_argument(
         "words",
@@ -48,7 +51,8 @@ def run(argv: Sequence[str] | None) -> int:
         nargs="+",
         metavar="MODEL FILE [label=NAME] [columns.case=NAME]",
         help="MODEL: a saved classifier (.safetensors), or RESULTS/KEY, or RESULTS KEY, of a run with "
-        "save_weights=true; a key may be shortened. FILE: .tsv, .csv, .txt, .ts, .arff, .npz, .npy or .parquet",
+        "save_weights=true; a key may be shortened. FILE: .tsv, .csv, .txt, .ts, .arff, .npz, .npy or .parquet; "
+        "of streams .csv or .npz",
     )
     parser.add_argument("--out", type=path, metavar="CSV", help="file for the predictions, instead of standard output")
     parser.add_argument("--no-labels", action="store_true", help="the file has no labels, not even as first column")
@@ -133,7 +137,14 @@ def predict(model: Path, file: Path, columns: Columns, use: LabelUse, out: Path 
         out: The CSV; None: standard output, and everything else on standard error.
     """
     from tsfcn.estimators import load_classifier
+    from tsfcn.models.saved_classifier import read_classifier
+    from tsfcn.training.labeller import labeller_of
 
+    check_file(file)
+    saved = read_classifier(model)
+    if saved.task:
+        label_streams(labeller_of(saved, model), file, columns, use, out)
+        return
     classifier = load_classifier(model)
     split = read_cases(file, columns, use)
     labels = split.labels if split.labels[0] else None
@@ -146,23 +157,32 @@ def predict(model: Path, file: Path, columns: Columns, use: LabelUse, out: Path 
         raise UserError(f"file '{file}' does not fit the classifier: {first_line(error)}") from error
     notices = [*split.notices, *length_notice(classifier, split), *(str(each.message) for each in caught)]
     predicted = class_texts(classifier)[probabilities.argmax(axis=1)]
-    text = csv_text(class_texts(classifier).tolist(), probabilities, predicted, labels)
+    index = {"case": range(len(predicted))}
+    text = csv_text(index, class_texts(classifier).tolist(), probabilities, predicted, labels)
+    write(text, out, [*notices, *summary(len(predicted), predicted, labels, out)])
+
+
+def write(text: str, out: Path | None, notes: Sequence[str]) -> None:
+    """Write the CSV, to standard output without `out`, and print notes where they do not disturb it."""
     if out is None:
         exit_codes.show(text.rstrip("\n"))
     else:
         files.write_output(out, lambda handle: handle.write(text.encode()))
-    notes = sys.stderr if out is None else sys.stdout
-    for line in [*notices, *summary(len(predicted), predicted, labels, out)]:
-        print(line, file=notes)
+    for line in notes:
+        print(line, file=sys.stderr if out is None else sys.stdout)
 
 
-def read_cases(file: Path, columns: Columns, use: LabelUse) -> Split:
-    """Return the cases of a file. Raises UserError for one that is not read, and for what its reader found wrong."""
+def check_file(file: Path) -> None:
+    """Raise UserError for a file of no known format, or one that is not there."""
     if formats.suffix_of(file) not in formats.SUFFIXES:
         known = ", ".join(each for each in formats.SUFFIXES if each and not each.endswith(".gz"))
         raise UserError(f"file '{file}' is of a format that is not read: write one of {known}")
     if not file.exists():
         raise UserError(f"file '{file}' does not exist: give a file of series")
+
+
+def read_cases(file: Path, columns: Columns, use: LabelUse) -> Split:
+    """Return the cases of a file. Raises UserError for what its reader found wrong."""
     split = formats.read(file, columns, use)
     for fault in split.faults:
         raise UserError(fault)
@@ -243,24 +263,116 @@ def summary(n_cases: int, predicted: np.ndarray, labels: Sequence[str] | None, o
 
 
 def csv_text(
+    index: Mapping[str, Iterable[object]],
     classes: Sequence[str],
     probabilities: np.ndarray,
     predicted: np.ndarray,
     labels: Sequence[str] | None,
 ) -> str:
-    """Return the CSV: case (from 0), label where there are labels, predicted, and a probability for each class.
+    """Return the CSV: the index, label where there are labels, predicted, and a probability for each class.
 
     Args:
+        index: The columns that say which case or timepoint a row is of.
         classes: The classes.
-        probabilities: (n_cases, n_classes).
-        predicted: (n_cases,) the most probable class of each case.
-        labels: (n_cases,) the true classes, None without labels.
+        probabilities: (n_rows, n_classes).
+        predicted: (n_rows,) the most probable class of each.
+        labels: (n_rows,) the true classes, None without labels.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     known = [] if labels is None else ["label"]
-    writer.writerow(["case", *known, "predicted", *(f"probability_{label}" for label in classes)])
-    for case, (label, row) in enumerate(zip(predicted.tolist(), probabilities.tolist(), strict=True)):
-        true = [] if labels is None else [spreadsheet_text(labels[case])]
-        writer.writerow([case, *true, spreadsheet_text(label), *(f"{value:.{DIGITS}f}" for value in row)])
+    writer.writerow([*index, *known, "predicted", *(f"probability_{label}" for label in classes)])
+    texts = [predicted.tolist()] if labels is None else [labels, predicted.tolist()]
+    rows = zip(zip(*index.values(), strict=True), zip(*texts, strict=True), probabilities.tolist(), strict=True)
+    for places, names, row in rows:
+        writer.writerow([*places, *map(spreadsheet_text, names), *(f"{value:.{DIGITS}f}" for value in row)])
     return buffer.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Streams
+
+
+def label_streams(labeller: StreamLabeller, file: Path, columns: Columns, use: LabelUse, out: Path | None) -> None:
+    """Label the timepoints of a file, write the CSV, and print the metrics where there are labels.
+
+    Args: as for `predict`; labeller: the network.
+    """
+    from tsfcn.data import streams
+    from tsfcn.report.render import counted
+
+    if columns != Columns(label=columns.label):
+        raise UserError("columns.case, time, value and dimension are for series, not for streams: leave them out")
+    table = streams.read_file(file, columns.label, use)
+    check_classes(file, table, labeller)
+    values = channels_of(file, table, labeller)
+    bounds = streams.bounds(table)
+    streams.check_lengths(f"file '{file}'", (stop - start for _, _, start, stop in bounds))
+    parts = labeller.predict_proba([values[start:stop].T for _, _, start, stop in bounds])
+    probabilities = np.concatenate(parts)
+    places = probabilities.argmax(axis=1)
+    has_labels = bool((table.labels != "").any())
+    index: dict[str, Iterable[object]] = {
+        "stream": [spreadsheet_text(name or str(n)) for n, (_, name, a, b) in enumerate(bounds) for _ in range(a, b)],
+        "timepoint": [t for _, _, start, stop in bounds for t in range(stop - start)],
+    }
+    predicted, labels = labeller.classes_[places], table.labels.tolist() if has_labels else None
+    text = csv_text(index, labeller.classes_.tolist(), probabilities, predicted, labels)
+    notes = [f"{out}: labels of {len(places)} timepoints of {counted(len(bounds), 'stream')}"] if out else []
+    if labeller.saved_.has_prepared_cases:
+        notes.append("values are used as they are; each case of the training streams had mean 0 and deviation 1")
+    write(text, out, [*notes, *metrics(labeller, table, places)])
+
+
+def check_classes(file: Path, table: Table, labeller: StreamLabeller) -> None:
+    """Raise UserError for a label of a file that is no class of the labeller."""
+    known = labeller.classes_.tolist()
+    for label in table.labels.tolist():
+        if label and label not in known:
+            raise UserError(
+                f"file '{file}' has the label {shown(label)!r}, which is none of the classes ({listed(known, 5)}): "
+                "correct it, or leave it empty; give --no-labels if the column has values"
+            )
+
+
+def channels_of(file: Path, table: Table, labeller: StreamLabeller) -> np.ndarray:
+    """Return the values of a file in the order of the training channels, (n_timepoints, n_channels).
+
+    Several channels are found by their names if both files name them. Raises UserError where channels are missing.
+    """
+    names = labeller.saved_.passport.get("channels", "").split("\n")
+    n_channels = labeller.saved_.preparation.n_channels
+    if n_channels > 1 and len(names) == n_channels and table.channels:
+        lacking = [name for name in names if name not in table.channels]
+        if lacking:
+            raise UserError(
+                f"file '{file}' lacks column {shown(lacking[0])!r}, a channel of the training streams: add it"
+            )
+        return table.values[:, [table.channels.index(name) for name in names]]
+    if table.values.shape[1] != n_channels:
+        given = table.values.shape[1]
+        raise UserError(f"file '{file}' has streams of {given} channels: give {n_channels}, as in training")
+    return table.values
+
+
+def metrics(labeller: StreamLabeller, table: Table, places: np.ndarray) -> list[str]:
+    """Return the metrics over the timepoints with a label, a line for each split that the file names; [] without any.
+
+    places: (n_timepoints,), predicted classes.
+    """
+    from tsfcn.training import segmentation
+
+    position = {label: place for place, label in enumerate(labeller.classes_.tolist())}
+    lines = []
+    for split in dict.fromkeys(table.splits.tolist()):
+        counted = (table.labels != "") & (table.splits == split)
+        if not counted.any():
+            continue
+        true = np.array([position[label] for label in table.labels[counted].tolist()])
+        found = segmentation.metrics(true, places[counted], len(position))
+        n_right = int((true == places[counted]).sum())
+        lines.append(
+            f"{split + ': ' if split else ''}accuracy {found.accuracy:.4f} ({n_right} of {len(true)} timepoints), "
+            f"mean IU {found.mean_iu:.4f}, frequency-weighted IU {found.frequency_weighted_iu:.4f}"
+        )
+    return lines

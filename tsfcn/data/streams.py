@@ -24,14 +24,15 @@ from tsfcn.common import npz
 from tsfcn.common.errors import UserError
 from tsfcn.config.segmentation import BACKGROUND, SegmentationConfig
 from tsfcn.config.segmentation_models import STRIDE
-from tsfcn.data.formats import arrays, text
+from tsfcn.data.formats import LabelUse, arrays, suffix_of, text
 from tsfcn.data.locate import DEFAULT_TEST_SIZE, ReadOptions
-from tsfcn.data.preprocess import Arrays, Float32, Int64, Labels, encode_labels, znorm_series, znorm_train
+from tsfcn.data.preprocess import Arrays, Float32, Int64, Labels, Preparation, encode_labels, fit_preparation
 from tsfcn.data.user_data import Source, kept_path
 
 NO_LABEL = -1  # of a timepoint: counted neither by the loss nor by a metric
 LABEL_NAMES = ("label", "class", "target", "y")
 KIND = "streams"  # of a passport
+SUFFIXES = (".csv", ".csv.gz", ".npz")
 
 Stream = tuple[Float32, Int64]  # x (n_channels, n_timepoints) and y (n_timepoints,), positions of classes or NO_LABEL
 
@@ -41,6 +42,7 @@ class StreamData:
     """The streams of a job, and the cases from which a classifier for them is trained.
 
     classes: the labels as text. x_cases: float32 (n_cases, n_channels, n_timepoints). y_cases: int64 (n_cases,).
+    preparation: how further streams are prepared (`prepared`), with the timepoints of x_cases.
     """
 
     train: list[Stream]
@@ -48,6 +50,7 @@ class StreamData:
     classes: list[str]
     x_cases: Float32
     y_cases: Int64
+    preparation: Preparation
 
     @property
     def median_segment(self) -> float:
@@ -71,12 +74,27 @@ def runs(y: npt.NDArray[Any]) -> list[tuple[Any, int, int]]:
     return [(y[start].item(), start, stop) for start, stop in zip([0, *ends], ends, strict=False)]
 
 
-def check_lengths(name: str, lengths: Iterable[int]) -> None:
-    """Raise UserError for a stream that is shorter than the stride of the networks. lengths: timepoints of each."""
+def prepared(x: npt.NDArray[np.float64], preparation: Preparation) -> Float32:
+    """Return a stream as the networks take it, float32 (n_channels, n_timepoints). x: of the same shape.
+
+    Raises:
+        UserError: A value is infinite or too large for float32.
+        ValueError: It has other channels than the training streams.
+    """
+    n_timepoints = x.shape[1]
+    whole: Float32 = preparation.transform(x[None], np.array([n_timepoints])).x[0]
+    return whole[:, :n_timepoints]
+
+
+def check_lengths(what: str, lengths: Iterable[int]) -> None:
+    """Raise UserError for a stream that is shorter than the stride of the networks.
+
+    what: has the streams, for the message. lengths: timepoints of each.
+    """
     shortest = min(lengths)
     if shortest < STRIDE:
         raise UserError(
-            f"dataset '{name}' has a stream of {shortest} timepoints, fewer than the stride of {STRIDE} of the "
+            f"{what} has a stream of {shortest} timepoints, fewer than the stride of {STRIDE} of the "
             "networks: join short streams, or leave them out"
         )
 
@@ -117,8 +135,18 @@ def of_cases(name: str, data: Arrays, settings: SegmentationConfig, seed: int) -
         ends = gap_random.integers(0, len(train), (n_gaps, 2))
         gaps = [_gap(train[a][0], train[b][0], x.shape[2], settings.gap_noise, gap_random) for a, b in ends.tolist()]
         x, y = np.concatenate([x, np.stack(gaps)]), np.concatenate([y, np.full(n_gaps, label)])
-    check_lengths(name, (stream.shape[1] for streams in drawn for stream, _ in streams))
-    return StreamData(drawn[0], drawn[1], classes, x, y)
+    check_lengths(f"dataset '{name}'", (stream.shape[1] for streams in drawn for stream, _ in streams))
+    return StreamData(drawn[0], drawn[1], classes, x, y, _as_given(data.preparation))
+
+
+def _as_given(preparation: Preparation) -> Preparation:
+    """Return how further streams are prepared for networks whose streams are drawn from prepared cases.
+
+    They are scaled by the training set under normalisation=train. Under normalisation=series each case was scaled by
+    itself; where the cases of a further stream begin is not known, so it is used as it is.
+    """
+    normalisation = "none" if preparation.normalisation == "series" else preparation.normalisation
+    return replace(preparation, normalisation=normalisation, length="mask", fixed_length=False)
 
 
 def _cut(x: Float32, lengths: Int64) -> list[Float32]:
@@ -194,6 +222,7 @@ class Table:
     labels: Labels  # (n_timepoints,), '' without label
     streams: Labels  # (n_timepoints,)
     splits: Labels  # (n_timepoints,), train, test, or '' where the file does not say
+    channels: tuple[str, ...] = ()  # names of the columns of values; () of arrays
 
 
 def read(source: Source, options: ReadOptions) -> Table:
@@ -205,10 +234,10 @@ def read(source: Source, options: ReadOptions) -> Table:
         tables = [
             replace(table, splits=np.full(len(table.labels), split)) for table, split in zip(tables, named, strict=True)
         ]
-    if len({table.values.shape[1] for table in tables}) > 1:
+    if len({(table.values.shape[1], table.channels) for table in tables}) > 1:
         raise UserError(f"'{paths[0]}' and '{paths[1]}' differ in channels: give the same columns in both")
-    columns = ("values", "labels", "streams", "splits")
-    table = Table(*(np.concatenate([getattr(table, column) for table in tables]) for column in columns))
+    joined = [np.concatenate([getattr(table, name) for table in tables]) for name in ("values", *TEXTS)]
+    table = Table(joined[0], joined[1], joined[2], joined[3], tables[0].channels)
     if not (table.splits != "").any():
         table = replace(table, splits=last_part_as_test(table.streams, options.test_size or DEFAULT_TEST_SIZE))
     return table
@@ -223,14 +252,17 @@ def last_part_as_test(streams: Labels, test_size: float) -> Labels:
     return np.where(np.arange(len(streams)) < start, "train", "test")
 
 
-def read_file(path: Path, label: str | None) -> Table:
-    """Return the rows of a file. Raises UserError for a file that is no table of labelled timepoints.
+def read_file(path: Path, label: str | None, use: LabelUse = "needed") -> Table:
+    """Return the rows of a file. Raises UserError for a file that is no table of timepoints.
 
-    label: the name of the column of labels; None: one of LABEL_NAMES.
+    label: the name of the column of labels; None: one of LABEL_NAMES. use: whether the file has it.
     """
+    if suffix_of(path).lower() not in SUFFIXES:
+        raise UserError(f"'{path}' is of a format that is not read for streams: write .csv or .npz")
+    channels: tuple[str, ...] = ()
     if path.suffix.lower() == ".npz":
         columns = arrays.read_npz(path)
-        name = _label_name(path, columns, label)
+        name = _label_name(path, columns, label, use)
         if "x" not in columns:
             raise UserError(f"'{path}' has no array x: save the values as x, (n_timepoints,) or with channels")
         values = np.asarray(columns["x"])
@@ -239,37 +271,42 @@ def read_file(path: Path, label: str | None) -> Table:
             raise UserError(f"'{path}' has x of shape {values.shape}: give numbers, (n_timepoints, n_channels)")
         rest = {key: np.asarray(columns[key]).astype(np.str_) for key in (name, "stream", "split") if key in columns}
     else:
-        rest, values = _read_text(path, label)
-        name = _label_name(path, rest, label)
+        rest, values, channels = _read_text(path, label, use)
+        name = _label_name(path, rest, label, use)
     if any(column.shape != (len(values),) for column in rest.values()) or not len(values):
         raise UserError(f"'{path}' has columns of other lengths than its {len(values)} timepoints: give one for each")
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise UserError(f"'{path}' has no value at timepoint {row + 1}: fill missing values, or end the stream there")
     empty = np.full(len(values), "", dtype=np.str_)
-    labels = [text.canonical_label(each.strip()) for each in rest[name].tolist()]
+    labels = [text.canonical_label(each.strip()) for each in rest.get(name, empty).tolist()]
     splits = np.char.lower(rest.get("split", empty))
     wrong = sorted(set(splits.tolist()) - {"train", "test"})
     if "split" in rest and wrong:
         raise UserError(f"'{path}' has '{wrong[0]}' in its column split: write train or test")
-    return Table(values.astype(np.float64), np.array(labels, dtype=np.str_), rest.get("stream", empty), splits)
+    streams = rest.get("stream", empty)
+    return Table(values.astype(np.float64), np.array(labels, dtype=np.str_), streams, splits, channels)
 
 
-def _label_name(path: Path, columns: Mapping[str, object], label: str | None) -> str:
-    """Return the name of the column of labels. Raises UserError where there is none."""
+def _label_name(path: Path, columns: Mapping[str, object], label: str | None, use: LabelUse) -> str:
+    """Return the name of the column of labels, '' where there is none. Raises UserError where it is needed."""
+    if use == "absent":
+        return ""
     found = [name for name in ([label.lower()] if label else LABEL_NAMES) if name in columns]
-    if not found:
+    if not found and (label or use == "needed"):
         named = f"'{label}'" if label else f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
         raise UserError(f"'{path}' has no column {named}: name the column of labels with label=")
-    return found[0]
+    return found[0] if found else ""
 
 
-def _read_text(path: Path, label: str | None) -> tuple[dict[str, Labels], npt.NDArray[np.float64]]:
-    """Return the columns of text of a .csv file by their names in lower case, and its values."""
+def _read_text(
+    path: Path, label: str | None, use: LabelUse
+) -> tuple[dict[str, Labels], npt.NDArray[np.float64], tuple[str, ...]]:
+    """Return the columns of text of a .csv file by their names in lower case, its values, and their names."""
     numbered = text.lines(path)
     _, head = next(numbered, (0, ""))
     names = [name.strip().lower() for name in text.quoted_fields(head, f"'{path}' line 1")]
-    kinds = {_label_name(path, dict.fromkeys(names), label), "stream", "split"}
+    kinds = {_label_name(path, dict.fromkeys(names), label, use), "stream", "split"}
     text_columns = {name: position for position, name in enumerate(names) if name in kinds}
     value_columns = [position for position in range(len(names)) if position not in text_columns.values()]
     rows: list[list[str]] = []
@@ -281,9 +318,15 @@ def _read_text(path: Path, label: str | None) -> tuple[dict[str, Labels], npt.ND
             raise UserError(f"{where} has {len(fields)} fields, the header {len(names)}: give one for each column")
         rows.append(fields)
         numbers = [fields[position] for position in value_columns]
-        values.append(text.parse_numbers(numbers, line, where, (position + 1 for position in value_columns)))
+        try:
+            values.append(text.parse_numbers(numbers, line, where, (position + 1 for position in value_columns)))
+        except UserError as error:
+            if use == "optional" and len(kinds & set(LABEL_NAMES)) == 0 and not label:
+                raise UserError(f"{error}; if it is a label, name its column with label=") from error
+            raise
     columns = {name: np.array([row[place] for row in rows], dtype=np.str_) for name, place in text_columns.items()}
-    return columns, np.array(values).reshape(len(rows), len(value_columns))
+    channels = tuple(names[position] for position in value_columns)
+    return columns, np.array(values).reshape(len(rows), len(value_columns)), channels
 
 
 def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
@@ -300,7 +343,7 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
         if not parts:
             raise UserError(f"dataset '{source.name}' has no {name} stream: mark its rows in a column split")
     lengths = [x.shape[1] for x, _ in [*train, *test]]
-    check_lengths(source.name, lengths)
+    check_lengths(f"dataset '{source.name}'", lengths)
     labels = [[label for _, y in parts for label in np.unique(y).tolist() if label] for parts in (train, test)]
     known = sorted(set(labels[0]))
     unknown = sorted(set(labels[1]) - set(known))
@@ -327,6 +370,7 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
         "shortest": min(lengths),
         "class_counts": {label: sum(int((y == label).sum()) for _, y in train) for label in known},
         "content": content.hexdigest(),
+        "channels": "\n".join(table.channels),
     }
     path = kept_path(source.name, known_passport["content"])
     if not path.exists():
@@ -339,17 +383,19 @@ def passport(source: Source, options: ReadOptions) -> dict[str, Any]:
 TEXTS = ("labels", "streams", "splits")
 
 
+def bounds(table: Table) -> list[tuple[str, str, int, int]]:
+    """Return split, name, first row and the row after the last of each stream of a table."""
+    found, start = [], 0
+    for (split, name), members in groupby(zip(table.splits.tolist(), table.streams.tolist(), strict=True)):
+        stop = start + len(list(members))
+        found.append((split, name, start, stop))
+        start = stop
+    return found
+
+
 def _parts(table: Table, split: str) -> list[tuple[npt.NDArray[np.float64], Labels]]:
     """Return the streams of a split: values (n_channels, n_timepoints) and labels as text."""
-    keys = zip(table.splits.tolist(), table.streams.tolist(), strict=True)
-    streams = []
-    start = 0
-    for (kind, _), members in groupby(keys):
-        stop = start + len(list(members))
-        if kind == split:
-            streams.append((table.values[start:stop].T, table.labels[start:stop]))
-        start = stop
-    return streams
+    return [(table.values[a:b].T, table.labels[a:b]) for kind, _, a, b in bounds(table) if kind == split]
 
 
 def load_planned(name: str, known: Mapping[str, Any], normalisation: str) -> StreamData:
@@ -376,23 +422,26 @@ def load_planned(name: str, known: Mapping[str, Any], normalisation: str) -> Str
     labelled = (np.concatenate([y[y != ""] for _, y in each]) for each in parts)
     classes = [str(label) for label in encode_labels(*labelled)[2]]
     positions = {"": NO_LABEL, **{label: position for position, label in enumerate(classes)}}
-    values = _normalised([[x for x, _ in each] for each in parts], normalisation)
+    preparation = _fit([x for x, _ in parts[0]], normalisation)
     train, test = (
-        [(x, np.array([positions[label] for label in y.tolist()])) for x, (_, y) in zip(xs, each, strict=True)]
-        for xs, each in zip(values, parts, strict=True)
+        [(prepared(x, preparation), np.array([positions[label] for label in y.tolist()])) for x, y in each]
+        for each in parts
     )
     x_cases, y_cases = windows(train)
-    return StreamData(train, test, classes, x_cases, y_cases)
+    return StreamData(train, test, classes, x_cases, y_cases, replace(preparation, n_timepoints=x_cases.shape[2]))
 
 
-def _normalised(splits: Sequence[Sequence[npt.NDArray[np.float64]]], normalisation: str) -> list[list[Float32]]:
-    """Return the streams of both splits, normalised."""
-    if normalisation == "series":
-        return [[znorm_series(x[None])[0] for x in xs] for xs in splits]
-    if normalisation == "train":
-        joined = np.concatenate(splits[0], axis=1)[None]
-        return [[znorm_train(joined, x[None])[1][0] for x in xs] for xs in splits]
-    return [[x.astype(np.float32) for x in xs] for xs in splits]
+def _fit(streams: Sequence[npt.NDArray[np.float64]], normalisation: str) -> Preparation:
+    """Return how streams are prepared. streams: those of training, (n_channels, n_timepoints)."""
+    joined = np.concatenate(streams, axis=1)
+    fitted = fit_preparation(
+        *(joined[None], np.array([joined.shape[1]])),
+        normalisation=normalisation,
+        missing="zero",
+        length="mask",
+        fixed_length=False,
+    )
+    return replace(fitted, n_timepoints=1)  # each stream has its own
 
 
 def windows(streams: Sequence[Stream]) -> tuple[Float32, Int64]:

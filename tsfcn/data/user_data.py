@@ -240,7 +240,9 @@ def passport(source: Source, root: str | Path | None, split: str, options: ReadO
 
 
 def kept_path(name: str, content: str) -> Path:
-    """Return where a dataset of this content hash is kept."""
+    """Return where a dataset of this content hash is kept. Raises UserError for names that lead to another folder."""
+    if any(Path(part).name != part for part in (name, content)):
+        raise UserError(f"dataset '{name}' of content '{content}' is of no run: leave its record out")
     try:
         return common_files.cache_folder() / "datasets" / content[:16] / f"{name}.npz"
     except OSError as error:

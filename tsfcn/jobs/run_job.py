@@ -30,11 +30,11 @@ from tsfcn.config.protocol import DataSettings
 from tsfcn.data import preprocess, splits, streams
 from tsfcn.data.dataset import Dataset
 from tsfcn.data.user_data import load_planned
-from tsfcn.jobs import artifacts, cost, initial_weights, run_segmentation, store
+from tsfcn.jobs import artifacts, cost, initial_weights, kept_weights, run_segmentation, store
 from tsfcn.jobs.plan import MEANING, Job, Terms
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
-from tsfcn.models.saved_classifier import SavedClassifier, versions
+from tsfcn.models.saved_classifier import versions
 from tsfcn.training import loop, predict
 from tsfcn.training.checkpoint import Checkpoint, Stopped
 from tsfcn.training.library_classifier import LibraryClassifier
@@ -296,10 +296,8 @@ def measure_network(
         held_out=held_out and held_out_predictions(best.load(settings.select), held_out),
     )
     if terms.save_weights:
-        network = best.load(settings.select)
-        kept = saved_classifier(job, network, best.cells, data, dataset.unequal, accuracy[settings.select])
-        artifacts.write_card(results, job.key, kept.card(artifacts.weights_path(results, job.key).name))
-        artifacts.write_weights(results, job.key, kept.pack())
+        kept = best.load(settings.select), data.preparation, data.classes, accuracy[settings.select]
+        kept_weights.write(results, job, *kept, cells=best.cells, unequal=dataset.unequal)
     least, details = "least_train_loss", devices.description(terms.device)
     return {
         "accuracy": accuracy[settings.select],
@@ -452,48 +450,6 @@ def thin(curve: loop.Curve, best_epoch: int) -> dict[str, list[float]]:
         "loss": [float(f"{curve.loss[e - 1]:.6g}") for e in sorted(epochs)],
         "lr": [float(f"{curve.lr[e - 1]:.6g}") for e in sorted(epochs)],
     }
-
-
-def saved_classifier(
-    job: Job,
-    network: nn.Module,
-    cells: int,
-    data: preprocess.Arrays,
-    unequal: bool,
-    accuracy: float | None,
-) -> SavedClassifier:
-    """Return what the weights file of a job holds.
-
-    Args:
-        job: The job.
-        network: The network with the selected weights.
-        cells: The LSTM size.
-        data: The arrays that it was trained on.
-        unequal: Whether NaN at the end of a case of the dataset is its end.
-        accuracy: On the test cases.
-    """
-    return SavedClassifier(
-        network=network,
-        architecture=job.architecture,
-        config=job.model_config(),
-        settings=job.resolved(),
-        preparation=data.preparation,
-        labels=data.classes,
-        seed=job.seed,
-        cells=cells,
-        protocol=job.protocol,
-        unequal=unequal,
-        accuracy=accuracy,
-        passport=job.passport,
-        versions=versions(),
-        job={
-            "key": job.key,
-            "dataset": job.dataset,
-            "model": job.model,
-            "resample": str(job.resample),
-            "precision": job.precision,
-        },
-    )
 
 
 def check_memory(job: Job, sizes: cost.Sizes, terms: Terms) -> None:

@@ -25,10 +25,9 @@ from tsfcn.config.protocol import Settings
 from tsfcn.config.segmentation import SegmentationConfig
 from tsfcn.config.segmentation_models import FCN32sConfig
 from tsfcn.data.streams import NO_LABEL, StreamData
-from tsfcn.jobs import artifacts
+from tsfcn.jobs import artifacts, kept_weights
 from tsfcn.jobs.plan import Job, Terms, digest, settings_of
 from tsfcn.models import registry, weights
-from tsfcn.models.segmentation import ConvolutionisedClassifier
 from tsfcn.training import predict, segmentation
 from tsfcn.training.checkpoint import Checkpoint
 from tsfcn.training.loop import Curve, Diverged, Progress, Weights
@@ -136,11 +135,9 @@ def measure(
     chain = stages(job)
     trained = run_stages(job, chain, results, data, terms, progress, checkpoint)
     dtype, device = precision(job), torch.device(terms.device)
-    network = built(chain[-1], data).to(dtype=dtype, device=device)
-    network.load_state_dict(trained.weights)
-    if config.labelling != "sliding" and not isinstance(chain[-1].config, FCN32sConfig):
-        network = ConvolutionisedClassifier(network).to(dtype=dtype, device=device)
-    network.eval()
+    plain = built(chain[-1], data).to(dtype=dtype, device=device)
+    plain.load_state_dict(trained.weights)
+    network = segmentation.labelling_network(plain, config.labelling)
 
     start, processor_start = time.perf_counter(), clock()
     how = config.labelling, data.x_cases.shape[2], config.window_step
@@ -154,6 +151,10 @@ def measure(
     predicted = tested.argmax(dim=1).numpy()
     artifacts.write_predictions(results, job.key, tested.exp().numpy(), y, predicted, np.array(data.classes))
     scores = segmentation.metrics(y, predicted, n_classes)
+    if terms.save_weights:
+        task = {"name": "segmentation", "labelling": config.labelling, "window_step": config.window_step}
+        kept = plain.eval(), data.preparation, np.array(data.classes), scores.accuracy
+        kept_weights.write(results, job, *kept, task=task)
     numbers = {
         "n_train": len(data.train),
         "n_test": len(y),

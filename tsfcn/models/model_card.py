@@ -10,6 +10,7 @@ from typing import Any
 from tsfcn.common.escapes import printable
 from tsfcn.common.files import open_regular
 from tsfcn.common.text import escaped
+from tsfcn.config.segmentation_models import STRIDE
 
 CLASSES_SHOWN = 20
 LENGTHS = {
@@ -18,14 +19,16 @@ LENGTHS = {
     "at most": "Series of at most {n_timepoints} timepoints are taken; shorter ones end in zeros.",
     "only": "Series of {n_timepoints} timepoints are taken, and no others.",
     "truncated": "Only the first {n_timepoints} timepoints of a series are used.",
+    "stream": f"Streams of at least {STRIDE} timepoints are taken.",
 }
-LOADING = "tsfcn.load_classifier("  # in every card
+LOADING = "tsfcn.load_classifier("  # in every card of a classifier
 LONGEST_CARD = 2**20  # bytes
 PASSPORT = ("archive", "revision", "split", "source", "n_train", "n_test", "n_duplicates", "content")
 NORMALISATION = {
     "none": "Series are used as they are, without normalisation.",
     "series": "Each series is scaled to mean 0 and deviation 1, so its level and scale have no effect.",
     "train": "Series are scaled by the mean and deviation of the training set.",
+    "cases": "Streams are used as they are. Those of training consist of cases that have mean 0 and deviation 1 each.",
 }
 
 
@@ -42,7 +45,8 @@ class Card:
         classes: The classes as text.
         n_channels: Of a series.
         n_timepoints: Of the training series.
-        takes: Which lengths of series it takes, a key of LENGTHS.
+        takes: Which lengths of series it takes, a key of LENGTHS; `stream`: it labels timepoints.
+        normalisation: A key of NORMALISATION.
         accuracy: On test cases; None where it is not known.
         passport: Of the dataset; {} where it is not known.
         versions: Of the packages that trained it.
@@ -58,6 +62,7 @@ class Card:
     n_channels: int
     n_timepoints: int
     takes: str
+    normalisation: str
     accuracy: float | None
     passport: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -95,7 +100,8 @@ def _facts(card: Card) -> str:
         "record": card.key,
         "versions": ", ".join(f"{name} {version}" for name, version in card.versions.items()),
     }
-    accuracy = "not measured" if card.accuracy is None else f"{card.accuracy:.4f} of the test cases"
+    unit = "timepoints" if card.takes == "stream" else "cases"
+    accuracy = "not measured" if card.accuracy is None else f"{card.accuracy:.4f} of the test {unit}"
     rows = _table({name: value for name, value in facts.items() if value != ""})
     return f"{rows}\n| classes | {n_classes}: {shown} |\n| accuracy | {accuracy} |"
 
@@ -119,6 +125,13 @@ def _dataset(card: Card) -> str:
 def _intended_use(card: Card) -> str:
     """Return what the classifier is for, and how it is used."""
     channels = "one channel" if card.n_channels == 1 else f"{card.n_channels} channels"
+    if card.takes == "stream":
+        return (
+            f"Label each timepoint of streams of {channels} that were recorded as the training streams. Give raw "
+            "streams, the file holds their preparation:\n\n"
+            f"    tsfcn predict {printable(card.file_name)} FILE\n"
+            f'    tsfcn.load_labeller("{printable(card.file_name)}").predict([x])'
+        )
     return (
         f"Classify series of {channels} and about {card.n_timepoints} timepoints that were recorded and cut as the "
         "training series. Give raw series, the file holds their preparation:\n\n"
@@ -129,11 +142,12 @@ def _intended_use(card: Card) -> str:
 
 def limits(card: Card) -> list[str]:
     """Return sentences on what the classifier cannot do."""
+    unit = "timepoint" if card.takes == "stream" else "series"
     sentences = [
-        "Every series gets one of the classes, also a series of none of them.",
+        f"Every {unit} gets one of the classes, also a {unit} of none of them.",
         "The probabilities are not calibrated.",
         "This is one training with one seed; other seeds give other accuracies (see the table of the results folder).",
-        NORMALISATION[card.settings["normalisation"]],
+        NORMALISATION[card.normalisation],
         LENGTHS[card.takes].format(n_timepoints=card.n_timepoints),
     ]
     if "permute_time" in card.settings:

@@ -1,7 +1,8 @@
 """Classifiers in a file: a network with the preparation of its series, its classes, and where it comes from.
 
 The file is that of `weights`, with more metadata: what the runner keeps (save_weights=true) and what `save` of an
-estimator writes are of one form, and both are read by `tsfcn.load_classifier`.
+estimator writes are of one form, and both are read by `tsfcn.load_classifier`, or by `tsfcn.load_labeller` if the
+network labels timepoints.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tsfcn.config import models, user_files
 from tsfcn.config.classifier import POLICIES, NetworkParameters, plain
 from tsfcn.config.models import ModelConfig
 from tsfcn.config.protocol import Settings, TrainingConfig
+from tsfcn.config.segmentation import LABELLINGS
 from tsfcn.data.preprocess import Preparation
 from tsfcn.models import weights
 from tsfcn.models.model_card import Card, is_card, model_card
@@ -65,6 +67,7 @@ class SavedClassifier:
         job: The metadata that only a job of the runner has: key, dataset, model, resample and precision.
         parameters: Of the estimator's constructor; {} for a job of the runner.
         attributes: Of the fitted estimator, as far as they are no part of the above.
+        task: Of a network that labels timepoints (task=segmentation): `labelling` and `window_step`; {}: it classifies.
     """
 
     network: nn.Module
@@ -83,6 +86,7 @@ class SavedClassifier:
     job: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
 
     def pack(self) -> bytes:
         """Return the content of the file. Raises UserError for classes and parameters that JSON cannot hold."""
@@ -116,16 +120,24 @@ class SavedClassifier:
             "parameters": json.dumps(parameters_to_json(self.parameters)),
             "attributes": json.dumps(dict(self.attributes)),
             "tsfcn": self.versions.get("tsfcn", ""),
+            **({"task": json.dumps(dict(self.task))} if self.task else {}),
         }
 
     def takes(self) -> str:
         """Return which lengths of series the classifier takes: a key of LENGTHS of the model card."""
+        if self.task:
+            return "stream"
         if self.preparation.is_truncated:
             return "truncated"
         if not self.preparation.fixed_length:
             return "any"
         low, high = self.attributes.get("training_lengths_", (1, 0))
         return "only" if low == high else "at most" if low < high else "cut"
+
+    @property
+    def has_prepared_cases(self) -> bool:
+        """Whether the training streams are of cases that were normalised each by itself, which no other stream is."""
+        return bool(self.task) and self.settings.normalisation != self.preparation.normalisation
 
     def card(self, file_name: str) -> str:
         """Return the model card. file_name: of the file that it describes."""
@@ -141,6 +153,7 @@ class SavedClassifier:
                 n_channels=preparation.n_channels,
                 n_timepoints=preparation.n_timepoints,
                 takes=self.takes(),
+                normalisation="cases" if self.has_prepared_cases else self.settings.normalisation,
                 accuracy=self.accuracy,
                 passport=self.passport,
                 versions=self.versions,
@@ -341,6 +354,7 @@ def read_classifier(path: str | Path) -> SavedClassifier:
             job={name: metadata[name] for name in ("key", "dataset", "model", "resample", "precision")},
             parameters=parameters_from_json(json.loads(metadata.get("parameters", "{}"))),
             attributes=checked_attributes(dict(json.loads(metadata.get("attributes", "{}")))),
+            task=checked_task(dict(json.loads(metadata.get("task", "{}")))),
         )
 
 
@@ -361,6 +375,13 @@ def checked_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
         if not ATTRIBUTES[name](value):
             raise ValueError(f"{name} is of another type")
     return known
+
+
+def checked_task(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how streams are labelled. Raises ValueError for what no version writes."""
+    if content and (content["labelling"] not in LABELLINGS or not is_int(content["window_step"])):
+        raise ValueError(f"streams are labelled by {content['labelling']}, every {content['window_step']}")
+    return dict(content)
 
 
 def settings_from_json(content: Mapping[str, Any]) -> Settings:

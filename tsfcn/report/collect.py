@@ -19,9 +19,11 @@ from tsfcn.analysis.columns import Column
 from tsfcn.analysis.diagnosis import StoredPredictions
 from tsfcn.analysis.marks import TEST_SELECTED
 from tsfcn.common.errors import UserError
-from tsfcn.data import published
+from tsfcn.data import locate, published
 from tsfcn.jobs import artifacts
 from tsfcn.jobs.record import Record
+from tsfcn.report import streams
+from tsfcn.report.streams import LabelledStream
 
 CURVE_POINTS = 90_000  # of all learning curves together, which limits the size of a page
 _LEAST_POINTS, _MOST_POINTS = 12, 60  # of one curve
@@ -214,6 +216,13 @@ class Material:
     curves: tuple[LearningCurve, ...]
     predictions: Predictions
     commands: tuple[str, ...]
+    streams: tuple[LabelledStream, ...] = ()  # of dense labelling: a test stream of each dataset
+    streams_left_out: tuple[str, ...] = ()  # and why others have none
+
+    @property
+    def labels_timepoints(self) -> bool:
+        """Whether the records are of dense labelling, which a results folder holds alone."""
+        return any(record.task is not None for record in self.records)
 
     @property
     def names(self) -> list[Name]:
@@ -253,6 +262,7 @@ def gather(
     ok = [r for r in tables.in_order(records) if r.is_ok and tables.row_of(r) in shown]
     others = with_unique_names(columns, published_columns(rows) if others is None else others)
     choice = choose(columns, others)
+    drawn, left_out = ((), ()) if results is None else labelled_streams(ok, results)
     splits = {row["split"] for row in rows}
     return Material(
         records=tuple(ok),
@@ -269,7 +279,20 @@ def gather(
         curves=tuple(learning_curves(ok)),
         predictions=Predictions() if results is None else predictions_by_row(ok, results),
         commands=tuple(commands),
+        streams=drawn,
+        streams_left_out=left_out,
     )
+
+
+def labelled_streams(records: Iterable[Record], results: Path) -> tuple[tuple[LabelledStream, ...], tuple[str, ...]]:
+    """Return the first test stream of each dataset of dense labelling, and why others cannot be drawn."""
+    drawn, left_out = [], []
+    for group in streams.of_one_stream(records, results):
+        try:
+            drawn.append(streams.labelled(group, results, locate.root_folder(None)))
+        except UserError as error:
+            left_out.append(f"{group[0].dataset}: {error}")
+    return tuple(drawn), tuple(left_out)
 
 
 def _by_pools(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, verdict.Judgement]]:

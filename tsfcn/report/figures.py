@@ -143,44 +143,6 @@ def _panels(n_rows: int, n_columns: int, width: float, height: float, title: str
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
 
 
-def stream_bands(x: Array, rows: Sequence[tuple[str, Int64]], classes: Sequence[str], title: str) -> Figure:
-    """Return a figure of a stream, and below it a band for each row, coloured by the class of each timepoint.
-
-    Args:
-        x: (n_channels, n_timepoints).
-        rows: Names and classes, int64 (n_timepoints,), positions in `classes`; white where they are negative.
-        classes: The labels.
-        title: The heading.
-    """
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap, to_hex
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    figure = Figure(figsize=(9, 1.9 + 0.26 * len(rows)), layout="constrained")
-    figure.suptitle(_text(title), fontsize=10)
-    heights = {"height_ratios": [5, *[1] * len(rows)]}
-    top, *bands = figure.subplots(len(rows) + 1, 1, sharex=True, gridspec_kw=heights, squeeze=False)[:, 0]
-    top.plot(x.T, color="#444444", linewidth=0.7)
-    top.set_xlim(0, x.shape[1])
-    top.tick_params(labelsize=7)
-    colours = [to_hex(colormaps["tab10" if len(classes) <= 10 else "tab20"](n % 20)) for n in range(len(classes))]
-    palette = ListedColormap(["#ffffff", *colours])
-    for axes, (name, labels) in zip(bands, rows, strict=True):
-        extent = (0, len(labels), 0, 1)
-        band = np.maximum(labels, -1)[None] + 1
-        axes.imshow(
-            band, cmap=palette, vmin=0, vmax=len(classes), aspect="auto", interpolation="nearest", extent=extent
-        )
-        axes.set_yticks([])
-        axes.set_ylabel(_text(name), rotation=0, ha="right", va="center", fontsize=7)
-        axes.tick_params(labelsize=7)
-    bands[-1].set_xlabel("timepoint", fontsize=8)
-    patches = [Patch(color=colour, label=_text(label)) for colour, label in zip(colours, classes, strict=True)]
-    figure.legend(handles=patches[:MAX_CLASSES], loc="outside lower center", ncols=MAX_CLASSES, fontsize=7)
-    return figure
-
-
 def _overlay(
     axes: Axes,
     x: Array,

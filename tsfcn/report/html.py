@@ -136,6 +136,15 @@ def document(summary: str, sections: Sequence[Section], data: object) -> str:
     )
 
 
+def picture(svg: str) -> str:
+    """Return a chart as an SVG file of its own, with the style sheet of the page and its background."""
+    style = (TEMPLATES.parent / "page.css").read_text(encoding="utf-8")
+    start, rest = svg.split("\n", 1)
+    head = start.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" ', 1)
+    background = '<rect width="100%" height="100%" fill="var(--page)"/>'
+    return f"{head}\n<style>{style}</style>\n{background}\n{rest}\n"
+
+
 def _sha256(text: str) -> str:
     """Return a hash as a Content-Security-Policy has it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

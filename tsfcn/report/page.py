@@ -35,7 +35,9 @@ from tsfcn.report.sections import (
     ranks,
     scatter,
     seeds,
+    segmentation,
     selection,
+    streams,
     time,
 )
 from tsfcn.report.sections.texts import marked_name
@@ -55,6 +57,12 @@ SECTIONS = (  # anchor, title and content, in the order of the page
     ("failures", "Failures", failures.content),
     ("provenance", "Provenance", provenance.content),
 )
+SHARED = ("time", "seeds", "curves", "diagnosis", "failures", "provenance")
+STREAM_SECTIONS = (  # of dense labelling
+    ("segmentation", "Dense labelling", segmentation.content),
+    ("streams", "Test streams", streams.content),
+    *(section for section in SECTIONS if section[0] in SHARED),
+)
 
 
 def page(material: Material) -> str:
@@ -65,7 +73,8 @@ def page(material: Material) -> str:
         f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; "
         f"{training_hours(material.records)} of training."
     )
-    contents = [(ident, title, content(material)) for ident, title, content in SECTIONS]
+    chosen = STREAM_SECTIONS if material.labels_timepoints else SECTIONS
+    contents = [(ident, title, content(material)) for ident, title, content in chosen]
     sections = [Section(ident, title, content) for ident, title, content in contents if content is not None]
     return document(summary, sections, _script_data(material))
 
@@ -131,7 +140,11 @@ def report(results: Path, columns: Sequence[str] = (), records: Sequence[Record]
             not those of their record.
     """
     records = tables.read(results) if records is None else records
-    own_columns = score_columns.read([str(results)]) if any(r.is_ok for r in records) else []
+    labels_timepoints = any(record.task is not None for record in records)
+    if columns and labels_timepoints:
+        raise UserError(f"column '{columns[0]}' is of classified cases, and '{results}' of timepoints: leave it out")
+    is_ranked = any(r.is_ok for r in records) and not labels_timepoints
+    own_columns = score_columns.read([str(results)]) if is_ranked else []
     others = score_columns.read(columns) if columns else None
     commands = [line.strip() for line in store.read_commands(results) if line.strip()]
     return page(gather(records, own_columns, others, commands, results))

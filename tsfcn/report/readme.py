@@ -101,6 +101,7 @@ def _segmentation(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [
         "## Dense labelling",
         segmentation_text.summary(segmentation.summary(rows), markdown=True),
+        segmentation_text.order_sentence(rows),
         segmentation_text.comparisons(tables["segmentation_comparisons"], markdown=True),
         segmentation_text.table(rows, markdown=True),
     ]
@@ -205,6 +206,8 @@ def _files(results: Path, tables: Iterable[str]) -> list[str]:
         "records/": "one JSON line for each job, with its settings, numbers and environment; all else comes from it",
         "predictions/": "class probabilities and true labels of each test case, by the key of the record",
         "weights/": "the trained networks, by the key of the record",
+        "stages/": "the weights that a network of dense labelling starts from, and its own",
+        "streams/": "test streams with their true and predicted labels, by `tsfcn streams`",
         "tables/accuracy.csv": "a row for each dataset x model x protocol x split",
         "tables/accuracy_wide.csv": "the same means, with a column for each model (protocol)",
         "tables/verdicts.csv": "ours against the published figures for each dataset, with intervals and p",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from tsfcn.analysis.segmentation import METRICS
+from tsfcn.analysis.segmentation import METRICS, ORDER, ordered, row_name
 from tsfcn.common.text import duration, grid
-from tsfcn.report.render import PROCESSOR_TIME, fraction, interval, signed, split_texts
+from tsfcn.report.render import PROCESSOR_TIME, counted, fraction, interval, signed, split_texts
 
 TITLES = {
     "accuracy": "accuracy",
@@ -23,6 +24,7 @@ SUMMARY_LEGEND = "Means over the datasets of each row, which differ between rows
 COMPARISON_LEGEND = """\
 Paired over datasets, each the mean over the seeds that both rows have; the interval is Student's, of 95 %, over
 datasets, from five of them on. `open`: zero is in it."""
+PAPER_LEGEND = "Paper: the difference on images (Long et al. 2015, table 2)."
 
 
 def table(frame: pd.DataFrame, *, markdown: bool = False) -> str:
@@ -68,18 +70,33 @@ def comparisons(frame: pd.DataFrame, *, markdown: bool = False) -> str:
         return ""
     rows = frame.to_dict("records")
     columns = [
-        ("row", "<", [_name(row["model"], row["protocol"]) for row in rows]),
-        ("compared with", "<", [_name(row["other_model"], row["other_protocol"]) for row in rows]),
+        ("row", "<", [row_name(row["model"], row["protocol"]) for row in rows]),
+        ("compared with", "<", [row_name(row["other_model"], row["other_protocol"]) for row in rows]),
         ("metric", "<", [TITLES[row["metric"]] for row in rows]),
         ("difference", ">", [signed(row["difference"]) for row in rows]),
         ("95 % interval", ">", [interval(row["low"], row["high"]) for row in rows]),
         ("pairs", ">", [str(row["n_pairs"]) for row in rows]),
         ("better, worse", ">", [f"{row['n_better']}, {row['n_worse']} of {row['n_datasets']}" for row in rows]),
         ("verdict", "<", [row["verdict"] for row in rows]),
+        ("paper", ">", [paper(row) for row in rows]),
     ]
-    return f"{grid(columns, markdown=markdown)}\n\n{COMPARISON_LEGEND}"
+    legend = " ".join([COMPARISON_LEGEND, *([PAPER_LEGEND] if any(map(paper, rows)) else [])])
+    return f"{grid(columns, markdown=markdown)}\n\n{legend}"
 
 
-def _name(model: str, protocol: str) -> str:
-    """Return a model with what was changed in its protocol."""
-    return model + "".join(protocol.partition("[")[1:])
+def paper(row: Mapping[Any, Any]) -> str:
+    """Return the paper's difference of a comparison with its three decimals, '' where there is none."""
+    return "" if pd.isna(row["paper"]) else f"{row['paper']:+.3f}"
+
+
+def order_sentence(frame: pd.DataFrame) -> str:
+    """Return on how many datasets the paper's order of the networks holds; '' where none has all of them.
+
+    frame: as for `table`.
+    """
+    counts = ordered(frame)
+    n_datasets = max(n for _, n in counts.values())
+    if not n_datasets:
+        return ""
+    held = ", ".join(f"{TITLES[name]} on {n}" for name, (n, _) in counts.items())
+    return f"The order of the paper, {' < '.join(ORDER)}, holds in {held} of {counted(n_datasets, 'dataset')}."

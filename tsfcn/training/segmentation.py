@@ -155,6 +155,17 @@ def fit(
 # Labels
 
 
+def labelling_network(network: nn.Module, labelling: str) -> nn.Module:
+    """Return the network that labels streams, in evaluation mode: a classifier becomes a convolution unless it slides.
+
+    Raises UserError for a classifier that cannot become one.
+    """
+    if labelling == "sliding" or isinstance(network, SegmentationFCN):
+        return network.eval()
+    first = next(network.parameters())
+    return ConvolutionisedClassifier(network).to(dtype=first.dtype, device=first.device).eval()
+
+
 @torch.no_grad()
 def log_probabilities(network: nn.Module, x: Tensor, labelling: str, window: int = 0, step: int = 1) -> Tensor:
     """Return the log-probabilities of the classes at every timepoint of a stream, float64 (t, n_classes) on the CPU.

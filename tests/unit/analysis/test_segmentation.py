@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tsfcn.analysis import segmentation
+from tests.records import record as record_of_cases
+from tests.records import save
+from tsfcn.analysis import score_columns, segmentation, tables
 from tsfcn.analysis.stats import mean_interval
 from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
@@ -85,6 +88,40 @@ def test_rows_are_compared_on_the_seeds_that_both_have() -> None:
     rows = segmentation.comparisons([*records, record("BME", "fcn_16s", 0.6, seed=1)]).to_dict("records")
     (row,) = [row for row in rows if row["metric"] == "mean_iu"]
     assert (row["difference"], row["n_datasets"], row["n_pairs"]) == (pytest.approx(0.1), 1, 1)
+
+
+def test_the_papers_difference_stands_beside_its_own_rows_only() -> None:
+    records = [record("BME", model, 0.5) for model in segmentation.ORDER]
+    records.append(record("BME", "fcn_32s", 0.5, protocol="segmentation[sampling=0.25]"))
+    frame = segmentation.comparisons(records)
+    found = frame[frame["metric"] == "mean_iu"].set_index(["model", "protocol"])["paper"].to_dict()
+    assert found["fcn_32s", "segmentation"] == 0.14 and found["fcn_8s", "segmentation"] == 0.003
+    assert math.isnan(found["fcn_32s", "segmentation[sampling=0.25]"])
+    assert "+0.140" in segmentation_text.comparisons(frame)
+    without = segmentation.comparisons(records[1::3])  # FCN-32s with and without sampling
+    assert len(without) == 4 and "Paper" not in segmentation_text.comparisons(without)
+
+
+def test_the_papers_order_is_counted_on_datasets_with_all_of_its_rows() -> None:
+    ius = {"BME": (0.1, 0.2, 0.3, 0.4), "CBF": (0.1, 0.3, 0.2, 0.4)}
+    records = [
+        record(name, m, iu) for name, each in ius.items() for m, iu in zip(segmentation.ORDER, each, strict=True)
+    ]
+    records.append(record("Coffee", "fcn_8s", 0.9))
+    frame = segmentation.table(records)
+    assert segmentation.ordered(frame)["mean_iu"] == (1, 2) and segmentation.ordered(frame)["accuracy"] == (0, 2)
+    assert "mean IU on 1, f.w. IU on 0 of 2 datasets." in segmentation_text.order_sentence(frame)
+    assert segmentation_text.order_sentence(segmentation.table(records[-1:])) == ""
+
+
+def test_accuracies_of_timepoints_are_not_set_beside_those_of_cases(tmp_path: Path) -> None:
+    of_cases = record_of_cases("GunPoint")
+    assert tables.published_figure(of_cases) is not None
+    of_timepoints = replace(of_cases, task={"name": "segmentation"})
+    assert tables.published_figure(of_timepoints) is None
+    for name, each, split in (("cases", of_cases, "ucr2018"), ("dense", of_timepoints, "streams")):
+        (column,) = score_columns.read([str(save(tmp_path / name, each))])
+        assert [place.split for place in column.cells] == [split]
 
 
 def test_few_datasets_decide_nothing() -> None:

@@ -20,6 +20,7 @@ from tsfcn.jobs.record import job_from_json
 from tsfcn.models import weights
 from tsfcn.training import segmentation
 from tsfcn.training.checkpoint import Stopped
+from tsfcn.training.labeller import load_labeller
 
 SIZES = {"filters": [3, 4, 4, 4, 4], "kernels": [3, 3, 3, 3, 3]}
 GUNPOINT = "GunPoint"  # bundled: 50 training and 150 test cases of 150 timepoints
@@ -148,6 +149,38 @@ def test_the_ways_to_label_use_the_same_weights(folder: Path, model: str, labell
 def test_a_classifier_of_the_papers_labels_as_a_convolution(tmp_path: Path) -> None:
     record = train(job("resnet"), tmp_path)
     assert record.is_ok and record.n_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "labelling", "settings"),
+    [
+        ("fcn_8s", "network", {}),
+        ("fcn_16s", "shift_and_stitch", {"normalisation": "train"}),
+        ("pooled_fcn", "sliding", {"length": "cut"}),
+        ("pooled_fcn", "network", {}),
+        ("resnet", "network", {}),
+    ],
+)
+def test_kept_weights_label_streams_as_the_job_did(
+    tmp_path: Path, model: str, labelling: str, settings: dict[str, Any]
+) -> None:
+    made = job(model, labelling=labelling, epochs=8)
+    made = replace(made, settings={**made.settings, **settings})
+    record = train(made, tmp_path, save_weights=True)
+    labeller = load_labeller(artifacts.weights_path(tmp_path, record.key))
+    assert labeller.saved_.has_prepared_cases == (not settings.get("normalisation"))
+    data = run_job.stream_data(made, None)
+    streams = [x for x, _ in data.test]
+    if settings.get("normalisation"):  # streams of the runner are scaled already
+        preparation = data.preparation
+        assert preparation.mean is not None and preparation.deviation is not None
+        streams = [x * preparation.deviation[0] + preparation.mean[0] for x in streams]
+    found = np.concatenate(labeller.predict_proba(streams))
+    stored, _, y_predicted = artifacts.read_predictions(tmp_path, record.key, record.n_test, record.n_classes)
+    np.testing.assert_allclose(found, stored, atol=1e-3)  # stored in float16
+    if not settings.get("normalisation"):
+        assert found.argmax(axis=1).tolist() == y_predicted.tolist()
+    assert np.ptp(found[:, 0]) > 0.01
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tsfcn.report.charts.ranks import bars, critical_difference, rank_rows
 from tsfcn.report.charts.scatter import Point, scatter
 from tsfcn.report.charts.seeds import Strip, strips
 from tsfcn.report.charts.selection import Range, forest
+from tsfcn.report.charts.streams import Band, bands
 from tsfcn.report.charts.time import Cloud, against_seconds
 from tsfcn.report.svg import Label
 
@@ -43,6 +44,7 @@ def every_chart(name: str = "a") -> dict[str, str]:
         "against_seconds": against_seconds(label, [Cloud(name, [(10, 0.9, name)], (10, 0.9))]),
         "strips": strips(label, [Strip(name, [-0.1, 0.1], 0.05, 0.01), Strip("b", [0.0])]),
         "forest": forest(label, [Range(name, 0.01, math.nan, math.nan, name)], axis_title=name),
+        "bands": bands(label, [[0.0, 1.0]], [Band(name, [(0, 0, 2)])], [name], 440),
         "curves": curves(label, [Curve(name, [1, 10], [1.0, 0.0], (10, 0.0))], Limits(10, least=0.0, most=1.0)),
     }
 
@@ -174,3 +176,22 @@ def test_curves_below_the_floor_are_drawn_at_it() -> None:
         curves(LABEL, [Curve("a", [1, 100], [1.0, loss])], Limits(100, least=0, most=1)) for loss in (0.0, FLOOR)
     )
     assert one == other
+
+
+def test_a_band_has_a_colour_and_a_height_for_each_class() -> None:
+    root = parsed(bands(LABEL, [[0.0] * 10], [Band("true", [(0, 0, 4), (1, 4, 6), (0, 8, 10)])], ["a", "b"], 116))
+    paths = {path[0].text: path for path in root.iter("path") if len(path)}
+    assert (paths["a"].get("class"), paths["b"].get("class")) == ("s0", "s1")
+    starts = {name: re.findall(r"M([\d.]+) ", str(path.get("d"))) for name, path in paths.items()}
+    assert starts == {"a": ["8", "81.6"], "b": ["44.8"]}  # timepoints 0 and 8, and 4, of ten on 92 pixels
+    low, high = (float(re.findall(r"v-([\d.]+)H", str(paths[name].get("d")))[0]) for name in "ab")
+    assert low < high
+
+
+def test_a_long_stream_keeps_its_extremes() -> None:
+    values = [0.0] * 50_000
+    values[30_001], values[7] = 5.0, -5.0
+    (line,) = parsed(bands(LABEL, [values], [], ["a"], 440)).iter("polyline")
+    points = [tuple(map(float, point.split(","))) for point in str(line.get("points")).split()]
+    assert len(points) < 900 and min(y for _, y in points) == 8 and max(y for _, y in points) == 98
+    assert sorted(points) == points or [x for x, _ in points] == sorted(x for x, _ in points)

@@ -18,14 +18,14 @@ import pytest
 import sklearn.metrics
 
 from tests.records import record, save, some_records, whole_archive
-from tsfcn.analysis import compare, score_columns, tables, verdict
+from tsfcn.analysis import compare, score_columns, segmentation, tables, verdict
 from tsfcn.analysis.diagnosis import reliability
 from tsfcn.cli.report import main
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
 from tsfcn.report import results_folder
 from tsfcn.report.html import FIRST_LINE
-from tsfcn.report.page import SECTIONS, report
+from tsfcn.report.page import SECTIONS, STREAM_SECTIONS, report
 
 COMMITTED = Path(__file__).parents[3] / "results"
 VOID = {"meta", "br", "input", "link", "hr", "img"}
@@ -473,3 +473,60 @@ def test_only_damaged_predictions_are_named_too(tmp_path: Path) -> None:
 
 def test_without_predictions_the_section_says_how_to_store_them(tmp_path: Path) -> None:
     assert "A run with require_predictions=true stores them." in report(save(tmp_path, record()))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Dense labelling
+
+
+def test_the_page_of_dense_labelling_has_what_is_for_streams() -> None:
+    folder = COMMITTED / "segmentation"
+    text = report(folder)
+    page = check(text)
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    assert sections == [ident for ident, _, _ in STREAM_SECTIONS]
+    assert "MPCE" not in text and "mean rank" not in text and "published figure" not in text
+    assert "No pictures: no predictions of these jobs are stored." in text
+    records = store.read(folder)
+    table = segmentation.table(records).to_dict("records")
+    for row, want in zip(page.rows("t-datasets"), table, strict=True):
+        assert (row["dataset"], row["model"]) == (want["dataset"], f"{want['model']} | {want['protocol']}")
+        assert row["mean IU"].partition(" | ")[0] == f"{want['mean_iu']:.4f}"
+        assert row["accuracy"].endswith(f"± {want['accuracy_std']:.4f}") == (want["n_seeds"] > 1)
+    means = {row["model"]: row["f.w. IU"] for row in page.rows("t-means")}
+    for want in segmentation.summary(segmentation.table(records)).to_dict("records"):
+        assert means[f"{want['model']} | {want['protocol']}"] == f"{want['frequency_weighted_iu']:.4f}"
+    differences = {row["row"]: row["mean IU"] for row in page.rows("t-comparisons")}
+    want = next(row for row in segmentation.comparisons(records).to_dict("records") if row["metric"] == "mean_iu")
+    shown = f"{want['difference']:+.4f} better | {want['low']:+.4f} to {want['high']:+.4f} (+0.140)"
+    assert differences["fcn_32s | fcn_32s_fixed"] == shown
+    assert "holds in accuracy on 5, mean acc. on 5, mean IU on 5, f.w. IU on 5 of 5 datasets." in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "message"),
+    [
+        ({}, "0" * 64, "dataset 'Gone' is not in the cache folder any more"),
+        ({}, "../" * 9, "is of no run: leave its record out"),
+        ({"missing": None}, "0" * 64, "streams of Gone do not follow from its record"),
+    ],
+)
+def test_a_stream_that_cannot_be_drawn_is_named(
+    tmp_path: Path, settings: dict[str, None], content: str, message: str
+) -> None:
+    known = {"normalisation": "none", "missing": "zero", "length": "pad"}
+    metrics: dict[str, Any] = {"accuracy": 0.5, "mean_iu": 0.5, "balanced_accuracy": 0.5, "frequency_weighted_iu": 0.5}
+    dense = record(
+        "Gone",
+        **metrics,
+        settings={name: text for name, text in known.items() if name not in settings},
+        passport={"archive": "user", "kind": "streams", "content": content},
+        task={"name": "segmentation"},
+        n_test=2,
+    )
+    artifacts.write_predictions(
+        save(tmp_path, dense), dense.key, np.full((2, 2), 0.5), np.array([0, 1]), np.array([0, 0]), np.array(["a", "b"])
+    )
+    page = check(report(tmp_path))
+    assert "<li>Gone: " in page.text and message in unescape(page.text)
+    assert "c-stream" not in page.text and "timepoints of all datasets" in page.text

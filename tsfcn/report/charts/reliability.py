@@ -21,12 +21,13 @@ class ReliabilityCurve:
     n_cases: Sequence[int]
 
 
-def reliability_chart(label: Label, curves: Sequence[ReliabilityCurve]) -> str:
+def reliability_chart(label: Label, curves: Sequence[ReliabilityCurve], unit: str = "cases") -> str:
     """Return reliability curves; on the diagonal confidence and accuracy are equal.
 
     Args:
         label: id, title and description of the chart.
         curves: one for each series.
+        unit: what is classified.
     """
     x, y = svg.Axis(0, 1, _LEFT, _RIGHT), svg.Axis(0, 1, _BOTTOM, _TOP)
     parts = []
@@ -41,7 +42,7 @@ def reliability_chart(label: Label, curves: Sequence[ReliabilityCurve]) -> str:
     for i, curve in enumerate(curves):
         points = zip(curve.confidence, curve.accuracy, curve.n_cases, strict=True)
         parts += [
-            svg.mark(i, x.position(p), y.position(a), size=1.3, title=f"{curve.name}: {n} cases, {p:.3f}, {a:.3f}")
+            svg.mark(i, x.position(p), y.position(a), size=1.3, title=f"{curve.name}: {n} {unit}, {p:.3f}, {a:.3f}")
             for p, a, n in points
         ]
     parts += svg.legend([curve.name for curve in curves], 10, _BOTTOM + 56)

@@ -22,7 +22,7 @@ def content(material: Material) -> Content | None:
         verdicts.get((row["model"], row["protocol"], row["dataset"])) if row["published_source"] else None
         for row in material.rows
     ]
-    notes = [*_source_notes(material), *_mark_notes(material)]
+    notes = [*_source_notes(material), *mark_notes(material)]
     if any(record.has_processor_seconds() for record in material.records):
         notes.append(f"training: {PROCESSOR_TIME}.")
     if material.judgements:
@@ -117,7 +117,7 @@ def _source_notes(material: Material) -> list[str]:
     ]
 
 
-def _mark_notes(material: Material) -> list[str]:
+def mark_notes(material: Material) -> list[str]:
     """Return the meaning of each mark that occurs."""
     rows = material.rows
     notes = [f"{mark}: {text}." for mark, text in MEANINGS.items() if any(mark in row["marks"] for row in rows)]

@@ -42,7 +42,8 @@ class RowDiagnosis:
 def content(material: Material) -> Content:
     """Return the content of the section, which says so if no predictions are stored."""
     left_out = material.predictions.left_out
-    found = {"n_left_out": len(left_out), "left_out": listed(left_out, N_LEFT_OUT)}
+    unit = "timepoints" if material.labels_timepoints else "cases"
+    found = {"unit": unit, "n_left_out": len(left_out), "left_out": listed(left_out, N_LEFT_OUT)}
     if not material.predictions.rows:
         return {"n_rows": 0, **found}
     rows = [row_diagnosis(name, dataset, jobs) for (name, dataset), jobs in material.predictions.rows.items()]
@@ -53,9 +54,9 @@ def content(material: Material) -> Content:
         **found,
         "n_rows": len(rows),
         "n_without": len(material.rows) - len(rows),
-        "calibration": calibration_table(rows, pooled),
-        "chart": chart(pooled),
-        "hardest": hardest_classes(rows),
+        "calibration": calibration_table(rows, pooled, unit),
+        "chart": chart(pooled, unit),
+        "hardest": hardest_classes(rows, unit),
         "matrices": [matrix(i, row) for i, row in enumerate(small[:N_MATRICES])],
     }
 
@@ -81,8 +82,13 @@ def pooled_reliability(material: Material) -> dict[Name, Reliability]:
     return pooled
 
 
-def calibration_table(rows: Sequence[RowDiagnosis], pooled: Mapping[Name, Reliability]) -> list[TableColumn]:
-    """Return a row for each series: datasets, cases, accuracy, confidence, and the mean of their calibration errors."""
+def calibration_table(
+    rows: Sequence[RowDiagnosis], pooled: Mapping[Name, Reliability], unit: str = "cases"
+) -> list[TableColumn]:
+    """Return a row for each series: datasets, cases, accuracy, confidence, and the mean of their calibration errors.
+
+    unit: what is classified.
+    """
     errors = {name: [row.calibration_error for row in rows if row.name == name] for name in pooled}
     curves = list(pooled.values())
     accuracies = [float(np.average(curve.accuracy, weights=curve.n_cases)) for curve in curves]
@@ -90,31 +96,31 @@ def calibration_table(rows: Sequence[RowDiagnosis], pooled: Mapping[Name, Reliab
     return [
         TableColumn("model", list(map(full_name, pooled))),
         TableColumn("datasets", [str(len(each)) for each in errors.values()], is_numeric=True),
-        TableColumn("cases", [str(int(curve.n_cases.sum())) for curve in curves], is_numeric=True),
-        TableColumn("accuracy of cases", list(map(fraction, accuracies)), is_numeric=True),
+        TableColumn(unit, [str(int(curve.n_cases.sum())) for curve in curves], is_numeric=True),
+        TableColumn(f"accuracy of {unit}", list(map(fraction, accuracies)), is_numeric=True),
         TableColumn("mean confidence", list(map(fraction, confidences)), is_numeric=True),
         TableColumn("mean calibration error", [fraction(np.mean(each)) for each in errors.values()], is_numeric=True),
     ]
 
 
-def chart(pooled: Mapping[Name, Reliability]) -> Chart:
-    """Return the reliability curves of all series."""
+def chart(pooled: Mapping[Name, Reliability], unit: str = "cases") -> Chart:
+    """Return the reliability curves of all series. unit: what is classified."""
     curves = [
         ReliabilityCurve(full_name(name), each.confidence.tolist(), each.accuracy.tolist(), each.n_cases.tolist())
         for name, each in pooled.items()
     ]
-    description = "Accuracy against confidence in bins of equal width, for each model over all cases."
-    svg = reliability_chart(Label("c-reliability", "Reliability", description), curves)
+    description = f"Accuracy against confidence in bins of equal width, for each model over all {unit}."
+    svg = reliability_chart(Label("c-reliability", "Reliability", description), curves, unit)
     data = [
         (curve.name, *values)
         for curve in curves
         for values in zip(curve.confidence, curve.accuracy, curve.n_cases, strict=True)
     ]
-    return Chart(svg, csv_text(["model", "confidence", "accuracy", "cases"], data))
+    return Chart(svg, csv_text(["model", "confidence", "accuracy", unit], data))
 
 
-def hardest_classes(rows: Sequence[RowDiagnosis]) -> list[TableColumn]:
-    """Return the classes of least recall, with the class that most of their cases are taken for."""
+def hardest_classes(rows: Sequence[RowDiagnosis], unit: str = "cases") -> list[TableColumn]:
+    """Return the classes of least recall, with the class that most of their cases are taken for. unit: as for chart."""
     classes = [(row, i) for row in rows for i in range(len(row.diagnosis.classes)) if row.diagnosis.recall[i] < 1]
     classes.sort(key=lambda each: (each[0].diagnosis.recall[each[1]], each[0].dataset, each[0].name, each[1]))
     shown = classes[:N_HARDEST]
@@ -122,7 +128,7 @@ def hardest_classes(rows: Sequence[RowDiagnosis]) -> list[TableColumn]:
         TableColumn("dataset", [row.dataset for row, _ in shown]),
         TableColumn("model", [full_name(row.name) for row, _ in shown]),
         TableColumn("class", [row.diagnosis.classes[i] for row, i in shown]),
-        TableColumn("cases", [str(int(row.diagnosis.confusion[i].sum())) for row, i in shown], is_numeric=True),
+        TableColumn(unit, [str(int(row.diagnosis.confusion[i].sum())) for row, i in shown], is_numeric=True),
         TableColumn("recall", [fraction(row.diagnosis.recall[i]) for row, i in shown], is_numeric=True),
         TableColumn("precision", [fraction(row.diagnosis.precision[i]) for row, i in shown], is_numeric=True),
         TableColumn("mostly taken for", [_taken_for(row.diagnosis, i) for row, i in shown]),
