@@ -35,7 +35,6 @@ def run(argv: Sequence[str] | None) -> int:
     records = read(results)
     tables = tables_of(records)
     table = tables["accuracy"] if options.metric == "accuracy" else metric(records, results, options.metric)
-    summed, failures = tables["summary"], tables["status"]
     timed = any(record.has_processor_seconds() for record in records)
     parts = [render.table(table, metric=options.metric, markdown=options.markdown, processor_time=timed)]
     without = table[table["mean"].isna()]
@@ -44,18 +43,17 @@ def run(argv: Sequence[str] | None) -> int:
             f"{len(without)} of {len(table)} rows are without it, their predictions are not in "
             f"{results / 'predictions'}: repeat the run that made them, with require_predictions=true"
         )
-    if not summed.empty and options.metric == "accuracy":
-        parts.append(render.summary(summed, markdown=options.markdown))
-    if "segmentation" in tables:
-        parts.append(segmentation.table(tables["segmentation"], markdown=options.markdown))
-        text = segmentation.comparisons(tables["segmentation_comparisons"], markdown=options.markdown)
-        parts += [text] if text else []
-    if not failures.empty:
-        parts.append(render.status(failures, markdown=options.markdown))
+    if "segmentation" in tables and options.metric == "accuracy":
+        parts = [segmentation.table(tables["segmentation"], markdown=options.markdown)]
+        parts.append(segmentation.comparisons(tables["segmentation_comparisons"], markdown=options.markdown))
+    elif not tables["summary"].empty and options.metric == "accuracy":
+        parts.append(render.summary(tables["summary"], markdown=options.markdown))
+    if not tables["status"].empty:
+        parts.append(render.status(tables["status"], markdown=options.markdown))
     try:
         note = write_if_writable(results, records, tables)
     finally:
-        exit_codes.show("\n\n".join(parts))
+        exit_codes.show("\n\n".join(filter(None, parts)))
     if note:
         exit_codes.complain(note)
     return exit_codes.OK

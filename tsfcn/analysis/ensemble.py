@@ -86,6 +86,8 @@ def make(results: Path, members: str, protocol: str | None = None, weights: str 
     records = tables.read(results)
     tables.accuracy(records)  # refuses what does not belong together
     runs = [record for record in records if record.is_ok and not record.is_ensemble]
+    if any(run.task is not None for run in runs):
+        raise UserError(f"results folder '{results}' holds labels of timepoints: ensembles are of classifiers of cases")
     counts = in_order(members_of(members, records, results), runs)
     protocol = common_protocol(counts, runs, results, protocol)
     name = name_of(counts, weights)

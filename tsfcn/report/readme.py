@@ -50,10 +50,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
     parts = [
         f"{TITLE}; do not edit. Every number comes from the records in this folder.",
         _first_sentence(records, tables),
-        *_published(tables["verdicts"]),
-        *_summary(records, tables["summary"]),
-        *_accuracy(records, tables["accuracy"]),
-        *_segmentation(tables),
+        *(_segmentation(tables) if "segmentation" in tables else _classification(records, tables)),
         "## Marks",
         "\n".join(_marks()),
         "## Failed and skipped",
@@ -93,10 +90,14 @@ def _accuracy(records: Sequence[Record], rows: pd.DataFrame) -> list[str]:
     return parts if rows.empty else [*parts, _ACCURACY_NOTE]
 
 
+def _classification(records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the sections on the accuracy of classifiers."""
+    sections = _published(tables["verdicts"]), _summary(records, tables["summary"])
+    return [*sections[0], *sections[1], *_accuracy(records, tables["accuracy"])]
+
+
 def _segmentation(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the section on dense labelling; [] without records of it."""
-    if "segmentation" not in tables:
-        return []
+    """Return the section on dense labelling."""
     rows = tables["segmentation"]
     return [
         "## Dense labelling",
@@ -211,7 +212,7 @@ def _files(results: Path, tables: Iterable[str]) -> list[str]:
         "tables/accuracy.csv": "a row for each dataset x model x protocol x split",
         "tables/accuracy_wide.csv": "the same means, with a column for each model (protocol)",
         "tables/verdicts.csv": "ours against the published figures for each dataset, with intervals and p",
-        "tables/summary.csv": "the summary above",
+        "tables/summary.csv": "a row for each model x protocol over all its datasets",
         "tables/segmentation.csv": "the metrics of dense labelling, a row for each dataset x model x protocol x split",
         "tables/segmentation_comparisons.csv": "paired differences of these rows over datasets, with intervals",
         "tables/status.csv": "what failed or was skipped, and why",

@@ -158,6 +158,12 @@ def test_a_folder_without_finished_runs(tmp_path: Path) -> None:
         ensemble.make(tmp_path, "fcn:2")
 
 
+def test_labels_of_timepoints_are_not_averaged(tmp_path: Path) -> None:
+    save(tmp_path, record(architecture="fcn_8s", model="fcn_8s", task={"kind": "segmentation"}))
+    with pytest.raises(UserError, match="labels of timepoints: ensembles are of classifiers"):
+        ensemble.make(tmp_path, "fcn_8s:3")
+
+
 def test_members_in_any_spelling_and_order_are_one_ensemble(tmp_path: Path) -> None:
     saved(tmp_path, {("lstm_fcn", 0): ONE, ("encoder", 0): TWO, ("resnet", 0): THREE, ("own", 0): ONE})
     first = ensemble.make(tmp_path, "own:1+encoder:1+LSTM-FCN:1+ResNet:1")
