@@ -1,13 +1,13 @@
-"""What a run does, in the order in which it does it: `stages.execute_run` calls the modules one after another.
+"""What a run does, from its settings to its tables; `stages.execute_run` calls the others one after another.
 
-planning        settings -> jobs
-placement       settings -> the device, the processes, and how many jobs are trained at a time
-run_plan        jobs + records -> RunPlan: what is done, what is to be run, and how long that takes
-preparation     Request -> RunPlan, with all checks before anything is trained
-submission      RunPlan -> a batch script for Slurm, which trains it elsewhere
-announcement    RunPlan -> the lines printed before the training
-execution       RunPlan -> Outcome: the records of its jobs
-summary         Outcome -> tables, the list of problems, the exit code
+planning      settings -> jobs
+placement     settings -> Placement: device, processes, jobs at a time; all that differs between executors
+run_plan      Request + jobs + records -> RunPlan: which jobs are done, which are to be run, how long those take
+preparation   Request -> RunPlan; whatever can be known to be wrong is found here
+announcement  RunPlan -> the lines that are printed before the training
+execution     RunPlan -> Outcome: the records of its jobs
+submission    RunPlan -> tasks of Slurm, in place of `execution`
+summary       Outcome -> tables, list of problems, exit code
 
 Each imports only from those above it.
 """

@@ -67,7 +67,7 @@ class Placement:
         return per_device or PER_DEVICE[devices.kind(self.device), self.run.engine.name == "reference"]
 
     def n_at_a_time(self) -> int:
-        """Return how many jobs are trained at a time. Raises UserError where a cluster does not answer."""
+        """Return how many jobs are trained at a time."""
         if not self.on_cpu:
             return self.jobs_per_gpu
         return self.run.executor.workers or max(1, machine.cores() // (self.threads or 1))
@@ -156,7 +156,10 @@ class Ray(Placement):
         return ray.Asked(settings.address, gpus, settings.memory * 2**30, settings.workers, self.threads)
 
     def n_at_a_time(self) -> int:
-        """Return how many jobs the cluster trains at a time; it is connected to if there is one already."""
+        """Return how many jobs the cluster has room for; one that is there already is connected to.
+
+        Raises UserError where it does not answer.
+        """
         asked = self.asked
         if asked.address == ray.LOCAL:
             return asked.workers or max(1, machine.cores() // asked.cpus)
@@ -175,7 +178,7 @@ class Slurm(Placement):
     on_other_nodes = in_other_processes = is_submitted = True
 
     def check(self) -> None:
-        """Raise nothing: Slurm is needed only where something is to be run."""
+        """Do nothing: Slurm is needed only where jobs are to be run, and then says itself what is wrong."""
 
 
 PLACEMENTS = {"inline": Inline, "worker": Worker, "local": Local, "ray": Ray, "slurm": Slurm}
@@ -186,8 +189,8 @@ def of_run(run: schema.RunConfig, device: str) -> Placement:
     return PLACEMENTS.get(run.executor.name, Placement)(run, device)
 
 
-def chosen(run: schema.RunConfig) -> Placement:
-    """Return where a run trains its jobs, and say on stderr on which device unless it is the CPU by default.
+def choose(run: schema.RunConfig) -> Placement:
+    """Return where a run trains its jobs, and say on stderr which device that is unless it is the CPU by default.
 
     Raises UserError where the device is not available, or not for the precision of the run.
     """

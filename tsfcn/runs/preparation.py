@@ -25,7 +25,7 @@ from tsfcn.runs.run_plan import Request, RunPlan
 
 def prepare(request: Request) -> RunPlan:
     """Return the plan of a run, with the records that there are. Raises UserError for bad input."""
-    placement = placements.chosen(request.run)
+    placement = placements.choose(request.run)
     placement.check()
     _ = request.budget_seconds  # raises for what is no duration
     for run, _ in request.composed:

@@ -17,13 +17,13 @@ from tsfcn.runs.run_plan import RunPlan
 
 
 def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]], str] | None) -> int:
-    """Write the tables of the results folder, print those of the plan's jobs, and return the exit code."""
+    """Write and print the tables of a run, say what is left of it, and return the exit code (see summarise)."""
     if not prepared.placement.waits and outcome.left:  # the last worker writes the tables
         jobs = "1 job" if len(outcome.left) == 1 else f"{len(outcome.left)} jobs"
         print(f"{jobs} left to other runners: this worker ends", file=sys.stderr)
         return OK
     # A budget may be too short for any job to end.
-    code = summarise(prepared.jobs, outcome.records, prepared.request.results, show) if outcome.records else OK
+    code = summarise(prepared, outcome.records, show) if outcome.records else OK
     if not outcome.left:
         return code
     means = prepared.placement.means(prepared.n_workers)
@@ -35,23 +35,17 @@ def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]],
     return code or SKIPS
 
 
-def summarise(
-    jobs: list[Job],
-    records: list[Record],
-    results: Path,
-    show: Callable[[list[Record]], str] | None,
-) -> int:
-    """Write the tables of the results folder, print what is to be shown of these jobs, and return the exit code.
+def summarise(prepared: RunPlan, records: list[Record], show: Callable[[list[Record]], str] | None) -> int:
+    """Write the tables of the results folder, print those of the plan's jobs, and return the exit code.
 
     Args:
-        jobs: The jobs of the plan.
+        prepared: The plan.
         records: All records of the folder.
-        results: The results folder.
         show: As for `execute_run`.
     """
     from tsfcn.report import results_folder
 
-    chosen = of_jobs(jobs, records)
+    results, chosen = prepared.request.results, of_jobs(prepared.jobs, records)
     text = (show or accuracies)(chosen)
     try:
         note = results_folder.write_if_writable(results, records)

@@ -35,6 +35,7 @@ from tsfcn.jobs.executors import threads, worker
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
 from tsfcn.run import main as run_main
+from tsfcn.runs import placement
 from tsfcn.runs.planning import planned as run_planned
 
 ROOT = Path(__file__).resolve().parents[3]
