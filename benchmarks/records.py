@@ -30,7 +30,7 @@ from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.jobs import store
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record, parse
-from tsfcn.run import planned
+from tsfcn.runs.planning import planned
 
 MODELS = "fcn,resnet,mlp,encoder,inception,h_inception,lite,lstm_fcn,alstm_fcn,mlstm_fcn"
 LINES = 2000  # of a file
@@ -49,7 +49,7 @@ def words(n_records: int) -> list[str]:
 def jobs(settings: list[str]) -> Iterator[Job]:
     """Yield the jobs of a run, all with the sizes of their data."""
     for combination in compose_all(settings):
-        for job in planned(combination.run, combination.unchanged)[0]:
+        for job in planned(*combination)[0]:
             yield job if job.passport else replace(job, passport=made_up(job.dataset))
 
 

@@ -38,7 +38,8 @@ from tsfcn.config.overrides import canonical, command_line, override
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
 from tsfcn.report.ablation import page
-from tsfcn.run import RESUME, concluded, dataset_names, execute_run, planned
+from tsfcn.runs.planning import planned, sources
+from tsfcn.runs.stages import RESUME, concluded, execute_run
 
 SEEDS = 3
 FOLDER, FORMER_FOLDER = "ablate", "knobs"  # below the results folder
@@ -125,7 +126,7 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
             f"model={list(run.model.configs())} is more than one: change the settings of one model at a time"
         )
     code = exit_codes.OK
-    for dataset in dataset_names(run):
+    for dataset in (source.name for source in sources(run)):
         others = [word for word in words if not word.startswith("dataset=")]
         code = max(code, ablate_dataset(dataset, [override("dataset", dataset), *others], settings))
     return code
@@ -139,9 +140,10 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
         words: the overrides of the base.
         settings: which settings are changed.
     """
-    run, unchanged = compose(words)
+    as_it_is = compose(words)
+    run = as_it_is.run
     results, device = Path(run.results), devices.resolve(run.device)
-    base, unusable = planned(run, unchanged, device)
+    base, unusable = planned(*as_it_is, device)
     if dataset in unusable:
         raise UserError(unusable[dataset][1])
     chosen = [v for v in variants(run, dataset, base[0].passport["n_train"]) if v.setting in settings]
@@ -151,7 +153,7 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
     jobs = [(v, planned(*composed[v], device)[0] if v in composed else base) for v in chosen]
     named = [] if set(settings) == set(SETTINGS) else [f"settings=[{','.join(settings)}]"]
     ablation = Ablation(dataset, base, jobs, results, command_line([*words, *named], "ablate"))
-    code, _ = execute_run(run, unchanged, ablation.command, ablation.write_page, composed.values())
+    code, _ = execute_run([as_it_is, *composed.values()], ablation.command, ablation.write_page)
     return concluded(code, run, "pages/, README.md")
 
 

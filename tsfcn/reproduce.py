@@ -22,14 +22,14 @@ from tsfcn.common import exit_codes
 from tsfcn.common.callable_module import make_callable
 from tsfcn.common.errors import UserError
 from tsfcn.common.streams import safe_streams
-from tsfcn.config import models, schema
-from tsfcn.config.compose import compose
+from tsfcn.config import models
+from tsfcn.config.compose import Composed, compose
 from tsfcn.config.overrides import canonical, command_line, from_settings
-from tsfcn.config.protocol import ProtocolConfig
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
-from tsfcn.run import RESUME, concluded, execute_run, of_jobs
+from tsfcn.runs.stages import RESUME, concluded, execute_run
+from tsfcn.runs.summary import of_jobs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,21 +58,21 @@ def overrides(words: Sequence[str]) -> tuple[str, list[str]]:
     return source, [*added, *(word for word in words if word not in papers)]
 
 
-def composed(words: Sequence[str], source: str) -> tuple[schema.RunConfig, ProtocolConfig]:
-    """Return the settings of the run and its protocol, with the models as the source has them.
+def composed(words: Sequence[str], source: str) -> Composed:
+    """Return the settings of the run, with the models as the source has them.
 
     Raises UserError for a model without figures in the source.
     """
-    run, unchanged = compose(words)
+    plain = compose(words)
     known = published.reproducible(source)
-    for model in run.model.configs():
+    for model in plain.run.model.configs():
         if model not in known:
             choices = ", ".join(name for name in known if name in models.MODELS)
             raise UserError(f"model '{model}' is not in {source}: use one of {choices}")
     typed = {word.split(".")[1] for word in words if word.startswith("model.")}
     changed = published.changed_settings(source).items()
-    added = [f"model.{name}.{setting}" for name, setting in changed if name in set(run.model.configs()) - typed]
-    return compose([*words, *added]) if added else (run, unchanged)
+    added = [f"model.{name}.{setting}" for name, setting in changed if name in set(plain.run.model.configs()) - typed]
+    return compose([*words, *added]) if added else plain
 
 
 def verdicts(records: list[Record], source: str) -> pd.DataFrame:
@@ -127,10 +127,10 @@ def reproduce(paper: str, model: object = None, dataset: object = None, **settin
     named = {"paper": paper, "model": model, "dataset": dataset}
     words = from_settings({name: value for name, value in named.items() if value is not None} | settings)
     source, rest = overrides(words)
-    run, unchanged = composed(rest, source)
+    settings_of_run = composed(rest, source)
     with safe_streams():
-        _, jobs = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
-    return verdicts(of_jobs(jobs, store.read(Path(run.results))), source)
+        _, jobs = execute_run([settings_of_run], command_line(words, "reproduce"), lambda r: verdict_text(r, source))
+    return verdicts(of_jobs(jobs, store.read(Path(settings_of_run.run.results))), source)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -143,9 +143,9 @@ def _command(words: Sequence[str]) -> int:
         print(__doc__.strip())
         return exit_codes.OK
     source, rest = overrides(words)
-    run, unchanged = composed(rest, source)
-    code, _ = execute_run(run, unchanged, command_line(words, "reproduce"), lambda r: verdict_text(r, source))
-    return concluded(code, run)
+    settings = composed(rest, source)
+    code, _ = execute_run([settings], command_line(words, "reproduce"), lambda r: verdict_text(r, source))
+    return concluded(code, settings.run)
 
 
 make_callable(__name__, "tsfcn.reproduce:reproduce")

@@ -21,7 +21,7 @@ from tsfcn.config.compose import compose
 from tsfcn.config.model_spec import ModelSpec, of_class, register
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.record import Record
-from tsfcn.run import n_at_a_time
+from tsfcn.runs import placement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -137,7 +137,7 @@ def test_on_a_gpu_they_are_trained_one_at_a_time_unless_the_user_says_how_many(f
         (("model=[fcn,pooled]",), 1),
         (("model=[fcn,pooled]", "executor.per_device=3"), 3),
     ):
-        assert n_at_a_time(compose([*words, "protocol=smoke"])[0], "cuda:0") == expected
+        assert placement.of_run(compose([*words, "protocol=smoke"]).run, "cuda:0").n_at_a_time() == expected
 
 
 def test_threads_leave_the_records_that_one_job_after_the_other_leaves(tmp_path: Path, forgotten_models: None) -> None:

@@ -26,7 +26,7 @@ from tsfcn.config.compose import compose
 from tsfcn.jobs import cost, store
 from tsfcn.jobs.plan import Job
 from tsfcn.models import initialisers, register, registry
-from tsfcn.run import planned
+from tsfcn.runs.planning import planned
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -24,7 +24,7 @@ from tsfcn.data import locate
 from tsfcn.data.user_data import load_planned
 from tsfcn.jobs import artifacts, store
 from tsfcn.jobs.plan import Job
-from tsfcn.run import RESUME, execute_run
+from tsfcn.runs.stages import RESUME, execute_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,19 +94,19 @@ def explain(words: Sequence[str], out: Path | None, n_cases: int) -> int:
     from tsfcn.report import figures
 
     figures.check_available()
-    first, *others = compose_all(words)
-    for each in (first, *others):
+    composed = compose_all(words)
+    for each in composed:
         each.run.save_weights = True
-    results = Path(first.run.results)
+    run = composed[0].run
+    results = Path(run.results)
     out = results / "explain" if out is None else out
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
-    more = [(each.run, each.unchanged) for each in others]
-    code, jobs = execute_run(first.run, first.unchanged, command_line([*words, "save_weights=true"]), more=more)
-    if first.run.dry_run:
+    code, jobs = execute_run(composed, command_line([*words, "save_weights=true"]))
+    if run.dry_run:
         return code
     keys = {record.key for record in store.read(results) if store.done(record, results, True, False)}
-    root = locate.root_folder(first.run.archive.root)
+    root = locate.root_folder(run.archive.root)
     scores = [(job, explain_job(job, results, root, out, n_cases)) for job in _unique(jobs) if job.key in keys]
     if scores:
         write_scores(scores, out)

@@ -11,9 +11,9 @@ import difflib
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import get_origin
+from typing import NamedTuple, get_origin
 
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError, first_line
@@ -31,16 +31,15 @@ from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
 ENSEMBLES = {"inceptiontime": "inception", "hinceptiontime": "h_inception", "litetime": "lite"}
 
 
-@dataclass(frozen=True)
-class Composed:
+class Composed(NamedTuple):
     """The settings of one combination of values."""
 
     run: schema.RunConfig
     unchanged: protocol.ProtocolConfig  # the protocol as its file has it, without overrides
 
 
-def compose(words: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolConfig]:
-    """Return the settings of a run, and its protocol as the file has it. Raises UserError for bad input.
+def compose(words: Sequence[str]) -> Composed:
+    """Return the settings of a run. Raises UserError for bad input.
 
     words: overrides that give each setting one value; `compose_all` takes several.
     """
@@ -49,7 +48,7 @@ def compose(words: Sequence[str]) -> tuple[schema.RunConfig, protocol.ProtocolCo
         swept = ", ".join(f"'{word}'" for word in words if "," in word and not word.startswith(("dataset", "exclude")))
         count = f"{len(combinations)} combinations of settings"
         raise UserError(f"{swept or 'this'} gives {count}, but this command takes one: give each setting one value")
-    return combinations[0].run, combinations[0].unchanged
+    return combinations[0]
 
 
 def compose_all(words: Sequence[str]) -> list[Composed]:

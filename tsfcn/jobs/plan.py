@@ -105,6 +105,11 @@ class Job:
                 yield job
 
     @property
+    def identity(self) -> tuple[str, str, str]:
+        """The key, and the names that it goes under: equal settings may be asked for by two names."""
+        return self.key, self.model, self.protocol
+
+    @property
     def row(self) -> tuple[str, str, str, int]:
         """The table row that the job belongs to."""
         return self.dataset, self.model, self.protocol, self.resample

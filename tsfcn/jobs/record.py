@@ -144,7 +144,7 @@ class Record(InFile):
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """The key, and the names that it goes under: equal settings may be asked for by two names."""
+        """That of its job."""
         return self.key, self.model, self.protocol
 
     @property

@@ -35,8 +35,8 @@ from tsfcn.jobs.executors import threads, worker
 from tsfcn.jobs.plan import Job, Terms, jobs
 from tsfcn.jobs.queue import Event, Queue
 from tsfcn.run import main as run_main
-from tsfcn.run import n_at_a_time, threads_of_a_step
-from tsfcn.run import planned as run_planned
+from tsfcn.runs import placement
+from tsfcn.runs.planning import planned as run_planned
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -119,9 +119,10 @@ def test_cores_are_divided_among_jobs_and_threads(
     words: list[str], n_threads: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 8)
-    run = compose(words)[0]
-    assert (threads_of_a_step(run, "cpu"), n_at_a_time(run, "cpu")) == (n_threads, n_jobs)
-    assert threads_of_a_step(run, "cuda:0") == 1
+    run = compose(words).run
+    here = placement.of_run(run, "cpu")
+    assert (here.threads, here.n_at_a_time()) == (n_threads, n_jobs)
+    assert placement.of_run(run, "cuda:0").threads == 1
 
 
 def test_workers_get_the_cores_that_jobs_no_longer_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.jobs import maintenance, slurm, store
 from tsfcn.run import main as run_main
-from tsfcn.run import planned
+from tsfcn.runs.planning import planned
 
 GIB = 2**30
 

@@ -16,7 +16,7 @@ from tsfcn.common.errors import UserError
 from tsfcn.config.compose import compose
 from tsfcn.config.overrides import command_line
 from tsfcn.jobs import artifacts, plan, store
-from tsfcn.run import planned as planned_jobs
+from tsfcn.runs.planning import planned as planned_jobs
 from tsfcn.training import select_engine
 from tsfcn.training.checkpoint import Stopped
 from tsfcn.training.fused import build

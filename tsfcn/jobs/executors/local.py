@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -79,21 +79,32 @@ class Worker:
         if not data:
             return None
         *whole, self.torn = (self.torn + data).split(b"\n")
-        return [json.loads(line) for line in whole]
+        answers = [json.loads(line) for line in whole]
+        self.ready = self.ready or any("ready" in answer for answer in answers)
+        self.stopping = self.stopping or any("stopped" in answer for answer in answers)
+        return answers
 
     def stop(self) -> None:
         """Ask the worker to finish the epoch, to keep its state and to end."""
         self.stopping = True
         self.process.terminate()
 
-    def end(self) -> int:
-        """End the process and return its exit code."""
+    def end(self) -> dict[str, Any]:
+        """End the process, and return what that means as an answer.
+
+        Returns:
+            `stillborn`: its exit code, if it ended before it was ready; `stopped`, if it was asked to end; or `died`:
+            its return code, and whether that was for want of memory.
+        """
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-        return self.process.wait()
+        code = self.process.wait()
+        if not self.ready and code >= 0:
+            return {"stillborn": code}
+        return {"stopped": ""} if self.stopping else {"died": code, "out_of_memory": oom_kills() > self.oom_kills}
 
 
 def oom_kills() -> int:
@@ -113,6 +124,21 @@ def check_models(jobs: Iterable[Job]) -> None:
                 f"model '{name}' is registered in this process alone, where workers do not see it: use "
                 f"executor=inline, or declare it as an entry point of the group {ENTRY_POINTS}"
             )
+
+
+def settled(queue: Queue, number: int, job: Job, answer: Mapping[str, Any]) -> Event:
+    """Return what became of a job by the last answer of its worker. Raises OSError where the disk is full.
+
+    number: of the place where the job was trained.
+    """
+    if "full" in answer:
+        raise OSError(*answer["full"])
+    if "record" in answer:
+        queue.end(job)
+        return Event("end", number, job, record=from_json(answer["record"]))
+    if "stopped" in answer:
+        return queue.returned(job, "it was stopped")
+    return queue.died(job, answer["died"], answer["out_of_memory"])
 
 
 def run(
@@ -136,7 +162,7 @@ def run(
         selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         return worker
 
-    def dismiss(worker: Worker) -> int:
+    def dismiss(worker: Worker) -> dict[str, Any]:
         selector.unregister(worker.process.stdout)  # type: ignore[arg-type]
         del workers[worker.number]
         return worker.end()
@@ -157,34 +183,25 @@ def run(
         nonlocal stillborn
         job, answers = worker.job, worker.answers()
         if answers is None:
-            code = dismiss(worker)
-            if job is None:
-                return
-            if not worker.ready and code >= 0:
-                stillborn += 1
-                if stillborn >= STILLBORN:
-                    raise UserError(f"executor=local starts no worker, {STILLBORN} ended with {code}: see above why")
-                queue.put_back(job)
-            elif worker.stopping:
-                yield queue.returned(job, "it was stopped")
-            else:
-                yield queue.died(job, code, oom_kills() > worker.oom_kills)
-            return
+            death = dismiss(worker)
+            answers = [] if job is None else [death]
         for answer in answers:
             if "ready" in answer:
-                worker.ready, stillborn = True, 0
-            elif "full" in answer:
-                raise OSError(*answer["full"])
-            elif "stopped" in answer:
-                worker.stopping = True
-            elif "record" in answer:
-                assert job is not None
-                worker.job = None
-                queue.end(job)
-                yield Event("end", worker.number, job, record=from_json(answer["record"]))
-            else:
-                assert job is not None
+                stillborn = 0
+                continue
+            assert job is not None
+            if "epoch" in answer:
                 yield Event("progress", worker.number, job, **answer)
+            elif "stillborn" in answer:
+                stillborn += 1
+                if stillborn >= STILLBORN:
+                    code = answer["stillborn"]
+                    raise UserError(f"executor=local starts no worker, {STILLBORN} ended with {code}: see above why")
+                queue.put_back(job)
+            else:
+                event = settled(queue, worker.number, job, answer)
+                worker.job = None
+                yield event
 
     try:
         while True:

@@ -28,10 +28,9 @@ from tsfcn.common.errors import UserError, first_line
 from tsfcn.common.signals import stop_signals
 from tsfcn.common.streams import notice
 from tsfcn.jobs import cost
-from tsfcn.jobs.executors.local import Worker, oom_kills
+from tsfcn.jobs.executors.local import Worker, settled
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, STOP_SECONDS, STOPPING, Event, Queue
-from tsfcn.jobs.record import from_json
 
 LOCAL = "local"  # the address of a cluster of this machine alone
 CONNECT_SECONDS = 10.0
@@ -169,12 +168,7 @@ _workers: dict[tuple[str, str | None], Worker] = {}  # of this process of Ray, b
 
 
 def train(results: str, job: Job, terms: Terms, number: int, runner: str, board: Any) -> dict[str, Any]:
-    """Train a job in this process's worker: what a task of Ray does.
-
-    Returns:
-        `record`, `stopped` or `full` as a worker says it, or `died`: its return code, whether for want of memory, and
-        whether it was ready.
-    """
+    """Train a job in this process's worker, and return its last answer (see local.settled): what a task of Ray does."""
     import ray
 
     place = results, os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -188,15 +182,10 @@ def train(results: str, job: Job, terms: Terms, number: int, runner: str, board:
         selector.register(worker.process.stdout, selectors.EVENT_READ)  # type: ignore[arg-type]
         while True:
             answers = worker.answers() if selector.select(ASK_SECONDS) else []
-            if answers is None:
-                code = worker.end()
-                return {"died": code, "out_of_memory": oom_kills() > worker.oom_kills, "ready": worker.ready}
-            for answer in answers:
-                if "ready" in answer:
-                    worker.ready = True
-                elif "epoch" in answer:
+            for answer in [worker.end()] if answers is None else answers:
+                if "epoch" in answer:
                     progress = answer
-                else:
+                elif "ready" not in answer:
                     if "record" in answer:
                         _workers[place] = worker
                     else:
@@ -261,17 +250,9 @@ def run(
         except ray.exceptions.RayError:  # its process or its node is gone
             yield queue.died(job, -signal.SIGKILL, out_of_memory=False)
         else:
-            if "full" in answer:
-                raise OSError(*answer["full"])
-            if "record" in answer:
-                queue.end(job)
-                yield Event("end", place, job, record=from_json(answer["record"]))
-            elif "stopped" in answer:
-                yield queue.returned(job, "it was stopped")
-            elif not answer["ready"] and answer["died"] >= 0:
-                raise UserError(f"executor=ray starts no worker, it ended with {answer['died']}: see above why")
-            else:
-                yield queue.died(job, answer["died"], answer["out_of_memory"])
+            if "stillborn" in answer:
+                raise UserError(f"executor=ray starts no worker, it ended with {answer['stillborn']}: see above why")
+            yield settled(queue, place, job, answer)
 
     try:
         while True:
