@@ -140,8 +140,8 @@ def predict(model: Path, file: Path, columns: Columns, use: LabelUse, out: Path 
     from tsfcn.models.saved_classifier import read_classifier
     from tsfcn.training.labeller import labeller_of
 
-    check_file(file)
     saved = read_classifier(model)
+    check_file(file)
     if saved.task:
         label_streams(labeller_of(saved, model), file, columns, use, out)
         return
