@@ -34,10 +34,10 @@ test-cluster: .venv/.test
 	$(BIN)/python $(PIP_INSTALL) -c constraints.txt 'ray>=2.60,<3' mfusepy
 	$(BIN)/python -m pytest tests/cluster $(ARGS)
 
-# What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers, in under two minutes.
-LOWEST_TESTS := tests/golden tests/parity/test_models.py tests/cli/test_package.py \
-  $(addprefix tests/unit/,analysis common config data models report jobs/test_run_job.py jobs/test_store.py \
-  test_estimators.py test_load_classifier.py test_sktime.py)
+# What depends on numpy, pandas, scipy, rich and sktime, and the golden numbers.
+LOWEST_TESTS := tests/golden tests/parity/test_models.py \
+  $(addprefix tests/unit/,analysis data models report jobs/test_run_job.py test_estimators.py test_load_classifier.py \
+  test_sktime.py)
 
 test-lowest: .venv-lowest/.test
 	.venv-lowest/bin/python -m pytest -n auto --dist loadfile -m "not slow and not gpu" $(or $(ARGS),$(LOWEST_TESTS))
