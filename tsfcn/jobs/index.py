@@ -49,9 +49,10 @@ OLD_SECONDS = 90 * 86400.0  # an index that nobody has used for so long is remov
 LEFT_SECONDS = 3600.0  # so is one that a killed process was writing
 
 PLAIN = (  # columns that differ from record to record
-    *("key", "seed", "resample", "finished", "accuracy", "accuracy_last", "accuracy_selected", "balanced_accuracy"),
-    *("mean_iu", "n_test", "n_classes", "n_filled", "n_padded", "n_cut", "n_masked", "best_epoch"),
-    *("train_seconds", "test_seconds", "train_processor_seconds", "test_processor_seconds"),
+    *("key", "seed", "resample", "finished", "accuracy", "accuracy_last", "accuracy_selected"),
+    *("accuracy_least_train_loss", "balanced_accuracy", "mean_iu", "n_test", "n_classes", "n_filled", "n_padded"),
+    *("n_cut", "n_masked", "best_epoch", "train_seconds", "test_seconds"),
+    *("train_processor_seconds", "test_processor_seconds"),
 )
 SHARED = tuple(name for name in COLUMNS if name not in PLAIN)  # the others are the number of a row in `value`
 DECISIVE = ("key", "seed", "resample", "finished", "status", "dataset", "passport", "model", "protocol")

@@ -193,8 +193,8 @@ COLUMNS = (  # what many records at a time are asked for: these are in the index
     *("key", "group", "status", "reason", "dataset", "passport", "architecture", "model", "model_settings", "protocol"),
     *("settings", "off_paper", "seed", "resample", "precision", "code", "source", "task", "test_selected", "meaning"),
     *("device", "engine", "hardware", "versions", "commit", "finished", "accuracy", "accuracy_last"),
-    *("accuracy_selected", "balanced_accuracy", "mean_iu", "n_test", "n_classes", "n_filled", "n_padded"),
-    *("n_cut", "n_masked", "members", "best_epoch"),
+    *("accuracy_selected", "accuracy_least_train_loss", "balanced_accuracy", "mean_iu", "n_test", "n_classes"),
+    *("n_filled", "n_padded", "n_cut", "n_masked", "members", "best_epoch"),
     *("train_seconds", "test_seconds", "train_processor_seconds", "test_processor_seconds"),
 )
 ON_DISK = tuple(name for name in (*NAMES, "other") if name not in COLUMNS)  # what a record may leave in its line
