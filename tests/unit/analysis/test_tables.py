@@ -93,7 +93,7 @@ def test_pages_of_old_records_do_not_speak_of_processor_time_and_those_of_new_on
     "folder",
     [
         *("results", "results/knobs", "results/libraries", "benchmarks/engines"),
-        *("results/transfer", "results/refinement", "results/ensembles"),
+        *("results/transfer", "results/refinement", "results/ensembles", "results/segmentation"),
     ],
 )
 def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path) -> None:
