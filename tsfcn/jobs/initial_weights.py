@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tsfcn.common.arguments import expand_home
 from tsfcn.common.errors import UserError
-from tsfcn.jobs import artifacts, transfer
+from tsfcn.common.text import counted
+from tsfcn.jobs import artifacts, cost
 from tsfcn.jobs.plan import Job
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def check_file(path: str, metadata: Mapping[str, str], job: Job) -> None:
     with weights.metadata_errors(path):
         check_network(f"weights '{path}'", metadata, job)
         shape = int(metadata["n_channels"]), int(metadata["n_timepoints"])
-    transfer.check_shapes(f"file '{path}'", *shape, job)
+    check_shapes(f"file '{path}'", *shape, job)
 
 
 def check_network(named: str, metadata: Mapping[str, str], job: Job) -> None:
@@ -64,6 +65,27 @@ def keep_file(path: str, results: Path) -> None:
     place = artifacts.weights_path(results, file_key(path))
     if not place.is_file():
         artifacts.write_weights(results, place.stem, Path(expand_home(path)).read_bytes())
+
+
+def check_shapes(source: str, n_channels: int, n_timepoints: int, target: Job) -> None:
+    """Raise UserError where a network that was trained on the source cannot take the series of the target.
+
+    Args:
+        source: What the source is called in the message.
+        n_channels: Of the series of the source.
+        n_timepoints: Of these.
+        target: The job that would start from it.
+    """
+    here, pair = cost.sizes(target), f"{source} is no source for {target.dataset}"
+    if n_channels != here.n_channels:
+        raise UserError(
+            f"{pair}: it has {counted(n_channels, 'channel')}, and not {here.n_channels}; name another source"
+        )
+    if target.model_config().fixed_length() and n_timepoints != here.length:
+        raise UserError(
+            f"{pair}: {target.architecture} takes one length, and they have {n_timepoints} and {here.length} "
+            "timepoints; use a network that takes any length, as fcn"
+        )
 
 
 def start_of(job: Job, results: Path) -> Start | None:
