@@ -290,8 +290,8 @@ def test_a_file_is_a_source_by_its_content(tmp_path: Path, capsys: pytest.Captur
     assert artifacts.weights_path(results, key).read_bytes() == path.read_bytes()
     path.unlink()
     capsys.readouterr()
-    assert run([*QUICK, f"results={results}", f"dataset={GUN}", f"protocol.init_from=weights:{copy}"]) == 1
-    assert "are of fcn[filters=[4,5,6]], not fcn" in capsys.readouterr().out
+    assert run([*QUICK, f"results={results}", f"dataset={GUN}", f"protocol.init_from=weights:{copy}"]) == 2
+    assert "are of fcn[filters=[4,5,6]], not fcn" in capsys.readouterr().err
 
 
 def test_weights_of_another_job_in_the_place_of_a_source_are_refused(tmp_path: Path) -> None:
