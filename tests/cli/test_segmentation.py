@@ -122,11 +122,6 @@ def test_wrong_words_are_told_in_one_line(
     assert message in line
 
 
-def test_a_folder_without_dense_labelling_has_no_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["streams", str(tmp_path)]) == 2
-    assert "is without predictions of task=segmentation" in capsys.readouterr().err
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # New streams
 

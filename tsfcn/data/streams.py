@@ -31,6 +31,7 @@ from tsfcn.data.user_data import Source, kept_path
 
 NO_LABEL = -1  # of a timepoint: counted neither by the loss nor by a metric
 LABEL_NAMES = ("label", "class", "target", "y")
+WITHOUT_VALUES = "is without values: give a row for each timepoint, with a column for each channel"
 NO_GAPS = "fill missing values, or end the stream there"
 KIND = "streams"  # of a passport
 SUFFIXES = (".csv", ".csv.gz", ".npz")
@@ -275,7 +276,7 @@ def read_file(path: Path, label: str | None, use: LabelUse = "needed") -> Table:
         rest, values, channels = _read_text(path, label, use)
         name = _label_name(path, rest, label, use)
     if not values.size:
-        raise UserError(f"'{path}' is without values: give a row for each timepoint, with a column for each channel")
+        raise UserError(f"'{path}' {WITHOUT_VALUES}")
     if any(column.shape != (len(values),) for column in rest.values()):
         raise UserError(f"'{path}' has columns of other lengths than its {len(values)} timepoints: give one for each")
     if not np.isfinite(values).all():
@@ -308,6 +309,8 @@ def _read_text(
     """Return the columns of text of a .csv file by their names in lower case, its values, and their names."""
     numbered = text.lines(path)
     _, head = next(numbered, (0, ""))
+    if not head:
+        raise UserError(f"'{path}' {WITHOUT_VALUES}")
     names = [name.strip().lower() for name in text.quoted_fields(head, f"'{path}' line 1")]
     kinds = {_label_name(path, dict.fromkeys(names), label, use), "stream", "split"}
     text_columns = {name: position for position, name in enumerate(names) if name in kinds}
