@@ -288,10 +288,10 @@ def test_a_run_downloads_what_is_missing(coffee: bytes, server: Server, here: Pa
     assert shown.count("[y/N]") == 1
     assert "Coffee: downloaded, " in shown
     assert f"dataset 'Beef' is not available: '{server.url}/Beef.zip' does not exist (404 Not Found)" in shown
-    assert code == 3 and "3 jobs: 0 done before, 2 to run, 1 datasets not usable" in shown
+    assert code == 3 and "3 jobs: 0 done before, 2 to run, 1 dataset not usable" in shown
     err = (process := start(*words(server, "archive.download=auto"))).communicate(timeout=60)[1]
     assert process.returncode == 3 and "downloading 1 datasets to" in err
-    assert "3 jobs: 2 done before, 0 to run, 1 datasets not usable" in err  # neither setting is part of a key
+    assert "3 jobs: 2 done before, 0 to run, 1 dataset not usable" in err  # neither setting is part of a key
 
 
 @pytest.mark.parametrize(("more", "asks"), [("archive.download=ask", True), ("archive.download=never", False)])

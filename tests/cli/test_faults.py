@@ -269,7 +269,7 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
     assert "budget=25s is enough for 0 of 1 jobs" in dry
     out, err = ended(start("run", *long), 3)
     assert "; budget=25s is enough for 0 of them\n" in err
-    assert re.search(r"\nbudget=25s is over: 1 jobs are left, roughly .* with 1 workers; the same command goes on", err)
+    assert re.search(r"\nbudget=25s is over: 1 jobs are left, roughly .* with 1 worker; the same command goes on", err)
     some = (*TINY, "seeds=4", "executor.workers=1", "budget=10m")
     out, err = ended(start("run", *some))
     assert "3 done before, 1 to run" in err and "budget=10m is enough for 1 of them" in err

@@ -77,9 +77,9 @@ def test_a_script_finds_its_finished_jobs_and_trains_a_changed_network_anew(tmp_
 
     first = run(NETWORK)
     assert "model my_net, which is known in this process alone: all jobs are trained here" in first
-    assert "1 jobs: 0 done before, 1 to run" in first
-    assert "1 jobs: 1 done before, 0 to run" in run(NETWORK + "\nUNUSED = 1\n")
-    assert "1 jobs: 0 done before, 1 to run" in run(NETWORK.replace("nn.Dropout(0.2)", "nn.Dropout(0.3)"))
+    assert "1 job: 0 done before, 1 to run" in first
+    assert "1 job: 1 done before, 0 to run" in run(NETWORK + "\nUNUSED = 1\n")
+    assert "1 job: 0 done before, 1 to run" in run(NETWORK.replace("nn.Dropout(0.2)", "nn.Dropout(0.3)"))
     one, two = records(tmp_path / "results")
     assert require(one.code)["source"] != require(two.code)["source"] and one.model != two.model
     assert one.model == f"my_net+{require(one.code)['source'][:6]}" and one.off_paper
@@ -105,7 +105,7 @@ def test_a_class_of_an_installed_package_is_trained_by_workers_with_the_same_bit
     assert alone.returncode == 0 and "executor=inline" not in alone.stderr, alone.stderr
     words = ("-m", "tsfcn", "run", "dataset=ItalyPowerDemand", "model=my_net", "protocol=smoke", "save_weights=true")
     again = python(*words, cwd=tmp_path, path=site)
-    assert "1 jobs: 1 done before, 0 to run" in again.stderr, again.stderr
+    assert "1 job: 1 done before, 0 to run" in again.stderr, again.stderr
     other = python(*words, "results=here", "executor=inline", cwd=tmp_path, path=site)
     assert other.returncode == 0, other.stderr
     (of_worker,), (of_this,) = records(tmp_path / "results"), records(tmp_path / "here")

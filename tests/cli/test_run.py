@@ -291,7 +291,7 @@ def test_a_dataset_that_cannot_be_had_is_skipped_with_the_way_to_get_it(
         skipped, state, _ = done.stderr.splitlines()
         assert skipped.startswith("skipped: dataset 'Coffee' is not available")
         assert "set archive.root or TSFCN_ARCHIVE" in skipped and "Coffee.zip" in skipped
-        assert state.startswith("2 jobs: 1 done before, 0 to run, 1 datasets not usable")
+        assert state.startswith("2 jobs: 1 done before, 0 to run, 1 dataset not usable")
         (row,) = rows(folder, "status")  # told once, however often
         assert (row["status"], row["dataset"], row["model"]) == ("skipped", "Coffee", FCN)
         assert row["reason"] in done.stderr and "Coffee" in done.stdout
@@ -408,7 +408,7 @@ def test_dry_run_names_jobs_costs_and_what_is_missing(machine: Machine, tmp_path
 def test_a_run_without_a_compiler_says_so_at_its_start(machine: Machine, tmp_path: Path) -> None:
     done = machine.run(*TINY, "dataset=ItalyPowerDemand", cwd=tmp_path, PATH=str(tmp_path), CC="none")
     line, rest = done.stderr.split("\n", 1)
-    assert done.returncode == 0 and rest.startswith("1 jobs: ")
+    assert done.returncode == 0 and rest.startswith("1 job: ")
     assert line == (
         "engine reference, float32: 1 job; no C compiler found ($CC, cc, gcc or clang): the reference loop trains, "
         "about three times slower"
@@ -468,7 +468,7 @@ BAD = {
     "+foo=1": "setting 'foo' in '+foo=1' is not known: a run has dataset, exclude, ",
     "+model.fcn.foo=1": "setting 'model.fcn.foo' in '+model.fcn.foo=1' is not known: model.fcn has filters, kernels, ",
     "protocol.epochs=-1": "protocol.epochs=-1 is out of range: give a number at least 1",
-    "protocol.epochs=many": "setting 'protocol.epochs' is wrong: Value 'many' of type 'str' could not be converted",
+    "protocol.epochs=many": "protocol.epochs=many is not a whole number: write one, as 3",
     "dataset=[]": "dataset [] selects nothing: name a dataset or a set (all, ucr85, ",
     "archive.root=not/there": "archive.root 'not/there' is not a folder: give the one that holds",
     "~seeds": "'~seeds' deletes a setting: give it a value instead, seeds=...",
@@ -556,7 +556,7 @@ RARE = {
     "seeds=[]": "seeds=[] is empty",
     "seeds=two": "seeds=two is not a whole number",
     "resample=-1": "resample=-1 is out of range",
-    "dry_run=maybe": "setting 'dry_run' is wrong",
+    "dry_run=maybe": "dry_run=maybe is not true or false: write one of them",
     "protocol.lr=nan": "protocol.lr=nan is out of range",
     "protocol.lr=inf": "protocol.lr=inf is out of range",
     "protocol.select=validation": "protocol.select=validation is without held-out cases",
@@ -604,7 +604,7 @@ RARE = {
     "protocol.truncate=0.5,50": "protocol.truncate=50 is out of range: give a fraction above 0, at most 1 (all of it)",
     "truncate=0.5": "setting 'truncate' in 'truncate=0.5' is not known: did you mean 'protocol.truncate=0.5'?",
     "protocol.permute_time=-1": "protocol.permute_time=-1 is out of range: give a number from 0 to",
-    "protocol.permute_time=yes": "setting 'protocol.permute_time' is wrong",
+    "protocol.permute_time=yes": "protocol.permute_time=yes is not a whole number",
     "protocol.noise=-1": "protocol.noise=-1 is out of range: give a number at least 0",
     "protocol.test_noise=inf": "protocol.test_noise=inf is out of range",
     "protocol.noise=1 protocol.test_noise=2": "protocol.noise=1 and protocol.test_noise=2 are both on the test cases",

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import tsfcn
-from tests.records import written
+from tests.records import record, save, written
 from tsfcn.__main__ import main
+from tsfcn.cli.predict import channels_of
 from tsfcn.common.errors import UserError
+from tsfcn.data.streams import Table
 from tsfcn.jobs import artifacts, store
 
 SMALL = ["segmentation.passes=1", "protocol.epochs=1", "executor=inline"]
@@ -118,11 +122,6 @@ def test_wrong_words_are_told_in_one_line(
     assert message in line
 
 
-def test_a_folder_without_dense_labelling_has_no_streams(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["streams", str(tmp_path)]) == 2
-    assert "is without predictions of task=segmentation" in capsys.readouterr().err
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # New streams
 
@@ -209,6 +208,35 @@ def test_raw_streams_get_the_labels_of_the_record(
     assert [row["predicted"] for row in labelled(out)] == label.tolist()
     card = artifacts.card_path(kept, record.key).read_text()
     assert "tsfcn.load_labeller(" in card and "of the test timepoints" in card
+
+
+def test_a_single_channel_is_found_by_its_name_or_is_alone() -> None:
+    """Columns that a file has besides it are left out; a file without others may call it as it likes."""
+    saved = SimpleNamespace(passport={"channels": "acc"}, preparation=SimpleNamespace(n_channels=1))
+    labeller: Any = SimpleNamespace(saved_=saved)
+
+    def of(*channels: str, n: int = 0) -> list[float]:
+        values = np.arange(float(n or len(channels)))[None]
+        text = np.array([""])
+        return channels_of(Path("f.csv"), Table(values, text, text, text, channels), labeller)[0].tolist()
+
+    assert of("gyr", "acc", "mag") == [1.0] and of("x") == [0.0] and of(n=1) == [0.0]
+    with pytest.raises(UserError, match="lacks column 'acc', a channel of the training streams"):
+        of("x", "y")
+    with pytest.raises(UserError, match="has streams of 2 channels: give 1, as in training"):
+        of(n=2)
+
+
+@pytest.mark.parametrize("kind", ["none", "classification", "empty"])
+def test_streams_of_a_folder_without_any_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    message = {"none": "is not a folder", "empty": "is without records", "classification": "of task=segmentation, or"}
+    if kind == "classification":
+        save(tmp_path, record())
+    assert main(["streams", str(tmp_path / "none" if kind == "none" else tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message[kind] in line
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_run_says_what_it_read_and_keeps_it_in_the_record(tmp_path: Path, caps
     assert record["passport"]["warnings"] == ["column 'subject_id' left out as no timepoint"]
     write_pair(tmp_path / "walks", wide(TRAIN, header()), wide(TEST, header()))
     assert main(words) == 0  # the same content without a warning is the same job
-    assert "1 jobs: 1 done before" in capsys.readouterr().err
+    assert "1 job: 1 done before" in capsys.readouterr().err
     assert len(records(tmp_path / "results")) == 1
 
 

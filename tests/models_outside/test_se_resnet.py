@@ -76,7 +76,7 @@ def test_a_network_that_was_changed_is_another_row_and_a_broken_one_is_refused(s
     for change, n_done in (("", 0), ("# changed\n", 0), ("", 1)):
         (package / "network.py").write_text(text + change)
         done = command("run", *words, site=package.parent, cwd=tmp_path)
-        assert done.returncode == 0 and f"1 jobs: {n_done} done before" in done.stderr, done.stderr
+        assert done.returncode == 0 and f"1 job: {n_done} done before" in done.stderr, done.stderr
     first, second = store.read(tmp_path / "results")
     assert first.code is not None and second.code is not None and first.model != second.model
     assert first.code | {"source": ""} == {"package": "se-resnet", "version": "1.0", "source": ""}

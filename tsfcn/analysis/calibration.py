@@ -7,7 +7,7 @@ together, and each run's probabilities are changed by it before they are average
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 
 from tsfcn.analysis import ensemble, tables
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import Problem
 from tsfcn.jobs import artifacts
 from tsfcn.jobs.record import Record
 
@@ -112,20 +113,22 @@ def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, obje
     return values
 
 
-def rows(ensembles: Iterable[Record], records: Iterable[Record], results: Path) -> pd.DataFrame:
-    """Return a table with a row for each ensemble, without those whose runs or predictions are not there.
+def rows(records: Sequence[Record], results: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return a table with a row for each ensemble, and why some have none: runs or predictions missing or damaged.
 
     Args:
-        ensembles: The ensembles.
         records: All records of the folder.
         results: The results folder.
     """
     by_key = {record.key: record for record in records}
-    rows_of_ensembles = []
-    for each in tables.in_order(ensembles):
-        runs = [by_key[key] for key in each.members or () if key in by_key]
-        there = all(artifacts.predictions_path(results, run.key).is_file() for run in runs)
-        if there and len(runs) == len(each.members or ()):
-            rows_of_ensembles.append(row(each, runs, results))
-    frame = pd.DataFrame(rows_of_ensembles, columns=list(COLUMNS))
-    return frame.astype({"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), float))
+    found, problems = [], []
+    for each in tables.in_order(record for record in records if record.is_ensemble):
+        try:
+            found.append(row(each, [by_key[key] for key in each.members or ()], results))
+        except KeyError as error:
+            reason = f"run {error.args[0]}, which it averages, is not in '{results}': train its members again"
+            problems.append(ensemble.problem(tables.row_of(each), each.seed, reason))
+        except UserError as error:  # of the predictions of a run
+            problems.append(ensemble.problem(tables.row_of(each), each.seed, str(error)))
+    types = {"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), "float64")
+    return pd.DataFrame(found, columns=list(COLUMNS)).astype(types), problems

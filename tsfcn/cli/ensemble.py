@@ -10,7 +10,7 @@ from pathlib import Path
 from tsfcn.common import exit_codes
 from tsfcn.common.arguments import Parser, path
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import problem_lines
+from tsfcn.common.text import counted, problem_lines
 
 SETTINGS = ("members", "protocol", "weights")
 
@@ -72,7 +72,8 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
 
     check_page(results)
     outcome = make(results, **values)
-    written, before = render.counted(outcome.n_new, "ensemble"), len(outcome.ensembles) - outcome.n_new
+    problems = list(outcome.problems)
+    written, before = counted(outcome.n_new, "ensemble"), len(outcome.ensembles) - outcome.n_new
     notes = [f"{results}: {written} written, {before} there before"]
     if outcome.n_new:
         named = [f"{name}={values[name]}" for name in SETTINGS if name in values]
@@ -80,12 +81,16 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
         notes += [note] if (note := write_if_writable(results, outcome.records)) else []
     if outcome.ensembles:
         is_timed = any(record.has_processor_seconds() for record in outcome.ensembles)
-        rows = calibration.rows(outcome.ensembles, outcome.records, results)
-        tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(rows)]
+        rows, unread = calibration.rows(outcome.records, results)
+        first = outcome.ensembles[0]
+        shown = rows[(rows["model"] == first.model) & (rows["protocol"] == first.protocol)]
+        tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(shown)]
         exit_codes.show("\n".join(tables))
-        everyone = (record for record in outcome.records if record.is_ensemble)
-        all_rows = calibration.rows(everyone, outcome.records, results)
-        notes += [note] if (note := write_table(results, "calibration", all_rows)) else []
-    for line in [*problem_lines(outcome.problems), *notes]:
+        problems += [problem for problem in unread if problem not in problems]
+        if unread and (results / "tables" / "calibration.csv").exists():  # which may have what cannot be computed now
+            notes.append("tables/calibration.csv is as it was, since some ensembles have no row now")
+        else:
+            notes += [note] if (note := write_table(results, "calibration", rows)) else []
+    for line in [*problem_lines(problems), *notes]:
         exit_codes.complain(line)
-    return exit_codes.SKIPS if outcome.problems else exit_codes.OK
+    return exit_codes.SKIPS if problems else exit_codes.OK

@@ -30,8 +30,8 @@ def run(argv: Sequence[str] | None) -> int:
     frame = gains.rows(tables.read(results))
     if frame.empty:
         raise UserError(
-            f"results folder '{results}' is without runs under protocol.init_from or protocol.refine_rounds and plain "
-            "ones of the same seeds: train both"
+            f"results folder '{results}' has no pair of runs to compare: train both with the same seeds, as by "
+            "protocol.init_from=null,dataset:NAME or protocol.refine_rounds=0,5"
         )
     note = write_table(results, "gains", frame)
     exit_codes.show(render.gains(frame, gains.summary(frame)))

@@ -16,7 +16,7 @@ import numpy as np
 from tsfcn.common import exit_codes, files
 from tsfcn.common.arguments import Parser, expand_home, path
 from tsfcn.common.errors import UserError, first_line
-from tsfcn.common.text import listed, spreadsheet_text
+from tsfcn.common.text import counted, listed, spreadsheet_text
 from tsfcn.data import formats
 from tsfcn.data.dataset import shown
 from tsfcn.data.formats import Columns, LabelUse, Split
@@ -299,7 +299,6 @@ def label_streams(labeller: StreamLabeller, file: Path, columns: Columns, use: L
     Args: as for `predict`; labeller: the network.
     """
     from tsfcn.data import streams
-    from tsfcn.report.render import counted
 
     if columns != Columns(label=columns.label):
         raise UserError("columns.case, time, value and dimension are for series, not for streams: leave them out")
@@ -338,11 +337,12 @@ def check_classes(file: Path, table: Table, labeller: StreamLabeller) -> None:
 def channels_of(file: Path, table: Table, labeller: StreamLabeller) -> np.ndarray:
     """Return the values of a file in the order of the training channels, (n_timepoints, n_channels).
 
-    Several channels are found by their names if both files name them. Raises UserError where channels are missing.
+    Channels are found by their names if both files name them; a single one may have another name in a file with no
+    other. Raises UserError where channels are missing.
     """
-    names = labeller.saved_.passport.get("channels", "").split("\n")
     n_channels = labeller.saved_.preparation.n_channels
-    if n_channels > 1 and len(names) == n_channels and table.channels:
+    names = [name for name in labeller.saved_.passport.get("channels", "").split("\n") if name]
+    if max(n_channels, len(table.channels)) > 1 and len(names) == n_channels and table.channels:
         lacking = [name for name in names if name not in table.channels]
         if lacking:
             raise UserError(
@@ -351,7 +351,7 @@ def channels_of(file: Path, table: Table, labeller: StreamLabeller) -> np.ndarra
         return table.values[:, [table.channels.index(name) for name in names]]
     if table.values.shape[1] != n_channels:
         given = table.values.shape[1]
-        raise UserError(f"file '{file}' has streams of {given} channels: give {n_channels}, as in training")
+        raise UserError(f"file '{file}' has streams of {counted(given, 'channel')}: give {n_channels}, as in training")
     return table.values
 
 
@@ -365,12 +365,12 @@ def metrics(labeller: StreamLabeller, table: Table, places: np.ndarray) -> list[
     position = {label: place for place, label in enumerate(labeller.classes_.tolist())}
     lines = []
     for split in dict.fromkeys(table.splits.tolist()):
-        counted = (table.labels != "") & (table.splits == split)
-        if not counted.any():
+        known = (table.labels != "") & (table.splits == split)
+        if not known.any():
             continue
-        true = np.array([position[label] for label in table.labels[counted].tolist()])
-        found = segmentation.metrics(true, places[counted], len(position))
-        n_right = int((true == places[counted]).sum())
+        true = np.array([position[label] for label in table.labels[known].tolist()])
+        found = segmentation.metrics(true, places[known], len(position))
+        n_right = int((true == places[known]).sum())
         lines.append(
             f"{split + ': ' if split else ''}accuracy {found.accuracy:.4f} ({n_right} of {len(true)} timepoints), "
             f"mean IU {found.mean_iu:.4f}, frequency-weighted IU {found.frequency_weighted_iu:.4f}"

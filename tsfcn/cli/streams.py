@@ -9,7 +9,6 @@ from tsfcn.common import exit_codes, files
 from tsfcn.common.arguments import Parser, path
 from tsfcn.common.errors import UserError
 from tsfcn.data import locate
-from tsfcn.jobs import store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +40,14 @@ def draw(results: Path, out: Path, root: Path | None, number: int) -> int:
         root: The folder of the archive; None: the default.
         number: Of the test stream, from 1.
     """
+    from tsfcn.analysis import tables
     from tsfcn.report import html, streams
 
-    groups = streams.of_one_stream(store.read(results), results)
+    groups = streams.of_one_stream(tables.read(results), results)
     if not groups:
         raise UserError(
-            f"results folder '{results}' is without predictions of task=segmentation: run it with "
-            "require_predictions=true"
+            f"results folder '{results}' is without stored labels of timepoints: name a folder of task=segmentation, "
+            "or repeat its run with require_predictions=true"
         )
     folder = locate.root_folder(None if root is None else str(root))
     for records in groups:

@@ -221,6 +221,15 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "dataset"), counted(3, "dataset")
+    ('1 dataset', '3 datasets')
+    """
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def size(n_bytes: float) -> str:
     """Return a number of bytes as '45 MB'.
 

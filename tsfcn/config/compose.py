@@ -31,6 +31,14 @@ from tsfcn.config.segmentation_models import LABELS_TIMEPOINTS, FCN32sConfig
 ENSEMBLES = {"inceptiontime": "inception", "hinceptiontime": "h_inception", "litetime": "lite"}
 
 
+# What a setting takes, by the names of OmegaConf for its type.
+WANTED = {
+    "Integer": "a whole number: write one, as 3",
+    "Float": "a number: write one, as 0.5",
+    "bool": "true or false: write one of them",
+}
+
+
 class Composed(NamedTuple):
     """The settings of one combination of values."""
 
@@ -358,6 +366,9 @@ def explain(error: BaseException, words: Sequence[str]) -> str:
         return str(cause)
     key = getattr(cause, "full_key", None)
     line = first_line(cause)
+    value = re.match(r"Value '(.*?)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", line)
+    if key and value and value[2] in WANTED:
+        return f"{key}={value[1]} is not {WANTED[value[2]]}"
     return f"setting '{key}' is wrong: {line}" if key else line
 
 

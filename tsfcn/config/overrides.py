@@ -290,11 +290,12 @@ def values(override: Override, kind: Any) -> list[str]:
             advice = f'"{override.key}={quoted(override.value)}"'
             raise UserError(f"'{override.word}' is not one text: write quotes within quotes, {advice}")
         raise UserError(f"'{override.word}' has several values, but a run has one {override.key}: give one")
-    if written and override.is_swept:
-        return [as_text(value) if is_text(kind) else value for value in written]
     can_be_null = kind is not str or override.key in GROUPS
-    is_value = not is_text(kind) or (override.value == "null" and can_be_null)
-    return [override.value if is_value else as_text(override.value)]
+
+    def as_hydra_reads(value: str) -> str:
+        return value if not is_text(kind) or (value == "null" and can_be_null) else as_text(value)
+
+    return list(map(as_hydra_reads, written if override.is_swept and written else [override.value]))
 
 
 def several_values(override: Override, kind: Any) -> list[str]:

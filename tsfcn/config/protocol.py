@@ -79,6 +79,7 @@ def protocol_schema() -> type[ProtocolConfig]:
     return make_dataclass("ProtocolConfig", [("models", kind, field(default_factory=kind))], bases=(ProtocolConfig,))
 
 
+MOST_ROUNDS = 100  # after which the learning rate has been halved to 1e-30 of the first one
 SELECTIONS = ("least_train_loss", "last", "validation", "test_oracle")
 
 
@@ -193,7 +194,7 @@ class Settings(DataSettings):
         """Check what comes before the first epoch and after the last one."""
         if self.init_from is not None:
             init_from.parse(self.init_from)
-        within("protocol.refine_rounds", self.refine_rounds, 0)
+        within("protocol.refine_rounds", self.refine_rounds, 0, MOST_ROUNDS)
         within("protocol.refine_epochs", self.refine_epochs, 1)
         if self.refine_rounds > 0 and self.select == "test_oracle":
             raise UserError(

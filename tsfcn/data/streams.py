@@ -31,6 +31,8 @@ from tsfcn.data.user_data import Source, kept_path
 
 NO_LABEL = -1  # of a timepoint: counted neither by the loss nor by a metric
 LABEL_NAMES = ("label", "class", "target", "y")
+WITHOUT_VALUES = "is without values: give a row for each timepoint, with a column for each channel"
+NO_GAPS = "fill missing values, or end the stream there"
 KIND = "streams"  # of a passport
 SUFFIXES = (".csv", ".csv.gz", ".npz")
 
@@ -273,11 +275,13 @@ def read_file(path: Path, label: str | None, use: LabelUse = "needed") -> Table:
     else:
         rest, values, channels = _read_text(path, label, use)
         name = _label_name(path, rest, label, use)
-    if any(column.shape != (len(values),) for column in rest.values()) or not len(values):
+    if not values.size:
+        raise UserError(f"'{path}' {WITHOUT_VALUES}")
+    if any(column.shape != (len(values),) for column in rest.values()):
         raise UserError(f"'{path}' has columns of other lengths than its {len(values)} timepoints: give one for each")
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise UserError(f"'{path}' has no value at timepoint {row + 1}: fill missing values, or end the stream there")
+        raise UserError(f"'{path}' has a value that is missing or infinite in row {row} (from 0): {NO_GAPS}")
     empty = np.full(len(values), "", dtype=np.str_)
     labels = [text.canonical_label(each.strip()) for each in rest.get(name, empty).tolist()]
     splits = np.char.lower(rest.get("split", empty))
@@ -305,6 +309,8 @@ def _read_text(
     """Return the columns of text of a .csv file by their names in lower case, its values, and their names."""
     numbered = text.lines(path)
     _, head = next(numbered, (0, ""))
+    if not head:
+        raise UserError(f"'{path}' {WITHOUT_VALUES}")
     names = [name.strip().lower() for name in text.quoted_fields(head, f"'{path}' line 1")]
     kinds = {_label_name(path, dict.fromkeys(names), label, use), "stream", "split"}
     text_columns = {name: position for position, name in enumerate(names) if name in kinds}
@@ -319,11 +325,14 @@ def _read_text(
         rows.append(fields)
         numbers = [fields[position] for position in value_columns]
         try:
-            values.append(text.parse_numbers(numbers, line, where, (position + 1 for position in value_columns)))
+            at = (position + 1 for position in value_columns)
+            values.append(text.parse_numbers(numbers, line, where, at, f"write a number; {NO_GAPS}"))
         except UserError as error:
             if use == "optional" and len(kinds & set(LABEL_NAMES)) == 0 and not label:
                 raise UserError(f"{error}; if it is a label, name its column with label=") from error
             raise
+        if np.isnan(values[-1]).any():
+            raise UserError(f"{where} has a value that is missing: {NO_GAPS}")
     columns = {name: np.array([row[place] for row in rows], dtype=np.str_) for name, place in text_columns.items()}
     channels = tuple(names[position] for position in value_columns)
     return columns, np.array(values).reshape(len(rows), len(value_columns)), channels

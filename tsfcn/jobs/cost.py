@@ -77,7 +77,8 @@ def sizes(job: Job | Record) -> Sizes:
     )
     if job.task is None or "kind" in passport:
         return size
-    n_cases = job.task["cases"]  # of a stream, each with half of the longest gap on average
+    n_drawn = max(size.n_train * job.task["passes"], size.n_test)
+    n_cases = min(job.task["cases"], n_drawn)  # of a stream, each with half of the longest gap on average
     return replace(
         size,
         n_train=math.ceil(size.n_train * job.task["passes"] / n_cases),

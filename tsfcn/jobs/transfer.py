@@ -26,7 +26,7 @@ from tsfcn.config.init_from import InitFrom
 from tsfcn.data.barycentres import Series, class_barycentres, distance
 from tsfcn.data.preprocess import Floats, Int64
 from tsfcn.data.user_data import load_planned
-from tsfcn.jobs import cost
+from tsfcn.jobs import cost, initial_weights
 from tsfcn.jobs.plan import Job, digest
 
 # Returns the jobs on a dataset under a value of protocol.init_from, and with what labels show of it.
@@ -62,7 +62,8 @@ def jobs(
             label = f"dataset:{name}" if start.kind == "dataset" else text
             for source, job in zip(on_source[name], jobs_on(target, f"dataset:{name}", label), strict=True):
                 if job.resample in resamples:
-                    check_shapes(source, job)
+                    sizes = cost.sizes(source)
+                    initial_weights.check_shapes(source.dataset, sizes.n_channels, sizes.length, job)
                     started.append(replace(job, source={"key": source.key, "group": source.group}))
     if not started and set(targets) == set(pool):
         raise UserError(f"protocol.init_from={text} makes {next(iter(pool))} its own source: name another dataset")
@@ -134,16 +135,3 @@ def _training_cases(job: Job, root: str | None) -> tuple[Floats, Int64]:
 
     arrays = prepare(load_planned(job.dataset, job.passport, root), job)
     return arrays.x_train, arrays.y_train
-
-
-def check_shapes(source: Job, target: Job) -> None:
-    """Raise UserError where a network that was trained on the source cannot take the series of the target."""
-    there, here = cost.sizes(source), cost.sizes(target)
-    pair = f"{source.dataset} is no source for {target.dataset}"
-    if there.n_channels != here.n_channels:
-        raise UserError(f"{pair}: it has {there.n_channels} channels, and not {here.n_channels}; name another source")
-    if target.model_config().fixed_length() and there.length != here.length:
-        raise UserError(
-            f"{pair}: {target.architecture} takes one length, and they have {there.length} and {here.length} "
-            "timepoints; use a network that takes any length, as fcn"
-        )

@@ -8,6 +8,7 @@ import numpy as np
 
 from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, Effect
 from tsfcn.common import text as plain_text
+from tsfcn.common.text import counted
 from tsfcn.data import published
 from tsfcn.jobs.record import Record
 from tsfcn.report import render
@@ -50,7 +51,7 @@ def _base_line(effect: Effect, base: Record) -> str:
     n_seeds = len(effect.accuracies)
     std = f" ± {np.std(effect.accuracies, ddof=1):.4f}" if n_seeds > 1 else ""
     sizes = f"batches of {base.batch} of {base.n_train} training cases, {base.n_test} test cases"
-    seeds = render.counted(n_seeds, "seed")
+    seeds = counted(n_seeds, "seed")
     return f"As the protocol has it: {render.fraction(effect.mean)}{std} over {seeds}, {sizes}."
 
 

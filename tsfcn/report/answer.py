@@ -9,6 +9,7 @@ import numpy as np
 from tsfcn.analysis import stats
 from tsfcn.analysis.compare import LEVEL, Comparison, Pair
 from tsfcn.common import text as plain_text
+from tsfcn.common.text import counted
 from tsfcn.report import render
 
 
@@ -23,14 +24,14 @@ def answer(comparison: Comparison) -> str:
             continue
         sign = 1 if pair.first == best else -1
         other = comparison.columns[pair.second if sign == 1 else pair.first].name
-        shared = render.counted(pair.test.n, "dataset")
+        shared = counted(pair.test.n, "dataset")
         facts = f"{render.signed(sign * pair.difference)} on {shared}, p {_p(pair.p_holm)}"
         outcome = "no difference is shown from"
         if pair.p_holm < comparison.alpha:
             outcome = "it beats" if sign * (pair.test.positive - pair.test.negative) > 0 else "it loses to"
         by_outcome[outcome].append(f"{other} ({facts})")
     outcomes = [f"{outcome} {plain_text.listed(others, 4)}" for outcome, others in by_outcome.items() if others]
-    datasets = render.counted(len(comparison.places), "dataset")
+    datasets = counted(len(comparison.places), "dataset")
     return (
         f"{comparison.columns[best].name} ranks first of {len(comparison.columns)} on {datasets} "
         f"that all share (mean rank {comparison.mean_ranks[best]:.2f}): {'; '.join(outcomes)}."
@@ -43,7 +44,7 @@ def _answer_of_two(comparison: Comparison) -> str:
     if pair.ties == pair.test.n:
         every = "the 1 dataset" if pair.test.n == 1 else f"all {pair.test.n} datasets"
         return f"{first} and {second} are equal on {every} that both share."
-    shared = render.counted(pair.test.n, "dataset")
+    shared = counted(pair.test.n, "dataset")
     if pair.p_holm >= comparison.alpha:
         return f"No difference between {first} and {second} is shown on {shared}: {_facts(pair, first, second)}."
     if pair.test.positive > pair.test.negative:
@@ -71,7 +72,7 @@ def common_datasets(comparison: Comparison) -> str:
     for place in comparison.places:
         counts[place.split] = counts.get(place.split, 0) + 1
     where = ", ".join(f"{n} on {split}" for split, n in counts.items()) if len(counts) > 1 else next(iter(counts))
-    line = f"{render.counted(len(comparison.places), 'dataset')} in common ({where})"
+    line = f"{counted(len(comparison.places), 'dataset')} in common ({where})"
     least, most = (f(pair.test.n for pair in comparison.pairs) for f in (min, max))
     if most == len(comparison.places):
         return f"{line}."

@@ -16,6 +16,7 @@ import numpy as np
 from tsfcn.analysis.compare import LEVEL, Comparison, Pair, farthest, typical_difference
 from tsfcn.common import files
 from tsfcn.common import text as plain_text
+from tsfcn.common.text import counted
 from tsfcn.report import render
 from tsfcn.report.answer import answer, common_datasets, datasets_by_note, friedman_line, sets_in_words
 
@@ -59,7 +60,7 @@ def _data(comparison: Comparison, *, markdown: bool) -> str:
     for reason, datasets in comparison.left_out.items():
         lines.append(f"{left_out}: {len(datasets)} {reason}: {plain_text.listed(datasets)}.")
     if comparison.across:
-        across = render.counted(len(comparison.across), "dataset")
+        across = counted(len(comparison.across), "dataset")
         lines.append(
             f"ACROSS SPLITS: {across} differ in their train and test cases and are compared "
             f"nevertheless, which is not fair: {plain_text.listed(comparison.across)}."
@@ -160,7 +161,7 @@ def _limits(comparison: Comparison, pair: Pair) -> list[str]:
     if pair.ties == len(comparison.places):
         return ["The two columns are identical."]
     if least >= comparison.alpha:
-        datasets = render.counted(len(comparison.places), "dataset")
+        datasets = counted(len(comparison.places), "dataset")
         return [f"{datasets} cannot show a difference: the smallest possible p is {render.p_value(least)}."]
     return []
 

@@ -18,12 +18,12 @@ from typing import Any
 from tsfcn.analysis import score_columns, tables
 from tsfcn.analysis.columns import Cell, Column
 from tsfcn.common.errors import UserError
+from tsfcn.common.text import counted
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
 from tsfcn.report.provenance import training_hours
-from tsfcn.report.render import counted
 from tsfcn.report.sections import (
     curves,
     datasets,

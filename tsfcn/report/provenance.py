@@ -6,8 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from tsfcn.common.text import counted
 from tsfcn.jobs.record import Record
-from tsfcn.report.render import counted
 
 NOT_RECORDED = "not recorded"
 

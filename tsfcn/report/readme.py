@@ -14,13 +14,13 @@ from tsfcn.analysis import segmentation
 from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import DATASET
 from tsfcn.common.escapes import printable
-from tsfcn.common.text import escaped, grid
+from tsfcn.common.text import counted, escaped, grid
 from tsfcn.data import published
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 from tsfcn.report import provenance, render
 from tsfcn.report import segmentation as segmentation_text
-from tsfcn.report.render import counted, fraction, interval, signed
+from tsfcn.report.render import fraction, interval, signed
 
 TITLE = "# Results\n\nWritten by `tsfcn table`"  # the beginning of every README.md that this module writes
 _SUMMARY_NOTE = """\

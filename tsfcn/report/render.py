@@ -12,7 +12,7 @@ from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import with_resample_means
 from tsfcn.analysis.verdict import DIFFERENT, OUTSIDE
 from tsfcn.common.escapes import printable
-from tsfcn.common.text import duration, escaped, grid
+from tsfcn.common.text import counted, duration, escaped, grid
 
 NOTHING = "No job is ok yet: nothing to show."
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
@@ -39,15 +39,6 @@ def _published(row: Mapping[Any, Any]) -> str:
 def whole(value: Any) -> str:
     """Return a whole number as text, '' for a missing one."""
     return "" if pd.isna(value) else str(int(value))
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "dataset"), counted(3, "dataset")
-    ('1 dataset', '3 datasets')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def split_texts(splits: Iterable[str]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from tsfcn.analysis.segmentation import METRICS, ORDER, ordered, row_name
-from tsfcn.common.text import duration, grid
-from tsfcn.report.render import PROCESSOR_TIME, counted, fraction, interval, signed, split_texts
+from tsfcn.common.text import counted, duration, grid
+from tsfcn.report.render import PROCESSOR_TIME, fraction, interval, signed, split_texts
 
 TITLES = {
     "accuracy": "accuracy",

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from tsfcn.common.text import Problem, problem_lines
+from tsfcn.common.text import Problem, counted, problem_lines
 from tsfcn.data.dataset import summary
 from tsfcn.jobs import cost
 from tsfcn.jobs.progress import clock, title
@@ -29,8 +29,8 @@ def announce(prepared: RunPlan) -> None:
     estimate = cost.makespan((prepared.seconds[key] for key in fitting), prepared.n_workers)
     means = prepared.placement.means(min(prepared.n_workers, len(fitting)))
     lines.append(
-        f"{len(prepared.jobs)} jobs: {states.count('done')} done before, {len(prepared.pending)} to run, "
-        f"{len(prepared.unusable)} datasets not usable"
+        f"{counted(len(prepared.jobs), 'job')}: {states.count('done')} done before, {len(prepared.pending)} to run, "
+        f"{counted(len(prepared.unusable), 'dataset')} not usable"
         + (f"; {n_failed} not tried again, they failed max_attempts={run.max_attempts} times" if n_failed else "")
         + (f"; roughly {clock(estimate)} {means}" if fitting else "")
         + (f"; budget={run.budget} is enough for {len(fitting)} of them" if budget < math.inf else "")
@@ -57,8 +57,8 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
             f"budget={budget} is enough for {len(prepared.fitting)} of {len(seconds)} jobs, {clock(long)} are left"
         )
     rows.append(
-        f"{len(jobs)} jobs on {len({job.dataset for job in jobs})} datasets, "
-        f"{len(prepared.unusable)} of them not usable: {len(seconds)} jobs to run, "
+        f"{counted(len(jobs), 'job')} on {counted(len({job.dataset for job in jobs}), 'dataset')}, "
+        f"{len(prepared.unusable)} of them not usable: {counted(len(seconds), 'job')} to run, "
         f"roughly {clock(sum(seconds.values()))} "
         f"{'on one core' if on_cpu else 'one by one'}, "
         f"{clock(cost.makespan(seconds.values(), n_workers))} on {n_workers if on_cpu else prepared.placement.device}; "
@@ -81,7 +81,7 @@ def unusable_datasets(prepared: RunPlan) -> list[Problem]:
 def engine_lines(choices: Iterable[EngineChoice]) -> dict[EngineChoice, str]:
     """Return a line for each engine that jobs will be trained by, with the reason where it is not the fast one."""
     return {
-        choice: f"engine {choice.name}, {choice.precision}: {count} {'job' if count == 1 else 'jobs'}"
+        choice: f"engine {choice.name}, {choice.precision}: {counted(count, 'job')}"
         + (f"; {choice.reason}" if choice.reason else "")
         for choice, count in Counter(choices).items()
     }

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from tsfcn.common import device as devices
 from tsfcn.common import machine
+from tsfcn.common.text import counted
 from tsfcn.config import model_spec, schema
 from tsfcn.data import locate
 from tsfcn.jobs import cost, executors
@@ -74,7 +75,7 @@ class Placement:
 
     def means(self, n_workers: int) -> str:
         """Return what trains so many jobs at a time, for messages."""
-        return f"with {n_workers} workers" if self.on_cpu else f"on {self.device}"
+        return f"with {counted(n_workers, 'worker')}" if self.on_cpu else f"on {self.device}"
 
     def terms(self, n_sharing: int, sources: Iterable[str]) -> Terms:
         """Return how the jobs are run. n_sharing, sources: as in plan.Terms."""

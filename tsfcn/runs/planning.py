@@ -61,8 +61,11 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
         return jobs(targets, None), unusable
     start = init_from.parse(text)
     if start.kind == "weights":
-        key = initial_weights.file_key(start.file)
+        key, metadata = initial_weights.read_file(start.file)
         started = jobs(targets, f"weights:{key}", f"weights:{key[: plan.SHOWN]}")
+        for job in started:
+            if job.passport:
+                initial_weights.check_file(start.file, metadata, job)
         return [replace(job, source={"key": key, "group": key}) for job in started], unusable
     pool = passports(user_data.select(list(start.names), [], run.archive.root, locate.ReadOptions()))
     known = targets | pool

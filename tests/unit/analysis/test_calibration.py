@@ -65,7 +65,9 @@ def write(results: Path, *, held_out: bool) -> None:
 def test_a_temperature_from_held_out_cases_mends_runs_that_are_too_sure(tmp_path: Path) -> None:
     write(tmp_path, held_out=True)
     outcome = ensemble.make(tmp_path, "fcn:2")
-    (row,) = calibration.rows(outcome.ensembles, outcome.records, tmp_path).to_dict("records")
+    frame, problems = calibration.rows(outcome.records, tmp_path)
+    (row,) = frame.to_dict("records")
+    assert not problems
     assert row["n_held_out"] == 1000 and row["temperature"] == pytest.approx(2.0, rel=0.15)
     assert row["tempered_ece"] < row["ece"] and row["tempered_nll"] < row["nll"]
     (made,) = outcome.ensembles
@@ -95,3 +97,25 @@ def test_without_held_out_cases_there_is_no_temperature_and_one_line(
     line = "no ensemble has a temperature, since runs held out no training cases: train with protocol.validation=0.2"
     assert line in out.splitlines() and "tempered" not in out
     assert pd.read_csv(tmp_path / "tables" / "calibration.csv")["temperature"].isna().all()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "of another run"])
+def test_what_cannot_be_computed_is_told_and_the_table_of_before_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    """Predictions of a run that are gone after its ensemble was made: a skip, not an error, and no row is lost."""
+    write(tmp_path, held_out=True)
+    assert main([str(tmp_path), "members=fcn:2"]) == 0
+    table = tmp_path / "tables" / "calibration.csv"
+    before, key = table.read_bytes(), next(r.key for r in tables.read(tmp_path) if not r.is_ensemble)
+    path = artifacts.predictions_path(tmp_path, key)
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(b"" if damage == "empty" else np.random.bytes(50))
+    capsys.readouterr()
+    assert main([str(tmp_path), "members=fcn:2"]) == 3
+    out, err = capsys.readouterr()
+    assert "fcn:2" in out and err.splitlines()[0].startswith("skipped: ") and "require_predictions=true" in err
+    assert "error" not in err and f"{tmp_path}: 0 ensembles written, 1 there before" in err.splitlines()
+    assert "tables/calibration.csv is as it was, since some ensembles have no row now" in err.splitlines()
+    assert table.read_bytes() == before

@@ -181,7 +181,7 @@ def test_its_settings_are_overridden_and_checked_as_those_of_other_models(forgot
         ("model.net.widht=2", "did you mean 'model.net.width'"),
         (
             "model.net.width=wide",
-            "setting 'model.net.width' is wrong: Value 'wide' of type 'str' could not be converted",
+            "model.net.width=wide is not a whole number: write one, as 3",
         ),
         ("protocol.initialiser=he_uniform", "has no effect: nothing in this run reads initialiser"),
         ("protocol.length=mask", "is not for net, which takes one length: use pad or cut"),

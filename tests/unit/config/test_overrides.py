@@ -237,3 +237,27 @@ def test_a_model_has_any_spelling(word: str) -> None:
     assert [list(each.run.model.configs()) for each in both] == [["lstm_fcn", "alstm_fcn"]]
     with pytest.raises(UserError, match="model 'LSTM-FNC' is not known: did you mean 'lstm_fcn'"):
         compose(["model=LSTM-FNC"])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("protocol.epochs=2.5", "protocol.epochs=2.5 is not a whole number: write one, as 3"),
+        ("protocol.epochs=2,many", "protocol.epochs=many is not a whole number: write one, as 3"),
+        ("protocol.lr=fast", "protocol.lr=fast is not a number: write one, as 0.5"),
+        ("segmentation.gap=", "segmentation.gap= is not a number: write one, as 0.5"),
+        ("protocol.betas=[0.9,b]", "protocol.betas[1]=b is not a number: write one, as 0.5"),
+        ("save_weights=maybe", "save_weights=maybe is not true or false: write one of them"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_what_is_wanted(word: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_all([word])
+    assert str(caught.value) == message
+
+
+def test_null_is_a_value_among_others() -> None:
+    assert [each.run.protocol.init_from for each in compose_all(["protocol.init_from=null,dataset:CBF"])] == [
+        None,
+        "dataset:CBF",
+    ]

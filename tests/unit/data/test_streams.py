@@ -211,7 +211,12 @@ def test_windows_of_segments_are_the_cases_of_the_classifier() -> None:
         (rows(LABELS, split=["valid"] * 100), "has 'valid' in its column split: write train or test"),
         (rows(LABELS).replace("label", "activity"), "has no column label, class, target or y: name the column"),
         (rows(LABELS).replace("\n3,", "\nthree,"), "line 5 column 1 is 'three'"),
-        (rows(LABELS).replace("\n3,", "\nnan,"), "has no value at timepoint 4: fill"),
+        (rows(LABELS).replace("\n3,", "\nthree,"), "write a number; fill missing values, or end"),  # not: write NaN
+        (rows(LABELS).replace("\n3,", "\n,"), "line 5 column 1 is '': write a number; fill missing values"),
+        (rows(LABELS).replace("\n3,", "\nnan,"), "line 5 has a value that is missing: fill"),
+        ("", "is without values: give a row for each timepoint"),
+        ("x,label\n", "is without values: give a row for each timepoint"),
+        ("label\nwalk\n", "is without values: give a row for each timepoint, with a column for each channel"),
         (rows(LABELS).replace("\n3,", "\n3,3,"), "line 5 has 4 fields, the header 3"),
     ],
 )

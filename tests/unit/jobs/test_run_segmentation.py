@@ -234,6 +234,11 @@ def test_finer_networks_are_estimated_to_take_longer_so_that_they_run_first() ->
     assert (sizes.n_train, sizes.n_test, sizes.length) == (5, 15, 1875)
 
 
+def test_a_stream_is_estimated_to_have_no_more_cases_than_there_are() -> None:
+    assert cost.sizes(job(cases=10**12)) == cost.sizes(job(cases=150))
+    assert cost.sizes(job(cases=10**12, passes=4)).length == cost.sizes(job(cases=200, passes=4)).length
+
+
 def test_precisions_of_the_fast_engine_are_refused() -> None:
     arguments: tuple[Any, ...] = (
         {GUNPOINT: {}},

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.factories import ITALY, small_config
 from tests.records import require
+from tsfcn.cli.gains import main as gains
 from tsfcn.common.errors import UserError
 from tsfcn.config import init_from, models
 from tsfcn.data import barycentres
@@ -100,6 +101,7 @@ def test_a_source_without_weights_is_trained_again(tmp_path: Path) -> None:
         ((f"dataset={GUN}", "protocol.init_from=dataset:BasicMotions"), "it has 6 channels, and not 1"),
         ((f"dataset={GUN}", "model=mlp", f"protocol.init_from=dataset:{ITALY}"), "mlp takes one length"),
         ((f"dataset={GUN}", "protocol.init_from=weights:/none.safetensors"), "not readable"),
+        ((f"dataset={GUN}", "protocol.refine_rounds=1000000000000"), "give a number from 0 to 100"),
         (("protocol=archive", "model=sktime", f"protocol.init_from=dataset:{ITALY}"), "keeps no weights"),
     ],
 )
@@ -109,6 +111,37 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert run(["executor=inline", f"results={tmp_path}", *words]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((f"dataset={GUN}", "model=resnet"), "are of fcn[filters=[4,5,6]], not resnet: name weights of this network"),
+        ((f"dataset={GUN}", "model.fcn.filters=[6,5,4]"), "are of fcn[filters=[4,5,6]], not fcn[filters=[6,5,4]]"),
+        (("dataset=BasicMotions", *SMALL), "is no source for BasicMotions: it has 1 channel, and not 6; name another"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_before_anything_is_recorded(
+    words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = trained(tmp_path / "source", f"dataset={ITALY}", "save_weights=true")[ITALY, ""]
+    file, results = artifacts.weights_path(tmp_path / "source", record.key), tmp_path / "results"
+    capsys.readouterr()
+    assert run([*QUICK, f"results={results}", f"protocol.init_from=weights:{file}", *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and str(file) in error and "\n" not in error
+    assert not results.exists()
+
+
+def test_a_run_has_plain_rows_beside_those_with_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Null is a value among others, as the pairs of `tsfcn gains` need; without them it says how to get them."""
+    words = (f"dataset={GUN}", f"protocol.init_from=dataset:{ITALY}")
+    trained(tmp_path, *words)
+    assert gains([str(tmp_path)]) == 2
+    assert "protocol.init_from=null,dataset:NAME" in capsys.readouterr().err
+    records = trained(tmp_path, words[0], f"protocol.init_from=null,dataset:{ITALY}")
+    assert set(records) == {(ITALY, ""), (GUN, ""), (GUN, f"dataset:{ITALY}")}
+    assert gains([str(tmp_path)]) == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,8 +290,8 @@ def test_a_file_is_a_source_by_its_content(tmp_path: Path, capsys: pytest.Captur
     assert artifacts.weights_path(results, key).read_bytes() == path.read_bytes()
     path.unlink()
     capsys.readouterr()
-    assert run([*QUICK, f"results={results}", f"dataset={GUN}", f"protocol.init_from=weights:{copy}"]) == 1
-    assert "are of fcn[filters=[4,5,6]], not fcn" in capsys.readouterr().out
+    assert run([*QUICK, f"results={results}", f"dataset={GUN}", f"protocol.init_from=weights:{copy}"]) == 2
+    assert "are of fcn[filters=[4,5,6]], not fcn" in capsys.readouterr().err
 
 
 def test_weights_of_another_job_in_the_place_of_a_source_are_refused(tmp_path: Path) -> None:

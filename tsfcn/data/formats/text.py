@@ -159,7 +159,13 @@ def parse_label(text: str, where: str, remedy: str) -> str:
     return canonical_label(text)
 
 
-def parse_numbers(fields: Sequence[str], line: str, where: str, columns: Iterable[int]) -> Float64:
+def parse_numbers(
+    fields: Sequence[str],
+    line: str,
+    where: str,
+    columns: Iterable[int],
+    remedy: str = "write a number, or NaN for a missing value",
+) -> Float64:
     """Return the numbers of a case, the nearest float64 of each.
 
     Args:
@@ -167,6 +173,7 @@ def parse_numbers(fields: Sequence[str], line: str, where: str, columns: Iterabl
         line: The text that the fields are from.
         where: File and line, for errors.
         columns: The number of each field's column, for errors.
+        remedy: What to do about a field that is no number.
 
     Raises:
         UserError: For a field that is neither a finite number nor NaN, with its column.
@@ -179,7 +186,7 @@ def parse_numbers(fields: Sequence[str], line: str, where: str, columns: Iterabl
     for column, field in zip(columns, fields, strict=False):
         word = field.strip(" ")
         if not NUMBER.fullmatch(word) and not NAN.fullmatch(word):
-            raise UserError(f"{where} column {column} is {field[:40]!r}: write a number, or NaN for a missing value")
+            raise UserError(f"{where} column {column} is {field[:40]!r}: {remedy}")
         if np.isinf(float(word)):
             raise UserError(f"{where} column {column} is {field[:40]!r}: too large for float64, write a smaller number")
     return np.array(fields, dtype=np.float64)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tsfcn.common.text import counted
 from tsfcn.report.charts.curves import FLOOR, Curve, Limits, curves
 from tsfcn.report.collect import LearningCurve, Material, full_name
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 

@@ -12,11 +12,11 @@ import pandas as pd
 
 from tsfcn.analysis import stats, verdict
 from tsfcn.analysis.marks import MEANINGS, TEST_SELECTED
-from tsfcn.common.text import duration
+from tsfcn.common.text import counted, duration
 from tsfcn.report import render
 from tsfcn.report.collect import Material, Name, Row, full_name
 from tsfcn.report.html import Content, TableColumn
-from tsfcn.report.render import counted, fraction, signed, split_texts
+from tsfcn.report.render import fraction, signed, split_texts
 from tsfcn.report.sections.texts import interval
 
 _NAN = float("nan")

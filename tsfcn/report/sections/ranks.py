@@ -6,12 +6,11 @@ from collections import Counter, defaultdict
 
 from tsfcn.analysis.choice import datasets_needed
 from tsfcn.analysis.compare import Comparison
-from tsfcn.common.text import listed
+from tsfcn.common.text import counted, listed
 from tsfcn.report.answer import datasets_by_note, friedman_line, sets_in_words
 from tsfcn.report.charts.ranks import TITLE, critical_difference, rank_rows
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from tsfcn.analysis import stats
 from tsfcn.analysis.columns import Column, Place
+from tsfcn.common.text import counted
 from tsfcn.data.catalogue import OFFICIAL_SPLITS
 from tsfcn.report.charts.scatter import Point, scatter
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import counted, fraction
+from tsfcn.report.render import fraction
 from tsfcn.report.sections.texts import marked_name
 from tsfcn.report.svg import Label
 

@@ -8,11 +8,11 @@ from collections import defaultdict
 import numpy as np
 
 from tsfcn.analysis import tables
+from tsfcn.common.text import counted
 from tsfcn.jobs.record import Record
 from tsfcn.report.charts.seeds import Strip, strips
 from tsfcn.report.collect import Material, Name, Row, full_name
 from tsfcn.report.html import Chart, Content, csv_text
-from tsfcn.report.render import counted
 from tsfcn.report.svg import Label
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tsfcn.analysis import segmentation
 from tsfcn.analysis.segmentation import METRICS, row_name
-from tsfcn.common.text import duration
+from tsfcn.common.text import counted, duration
 from tsfcn.report.collect import Material
 from tsfcn.report.html import Content, TableColumn
-from tsfcn.report.render import counted, fraction, interval, signed, split_texts
+from tsfcn.report.render import fraction, interval, signed, split_texts
 from tsfcn.report.sections.datasets import mark_notes
 from tsfcn.report.segmentation import LEGEND, SUMMARY_LEGEND, TITLES, order_sentence, paper
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tsfcn.common.text import duration
+from tsfcn.common.text import counted, duration
 from tsfcn.report.charts.time import Cloud, against_seconds
 from tsfcn.report.collect import Material, Name, full_name
 from tsfcn.report.html import Chart, Content, csv_text
 from tsfcn.report.provenance import NOT_RECORDED
-from tsfcn.report.render import PROCESSOR_TIME, counted
+from tsfcn.report.render import PROCESSOR_TIME
 from tsfcn.report.svg import Label
 
 _MOST_MACHINES = 6  # that are named
