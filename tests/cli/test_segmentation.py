@@ -37,6 +37,16 @@ def walks(folder: Path, n_timepoints: int = 400, last: str = "run") -> Path:
     return folder / "walks.npz"
 
 
+@pytest.mark.parametrize(("protocol", "told"), [("fawaz2019", True), ("segmentation", False)])
+def test_a_protocol_for_cases_is_told(
+    protocol: str, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "task=segmentation", f"protocol={protocol}", "model=fcn_8s", f"dataset={walks(tmp_path)}"]
+    assert main([*words, "dry_run=true"]) == 0
+    assert ("protocol=segmentation is for streams" in capsys.readouterr().out) == told
+
+
 def test_the_rows_of_the_paper_are_one_run_with_a_picture(
     tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +225,7 @@ def test_a_single_channel_is_found_by_its_name_or_is_alone() -> None:
     saved = SimpleNamespace(passport={"channels": "acc"}, preparation=SimpleNamespace(n_channels=1))
     labeller: Any = SimpleNamespace(saved_=saved)
 
-    def of(*channels: str, n: int = 0) -> list[float]:
+    def of(*channels: str, n: int = 0) -> Any:
         values = np.arange(float(n or len(channels)))[None]
         text = np.array([""])
         return channels_of(Path("f.csv"), Table(values, text, text, text, channels), labeller)[0].tolist()

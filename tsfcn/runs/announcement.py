@@ -20,9 +20,9 @@ def announce(prepared: RunPlan) -> None:
     run, budget = prepared.request.run, prepared.request.budget_seconds
     engines = engine_lines(prepared.model.choice(job) for job in prepared.pending)
     if run.dry_run:
-        print("\n".join([*data_lines(prepared), dry(prepared, list(engines.values()))]))
+        print("\n".join([*notices(prepared), dry(prepared, list(engines.values()))]))
         return
-    lines = data_lines(prepared) + [line for choice, line in engines.items() if choice.missing]
+    lines = notices(prepared) + [line for choice, line in engines.items() if choice.missing]
     lines += problem_lines(unusable_datasets(prepared))
     states, fitting = list(prepared.states.values()), prepared.fitting
     n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
@@ -67,10 +67,14 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
     return "\n".join(rows)
 
 
-def data_lines(prepared: RunPlan) -> list[str]:
-    """Return lines about the user's own datasets: what was read of each, and its warnings."""
+def notices(prepared: RunPlan) -> list[str]:
+    """Return lines about the user's own datasets, what was read of each and its warnings, and an unfit protocol."""
+    run = prepared.request.run
     passports = {job.dataset: job.passport for job in prepared.jobs if job.passport.get("archive") == "user"}
-    return [line for passport in passports.values() for line in summary(passport)]
+    lines = [line for passport in passports.values() for line in summary(passport)]
+    if run.task == "segmentation" and run.protocol.paper != "none":
+        lines.append(f"{run.protocol.name} is of a paper on classifiers of cases: protocol=segmentation is for streams")
+    return lines
 
 
 def unusable_datasets(prepared: RunPlan) -> list[Problem]:
