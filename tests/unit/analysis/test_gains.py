@@ -69,7 +69,7 @@ def test_the_command_writes_the_table_or_says_what_is_missing(
 ) -> None:
     save(tmp_path, *runs("Coffee", [0.8]))
     assert main([str(tmp_path)]) == 2
-    assert "is without runs under protocol.init_from" in capsys.readouterr().err
+    assert "has no pair of runs to compare" in capsys.readouterr().err
     save(tmp_path, *runs("Coffee", [0.9], "CBF"))
     assert main([str(tmp_path)]) == 0
     assert "+0.1000" in capsys.readouterr().out
