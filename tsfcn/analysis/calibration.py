@@ -121,14 +121,14 @@ def rows(records: Sequence[Record], results: Path) -> tuple[pd.DataFrame, list[P
         results: The results folder.
     """
     by_key = {record.key: record for record in records}
-    found, problems = [], []
+    table, problems = [], []
     for each in tables.in_order(record for record in records if record.is_ensemble):
         try:
-            found.append(row(each, [by_key[key] for key in each.members or ()], results))
+            table.append(row(each, [by_key[key] for key in each.members or ()], results))
         except KeyError as error:
             reason = f"run {error.args[0]}, which it averages, is not in '{results}': train its members again"
             problems.append(ensemble.problem(tables.row_of(each), each.seed, reason))
         except UserError as error:  # of the predictions of a run
             problems.append(ensemble.problem(tables.row_of(each), each.seed, str(error)))
     types = {"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), "float64")
-    return pd.DataFrame(found, columns=list(COLUMNS)).astype(types), problems
+    return pd.DataFrame(table, columns=list(COLUMNS)).astype(types), problems

@@ -61,8 +61,8 @@ Row = tuple[str, str]  # model and protocol
 
 def of_segmentation(records: Iterable[Record]) -> list[Record]:
     """Return the ok records of dense labelling, by dataset, then as `place` says, then as in other tables."""
-    found = in_order(record for record in records if record.is_ok and record.mean_iu is not None)
-    return sorted(found, key=lambda record: (record.dataset, place(record.model, record.protocol)))
+    labelled = in_order(record for record in records if record.is_ok and record.mean_iu is not None)
+    return sorted(labelled, key=lambda record: (record.dataset, place(record.model, record.protocol)))
 
 
 def table(records: Iterable[Record]) -> pd.DataFrame:
@@ -190,5 +190,5 @@ def _paper_difference(first: Row, other: Row, metric: str) -> float:
     """Return the paper's difference of two rows; NaN where a model or what was changed is not the paper's."""
     if any("[" in protocol or model not in PAPER for model, protocol in (first, other)):
         return math.nan
-    place = list(METRICS).index(metric)
-    return round(PAPER[first[0]][place] - PAPER[other[0]][place], 3)
+    column = list(METRICS).index(metric)
+    return round(PAPER[first[0]][column] - PAPER[other[0]][column], 3)

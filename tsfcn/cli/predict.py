@@ -350,8 +350,8 @@ def channels_of(file: Path, table: Table, labeller: StreamLabeller) -> np.ndarra
             )
         return table.values[:, [table.channels.index(name) for name in names]]
     if table.values.shape[1] != n_channels:
-        given = table.values.shape[1]
-        raise UserError(f"file '{file}' has streams of {counted(given, 'channel')}: give {n_channels}, as in training")
+        channels = counted(table.values.shape[1], "channel")
+        raise UserError(f"file '{file}' has streams of {channels}: give {n_channels}, as in training")
     return table.values
 
 
@@ -369,10 +369,10 @@ def metrics(labeller: StreamLabeller, table: Table, places: np.ndarray) -> list[
         if not known.any():
             continue
         true = np.array([position[label] for label in table.labels[known].tolist()])
-        found = segmentation.metrics(true, places[known], len(position))
+        scores = segmentation.metrics(true, places[known], len(position))
         n_right = int((true == places[known]).sum())
         lines.append(
-            f"{split + ': ' if split else ''}accuracy {found.accuracy:.4f} ({n_right} of {len(true)} timepoints), "
-            f"mean IU {found.mean_iu:.4f}, frequency-weighted IU {found.frequency_weighted_iu:.4f}"
+            f"{split + ': ' if split else ''}accuracy {scores.accuracy:.4f} ({n_right} of {len(true)} timepoints), "
+            f"mean IU {scores.mean_iu:.4f}, frequency-weighted IU {scores.frequency_weighted_iu:.4f}"
         )
     return lines

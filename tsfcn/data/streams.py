@@ -394,12 +394,12 @@ TEXTS = ("labels", "streams", "splits")
 
 def bounds(table: Table) -> list[tuple[str, str, int, int]]:
     """Return split, name, first row and the row after the last of each stream of a table."""
-    found, start = [], 0
+    ranges, start = [], 0
     for (split, name), members in groupby(zip(table.splits.tolist(), table.streams.tolist(), strict=True)):
         stop = start + len(list(members))
-        found.append((split, name, start, stop))
+        ranges.append((split, name, start, stop))
         start = stop
-    return found
+    return ranges
 
 
 def _parts(table: Table, split: str) -> list[tuple[npt.NDArray[np.float64], Labels]]:

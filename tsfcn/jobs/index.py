@@ -309,9 +309,7 @@ class Index:
         was_enabled = gc.isenabled()
         gc.disable()  # it would look through all records again and again, though none of them is garbage
         try:
-            records = list(self.records("counts > 0"))
-            gc.freeze()  # nor will it do so later; they go when nobody refers to them
-            return records
+            return list(self.records("counts > 0"))
         finally:
             if was_enabled:
                 gc.enable()

@@ -130,9 +130,9 @@ def learning_curves(records: Sequence[Record]) -> list[LearningCurve]:
     The first and the last epoch are kept, the others are evenly spaced among those of the record. The epoch whose
     weights were kept is in `best`.
     """
-    n_curves = sum(record.best_epoch is not None for record in records)  # a curve is read from its line each time
-    n_points = min(max(CURVE_POINTS // max(n_curves, 1), _LEAST_POINTS), _MOST_POINTS)
-    curves = ((record, record.curve) for record in records if record.best_epoch is not None)
+    trained = [record for record in records if record.best_epoch is not None]
+    n_points = min(max(CURVE_POINTS // max(len(trained), 1), _LEAST_POINTS), _MOST_POINTS)
+    curves = ((record, record.curve) for record in trained)  # a curve is read from its line each time
     return [_learning_curve(record, curve, n_points) for record, curve in curves if curve and curve["epoch"]]
 
 

@@ -32,18 +32,18 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
 
     def passports(datasets: Iterable[user_data.Source]) -> dict[str, dict[str, Any]]:
         """Return the passports of datasets, {} for one that cannot be used."""
-        found: dict[str, dict[str, Any]] = {}
+        by_name: dict[str, dict[str, Any]] = {}
         for source in datasets:
-            name = source.name
+            name, options = source.name, read_options(run)
             try:
                 if run.task == "segmentation" and source.files is not None:
-                    found[name] = streams.passport(source, read_options(run))
-                    continue
-                found[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, read_options(run)))
+                    by_name[name] = streams.passport(source, options)
+                else:
+                    by_name[name] = dict(user_data.passport(source, run.archive.root, run.archive.split, options))
             except UserError as error:
                 unusable[name] = ("skipped" if isinstance(error, locate.NotAvailable) else "failed", str(error))
-                found[name] = {}
-        return found
+                by_name[name] = {}
+        return by_name
 
     def jobs(datasets: dict[str, dict[str, Any]], init_from: str | None, label: str = "") -> list[plan.Job]:
         """Return the jobs on datasets whose initial weights come from one source, None: are random."""

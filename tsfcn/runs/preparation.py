@@ -44,9 +44,9 @@ def prepare(request: Request) -> RunPlan:
 
 def plan_jobs(request: Request, device: str, records: list[Record]) -> tuple[list[Job], Unusable]:
     """Return the jobs of a request, and the datasets that cannot be used."""
-    found = [planned(run, unchanged, device) for run, unchanged in request.composed]
-    jobs = list({job.identity: job for jobs, _ in found for job in jobs}.values())  # combinations may share jobs
-    unusable = {name: why for _, of_one in found for name, why in of_one.items()}
+    combinations = [planned(run, unchanged, device) for run, unchanged in request.composed]
+    jobs = list({job.identity: job for jobs, _ in combinations for job in jobs}.values())  # these may share jobs
+    unusable = {name: why for _, of_one in combinations for name, why in of_one.items()}
     check_results(jobs, records, request.results)
     jobs = known_passports(jobs, unusable, records)
     without = {job.dataset for job in jobs if not job.passport}

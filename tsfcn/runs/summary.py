@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tsfcn.common import exit_codes
 from tsfcn.common.exit_codes import FAILED, OK, SKIPS
-from tsfcn.common.text import Problem, problem_lines
+from tsfcn.common.text import Problem, counted, problem_lines
 from tsfcn.jobs.plan import Job
 from tsfcn.jobs.progress import clock, title
 from tsfcn.jobs.record import Record
@@ -19,8 +19,7 @@ from tsfcn.runs.run_plan import RunPlan
 def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]], str] | None) -> int:
     """Write and print the tables of a run, say what is left of it, and return the exit code (see summarise)."""
     if not prepared.placement.waits and outcome.left:  # the last worker writes the tables
-        jobs = "1 job" if len(outcome.left) == 1 else f"{len(outcome.left)} jobs"
-        print(f"{jobs} left to other runners: this worker ends", file=sys.stderr)
+        print(f"{counted(len(outcome.left), 'job')} left to other runners: this worker ends", file=sys.stderr)
         return OK
     # A budget may be too short for any job to end.
     code = summarise(prepared, outcome.records, show) if outcome.records else OK

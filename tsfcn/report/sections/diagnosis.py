@@ -43,15 +43,15 @@ def content(material: Material) -> Content:
     """Return the content of the section, which says so if no predictions are stored."""
     left_out = material.predictions.left_out
     unit = "timepoints" if material.labels_timepoints else "cases"
-    found = {"unit": unit, "n_left_out": len(left_out), "left_out": listed(left_out, N_LEFT_OUT)}
+    basics = {"unit": unit, "n_left_out": len(left_out), "left_out": listed(left_out, N_LEFT_OUT)}
     if not material.predictions.rows:
-        return {"n_rows": 0, **found}
+        return {"n_rows": 0, **basics}
     rows = [row_diagnosis(name, dataset, jobs) for (name, dataset), jobs in material.predictions.rows.items()]
     pooled = pooled_reliability(material)
     worst = sorted((row for row in rows if row.accuracy < 1), key=lambda row: (row.accuracy, row.dataset, row.name))
     small = [row for row in worst if len(row.diagnosis.classes) <= MAX_CLASSES]
     return {
-        **found,
+        **basics,
         "n_rows": len(rows),
         "n_without": len(material.rows) - len(rows),
         "calibration": calibration_table(rows, pooled, unit),
