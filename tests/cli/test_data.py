@@ -290,7 +290,7 @@ def test_a_run_downloads_what_is_missing(coffee: bytes, server: Server, here: Pa
     assert f"dataset 'Beef' is not available: '{server.url}/Beef.zip' does not exist (404 Not Found)" in shown
     assert code == 3 and "3 jobs: 0 done before, 2 to run, 1 dataset not usable" in shown
     err = (process := start(*words(server, "archive.download=auto"))).communicate(timeout=60)[1]
-    assert process.returncode == 3 and "downloading 1 datasets to" in err
+    assert process.returncode == 3 and "downloading 1 dataset to" in err
     assert "3 jobs: 2 done before, 0 to run, 1 dataset not usable" in err  # neither setting is part of a key
 
 

@@ -257,7 +257,7 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
 @linux
 def test_a_budget_too_short_for_any_job_leaves_all_of_them(start: Any, tmp_path: Path) -> None:
     out, err = ended(start("run", *TINY, "protocol.epochs=1000000", "executor.workers=1", "budget=1s"), 3)
-    assert "budget=1s is over: 1 jobs are left" in err and "error" not in err and out == ""
+    assert "budget=1s is over: 1 job left" in err and "error" not in err and out == ""
 
 
 @linux
@@ -269,7 +269,7 @@ def test_a_budget_runs_what_fits_and_says_what_is_left(start: Any, tmp_path: Pat
     assert "budget=25s is enough for 0 of 1 jobs" in dry
     out, err = ended(start("run", *long), 3)
     assert "; budget=25s is enough for 0 of them\n" in err
-    assert re.search(r"\nbudget=25s is over: 1 jobs are left, roughly .* with 1 worker; the same command goes on", err)
+    assert re.search(r"\nbudget=25s is over: 1 job left, roughly .* with 1 worker; the same command goes on", err)
     some = (*TINY, "seeds=4", "executor.workers=1", "budget=10m")
     out, err = ended(start("run", *some))
     assert "3 done before, 1 to run" in err and "budget=10m is enough for 1 of them" in err

@@ -69,14 +69,15 @@ def test_the_rows_of_the_paper_are_one_run_with_a_picture(
     assert picture.name == "walks-seed0.svg" and str(picture) in capsys.readouterr().out
     drawn = ElementTree.fromstring(picture.read_text())
     texts = [element.text for element in drawn.iter(f"{SVG}text")]
-    assert texts.index("true") < texts.index("walk") and {"run", "timepoint →"} <= set(texts)
+    title = "walks, seed 0, test stream 0 (1 in all)"
+    assert texts.index("true") < texts.index("walk") and {"run", "timepoint →", title} <= set(texts)
     assert main(["report", str(results)]) == 0
     page = (results / "report.html").read_text()
-    assert 'id="c-stream-0"' in page and "walks, seed 0, test stream 1 of 1" in page and "timepoints of all" in page
+    assert 'id="c-stream-0"' in page and title in page and "timepoints of all" in page
     assert main(["report", str(results), "published:karim2019"]) == 2
     assert "column 'published:karim2019' is of classified cases" in capsys.readouterr().err
-    assert main(["streams", str(results), "--stream", "2"]) == 2
-    assert "--stream 2 is not there: walks has test streams 1 to 1" in capsys.readouterr().err
+    assert main(["streams", str(results), "--stream", "1"]) == 2
+    assert "--stream 1 is not there: walks has test streams 0 to 0" in capsys.readouterr().err
     (results / "predictions" / f"{records[0].key}.npz").write_bytes(b"no zip")
     assert main(["streams", str(results)]) == 2 and "are unreadable" in capsys.readouterr().err
 

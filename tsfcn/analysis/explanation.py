@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 BATCH_TIMEPOINTS = 2**13  # of a batch: the activations of 256 filters take 8 MiB in float32
 
 
-class FittedClassifier(Protocol):
+class ExplainableClassifier(Protocol):
     """A fitted classifier of tsfcn, as FCNClassifier."""
 
     classes_: Array
@@ -91,7 +91,7 @@ class Explanation:
         return np.asarray(np.abs(self.saliency[cases, positions]).sum(axis=1))
 
 
-def explain(classifier: FittedClassifier, X: Any) -> Explanation:
+def explain(classifier: ExplainableClassifier, X: Any) -> Explanation:
     """Return what the network of a fitted classifier looks at in each case of X.
 
     Args:

@@ -28,7 +28,7 @@ from tsfcn.common.escapes import printable
 from tsfcn.common.exit_codes import FAILED, OK
 from tsfcn.common.files import write_output
 from tsfcn.common.streams import unescaped
-from tsfcn.common.text import grid, size
+from tsfcn.common.text import counted, grid, size
 from tsfcn.data import archive, catalogue, download, importer, locate, monster, preprocess, provenance
 from tsfcn.data.dataset import Dataset, duplicates, summary
 from tsfcn.data.safe_zip import Zip
@@ -146,7 +146,7 @@ class Verification:
         counts = [f"{self.revisions[key]} {text}" for key, text in provenance.REVISIONS.items() if self.revisions[key]]
         counts += [f"{len(self.errors)} wrong"] if self.errors else []
         lines = [*self.warnings, *(f"error: {line}" for line in self.errors)]
-        lines.append(f"\n{self.n_read} datasets read: " + ("; ".join(counts) or "none is present"))
+        lines.append(f"\n{counted(self.n_read, 'dataset')} read: " + ("; ".join(counts) or "none is present"))
         if self.missing:
             lines.append(f"{len(self.missing)} not present: {', '.join(self.missing)}")
         if any(row[-1] for row in self.rows):
@@ -336,7 +336,7 @@ def fetch_datasets(options: argparse.Namespace) -> int:
     absent = [name for name in names if not (root / name).exists()]
     if len(absent) > 1:
         about = size(download.estimate(absent))
-        print(f"downloading {len(absent)} datasets, about {about}, to '{root}'", file=sys.stderr, flush=True)
+        print(f"downloading {counted(len(absent), 'dataset')}, about {about}, to '{root}'", file=sys.stderr, flush=True)
     n_failed = 0
     policy = download.RetryPolicy(max_tries=options.tries)
     for result in download.fetch_several(names, root, options.mirror, policy):

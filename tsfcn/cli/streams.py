@@ -26,7 +26,7 @@ def run(argv: Sequence[str] | None) -> int:
     parser.add_argument("results", nargs="?", default="results", type=path, metavar="RESULTS", help="the folder")
     parser.add_argument("--out", type=path, metavar="FOLDER", help="where to write (default: RESULTS/streams)")
     parser.add_argument("--root", type=path, metavar="DIR", help="folder of the archive (default: as for tsfcn run)")
-    parser.add_argument("--stream", type=int, default=1, metavar="N", help="which test stream (default: 1, the first)")
+    parser.add_argument("--stream", type=int, default=0, metavar="N", help="which test stream, from 0 (default: 0)")
     options = parser.parse_args(argv)
     return draw(options.results, options.out or options.results / "streams", options.root, options.stream)
 
@@ -38,7 +38,7 @@ def draw(results: Path, out: Path, root: Path | None, number: int) -> int:
         results: The results folder.
         out: The folder of the pictures.
         root: The folder of the archive; None: the default.
-        number: Of the test stream, from 1.
+        number: Of the test stream, from 0.
     """
     from tsfcn.analysis import tables
     from tsfcn.report import html, streams
@@ -54,7 +54,7 @@ def draw(results: Path, out: Path, root: Path | None, number: int) -> int:
         stream = streams.labelled(records, results, folder, number)
         name = "".join(c if c.isalnum() or c in "-_" else "_" for c in stream.dataset)
         file = out / f"{name}-seed{stream.seed}.svg"
-        write(file, html.picture(stream.chart("stream").svg))
+        write(file, html.picture(stream.chart("stream", is_titled=True).svg))
         exit_codes.show(str(file))
     return exit_codes.OK
 

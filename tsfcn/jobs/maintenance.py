@@ -25,7 +25,7 @@ from tsfcn.common import files
 from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
 from tsfcn.common.streams import notice
-from tsfcn.common.text import Problem, alike, grid
+from tsfcn.common.text import Problem, alike, counted, grid
 from tsfcn.jobs import artifacts, lease, selection, slurm, store
 from tsfcn.jobs.index import Index
 from tsfcn.jobs.plan import MEANING, Job
@@ -92,7 +92,7 @@ def status(results: Path, every_job: bool = False) -> str:
         counts[state] += n
     shown = [state for state in STATES if counts[state]]
     total = ", ".join(f"{counts[state]} {state}" for state in shown) or "none"
-    lines = [f"{results}: {counts.total()} jobs: {total}"]
+    lines = [f"{results}: {counted(counts.total(), 'job')}: {total}"]
     names = sorted({(model, protocol) for model, protocol, _ in rows})
     cells = [["model", "protocol", *shown]]
     cells += [[model, protocol, *(str(rows[model, protocol, state]) for state in shown)] for model, protocol in names]
@@ -135,10 +135,10 @@ def problem_lines(bad: Iterable[Record], failures: Mapping[str, int]) -> list[st
         if len(members) == 1:
             lines.append(f"{first.status} {first.title}: {first.reason}")
         elif first.status == "skipped":
-            names = ", ".join(sorted(datasets))
-            lines.append(f"skipped: {len(members)} jobs of {len(datasets)} datasets ({names}): {reason}")
+            of = f"{counted(len(datasets), 'dataset')} ({', '.join(sorted(datasets))})"
+            lines.append(f"skipped: {counted(len(members), 'job')} of {of}: {reason}")
         else:
-            lines.append(f"{first.status}: {len(members)} jobs: {reason}")
+            lines.append(f"{first.status}: {counted(len(members), 'job')}: {reason}")
             lines += [f"  {member.title}" for member in members]
     return [printable(line) for line in lines]
 
@@ -339,7 +339,7 @@ def gc(results: Path, dry_run: bool, unfinished: bool = False) -> str:
     keys = [] if (results / "leases").is_symlink() else sorted(lease.highest(results))
     lines = [f"{len(paths)} {what} ({megabytes(paths)})" for what, paths in doomed.items() if paths]
     if keys:
-        lines.append(f"leases of {len(keys)} jobs, all of dead runners")
+        lines.append(f"leases of {counted(len(keys), 'job')}, all of dead runners")
     if not dry_run:
         remove(results, [path for paths in doomed.values() for path in paths], keys)
     verb = "would remove" if dry_run else "removed"

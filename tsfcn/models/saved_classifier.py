@@ -177,7 +177,7 @@ def versions() -> dict[str, str]:
 # Write
 
 
-class FittedClassifier(Protocol):
+class SavableClassifier(Protocol):
     """What is used of an estimator (tsfcn.estimators)."""
 
     architecture: Any
@@ -195,7 +195,7 @@ class FittedClassifier(Protocol):
 
 
 def of_estimator(
-    classifier: FittedClassifier,
+    classifier: SavableClassifier,
     passport: Mapping[str, Any] | None,
     accuracy: float | None,
 ) -> SavedClassifier:

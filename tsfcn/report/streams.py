@@ -36,7 +36,7 @@ class LabelledStream:
     Args:
         dataset: The dataset.
         seed: Of the jobs.
-        number: Of the stream, from 1.
+        number: Of the stream, from 0.
         n_streams: The test streams of the job.
         x: float32 (n_channels, n_timepoints), as the networks take it.
         classes: The labels of the classes.
@@ -54,14 +54,26 @@ class LabelledStream:
     @property
     def title(self) -> str:
         """What is drawn."""
-        return f"{self.dataset}, seed {self.seed}, test stream {self.number} of {self.n_streams}"
+        return f"{self.dataset}, seed {self.seed}, test stream {self.number} ({self.n_streams} in all)"
 
-    def chart(self, ident: str) -> Chart:
-        """Return the picture, and the segments as CSV. ident: its id on a page."""
+    def chart(self, ident: str, *, is_titled: bool = False) -> Chart:
+        """Return the picture, and the segments as CSV.
+
+        Args:
+            ident: Its id on a page.
+            is_titled: Whether the title is drawn too, for a picture that stands alone.
+        """
         rows = [Band(name, [run for run in runs(y) if run[0] != NO_LABEL]) for name, y in self.labels.items()]
         description = f"{self.title}: the values, and a band of classes for each of {', '.join(self.labels)}."
         broad, narrow = (
-            bands(Label(f"{ident}{end}", self.title, description), self.x.tolist(), rows, self.classes, width)
+            bands(
+                Label(f"{ident}{end}", self.title, description),
+                self.x.tolist(),
+                rows,
+                self.classes,
+                width,
+                is_titled=is_titled,
+            )
             for end, width in (("", BROAD), ("-narrow", NARROW))
         )
         segments = [(row.name, self.classes[label], start, stop) for row in rows for label, start, stop in row.runs]
@@ -81,14 +93,14 @@ def of_one_stream(records: Iterable[Record], results: Path) -> list[list[Record]
     return list(groups.values())
 
 
-def labelled(records: Sequence[Record], results: Path, root: Path | None, number: int = 1) -> LabelledStream:
+def labelled(records: Sequence[Record], results: Path, root: Path | None, number: int = 0) -> LabelledStream:
     """Return a test stream with the labels of the records of one group of `of_one_stream`.
 
     Args:
         records: The group.
         results: The results folder.
         root: The folder of the archive, None without one.
-        number: Of the stream, from 1.
+        number: Of the stream, from 0.
 
     Raises:
         UserError: The stream or its data is not there, or predictions are damaged or of other streams.
@@ -102,10 +114,10 @@ def labelled(records: Sequence[Record], results: Path, root: Path | None, number
         raise
     except (KeyError, TypeError, ValueError) as error:  # of a record by hand
         raise UserError(f"streams of {first.dataset} do not follow from its record ({first_line(error)})") from error
-    if not 1 <= number <= len(data.test):
-        raise UserError(f"--stream {number} is not there: {first.dataset} has test streams 1 to {len(data.test)}")
-    x, y = data.test[number - 1]
-    rows = {row_name(record.model, record.protocol): predicted(record, results, data, number - 1) for record in records}
+    if not 0 <= number < len(data.test):
+        raise UserError(f"--stream {number} is not there: {first.dataset} has test streams 0 to {len(data.test) - 1}")
+    x, y = data.test[number]
+    rows = {row_name(record.model, record.protocol): predicted(record, results, data, number) for record in records}
     return LabelledStream(first.dataset, first.seed, number, len(data.test), x, data.classes, {"true": y, **rows})
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import size
+from tsfcn.common.text import counted, size
 from tsfcn.config import model_spec, schema
 from tsfcn.config.libraries import LibraryConfig
 from tsfcn.data import download as fetch
@@ -171,7 +171,7 @@ def agreed(settings: schema.ArchiveConfig, missing: list[str]) -> bool:
 def download(settings: schema.ArchiveConfig, missing: list[str]) -> dict[str, str]:
     """Download datasets to where the archive lies, with a line each. Returns why some failed, by name."""
     root = importer.destination(settings.root)
-    print(f"downloading {len(missing)} datasets to '{root}'", file=sys.stderr, flush=True)
+    print(f"downloading {counted(len(missing), 'dataset')} to '{root}'", file=sys.stderr, flush=True)
     failed = {}
     for result in fetch.fetch_several(missing, root, settings.mirror):
         if result.reason is None:

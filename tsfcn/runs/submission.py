@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+from tsfcn.common.text import counted
 from tsfcn.config.overrides import from_settings
 from tsfcn.data import locate
 from tsfcn.jobs import cost, slurm, store
@@ -52,7 +53,7 @@ def submit(prepared: RunPlan) -> None:
     number = slurm.submit(text, results / "slurm", name, asked)
     share = cost.makespan(prepared.seconds.values(), asked.n_tasks)
     print(
-        f"Slurm job {number}: {len(jobs)} jobs in {asked.n_tasks} task{'' if asked.n_tasks == 1 else 's'}, roughly "
+        f"Slurm job {number}: {counted(len(jobs), 'job')} in {counted(asked.n_tasks, 'task')}, roughly "
         f"{clock(share)} if all run at once\n"
         f"tsfcn watch {results} shows them, tsfcn results status {results} what is done, "
         f"tsfcn results cancel {results} stops them; the last task writes the tables"

@@ -27,7 +27,7 @@ def tabulate(prepared: RunPlan, outcome: Outcome, show: Callable[[list[Record]],
         return code
     means = prepared.placement.means(prepared.n_workers)
     print(
-        f"budget={prepared.request.run.budget} is over: {len(outcome.left)} jobs are left, "
+        f"budget={prepared.request.run.budget} is over: {counted(len(outcome.left), 'job')} left, "
         f"roughly {clock(outcome.seconds_left / prepared.n_workers)} {means}; the same command goes on with them",
         file=sys.stderr,
     )

@@ -87,7 +87,7 @@ def test_odd_heartbeats_and_plans_are_left_out(kind: str, tmp_path: Path, capfd:
     put(tmp_path / "runners" / "odd.json", kind)
     put(tmp_path / "plans" / "odd.json", kind)
     text = maintenance.status(tmp_path)
-    assert "1 jobs: 1 ok" in text
+    assert "1 job: 1 ok" in text
     assert f"{tmp_path / 'plans' / 'odd.json'} is not a plan and is left out" in capfd.readouterr().err
 
 

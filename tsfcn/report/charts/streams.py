@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tsfcn.report import svg
 from tsfcn.report.svg import Axis, Label
 
-_LEFT, _TOP, _VALUES = 8.0, 8.0, 90.0  # pixels; the last is the height of the values
+_LEFT, _TOP, _TITLE, _VALUES = 40.0, 8.0, 20.0, 90.0  # pixels; the first has the scale, the last is the values' height
 _STEP, _LEAST, _BAND = 34.0, 4.0, 16.0  # of a row, of the lowest class, of the highest
 _MOST_CLASSES = 12  # in the legend
 
@@ -22,7 +22,13 @@ class Band:
 
 
 def bands(
-    label: Label, x: Sequence[Sequence[float]], rows: Sequence[Band], classes: Sequence[str], width: float
+    label: Label,
+    x: Sequence[Sequence[float]],
+    rows: Sequence[Band],
+    classes: Sequence[str],
+    width: float,
+    *,
+    is_titled: bool = False,
 ) -> str:
     """Return the values of a stream and a band for each row, in which a class has a colour and a height of its own.
 
@@ -32,23 +38,33 @@ def bands(
         rows: the bands, from the top; timepoints without a run are blank.
         classes: the labels.
         width: of the chart, pixels.
+        is_titled: whether the title is drawn too, for a picture that stands alone.
     """
     n_timepoints, right = len(x[0]), width - 16
+    top = _TITLE + _TOP if is_titled else _TOP
     time = Axis(0, n_timepoints, _LEFT, right)
     low, high = min(map(min, x)), max(map(max, x))
-    value = Axis(low, high if high > low else low + 1, _TOP + _VALUES, _TOP)
-    bottom = _TOP + _VALUES + _STEP * len(rows) + 6
+    value = Axis(low, high if high > low else low + 1, top + _VALUES, top)
+    bottom = top + _VALUES + _STEP * len(rows) + 6
     parts = [
         part
         for tick in svg.ticks(0, n_timepoints, 8 if width > svg.WIDTH else 4)
         for part in (
-            svg.line((time.position(tick), _TOP), (time.position(tick), bottom), "grid"),
+            svg.line((time.position(tick), top), (time.position(tick), bottom), "grid"),
             svg.text(time.position(tick), bottom + 14, svg.number(tick, 0), anchor="middle", kind="small"),
         )
     ]
+    for tick in svg.ticks(value.low, value.high, 3):
+        y = value.position(tick)
+        parts += [
+            svg.line((_LEFT, y), (right, y), "grid"),
+            svg.text(_LEFT - 4, y + 4, svg.number(tick, 3), anchor="end", kind="small"),
+        ]
+    if is_titled:
+        parts.append(svg.text(_LEFT, 14, svg.shorter(label.title, int((right - _LEFT) / svg.LETTER_WIDTH))))
     parts += [_values(channel, time, value) for channel in x]
     for number, row in enumerate(rows):
-        base = _TOP + _VALUES + _STEP * (number + 1)
+        base = top + _VALUES + _STEP * (number + 1)
         parts.append(svg.text(_LEFT, base - _BAND - 4, svg.shorter(row.name, int(width / 7)), kind="small name"))
         parts += [_band(row, position, name, len(classes), base, time) for position, name in enumerate(classes)]
     parts.append(svg.text(right, bottom + 30, "timepoint →", anchor="end", kind="soft"))
