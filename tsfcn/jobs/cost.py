@@ -29,19 +29,19 @@ from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record
 from tsfcn.training.select_engine import EngineChoice, select_engine
 
-TERMS = ("flop", "predicted", "traffic", "steps", "lstm_steps", "epochs", "jobs")
-PRIOR = np.array([1 / 5.5e10, 1 / 8e10, 1 / 6e9, 2.2e-3, 2e-4, 3e-4, 0.6])  # seconds for one of each
+TERMS = ("flop", "predicted", "traffic", "layer_steps", "lstm_steps", "epochs", "jobs")
+PRIOR = np.array([1 / 5.5e10, 1 / 8e10, 1 / 6e9, 6e-4, 2e-4, 3e-4, 0.6])  # seconds for one of each
 PRIORS = {  # of engine and precision, as they are to each other on one core; PRIOR is that of any other
     ("reference", "float32"): PRIOR,
-    ("fast", "float32"): np.array([1 / 1.75e11, 1 / 8e10, 1 / 3e8, 2e-4, 2e-4, 2e-4, 0.6]),
-    ("fast", "bfloat16"): np.array([1 / 7.5e11, 1 / 8e10, 1 / 4e8, 2e-4, 2e-4, 2e-4, 0.6]),
+    ("fast", "float32"): np.array([1 / 1.75e11, 1 / 8e10, 1 / 3e8, 7e-5, 2e-4, 2e-4, 0.6]),
+    ("fast", "bfloat16"): np.array([1 / 7.5e11, 1 / 8e10, 1 / 4e8, 7e-5, 2e-4, 2e-4, 0.6]),
 }
 
-GPU_PRIOR = np.array([1 / 1e13, 1 / 2e13, 1 / 4e11, 2.5e-3, 3e-4, 3e-4, 1.0])  # of any way on a GPU but these
+GPU_PRIOR = np.array([1 / 1e13, 1 / 2e13, 1 / 4e11, 8e-4, 3e-4, 3e-4, 1.0])  # of any way on a GPU but these
 GPU_PRIORS = {  # rough: of a GPU of 2023 in a data centre
     ("reference", "float32"): GPU_PRIOR,
-    ("fast_cuda", "float32"): np.array([1 / 3e13, 1 / 2e13, 1 / 4e11, 7e-5, 5e-5, 2e-4, 1.0]),
-    ("fast_cuda", "bfloat16"): np.array([1 / 1.5e14, 1 / 2e13, 1 / 4e11, 7e-5, 5e-5, 2e-4, 1.0]),
+    ("fast_cuda", "float32"): np.array([1 / 3e13, 1 / 2e13, 1 / 4e11, 2.3e-5, 5e-5, 2e-4, 1.0]),
+    ("fast_cuda", "bfloat16"): np.array([1 / 1.5e14, 1 / 2e13, 1 / 4e11, 2.3e-5, 5e-5, 2e-4, 1.0]),
 }
 SIDE_BY_SIDE = 4  # jobs on one GPU that are as fast as each alone; more help little
 
@@ -105,7 +105,7 @@ def work(job: Job) -> np.ndarray:
     """Return how much of each of TERMS a job has, float64.
 
     flop: of forward and backward passes; predicted: of passes in inference mode; traffic: values that activations and
-    parameters write; steps of the optimiser; steps of an LSTM within those; epochs; and the job itself.
+    parameters write; steps of the optimiser, once for each layer; steps of an LSTM within those; epochs; and the job.
     """
     size = sizes(job)
     if job.library:  # before there are records, 10,000 convolutions, as ROCKET takes
@@ -142,7 +142,7 @@ def work(job: Job) -> np.ndarray:
     if settings.select == "test_oracle":
         evaluated += size.n_test * settings.epochs
     predicted = 2.0 * macs(job, size.n_channels, size.length) * evaluated * n_fits
-    return np.array([flop, predicted, traffic, steps, lstm_steps, epochs, 1.0])
+    return np.array([flop, predicted, traffic, steps * max(1, len(network)), lstm_steps, epochs, 1.0])
 
 
 def segmentation_work(job: Job) -> np.ndarray:

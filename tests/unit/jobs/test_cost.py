@@ -76,11 +76,11 @@ def test_cost_counts_the_multiplications() -> None:
 
 def test_the_work_of_a_job_counted_by_hand() -> None:
     # 28 cases in batches of two: 14 steps an epoch. A multiplication is two operations, forward and twice backward.
-    flop, predicted, traffic, steps, lstm_steps, epochs, n_jobs = work(coffee_job())
+    flop, predicted, traffic, layer_steps, lstm_steps, epochs, n_jobs = work(coffee_job())
     assert flop == 6 * 286 * (1024 + 163_840 + 98_304) * 28 * 100
     assert predicted == 2 * 286 * (1024 + 163_840 + 98_304) * (28 + 28)  # the training and the test set, once
     assert traffic == 286 * (128 + 256 + 128) * 28 * 100 + (1024 + 163_840 + 98_304) * 1400
-    assert (steps, lstm_steps, epochs, n_jobs) == (1400, 0, 100, 1)
+    assert (layer_steps, lstm_steps, epochs, n_jobs) == (3 * 1400, 0, 100, 1)
     # Two LSTM sizes are two trainings, of one LSTM step each with the dimension shuffle, of 286 without.
     assert work(coffee_job("lstm_fcn"))[3:].tolist() == [2800, 2800, 200, 1]
     assert work(coffee_job("lstm_fcn", LSTMFCNConfig(shuffle=False)))[4] == 2800 * 286
