@@ -179,7 +179,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
             labels: (n_cases,) the classes.
             factors: (n_cases,) the factor of each case's loss; None: all are 1.
         """
-        from tsfcn.training.threads import one_thread
+        from tsfcn.training import threads
         from tsfcn.training.train import choose_engine, train
 
         device = devices.resolve(self.device)
@@ -189,7 +189,7 @@ class NetworkClassifier(classifier.NetworkParameters, ClassifierMixin, BaseEstim
         self.labels_ = self._labels(precision)
         codes, _, _ = preprocess.encode_labels(labels, labels[:0])  # the runner's order of classes
         self._order = np.array([int(codes[labels == label][0]) for label in self.classes_])  # of classes_ in the logits
-        with one_thread(), progress_bar(self.verbose) as move_bar:
+        with threads.one_thread(), threads.up_to(self.n_threads()), progress_bar(self.verbose) as move_bar:
             task = self._task(prepared, codes, factors, device, precision)
             with as_parameters():
                 self.engine_ = choose_engine(task, self.engine, precision, device)

@@ -140,25 +140,38 @@ def test_workers_and_runs_killed_at_random_change_nothing(start: Any, tmp_path: 
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(how: signal.Signals, start: Any, tmp_path: Path) -> None:
-    words = (*TINY, "seeds=2", "protocol.epochs=1000", "executor.workers=2", "engine.name=reference")
+@pytest.mark.parametrize(
+    ("signals", "executor", "n_at_a_time"),
+    [
+        ([signal.SIGINT], "local", 2),
+        ([signal.SIGTERM, signal.SIGTERM, signal.SIGHUP], "local", 2),  # as some service managers and batch systems do
+        ([signal.SIGUSR1, signal.SIGTERM, signal.SIGTERM], "worker", 1),
+    ],
+    ids=["Ctrl-C", "local", "worker"],
+)
+def test_a_run_that_is_told_to_end_keeps_the_state_of_its_jobs(
+    signals: list[signal.Signals], executor: str, n_at_a_time: int, start: Any, tmp_path: Path
+) -> None:
+    training = (*TINY, f"seeds={n_at_a_time}", "protocol.epochs=1000", "engine.name=reference")
+    words = (*training, f"executor={executor}", *([f"executor.workers={n_at_a_time}"] if executor == "local" else []))
     run = start("run", *words)
     results = tmp_path / "results"
-    until(lambda: n_training(results) == 2, run)
+    until(lambda: n_training(results) == n_at_a_time, run)
     began = time.monotonic()
-    run.send_signal(how)
+    for each in signals:
+        run.send_signal(each)
+        time.sleep(0.05)  # apart, or the second of two that are the same may be lost
     _, err = ended(run, 130)
     assert time.monotonic() - began < 30
     assert err.endswith("stopped: finished jobs are kept, the same command goes on from there\n")
     done = {record.key for record in written(results)}
     kept = {path.stem for path in (results / "checkpoints").glob("*.pt")}
-    assert len(kept) == 2 - len(done) > 0
+    assert len(kept) == n_at_a_time - len(done) > 0
     assert not (results / "leases").exists() and (results / "plans").exists()
     ended(start("run", *words))
-    once(results, 2)
+    once(results, n_at_a_time)
     assert {record.key for record in written(results) if record.resumed_epochs} == kept
-    ended(start("run", *words, "results=other"))
+    ended(start("run", *training, "results=other", "executor=inline"))
     assert outcome(results) == outcome(tmp_path / "other")
 
 

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import tsfcn
+from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.data.dataset import Dataset
 from tsfcn.estimators import (
@@ -37,6 +38,7 @@ from tsfcn.estimators import (
     NetworkClassifier,
     ResNetClassifier,
 )
+from tsfcn.training import threads
 from tsfcn.training.loop import Diverged
 
 Array = npt.NDArray[Any]
@@ -254,6 +256,18 @@ def test_callbacks_see_the_epochs_of_all_lstm_sizes(italy: Dataset) -> None:
     assert recorder.epochs[-1] == 2 * len(classifier.settings_.cells) > 2
 
 
+@pytest.mark.parametrize(("n_jobs", "n_threads"), [(None, 1), (3, 3), (-1, 8), (-2, 7), (-20, 1)])
+def test_n_jobs_are_the_threads_of_a_step_and_change_no_bit(
+    n_jobs: int | None, n_threads: int, italy: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    seen: list[int] = []
+    callbacks = [lambda epoch, logs: seen.append(threads.step_threads())]
+    parallel = probabilities(small(filters=(64, 64, 32), n_jobs=n_jobs, callbacks=callbacks), italy)
+    assert seen == [n_threads] * 3 and threads.step_threads() == 1
+    np.testing.assert_array_equal(parallel, probabilities(small(filters=(64, 64, 32)), italy))
+
+
 def test_verbose_shows_a_bar_and_changes_no_number(italy: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     silent = probabilities(small(), italy)
     assert capsys.readouterr().err == ""
@@ -396,6 +410,9 @@ def test_missing_values_in_a_table_are_no_end(italy: Dataset) -> None:
         ({"class_weight": [1, 2]}, "class_weight=.1, 2. is not known: use 'balanced', a mapping or None"),
         ({"early_stopping": True, "validation": 0.0, "select": "last"}, "early_stopping=True needs held-out cases"),
         ({"precision": "tf32"}, "^precision=tf32 is for NVIDIA GPUs"),
+        ({"n_jobs": 0}, "^n_jobs=0 is out of range: give 1 to 512, -1 for all cores, or None"),
+        ({"n_jobs": 1000}, "^n_jobs=1000 is out of range"),
+        ({"n_jobs": "all"}, "^n_jobs='all' is of another type: give an integer"),
     ],
     ids=str,
 )

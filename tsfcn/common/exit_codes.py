@@ -12,8 +12,8 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 
+from tsfcn.common import signals
 from tsfcn.common.errors import UserError
-from tsfcn.common.signals import stop_signals
 from tsfcn.common.streams import is_broken, safe_streams
 
 OK, FAILED, BAD_INPUT, SKIPS, INTERRUPTED = 0, 1, 2, 3, 130
@@ -93,16 +93,24 @@ def folding_tables() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_as_interrupt() -> Iterator[None]:
-    """Treat every signal that asks to stop like Ctrl-C. Has no effect outside the main thread."""
+    """Treat the first signal that asks to stop like Ctrl-C, and no later one: from then on the process ends.
+
+    Has no effect outside the main thread.
+    """
 
     def interrupt(signum: int, frame: types.FrameType | None) -> None:
-        raise KeyboardInterrupt
+        signals.came.append(signum)
+        if len(signals.came) == 1:
+            raise KeyboardInterrupt
 
     previous = {}
     with contextlib.suppress(ValueError):  # not the main thread
-        previous = {each: signal.signal(each, interrupt) for each in stop_signals() if each != signal.SIGINT}
+        asking = [each for each in signals.stop_signals() if each != signal.SIGINT]
+        signals.came.clear()
+        previous = {each: signal.signal(each, interrupt) for each in asking}
     try:
         yield
     finally:
         for each, handler in previous.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+            default = signal.SIG_DFL if handler is None else handler
+            signal.signal(each, signal.SIG_IGN if signals.came else default)  # Python itself takes its time to end

@@ -1,8 +1,14 @@
-"""The signals that ask a run to stop."""
+"""The signals that ask a run to stop.
+
+A second one must not end at once what the first one lets end in order: batch systems and service managers send SIGTERM
+to a group of processes, of which some pass it on. Only Ctrl-C does.
+"""
 
 from __future__ import annotations
 
 import signal
+
+came: list[int] = []  # those that have asked the command of this process to stop
 
 
 def stop_signals() -> list[signal.Signals]:

@@ -10,12 +10,13 @@ from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from tsfcn.common import machine
 from tsfcn.common.errors import UserError
 from tsfcn.common.json_types import is_float, is_int, is_str
 from tsfcn.config import models
 from tsfcn.config import protocol as protocols
 from tsfcn.config.checks import one_of
-from tsfcn.config.schema import ENGINES, PRECISIONS
+from tsfcn.config.schema import ENGINES, MOST_THREADS, PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,8 @@ class NetworkParameters:
         device: cpu, cuda, cuda:N, mps or auto.
         engine: auto, reference or fast.
         precision: float32, float64, bfloat16, tf32 or auto.
+        n_jobs: The threads of a step of the fast engine on the CPU; -1: one for each core, -2: one less, None: one. No
+            bit of a result depends on the number. The reference loop has one thread.
         callbacks: Called after each epoch; see Callback and tsfcn.callbacks.
         verbose: Whether to show a progress bar on standard error.
     """
@@ -111,6 +114,7 @@ class NetworkParameters:
     device: str = "cpu"
     engine: str = "auto"
     precision: str = "float32"
+    n_jobs: int | None = None
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
 
@@ -126,6 +130,17 @@ class NetworkParameters:
         if self.early_stopping and self.patience < 1:
             raise UserError(f"patience={self.patience} is out of range: give at least 1")
         check_class_weight(self.class_weight)
+        self.n_threads()
+
+    def n_threads(self) -> int:
+        """Return how many threads `n_jobs` stands for. Raises UserError for 0 and for more than the engine takes."""
+        if self.n_jobs is None:
+            return 1
+        if self.n_jobs == 0 or self.n_jobs > MOST_THREADS:
+            raise UserError(
+                f"n_jobs={self.n_jobs} is out of range: give 1 to {MOST_THREADS}, -1 for all cores, or None"
+            )
+        return int(self.n_jobs) if self.n_jobs > 0 else max(1, machine.cores() + 1 + int(self.n_jobs))
 
     def model_config(self) -> models.ModelConfig:
         """Return the settings of the network. Raises UserError for a value out of range."""

@@ -219,4 +219,4 @@ class Queue:
         return Event("end", -1, job, record=record)
 
 
-STOPPING = "stopping: the jobs in hand finish their epoch and keep their state (once more: at once)"
+STOPPING = "stopping: the jobs in hand finish their epoch and keep their state (Ctrl-C: at once)"

@@ -2,6 +2,7 @@
 
     one_thread    torch uses one thread
     use_threads   the fast engine in C uses so many for each step
+    up_to         ... and as many as before afterwards
     step_threads  how many that is
 
 Results of torch depend on the number of its threads, those of the fast engine do not.
@@ -49,6 +50,17 @@ def use_threads(count: int) -> None:
     No bit of a result depends on the number, so it may be changed in the middle of a training, by any thread.
     """
     _step[0] = max(1, count)
+
+
+@contextlib.contextmanager
+def up_to(count: int) -> Iterator[None]:
+    """Let the fast engine in C use up to `count` threads for each step of this process meanwhile."""
+    before = step_threads()
+    use_threads(count)
+    try:
+        yield
+    finally:
+        use_threads(before)
 
 
 def step_threads() -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 
-from tsfcn.common.signals import stop_signals
+from tsfcn.common import signals
 from tsfcn.jobs import lease, store
 from tsfcn.jobs.plan import Job, Terms
 from tsfcn.jobs.queue import LOOK_SECONDS, PROGRESS_SECONDS, STOPPING, Event, Queue
@@ -21,7 +21,8 @@ def run(
 ) -> Generator[Event]:
     """Run the jobs in the calling thread (see Executor), always one at a time: a debugger can follow.
 
-    The first Ctrl-C, SIGTERM or the like lets the epoch end and the job's state be written, the second ends at once.
+    The first Ctrl-C, SIGTERM or the like lets the epoch end and the job's state be written, a Ctrl-C after it ends at
+    once.
     """
     from tsfcn.jobs.run_job import run_job
     from tsfcn.training.checkpoint import Stopped
@@ -67,18 +68,20 @@ def run(
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[Callable[[], bool]]:
-    """Only note the first signal that asks to stop, which the yielded function returns; the second interrupts."""
+    """Only note signals that ask to stop; the yielded function returns whether one came. A later Ctrl-C interrupts."""
     noted: list[int] = []
 
     def note(signum: int, frame: object) -> None:
-        if noted:
+        if not noted:
+            print(STOPPING, file=sys.stderr, flush=True)
+        elif signum == signal.SIGINT:
             raise KeyboardInterrupt
         noted.append(signum)
-        print(STOPPING, file=sys.stderr, flush=True)
+        signals.came.append(signum)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {each: signal.signal(each, note) for each in stop_signals()}
+        before = {each: signal.signal(each, note) for each in signals.stop_signals()}
     try:
         yield lambda: bool(noted)
     finally:
