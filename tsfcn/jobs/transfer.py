@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -122,6 +123,7 @@ def _barycentres(key: str, name: str, cases: Callable[[], tuple[Floats, Int64]])
         ):  # a damaged file fails in many ways
             _KNOWN[key] = [kept[str(number)] for number in range(len(kept))]
     if key not in _KNOWN:
+        print(f"{name}: class barycentres are computed, once", file=sys.stderr, flush=True)  # minutes, for some
         _KNOWN[key] = class_barycentres(*cases())
         with contextlib.suppress(OSError):
             files.create_cache_folder()

@@ -17,7 +17,7 @@ from tsfcn.cli.gains import main as gains
 from tsfcn.common.errors import UserError
 from tsfcn.config import init_from, models
 from tsfcn.data import barycentres
-from tsfcn.jobs import artifacts, initial_weights, maintenance, store
+from tsfcn.jobs import artifacts, initial_weights, maintenance, store, transfer
 from tsfcn.jobs.record import Record
 from tsfcn.models import registry
 from tsfcn.run import main as run
@@ -169,9 +169,15 @@ def test_nearest_needs_its_library(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "pip install 'tsfcn[dtw]'" in capsys.readouterr().err
 
 
-def test_nearest_takes_the_dataset_whose_barycentres_are_nearest(tmp_path: Path) -> None:
+def test_nearest_takes_the_dataset_whose_barycentres_are_nearest(
+    tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("dtaidistance")
-    records = trained(tmp_path, f"dataset={GUN}", f"protocol.init_from=nearest:{ITALY}+{ARROW}")
+    words = (f"dataset={GUN}", f"protocol.init_from=nearest:{ITALY}+{ARROW}")
+    for n_computed in (3, 0):  # then they are in the cache folder
+        monkeypatch.setattr(transfer, "_KNOWN", {})
+        records = trained(tmp_path, *words)
+        assert capsys.readouterr().err.count("class barycentres are computed, once") == n_computed
     (pair,) = (record for record in records.values() if record.source)
     assert pair.settings["init_from"] == f"dataset:{ITALY}" and "init_from=nearest:" in pair.protocol
 
