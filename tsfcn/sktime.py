@@ -17,6 +17,8 @@ from sktime.classification.base import BaseClassifier
 from tsfcn import estimators
 from tsfcn.config import classifier
 
+THREADED: dict[str, Any] = {"capability:multithreading": True}  # by n_jobs: those that the fast engine trains
+
 
 class NetworkClassifier(classifier.NetworkParameters, BaseClassifier):  # type: ignore[misc]
     """A network under a protocol as a sktime classifier: the base class of FCNClassifier and the others.
@@ -80,6 +82,8 @@ class FCNClassifier(classifier.FCNParameters, NetworkClassifier):
     (20, 2)
     """
 
+    _tags: ClassVar[dict[str, Any]] = THREADED
+
     estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.FCNClassifier
     small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,)}
 
@@ -95,6 +99,8 @@ class LSTMFCNClassifier(classifier.LSTMFCNParameters, NetworkClassifier):
     (20, 2)
     """
 
+    _tags: ClassVar[dict[str, Any]] = THREADED
+
     estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.LSTMFCNClassifier
     small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,), "cells": 2}
 
@@ -109,6 +115,8 @@ class ALSTMFCNClassifier(classifier.ALSTMFCNParameters, NetworkClassifier):
     >>> ALSTMFCNClassifier(epochs=1, cells=8, random_state=0).fit(X, y).predict_proba(X).shape
     (20, 2)
     """
+
+    _tags: ClassVar[dict[str, Any]] = THREADED
 
     estimator: ClassVar[type[estimators.NetworkClassifier]] = estimators.ALSTMFCNClassifier
     small: ClassVar[dict[str, Any]] = {"filters": (4,), "kernels": (3,), "cells": 2}

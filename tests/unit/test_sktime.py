@@ -14,6 +14,7 @@ from sktime.utils.estimator_checks import check_estimator
 import tsfcn
 from tsfcn import estimators
 from tsfcn import sktime as coats
+from tsfcn.config import models
 
 NAMES = tsfcn.CLASSIFIERS
 SMALL: dict[str, Any] = {"protocol": "smoke", "epochs": 2, "random_state": 0}
@@ -36,6 +37,7 @@ def test_the_same_names_and_parameters_as_for_scikit_learn(name: str) -> None:
     ours, theirs = getattr(coats, name)(), getattr(estimators, name)()
     assert ours.get_params() == theirs.get_params()
     assert type(ours).estimator is type(theirs)
+    assert ours.get_tag("capability:multithreading") == models.spec(ours.architecture).fused(ours.model_config())
 
 
 @pytest.mark.parametrize("name", NAMES)
