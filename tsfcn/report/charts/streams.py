@@ -58,7 +58,7 @@ def bands(
         y = value.position(tick)
         parts += [
             svg.line((_LEFT, y), (right, y), "grid"),
-            svg.text(_LEFT - 4, y + 4, svg.number(tick, 3), anchor="end", kind="small"),
+            svg.text(_LEFT - 4, y + 4, f"{tick:.3g}", anchor="end", kind="small"),
         ]
     if is_titled:
         parts.append(svg.text(_LEFT, 14, svg.shorter(label.title, int((right - _LEFT) / svg.LETTER_WIDTH))))
