@@ -82,7 +82,7 @@ def test_the_work_of_a_job_counted_by_hand() -> None:
     assert traffic == 286 * (128 + 256 + 128) * 28 * 100 + (1024 + 163_840 + 98_304) * 1400
     assert (layer_steps, lstm_steps, epochs, n_jobs) == (3 * 1400, 0, 100, 1)
     # Two LSTM sizes are two trainings, of one LSTM step each with the dimension shuffle, of 286 without.
-    assert work(coffee_job("lstm_fcn"))[3:].tolist() == [2800, 2800, 200, 1]
+    assert work(coffee_job("lstm_fcn"))[3:].tolist() == [3 * 2800, 2800, 200, 1]
     assert work(coffee_job("lstm_fcn", LSTMFCNConfig(shuffle=False)))[4] == 2800 * 286
 
 
