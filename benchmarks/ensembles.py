@@ -44,9 +44,12 @@ def number(value: float) -> str:
 
 
 def interval(differences: pd.Series) -> str:
-    """Return the mean over datasets and its 95 % interval."""
-    low, high = stats.mean_interval(differences.to_numpy())
-    return f"{differences.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+    """Return the mean over datasets, its 95 % interval and their number, '' if there are none."""
+    if not len(differences):
+        return ""
+    low, high = stats.mean_interval(differences.to_numpy())  # NaN for too few datasets
+    within = "" if np.isnan(low) else f" ({low:+.4f} to {high:+.4f})"
+    return f"{differences.mean():+.4f}{within} on {len(differences)}"
 
 
 def read(name: str, protocol: str) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def text() -> str:
     wide, calibration = accuracies(), read("calibration.csv", PROTOCOL)
     names = [f"mean of 5 {model}" for model in SINGLE] + [f"`{model}`" for model in ENSEMBLES] + list(PUBLISHED)
     parts = [table(["dataset", *names], ([str(name), *map(number, row)] for name, row in wide.T.items()))]
-    mean = "mean over datasets with 95 % intervals (Student's)"
+    mean = "mean over datasets with Student's 95 % interval and their number"
 
     rows = []
     for model in ENSEMBLES:
@@ -87,8 +90,10 @@ def text() -> str:
     for model in ENSEMBLES:
         differences = (wide[model].sub(wide[other]).dropna() for other in PUBLISHED)
         rows.append([f"`{model}`", *map(interval, differences)])
-    titles = [f"less {other}, {wide[other].notna().sum()} datasets" for other in PUBLISHED]
-    parts += [f"Ensemble less the published ones, accuracy, {mean}:", table(["ensemble", *titles], rows)]
+    parts += [
+        f"Ensemble less the published ones, accuracy, {mean}:",
+        table(["ensemble", *(f"less {other}" for other in PUBLISHED)], rows),
+    ]
 
     kept = read("calibration.csv", HELD_OUT)
     metrics = ["accuracy", "nll", "ece", "n_held_out", "temperature", "tempered_nll", "tempered_ece"]

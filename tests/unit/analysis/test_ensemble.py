@@ -55,6 +55,16 @@ def made(outcome: ensemble.Outcome) -> list[Record]:
 # The mean
 
 
+def test_the_committed_predictions_give_the_committed_ensembles(tmp_path: Path) -> None:
+    committed = Path(ensemble.__file__).parents[2] / "results" / "ensembles"
+    records = store.read(committed)
+    save(tmp_path, *(each for each in records if not each.is_ensemble))
+    shutil.copytree(committed / "predictions", tmp_path / "predictions")
+    nne = "fcn:5+resnet:5+encoder:5"
+    again = {each.key: each.accuracy for each in ensemble.make(tmp_path, nne, "fawaz2019").ensembles}
+    assert again == {each.key: each.accuracy for each in records if each.model == nne} and len(again) >= 5
+
+
 def test_the_mean_by_hand_and_the_first_of_equal_classes() -> None:
     mean, predicted = ensemble.average(np.array(rows, dtype=np.float16) for rows in (ONE, TWO))
     assert mean.dtype == np.float64 and mean.shape == (4, 3)
