@@ -183,9 +183,16 @@ def test_a_band_has_a_colour_and_a_height_for_each_class() -> None:
     paths = {path[0].text: path for path in root.iter("path") if len(path)}
     assert (paths["a"].get("class"), paths["b"].get("class")) == ("s0", "s1")
     starts = {name: re.findall(r"M([\d.]+) ", str(path.get("d"))) for name, path in paths.items()}
-    assert starts == {"a": ["8", "81.6"], "b": ["44.8"]}  # timepoints 0 and 8, and 4, of ten on 92 pixels
+    assert starts == {"a": ["40", "88"], "b": ["64"]}  # timepoints 0 and 8, and 4, of ten on 60 pixels behind the scale
     low, high = (float(re.findall(r"v-([\d.]+)H", str(paths[name].get("d")))[0]) for name in "ab")
     assert low < high
+
+
+def test_the_values_of_a_stream_have_a_scale_and_its_title_stands_where_it_is_asked_for() -> None:
+    one, two = (parsed(bands(LABEL, [[-2e6, 2e6]], [], ["a"], 440, is_titled=is_titled)) for is_titled in (False, True))
+    texts = [[text.text for text in root.iter("text")] for root in (one, two)]
+    assert {"-2e+06", "0", "2e+06"} <= set(texts[0]) and LABEL.title not in texts[0]
+    assert LABEL.title in texts[1] and float(str(two.get("height"))) > float(str(one.get("height")))
 
 
 def test_a_long_stream_keeps_its_extremes() -> None:
