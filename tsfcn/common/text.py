@@ -204,9 +204,9 @@ def problem_lines(problems: Iterable[Problem]) -> list[str]:
     lines = []
     for reason, members in alike(problems):
         first = members[0]
-        if len(members) > 1:
-            titles = ", ".join(member.title for member in members)
-            lines.append(f"{first.status}: {len(members)} ({titles}): {reason}")
+        titles = list(dict.fromkeys(member.title for member in members))
+        if len(titles) > 1:
+            lines.append(f"{first.status}: {len(titles)} ({', '.join(titles)}): {reason}")
         elif first.title in first.reason:
             lines.append(f"{first.status}: {first.reason}")
         else:

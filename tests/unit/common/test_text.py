@@ -12,7 +12,7 @@ from tsfcn.common import exit_codes
 from tsfcn.common.errors import UserError
 from tsfcn.common.escapes import printable
 from tsfcn.common.streams import SafeStream, safe_streams, unescaped
-from tsfcn.common.text import escaped, grid, spreadsheet_text
+from tsfcn.common.text import Problem, escaped, grid, problem_lines, spreadsheet_text
 
 ATTACKS = [
     "\x1b]0;title\x07",
@@ -100,3 +100,11 @@ def test_a_spreadsheet_runs_no_names(text: str) -> None:
 @pytest.mark.parametrize("text", ["-0.5", "+1e-3", "-inf", "Coffee", "", "a=b"])
 def test_numbers_and_names_stay(text: str) -> None:
     assert spreadsheet_text(text) == text
+
+
+def test_problems_that_share_a_reason_are_one_line_that_names_each_once() -> None:
+    absent = [Problem("skipped", name, f"{name} is not there", name) for name in ("CBF", "Coffee", "CBF")]
+    assert problem_lines(absent) == ["skipped: 2 (CBF, Coffee): NAME is not there"]
+    assert problem_lines([absent[0], absent[2]]) == ["skipped: CBF is not there"]
+    failed = Problem("failed", "CBF", "out of memory", "CBF fcn seed 0")
+    assert problem_lines([absent[0], failed]) == ["skipped: CBF is not there", "failed: CBF fcn seed 0: out of memory"]
