@@ -9,18 +9,17 @@ The commands that trained the runs and made the ensembles stand in results/ensem
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import generated
 from tsfcn.analysis import stats
 from tsfcn.data import published
 
-ROOT = Path(__file__).resolve().parents[1]
-DOCS, TABLES = ROOT / "docs" / "ensembles.md", ROOT / "results" / "ensembles" / "tables"
+TABLES = Path(__file__).resolve().parents[1] / "results" / "ensembles" / "tables"
 PROTOCOL, HELD_OUT = "fawaz2019", "fawaz2019[validation=0.2]"
 SINGLE = ("fcn", "resnet", "encoder")
 ENSEMBLES = ("fcn:5", "resnet:5", "encoder:5", "fcn:5+encoder:5", "fcn:5+resnet:5+encoder:5")
@@ -118,10 +117,7 @@ def main() -> None:
     if not parser.parse_args().write:
         print(text())
         return
-    begin, end = "<!-- benchmarks/ensembles.py begins -->", "<!-- benchmarks/ensembles.py ends -->"
-    page = DOCS.read_text(encoding="utf-8")
-    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    DOCS.write_text(block.sub(lambda _: f"{begin}\n\n{text()}\n\n{end}", page), encoding="utf-8")
+    generated.write("ensembles.md", "ensembles.py", text())
 
 
 if __name__ == "__main__":

@@ -11,17 +11,16 @@ source fawaz2019+poolparty2025 has the mean and the deviation of all runs of eac
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import generated
 from tsfcn.analysis import verdict
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, SETS
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs" / "verdict.md"
 FIRST, SECOND, MODEL = "fawaz2019_ucr128", "poolparty2025", "fcn"
 POOL = ROOT / "tsfcn" / "data" / "published" / "fawaz2019+poolparty2025.csv"
 
@@ -134,10 +133,7 @@ def main() -> None:
     if not parser.parse_args().write:
         print(f"{text()}\n\n{hours()}")
         return
-    begin, end = "<!-- benchmarks/published_runs.py begins -->", "<!-- benchmarks/published_runs.py ends -->"
-    page = DOCS.read_text(encoding="utf-8")
-    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    DOCS.write_text(block.sub(lambda _: f"{begin}\n{text()}\n{end}", page), encoding="utf-8")
+    generated.write("verdict.md", "published_runs.py", text())
     POOL.write_text(pool_csv(pooled(*runs())), encoding="utf-8")
 
 

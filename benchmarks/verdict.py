@@ -17,18 +17,16 @@ the published differences of two models, and the share of intervals that contain
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks import generated
 from tsfcn.analysis import stats, verdict
 from tsfcn.data import published
 from tsfcn.data.catalogue import CATALOGUE, SETS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "verdict.md"
 N_ARCHIVES = 2000
 Array = np.ndarray
 
@@ -429,10 +427,7 @@ def main() -> None:
     if not options.write:
         print(text)
         return
-    begin, end = "<!-- benchmarks/verdict.py begins -->", "<!-- benchmarks/verdict.py ends -->"
-    page = DOCS.read_text(encoding="utf-8")
-    block = re.compile(f"{re.escape(begin)}.*{re.escape(end)}", re.DOTALL)
-    DOCS.write_text(block.sub(lambda _: f"{begin}\n{text}\n{end}", page), encoding="utf-8")
+    generated.write("verdict.md", "verdict.py", text)
 
 
 if __name__ == "__main__":
