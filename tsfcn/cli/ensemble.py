@@ -86,7 +86,7 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
         shown = rows[(rows["model"] == first.model) & (rows["protocol"] == first.protocol)]
         tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(shown)]
         exit_codes.show("\n".join(tables))
-        problems += [problem for problem in unread if problem not in problems]
+        problems += unread
         if unread and (results / "tables" / "calibration.csv").exists():  # which may have what cannot be computed now
             notes.append("tables/calibration.csv is as it was, since some ensembles have no row now")
         else:

@@ -103,7 +103,7 @@ def test_committed_records_give_the_committed_tables(folder: str, tmp_path: Path
     if (committed / "tables" / "gains.csv").is_file():
         assert gains([str(tmp_path)]) == 0
     for path in sorted((committed / "tables").glob("*.csv")):
-        if path.name == "calibration.csv":  # of predictions, which are not committed
+        if path.name == "calibration.csv":  # of predictions, which are not all committed
             continue
         assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
 
