@@ -99,10 +99,12 @@ def archive(model: str, protocol: str, names: Sequence[str], n_seeds: int = 1) -
         count = dict(zip(cost.TERMS, cost.work(job).tolist(), strict=True))
         n_stacked = max(1, len(settings.cells))
         rows = min(settings.batch(size.n_train), size.n_train) * size.length
-        wide = sum(layer.n_in + 3 * layer.n_out for layer in cost.layers(job, 1, 1))
+        network = cost.layers(job, 1, 1)
+        wide = sum(layer.n_in + 3 * layer.n_out for layer in network)
         data = 4.0 * (size.n_train + size.n_test) * size.length
         memory = n_seeds * n_stacked * (2.0 * rows * wide + 24.0 * 3e5) + 2 * data
-        works.append(Work(job.dataset, count["steps"] / n_stacked, n_seeds * count["flop"], memory))
+        steps = count["layer_steps"] / len(network) / n_stacked
+        works.append(Work(job.dataset, steps, n_seeds * count["flop"], memory))
     return works
 
 

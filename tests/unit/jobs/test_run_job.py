@@ -234,18 +234,21 @@ def test_a_busy_process_on_the_same_core_doubles_the_wall_time_and_not_the_proce
     cores = os.sched_getaffinity(0)
     made = trainable_job(epochs=150)
     train(trainable_job(), tmp_path / "warm")  # what is loaded and compiled at first is not compared
-    quiet = train(made, tmp_path / "quiet")
+    quiet = [train(made, tmp_path / f"quiet{number}") for number in range(4)]
     try:
         os.sched_setaffinity(0, {min(cores)})  # of this thread, and of the process that it starts
         with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as neighbour:
             try:
-                beside = train(made, tmp_path / "beside")
+                beside = [train(made, tmp_path / f"beside{number}") for number in range(4)]
             finally:
                 neighbour.kill()
     finally:
         os.sched_setaffinity(0, cores)
-    assert require(beside.train_seconds) > 1.5 * require(beside.train_processor_seconds)
-    assert require(beside.train_processor_seconds) < 1.6 * require(quiet.train_processor_seconds)
+    waited = [require(record.train_seconds) / require(record.train_processor_seconds) for record in beside]
+    assert max(waited) > 1.5
+    # A core that shares its units with a busy one computes at half its speed for a while: the least of each counts.
+    least_beside = min(require(record.train_processor_seconds) for record in beside)
+    assert least_beside < 1.6 * min(require(record.train_processor_seconds) for record in quiet)
 
 
 def test_a_busy_thread_of_the_same_process_does_not_count_under_the_clock_of_the_thread(tmp_path: Path) -> None:
