@@ -100,10 +100,10 @@ class Ablation:
         if not base:
             return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
         figure = tables.published_figure(base[0])
-        accuracies = [
-            (variant, [getattr(by_key[job.key], variant.field) for job in jobs if job.key in by_key])
-            for variant, jobs in self.jobs
-        ]
+        accuracies = []
+        for variant, jobs in self.jobs:
+            of_seeds = [variant.accuracy_in(by_key[job.key]) for job in jobs if job.key in by_key]
+            accuracies.append((variant, [accuracy for accuracy in of_seeds if accuracy is not None]))
         rows = effects(base, accuracies, figure)
         content = page(self.title, rows, figure, base[0], self.command)
         path = self.results / "pages" / f"{self.dataset}_{self.base[0].model}_{self.base[0].protocol}.md"

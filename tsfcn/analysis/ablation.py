@@ -27,6 +27,7 @@ SETTINGS = (
     "weights",
     "shuffle",
     "gates",
+    "cells",
     "selection",
     "split",
     "precision",
@@ -43,6 +44,14 @@ class Variant:
     change: str  # the new value, in words
     overrides: tuple[str, ...] = ()  # that set it; () for the base, and if the records of the base have its accuracy
     field: str = "accuracy"  # of the record: the accuracy of this variant
+    cells: int = 0  # or the LSTM size of the record's search whose accuracy it is
+
+    def accuracy_in(self, record: Record) -> float | None:
+        """Return the accuracy of this variant as a record of its jobs has it; None if the record lacks it."""
+        if self.cells:
+            return next((each.get("accuracy") for each in record.cells or [] if each["cells"] == self.cells), None)
+        accuracy: float | None = getattr(record, self.field)
+        return accuracy
 
 
 @dataclass(frozen=True)
@@ -158,6 +167,9 @@ def _lstm_settings(settings: protocol.Settings, model: str, network: ModelConfig
         yield Variant("shuffle", change, (f"model.{model}.shuffle=false",))
     if getattr(network, "gates", "") == "hard_sigmoid":
         yield Variant("gates", "sigmoid (later Keras)", (f"model.{model}.gates=sigmoid",))
+    if len(settings.cells) > 1:
+        for cells in settings.cells:
+            yield Variant("cells", f"always {cells}", cells=cells)
 
 
 def _selections(settings: protocol.Settings) -> Iterator[Variant]:

@@ -284,10 +284,13 @@ def measure_network(
     test_seconds, test_processor_seconds = time.perf_counter() - start, clock() - processor_start
     if not torch.isfinite(tested).all():
         raise loop.Diverged("predictions of the test cases are not finite: try a smaller protocol.lr")
-    accuracy: dict[str, float | None] = {}
-    for selection in best.weights:
-        logs = tested if selection == settings.select else predict.predict(best.load(selection), x_test, lengths)
-        accuracy[selection] = predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
+
+    def accuracy_of(fit: loop.Fit, selection: str) -> float | None:
+        is_tested = fit is best and selection == settings.select
+        logs = tested if is_tested else predict.predict(fit.load(selection), x_test, lengths)
+        return predict.accuracy(logs, y_test) if torch.isfinite(logs).all() else None
+
+    accuracy = {selection: accuracy_of(best, selection) for selection in best.weights}
 
     predicted = tested.argmax(dim=1)
     held_out = task.held_out()
@@ -316,6 +319,7 @@ def measure_network(
                 "train_cross_entropy": fit.train_cross_entropy,
                 "least_train_loss": min(fit.curve.loss),
                 "best_epoch": fit.best_epoch[least],
+                "accuracy": accuracy_of(fit, settings.select),  # for information: the choice is made without it
             }
             for fit in fits
             if fit.cells

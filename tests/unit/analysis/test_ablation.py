@@ -48,6 +48,7 @@ def test_a_network_with_an_lstm_has_its_own_and_a_swapped_dataset_its_split() ->
     assert ("shuffle", "model.alstm_fcn.shuffle=false") in changes
     assert ("gates", "model.alstm_fcn.gates=sigmoid") in changes
     assert ("weights", "protocol.class_weights=balanced") in changes
+    assert changes.count(("cells",)) == 3  # the records of the base have the accuracy of each size of the search
     assert changes[-2:] == [("split", "archive.split=ucr2015"), ("precision", "engine.precision=float64")]
     reverse = variants("model=alstm_fcn", "protocol=karim2019", "archive.split=ucr2015", dataset="Worms", n_train=77)
     assert overrides(reverse)[-2] == ("split", "archive.split=ucr2018")
@@ -84,3 +85,13 @@ def test_effects_move_the_accuracy_or_do_not_matter_or_are_not_shown() -> None:
     assert effects[1].low < -0.059 < effects[1].high
     beside = [effect.published.word for effect in effects if effect.published is not None]
     assert beside[0] == verdict.EQUIVALENT and beside[1] == verdict.DIFFERENT
+
+
+def test_the_accuracy_of_an_lstm_size_is_read_from_the_records_of_the_search() -> None:
+    changes = [v for v in variants("model=lstm_fcn", "protocol=karim2019") if v.setting == "cells"]
+    assert [v.change for v in changes] == ["always 8", "always 64", "always 128"]
+    tried = [{"cells": 8, "accuracy": 0.7}, {"cells": 64, "accuracy": None}, {"cells": 128, "accuracy": 0.9}]
+    assert [v.accuracy_in(record(accuracy=0.9, cells=tried)) for v in changes] == [0.7, None, 0.9]
+    older = record(accuracy=0.9, cells=[{"cells": 8}])  # written before sizes had an accuracy
+    assert [v.accuracy_in(older) for v in changes] == [None] * 3
+    assert not [v for v in variants("model=lstm_fcn", "protocol=karim2019", "protocol.cells=[8]") if v.cells]

@@ -77,6 +77,10 @@ def test_a_job_from_end_to_end(model: str, tmp_path: Path) -> None:
         best = min(cells, key=lambda tried: float(tried["train_cross_entropy"]))
         assert record.chosen_cells == best["cells"]
         assert record.train_cross_entropy == best["train_cross_entropy"]
+        assert record.accuracy == best["accuracy"]
+        for tried in cells:  # as if it had been the only one
+            alone = train(trainable_job(model, seed=4, cells=(tried["cells"],)), tmp_path / "alone")
+            assert tried == require(alone.cells)[0] and alone.accuracy == tried["accuracy"]
     else:
         assert (record.cells, record.chosen_cells) == ([], None)
 
