@@ -8,6 +8,7 @@ Papers disagree, or do not say, how they normalised, batched, initialised, sched
 An ablation changes one of these settings to the value of another paper, or to another value of the same paper, and
 leaves everything else as it is. The page shows by how much each change moves the accuracy and whether that is
 significant, by the rules of docs/verdict.md with Holm over the settings, and compares each with the published figure.
+Several datasets (dataset=GunPoint,Coffee) have a page each, and one more on the changes over all of them.
 
 settings: all, or a list of them. Everything else is as for `tsfcn run`, which does the work; the default is three
 seeds. Records and pages are written to results/ablate (to results/knobs if that exists from an earlier version), unless
@@ -21,12 +22,13 @@ settings=... and overrides that do not change the accuracy (budget=2h, executor.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tsfcn.analysis import tables, verdict
-from tsfcn.analysis.ablation import SETTINGS, Variant, effects, variants
+from tsfcn.analysis.ablation import SETTINGS, OnDataset, Variant, effects, over_datasets, variants
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
@@ -37,7 +39,7 @@ from tsfcn.config.compose import compose
 from tsfcn.config.overrides import canonical, command_line, override
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
-from tsfcn.report.ablation import page
+from tsfcn.report.ablation import page, page_over_datasets
 from tsfcn.runs.planning import planned, sources
 from tsfcn.runs.stages import RESUME, concluded, execute_run
 
@@ -93,24 +95,34 @@ class Ablation:
         """The heading of the page."""
         return f"{self.dataset}, {self.base[0].model}, {self.base[0].protocol}: which setting moves the number"
 
-    def write_page(self, records: Sequence[Record]) -> str:
-        """Write the page from the records of these jobs, and return it as the command prints it."""
+    def effects(self, records: Sequence[Record]) -> OnDataset | None:
+        """Return what the records of these jobs show; None if no job of the base is ok."""
         by_key = {record.key: record for record in records if record.is_ok}
         base = [by_key[job.key] for job in self.base if job.key in by_key]
         if not base:
-            return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
-        figure = tables.published_figure(base[0])
+            return None
         accuracies = []
         for variant, jobs in self.jobs:
             of_seeds = [variant.accuracy_in(by_key[job.key]) for job in jobs if job.key in by_key]
             accuracies.append((variant, [accuracy for accuracy in of_seeds if accuracy is not None]))
-        rows = effects(base, accuracies, figure)
-        content = page(self.title, rows, figure, base[0], self.command)
-        path = self.results / "pages" / f"{self.dataset}_{self.base[0].model}_{self.base[0].protocol}.md"
-        files.replace(path, lambda file: file.write(content.encode()))
-        if plain_text.is_folding():
-            return page(self.title, rows, figure, base[0], self.command, markdown=False)
-        return content
+        figure = tables.published_figure(base[0])
+        return OnDataset(self.dataset, base[0].n_test or 0, effects(base, accuracies, figure), figure)
+
+    def write_page(self, on: OnDataset | None, records: Sequence[Record]) -> str:
+        """Write the page of the effects and return it as the command prints it; records: those of these jobs."""
+        if on is None:
+            return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
+        keys = {job.key for job in self.base}
+        base = next(record for record in records if record.is_ok and record.key in keys)
+        name = f"{self.dataset}_{base.model}_{base.protocol}"
+        return write_page(self.results, name, partial(page, self.title, on.effects, on.figure, base, self.command))
+
+
+def write_page(results: Path, name: str, content: Callable[..., str]) -> str:
+    """Write a page and return it as the command prints it. content: the page, with markdown=False as aligned text."""
+    path = results / "pages" / f"{name}.md"
+    files.replace(path, lambda file: file.write(content().encode()))
+    return content(markdown=not plain_text.is_folding())
 
 
 def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
@@ -125,20 +137,40 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         raise UserError(
             f"model={list(run.model.configs())} is more than one: change the settings of one model at a time"
         )
-    code = exit_codes.OK
+    code, title = exit_codes.OK, ""
+    found: list[OnDataset] = []
     for dataset in (source.name for source in sources(run)):
         others = [word for word in words if not word.startswith("dataset=")]
-        code = max(code, ablate_dataset(dataset, [override("dataset", dataset), *others], settings))
+        code_here, ablation, on = ablate_dataset(dataset, [override("dataset", dataset), *others], settings)
+        code = max(code, code_here)
+        found += [] if on is None else [on]
+        title = f"{ablation.base[0].model}, {ablation.base[0].protocol}"
+    if len(found) > 1:
+        heading = f"{title}, {len(found)} datasets: which setting moves the number"
+        rows, command = over_datasets(found), command_of(words, settings)
+        name = title.replace(", ", "_")
+        print(write_page(Path(run.results), name, partial(page_over_datasets, heading, rows, command)))
     return code
 
 
-def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) -> int:
-    """Run the base and every variant of one dataset, write and print its page, and return the exit code.
+def command_of(words: Sequence[str], settings: Sequence[str]) -> str:
+    """Return the command as one line."""
+    named = [] if set(settings) == set(SETTINGS) else [f"settings=[{','.join(settings)}]"]
+    return command_line([*words, *named], "ablate")
+
+
+def ablate_dataset(
+    dataset: str, words: Sequence[str], settings: Sequence[str]
+) -> tuple[int, Ablation, OnDataset | None]:
+    """Run the base and every variant of one dataset, and write and print its page.
 
     Args:
         dataset: its name.
         words: the overrides of the base.
         settings: which settings are changed.
+
+    Returns:
+        The exit code, what was run, and the effects, if the base has any.
     """
     as_it_is = compose(words)
     run = as_it_is.run
@@ -151,10 +183,15 @@ def ablate_dataset(dataset: str, words: Sequence[str], settings: Sequence[str]) 
     if not run.dry_run:
         copy_finished(base, results)
     jobs = [(v, planned(*composed[v], device)[0] if v in composed else base) for v in chosen]
-    named = [] if set(settings) == set(SETTINGS) else [f"settings=[{','.join(settings)}]"]
-    ablation = Ablation(dataset, base, jobs, results, command_line([*words, *named], "ablate"))
-    code, _ = execute_run([as_it_is, *composed.values()], ablation.command, ablation.write_page)
-    return concluded(code, run, "pages/, README.md")
+    ablation = Ablation(dataset, base, jobs, results, command_of(words, settings))
+    found: list[OnDataset | None] = [None]
+
+    def show(records: list[Record]) -> str:
+        found[0] = ablation.effects(records)
+        return ablation.write_page(found[0], records)
+
+    code, _ = execute_run([as_it_is, *composed.values()], ablation.command, show)
+    return concluded(code, run, "pages/, README.md"), ablation, found[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -33,6 +33,22 @@ def test_it_trains_writes_a_page_and_copies_finished_records(tmp_path: Path) -> 
     assert len(store.read(tmp_path / "copied" / "ablate")) == 3
 
 
+def test_several_datasets_have_a_page_over_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dataset=ItalyPowerDemand,GunPoint", "model=lstm_fcn", "protocol=karim2019", "protocol.epochs=1"]
+    words += ["executor=inline", f"results={tmp_path}", "seeds=2", "settings=[cells]"]
+    assert ablate.main(words) == OK
+    of_datasets, over = "{}_lstm_fcn_karim2019[epochs=1].md", "lstm_fcn_karim2019[epochs=1].md"
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {
+        *(of_datasets.format(name) for name in ("ItalyPowerDemand", "GunPoint")),
+        over,
+    }
+    text = (tmp_path / "pages" / over).read_text()
+    assert "over ItalyPowerDemand, GunPoint." in text and text.count("| cells ") == 3
+    assert "dataset=ItalyPowerDemand,GunPoint" in text.split("```sh")[1]
+    assert text.splitlines()[0][2:] in capsys.readouterr().out
+    assert len(store.read(tmp_path)) == 4  # the sizes of a search need no training of their own
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

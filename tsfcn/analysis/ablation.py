@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,14 +43,20 @@ class Variant:
     setting: str
     change: str  # the new value, in words
     overrides: tuple[str, ...] = ()  # that set it; () for the base, and if the records of the base have its accuracy
-    field: str = "accuracy"  # of the record: the accuracy of this variant
+    metric: str = "accuracy"  # the field of the record with the accuracy of this variant
     cells: int = 0  # or the LSTM size of the record's search whose accuracy it is
+    here: str = field(default="", compare=False)  # what it comes to on this dataset
+
+    @property
+    def text(self) -> str:
+        """The new value, and what it comes to on this dataset."""
+        return f"{self.change}: {self.here}" if self.here else self.change
 
     def accuracy_in(self, record: Record) -> float | None:
         """Return the accuracy of this variant as a record of its jobs has it; None if the record lacks it."""
         if self.cells:
             return next((each.get("accuracy") for each in record.cells or [] if each["cells"] == self.cells), None)
-        accuracy: float | None = getattr(record, self.field)
+        accuracy: float | None = getattr(record, self.metric)
         return accuracy
 
 
@@ -71,6 +77,38 @@ class Effect:
     def mean(self) -> float:
         """The mean over seeds."""
         return float(np.mean(self.accuracies))
+
+    @property
+    def std(self) -> float | None:
+        """The standard deviation over seeds, ddof 1; None for a single seed."""
+        return _std(self.accuracies)
+
+
+@dataclass(frozen=True)
+class OnDataset:
+    """The effects on one dataset."""
+
+    dataset: str
+    n_test: int
+    effects: Sequence[Effect]  # that of the base first
+    figure: published.Figure | None  # the published figure of the base, if there is one
+
+    def beside(self, effect: Effect, other: Effect | published.Figure) -> verdict.PairedAccuracy:
+        """Return the accuracy of an effect beside that of another one or a published figure."""
+        n = other.n_runs if isinstance(other, published.Figure) else len(other.accuracies)
+        return _paired(self.dataset, self.n_test, effect.accuracies, other.mean, other.std, n)
+
+
+@dataclass(frozen=True)
+class OverDatasets:
+    """The effect of a variant over the datasets on which it was tried."""
+
+    variant: Variant
+    datasets: tuple[str, ...]
+    mean: float  # accuracy with it
+    change: verdict.Judgement | None  # accuracy with it minus that of the base; None for the base
+    moved: tuple[str, ...]  # the datasets on which it moves the accuracy
+    published: verdict.Judgement | None  # accuracy with it minus the published one, where there is one
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -126,7 +164,7 @@ def _batches(settings: protocol.Settings, n_train: int) -> Iterator[Variant]:
         if n_cases not in sizes:
             sizes.append(n_cases)
             overrides = (f"protocol.batch_size={size}", f"protocol.batch_divisor={divisor}")
-            yield Variant("batch", f"{rule}: {n_cases} instead of {current}", overrides)
+            yield Variant("batch", rule, overrides, here=f"{n_cases} instead of {current}")
 
 
 def _initialisers(settings: protocol.Settings, model: str) -> Iterator[Variant]:
@@ -175,7 +213,7 @@ def _lstm_settings(settings: protocol.Settings, model: str, network: ModelConfig
 def _selections(settings: protocol.Settings) -> Iterator[Variant]:
     if settings.select != "least_train_loss":
         return
-    yield Variant("selection", "the last weights", field="accuracy_last")
+    yield Variant("selection", "the last weights", metric="accuracy_last")
     held_out = ("protocol.validation=0.2", "protocol.select=validation")
     yield Variant("selection", "by held-out cases, a fifth", held_out)
     yield Variant("selection", "BY THE TEST SET: no estimate of accuracy", ("protocol.select=test_oracle",))
@@ -217,6 +255,33 @@ def effects(
     return result
 
 
+def over_datasets(found: Sequence[OnDataset]) -> list[OverDatasets]:
+    """Return the base and then each variant over the datasets that have it, in the order in which they first occur.
+
+    Args:
+        found: the effects on each dataset, of the same model and protocol.
+    """
+    tried: dict[Variant, list[tuple[OnDataset, Effect]]] = {}
+    for on in found:
+        for effect in on.effects:
+            tried.setdefault(effect.variant, []).append((on, effect))
+    rows = []
+    for variant, pairs in tried.items():
+        beside_base = [on.beside(effect, on.effects[0]) for on, effect in pairs if effect is not on.effects[0]]
+        beside_published = [on.beside(effect, on.figure) for on, effect in pairs if on.figure is not None]
+        rows.append(
+            OverDatasets(
+                variant,
+                tuple(on.dataset for on, _ in pairs),
+                float(np.mean([effect.mean for _, effect in pairs])),
+                verdict.judge(beside_base) if beside_base else None,
+                tuple(on.dataset for on, effect in pairs if effect.outcome == MOVES),
+                verdict.judge(beside_published) if beside_published else None,
+            )
+        )
+    return rows
+
+
 def _outcome(effect: Effect, n_test: int) -> str:
     margin = float(verdict.margins(np.asarray(n_test)))
     difference, p = np.asarray(effect.difference), np.asarray(effect.p_holm)
@@ -250,6 +315,18 @@ def _interval(base: Sequence[float], changed: Sequence[float], n_test: int) -> t
     return low, high, p
 
 
+def _std(accuracies: Sequence[float]) -> float | None:
+    return float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+
+
+def _paired(
+    dataset: str, n_test: int, accuracies: Sequence[float], mean: float, std: float | None, n: int
+) -> verdict.PairedAccuracy:
+    """Return accuracies beside the mean and deviation of n others."""
+    ours = float(np.mean(accuracies)), _std(accuracies), len(accuracies)
+    return verdict.PairedAccuracy(dataset, n_test, *ours, mean, std, n)
+
+
 def _published_verdicts(
     accuracies: Sequence[Sequence[float]],
     n_test: int,
@@ -258,17 +335,6 @@ def _published_verdicts(
     """Return the verdict of each set of runs against one published figure, adjusted by Holm over the sets."""
     if figure is None:
         return [None] * len(accuracies)
-    rows = [
-        verdict.PairedAccuracy(
-            figure.dataset,
-            n_test,
-            float(np.mean(each)),
-            float(np.std(each, ddof=1)) if len(each) > 1 else None,
-            len(each),
-            figure.mean,
-            figure.std,
-            figure.n_runs,
-        )
-        for each in accuracies
-    ]
+    beside = figure.mean, figure.std, figure.n_runs
+    rows = [_paired(figure.dataset, n_test, each, *beside) for each in accuracies]
     return verdict.judge(rows).verdicts

@@ -57,10 +57,10 @@ def test_a_network_with_an_lstm_has_its_own_and_a_swapped_dataset_its_split() ->
 def test_a_batch_rule_that_changes_nothing_is_no_variant() -> None:
     """Of 500 cases min(n / 10, 16) is 16, and of 100 a batch of 128 is all of them whatever the rule says."""
     assert [v.overrides[0] for v in variants(n_train=500) if v.setting == "batch"] == ["protocol.batch_size=128"]
-    for_16_cases = [v.change for v in variants(n_train=16) if v.setting == "batch"]  # all 16 cases by either rule
+    for_16_cases = [v.text for v in variants(n_train=16) if v.setting == "batch"]  # all 16 cases by either rule
     assert for_16_cases == ["16 whatever the dataset: 16 instead of 1"]
     karim = variants("protocol=karim2019", "model=lstm_fcn", n_train=10)
-    assert [v.change for v in karim if v.setting == "batch"] == ["min(n / 10, 16) (Wang, Fawaz): 1 instead of 10"]
+    assert [v.text for v in karim if v.setting == "batch"] == ["min(n / 10, 16) (Wang, Fawaz): 1 instead of 10"]
 
 
 def test_every_variant_composes_to_another_experiment() -> None:
@@ -74,7 +74,7 @@ def test_every_variant_composes_to_another_experiment() -> None:
 def test_effects_move_the_accuracy_or_do_not_matter_or_are_not_shown() -> None:
     base = [record("ItalyPowerDemand", seed=s, accuracy=0.96, accuracy_last=0.961, n_test=1029) for s in range(3)]
     batch, same, noisy, single = (Variant("batch", word, ("x=1",)) for word in ("a", "b", "c", "d"))
-    last = Variant("selection", "the last weights", field="accuracy_last")
+    last = Variant("selection", "the last weights", metric="accuracy_last")
     without = Variant("split", "e", ("x=1",))
     changed = [(batch, [0.90, 0.901, 0.902]), (same, [0.961, 0.96, 0.959]), (noisy, [0.99, 0.93, 0.9]), (single, [0.9])]
     figure = published.beside("fawaz2019", "fcn", "ItalyPowerDemand")
@@ -95,3 +95,27 @@ def test_the_accuracy_of_an_lstm_size_is_read_from_the_records_of_the_search() -
     older = record(accuracy=0.9, cells=[{"cells": 8}])  # written before sizes had an accuracy
     assert [v.accuracy_in(older) for v in changes] == [None] * 3
     assert not [v for v in variants("model=lstm_fcn", "protocol=karim2019", "protocol.cells=[8]") if v.cells]
+
+
+def test_a_variant_over_datasets_is_judged_against_the_base_on_the_same_datasets() -> None:
+    names = ("GunPoint", "Coffee", "CBF", "ECG200", "BeetleFly", "Beef")
+    batch, last = Variant("batch", "16", ("x=1",)), Variant("selection", "the last weights", metric="accuracy_last")
+    found = []
+    for number, name in enumerate(names):
+        shift = 0.0005 * number
+        base = [record(name, seed=s, accuracy=0.9 + 0.001 * s, n_test=1000) for s in range(3)]
+        here = dataclasses.replace(batch, here=f"16 instead of {number}")  # the same variant, whatever it comes to
+        changed = [(here, [0.87 + shift, 0.871 + shift, 0.872 + shift])]
+        changed += [(last, [0.9, 0.901, 0.902])] if name != "Beef" else []
+        figure = published.beside("fawaz2019", "fcn", name)
+        found.append(ablation.OnDataset(name, 1000, ablation.effects(base, changed, figure), figure))
+    base_row, batch_row, last_row = ablation.over_datasets(found)
+    assert base_row.change is None and base_row.datasets == names and base_row.mean == pytest.approx(0.901)
+    assert batch_row.change is not None and batch_row.change.typical.word == verdict.DIFFERENT
+    assert batch_row.change.mean.difference == pytest.approx(-0.03 + 0.0005 * 2.5)
+    assert batch_row.moved == names and batch_row.datasets == names
+    assert last_row.change is not None and last_row.change.typical.word == verdict.EQUIVALENT
+    assert last_row.datasets == names[:5] and last_row.change.typical.n_datasets == 5
+    assert base_row.published is not None and batch_row.published is not None
+    before, after = base_row.published.mean.difference, batch_row.published.mean.difference
+    assert after - before == pytest.approx(batch_row.change.mean.difference)

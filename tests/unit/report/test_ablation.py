@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.records import record
-from tsfcn.analysis.ablation import Variant, effects
+from tsfcn.analysis.ablation import OnDataset, Variant, effects, over_datasets
 from tsfcn.data import published
-from tsfcn.report.ablation import page
+from tsfcn.report.ablation import page, page_over_datasets
 
 
 def test_page_lists_effects_by_size_and_groups_them_by_outcome() -> None:
@@ -33,3 +33,22 @@ def test_page_without_a_published_figure_says_so() -> None:
     base = [record("ItalyPowerDemand", accuracy=0.96, n_test=1029)]
     text = page("Title", effects(base, [], None), None, replace(base[0], batch=6, n_train=67), "the command")
     assert "over 1 seed, " in text and "No published figure is available for comparison." in text
+
+
+def test_page_over_datasets_has_a_row_for_each_setting_and_names_the_datasets_that_move() -> None:
+    found = []
+    for name in ("ItalyPowerDemand", "Coffee"):
+        base = [record(name, seed=s, accuracy=0.96, n_test=1029) for s in range(3)]
+        small, large = Variant("cells", "always 8", cells=8), Variant("batch", "16", ("x=1",), here="16 instead of 67")
+        rows = effects(base, [(small, [0.96, 0.961, 0.96]), (large, [0.90, 0.901, 0.902])], None)
+        found.append(OnDataset(name, 1029, rows, None))
+    text = page_over_datasets("Title", over_datasets(found), "the command")
+    assert text.startswith(
+        "# Title\n\n- As the protocol has it: mean accuracy 0.9600 over ItalyPowerDemand, Coffee.\n\n"
+    )
+    cells = [[each.strip() for each in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    assert [row[1] for row in cells[2:]] == ["as the protocol has it", "16", "always 8"]
+    batch, always_8 = (dict(zip(cells[0], row, strict=True)) for row in cells[3:])
+    assert (batch["typical change"], batch["verdict"]) == ("-0.0590", "undecided: fewer than 5 datasets")
+    assert (batch["moves"], always_8["moves"]) == ("ItalyPowerDemand, Coffee", "")
+    assert text.endswith("```sh\nthe command\n```\n")
