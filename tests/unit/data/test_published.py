@@ -406,6 +406,18 @@ def test_broken_figures_stay_and_say_so() -> None:
     assert coffee.note == ""
 
 
+def test_the_note_on_fifty_words_names_the_classes_that_the_loader_joins() -> None:
+    """The authors' loaders scale the labels 1 to 50 in float64, and Keras' to_categorical truncates them."""
+    labels = np.arange(1, 51)
+    becomes = ((labels - labels.min()) / (labels.max() - labels.min()) * (len(labels) - 1)).astype(int)
+    joined = [labels[becomes == each].tolist() for each in set(becomes.tolist()) if (becomes == each).sum() > 1]
+    pairs = ", ".join(f"{first} and {second}" for first, second in sorted(joined))
+    for source in ("wang2017_table1", "wang2017_readme85", "karim2018", "karim2019"):
+        for figure in read(source):
+            if figure.dataset == "FiftyWords" and figure.model in OURS | {"F-LSTM-FCN", "F-ALSTM-FCN"}:
+                assert figure.note.endswith(pairs) and f"on {len(set(becomes.tolist()))} classes" in figure.note
+
+
 def test_an_unknown_source_is_a_mistake() -> None:
     with pytest.raises(UserError, match="published source 'nobody' is not known: write one of fawaz2019_ucr128, "):
         read("nobody")
