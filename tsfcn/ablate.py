@@ -35,8 +35,9 @@ from tsfcn.common import text as plain_text
 from tsfcn.common.arguments import path
 from tsfcn.common.errors import UserError
 from tsfcn.config import checks
-from tsfcn.config.compose import compose
+from tsfcn.config.compose import Composed, compose
 from tsfcn.config.overrides import canonical, command_line, override
+from tsfcn.data.user_data import Source
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
 from tsfcn.report.ablation import page, page_over_datasets
@@ -126,31 +127,63 @@ def write_page(results: Path, name: str, content: Callable[..., str]) -> str:
 
 
 def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
-    """Run the base and every variant of each dataset, write and print a page for each, and return the exit code.
+    """Run the base and every variant on each dataset, write and print the pages, and return the exit code.
 
     Args:
         words: the overrides of the base.
         settings: which settings are changed.
     """
-    run, _ = compose(words)
+    as_it_is = compose(words)
+    run = as_it_is.run
     if len(run.model.configs()) != 1:
         raise UserError(
             f"model={list(run.model.configs())} is more than one: change the settings of one model at a time"
         )
-    code, title = exit_codes.OK, ""
-    found: list[OnDataset] = []
-    for dataset in (source.name for source in sources(run)):
-        others = [word for word in words if not word.startswith("dataset=")]
-        code_here, ablation, on = ablate_dataset(dataset, [override("dataset", dataset), *others], settings)
-        code = max(code, code_here)
-        found += [] if on is None else [on]
-        title = f"{ablation.base[0].model}, {ablation.base[0].protocol}"
-    if len(found) > 1:
-        heading = f"{title}, {len(found)} datasets: which setting moves the number"
-        rows, command = over_datasets(found), command_of(words, settings)
-        name = title.replace(", ", "_")
-        print(write_page(Path(run.results), name, partial(page_over_datasets, heading, rows, command)))
-    return code
+    device, chosen = devices.resolve(run.device), sources(run)
+    base, unusable = planned(*as_it_is, device)
+    if len(unusable) == len(chosen):
+        raise UserError(unusable[chosen[0].name][1])
+    if not run.dry_run:
+        copy_finished(base, Path(run.results))
+    parts = [
+        part(source.name, words_for(source, chosen, words, run.exclude), settings, device)
+        for source in chosen
+        if source.name not in unusable
+    ]
+    composed = [as_it_is, *(each for _, variants_of_one in parts for each in variants_of_one)]
+    command = command_of(words, settings)
+
+    def show(records: list[Record]) -> str:
+        found = [(ablation, ablation.effects(records)) for ablation, _ in parts]
+        pages = [ablation.write_page(on, records) for ablation, on in found]
+        on_several = [on for _, on in found if on is not None]
+        if len(on_several) > 1:
+            title = f"{base[0].model}, {base[0].protocol}, {len(on_several)} datasets: which setting moves the number"
+            content = partial(page_over_datasets, title, over_datasets(on_several), command)
+            pages.append(write_page(Path(run.results), f"{base[0].model}_{base[0].protocol}", content))
+        return "\n".join(pages)
+
+    code, _ = execute_run(composed, command, show)
+    return concluded(code, run, "pages/, README.md")
+
+
+def words_for(source: Source, chosen: Sequence[Source], words: Sequence[str], exclude: object) -> list[str]:
+    """Return the overrides that choose one dataset of several.
+
+    Args:
+        source: the dataset.
+        chosen: all datasets of the run.
+        words: the overrides of the run.
+        exclude: what they exclude.
+    """
+    if len(chosen) == 1:
+        return list(words)
+    if source.files is None:
+        others = [word for word in words if word.partition("=")[0] not in ("dataset", "exclude")]
+        return [override("dataset", source.name), *others]
+    names = [other.name for other in chosen if other != source]
+    names += [exclude] if isinstance(exclude, str) else [*exclude] if isinstance(exclude, Iterable) else []
+    return [*(word for word in words if not word.startswith("exclude=")), override("exclude", names)]
 
 
 def command_of(words: Sequence[str], settings: Sequence[str]) -> str:
@@ -159,39 +192,22 @@ def command_of(words: Sequence[str], settings: Sequence[str]) -> str:
     return command_line([*words, *named], "ablate")
 
 
-def ablate_dataset(
-    dataset: str, words: Sequence[str], settings: Sequence[str]
-) -> tuple[int, Ablation, OnDataset | None]:
-    """Run the base and every variant of one dataset, and write and print its page.
+def part(dataset: str, words: Sequence[str], settings: Sequence[str], device: str) -> tuple[Ablation, list[Composed]]:
+    """Return the ablation of one dataset, and the variants that are to be run for it.
 
     Args:
         dataset: its name.
-        words: the overrides of the base.
+        words: the overrides of the base on this dataset alone.
         settings: which settings are changed.
-
-    Returns:
-        The exit code, what was run, and the effects, if the base has any.
+        device: torch's name of where it will train.
     """
     as_it_is = compose(words)
-    run = as_it_is.run
-    results, device = Path(run.results), devices.resolve(run.device)
-    base, unusable = planned(*as_it_is, device)
-    if dataset in unusable:
-        raise UserError(unusable[dataset][1])
-    chosen = [v for v in variants(run, dataset, base[0].passport["n_train"]) if v.setting in settings]
+    base, _ = planned(*as_it_is, device)
+    chosen = [v for v in variants(as_it_is.run, dataset, base[0].passport["n_train"]) if v.setting in settings]
     composed = {v: compose([*words, *v.overrides]) for v in chosen if v.overrides}
-    if not run.dry_run:
-        copy_finished(base, results)
     jobs = [(v, planned(*composed[v], device)[0] if v in composed else base) for v in chosen]
-    ablation = Ablation(dataset, base, jobs, results, command_of(words, settings))
-    found: list[OnDataset | None] = [None]
-
-    def show(records: list[Record]) -> str:
-        found[0] = ablation.effects(records)
-        return ablation.write_page(found[0], records)
-
-    code, _ = execute_run([as_it_is, *composed.values()], ablation.command, show)
-    return concluded(code, run, "pages/, README.md"), ablation, found[0]
+    results, command = Path(as_it_is.run.results), command_of(words, settings)
+    return Ablation(dataset, base, jobs, results, command), list(composed.values())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

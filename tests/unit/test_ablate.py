@@ -9,7 +9,7 @@ import pytest
 
 from tests.records import record, save
 from tsfcn import ablate
-from tsfcn.common.exit_codes import BAD_INPUT, OK
+from tsfcn.common.exit_codes import BAD_INPUT, OK, SKIPS
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 
@@ -47,6 +47,24 @@ def test_several_datasets_have_a_page_over_all_of_them(tmp_path: Path, capsys: p
     assert "dataset=ItalyPowerDemand,GunPoint" in text.split("```sh")[1]
     assert text.splitlines()[0][2:] in capsys.readouterr().out
     assert len(store.read(tmp_path)) == 4  # the sizes of a search need no training of their own
+
+
+def test_own_datasets_of_a_folder_are_ablated_and_one_that_cannot_be_had_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("walks", "jumps", "third"):
+        for split in ("TRAIN", "TEST"):
+            rows = [f"{case % 2}\t" + "\t".join(str(case * t % 7) for t in range(12)) for case in range(12)]
+            (tmp_path / f"{name}_{split}.tsv").write_text("\n".join(rows) + "\n")
+    words = [f"dataset={tmp_path},Coffee", "exclude=third", "protocol.epochs=1", "executor=inline"]
+    words += [f"results={tmp_path / 'results'}", "seeds=1", "settings=[batch]"]
+    assert ablate.main(words) == SKIPS
+    assert "'Coffee' is not available" in capsys.readouterr().err
+    pages = {path.name: path.read_text() for path in (tmp_path / "results" / "pages").iterdir()}
+    assert set(pages) == {f"{name}fcn_fawaz2019[epochs=1].md" for name in ("jumps_", "walks_", "")}
+    assert "over jumps, walks." in pages["fcn_fawaz2019[epochs=1].md"]
+    of_one = pages["walks_fcn_fawaz2019[epochs=1].md"]  # its command makes the page of this dataset alone
+    assert "12 instead of 1" in of_one and "'exclude=[jumps,Coffee,third]'" in of_one
 
 
 @pytest.mark.parametrize(
