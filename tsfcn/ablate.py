@@ -10,9 +10,10 @@ leaves everything else as it is. The page shows by how much each change moves th
 significant, by the rules of docs/verdict.md with Holm over the settings, and compares each with the published figure.
 Several datasets (dataset=GunPoint,Coffee) have a page each, and one more on the changes over all of them.
 
-settings: all, or a list of them. Everything else is as for `tsfcn run`, which does the work; the default is three
-seeds. Records and pages are written to results/ablate (to results/knobs if that exists from an earlier version), unless
-`results=` names another folder. Finished jobs of the results folder above it are copied, not trained again.
+settings: all, or a list of those to run; the pages show every setting of which the folder has records. Everything else
+is as for `tsfcn run`, which does the work; the default is three seeds. Records and pages are written to results/ablate
+(to results/knobs if that exists from an earlier version), unless `results=` names another folder. Finished jobs of the
+results folder above it are copied, not trained again.
 
 With a results folder instead of a dataset, the rows whose verdict is `different` or `outside` are ablated, the greatest
 difference first, with as many seeds as each has. Records and pages are written to RESULTS/ablate (or RESULTS/knobs).
@@ -22,7 +23,7 @@ settings=... and overrides that do not change the accuracy (budget=2h, executor.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ from tsfcn.common.errors import UserError
 from tsfcn.config import checks
 from tsfcn.config.compose import Composed, compose
 from tsfcn.config.overrides import canonical, command_line, override
+from tsfcn.config.overrides import split as split_list
+from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.data.user_data import Source
 from tsfcn.jobs import plan, store
 from tsfcn.jobs.record import Record
@@ -83,45 +86,43 @@ def copy_finished(jobs: Iterable[plan.Job], results: Path) -> None:
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation of one dataset: the jobs of the base, those of each variant, and where its page is written."""
+    """An ablation of one dataset: the jobs of the base, those of each variant, and what it was asked by."""
 
     dataset: str
     base: Sequence[plan.Job]
     jobs: Sequence[tuple[Variant, Sequence[plan.Job]]]  # the jobs of the base where its records have the accuracy
-    results: Path
-    command: str
+    words: Sequence[str]
+    settings: Sequence[str]
 
     @property
-    def title(self) -> str:
-        """The heading of the page."""
-        return f"{self.dataset}, {self.base[0].model}, {self.base[0].protocol}: which setting moves the number"
+    def row(self) -> str:
+        """What is ablated, without the dataset."""
+        return f"{self.base[0].model}, {self.base[0].protocol}"
 
-    def effects(self, records: Sequence[Record]) -> OnDataset | None:
-        """Return what the records of these jobs show; None if no job of the base is ok."""
-        by_key = {record.key: record for record in records if record.is_ok}
-        base = [by_key[job.key] for job in self.base if job.key in by_key]
+    def effects(self, records: Mapping[str, Record]) -> OnDataset | None:
+        """Return what ok records, by key, show of all settings of which there are some; None if the base has none."""
+        base = [records[job.key] for job in self.base if job.key in records]
         if not base:
             return None
         accuracies = []
         for variant, jobs in self.jobs:
-            of_seeds = [variant.accuracy_in(by_key[job.key]) for job in jobs if job.key in by_key]
+            of_seeds = [variant.accuracy_in(records[job.key]) for job in jobs if job.key in records]
             accuracies.append((variant, [accuracy for accuracy in of_seeds if accuracy is not None]))
         figure = tables.published_figure(base[0])
-        return OnDataset(self.dataset, base[0].n_test or 0, effects(base, accuracies, figure), figure)
+        return OnDataset(self.dataset, base[0], effects(base, accuracies, figure), figure)
 
-    def write_page(self, on: OnDataset | None, records: Sequence[Record]) -> str:
-        """Write the page of the effects and return it as the command prints it; records: those of these jobs."""
+    def write_page(self, on: OnDataset | None, results: Path) -> str:
+        """Write the page of the effects and return it as the command prints it."""
+        title = f"{self.dataset}, {self.row}: which setting moves the number"
         if on is None:
-            return f"{self.title}: no job is ok as the protocol has it, so there is nothing to compare with."
-        keys = {job.key for job in self.base}
-        base = next(record for record in records if record.is_ok and record.key in keys)
-        name = f"{self.dataset}_{base.model}_{base.protocol}"
-        return write_page(self.results, name, partial(page, self.title, on.effects, on.figure, base, self.command))
+            return f"{title}: no job is ok as the protocol has it, so there is nothing to compare with."
+        command = command_of(self.words, [*self.settings, *on.settings])
+        return write_page(results, f"{self.dataset}, {self.row}", partial(page, title, on, command))
 
 
 def write_page(results: Path, name: str, content: Callable[..., str]) -> str:
     """Write a page and return it as the command prints it. content: the page, with markdown=False as aligned text."""
-    path = results / "pages" / f"{name}.md"
+    path = results / "pages" / f"{name.replace(', ', '_')}.md"
     files.replace(path, lambda file: file.write(content().encode()))
     return content(markdown=not plain_text.is_folding())
 
@@ -141,8 +142,11 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         )
     device, chosen = devices.resolve(run.device), sources(run)
     base, unusable = planned(*as_it_is, device)
-    if len(unusable) == len(chosen):
+    if all(source.name in unusable for source in chosen):
         raise UserError(unusable[chosen[0].name][1])
+    resamples = list(dict.fromkeys(job.resample for job in base))
+    if len(resamples) > 1:
+        raise UserError(f"resample={override('', resamples)[1:]} is more than one split: ablate on one at a time")
     if not run.dry_run:
         copy_finished(base, Path(run.results))
     parts = [
@@ -150,21 +154,42 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
         for source in chosen
         if source.name not in unusable
     ]
-    composed = [as_it_is, *(each for _, variants_of_one in parts for each in variants_of_one)]
-    command = command_of(words, settings)
+    ablations = [ablation for ablation, _ in parts]
+    check_settings(settings, ablations)
+    composed = [as_it_is, *(each for _, of_one in parts for each in of_one)]
 
-    def show(records: list[Record]) -> str:
-        found = [(ablation, ablation.effects(records)) for ablation, _ in parts]
-        pages = [ablation.write_page(on, records) for ablation, on in found]
-        on_several = [on for _, on in found if on is not None]
-        if len(on_several) > 1:
-            title = f"{base[0].model}, {base[0].protocol}, {len(on_several)} datasets: which setting moves the number"
-            content = partial(page_over_datasets, title, over_datasets(on_several), command)
-            pages.append(write_page(Path(run.results), f"{base[0].model}_{base[0].protocol}", content))
-        return "\n".join(pages)
+    def show(_: list[Record]) -> str:
+        return write_pages(ablations, Path(run.results), words, settings)
 
-    code, _ = execute_run(composed, command, show)
+    code, _ = execute_run(composed, command_of(words, settings), show)
     return concluded(code, run, "pages/, README.md")
+
+
+def check_settings(settings: Sequence[str], ablations: Sequence[Ablation]) -> None:
+    """Say which settings have no other value here. Raises UserError if none has."""
+    there = {variant.setting for ablation in ablations for variant, _ in ablation.jobs}
+    without = [setting for setting in settings if setting not in there]
+    if len(without) == len(settings):
+        raise UserError(
+            f"settings=[{','.join(settings)}]: {ablations[0].row} has no other value to try: name others of "
+            f"{', '.join(setting for setting in SETTINGS if setting in there)}"
+        )
+    if without and set(settings) != set(SETTINGS):
+        exit_codes.complain(f"settings without another value for {ablations[0].row}: {', '.join(without)}")
+
+
+def write_pages(ablations: Sequence[Ablation], results: Path, words: Sequence[str], settings: Sequence[str]) -> str:
+    """Write the page of each dataset, and of several one over all of them; return them as the command prints them."""
+    records = {record.key: record for record in store.read(results) if record.is_ok}
+    found = [(ablation, ablation.effects(records)) for ablation in ablations]
+    pages = [ablation.write_page(on, results) for ablation, on in found]
+    on_several = [on for _, on in found if on is not None]
+    if len(on_several) > 1:
+        row = ablations[0].row
+        title = f"{row}, {len(on_several)} datasets: which setting moves the number"
+        command = command_of(words, [*settings, *(setting for on in on_several for setting in on.settings)])
+        pages.append(write_page(results, row, partial(page_over_datasets, title, over_datasets(on_several), command)))
+    return "\n".join(pages)
 
 
 def words_for(source: Source, chosen: Sequence[Source], words: Sequence[str], exclude: object) -> list[str]:
@@ -178,8 +203,9 @@ def words_for(source: Source, chosen: Sequence[Source], words: Sequence[str], ex
     """
     if len(chosen) == 1:
         return list(words)
-    if source.files is None:
-        others = [word for word in words if word.partition("=")[0] not in ("dataset", "exclude")]
+    if source.name in CATALOGUE and source.files is None:
+        of_tables = ("dataset", "exclude", "label", "columns", "test_size")  # the archive's datasets have none of these
+        others = [word for word in words if word.partition("=")[0].partition(".")[0] not in of_tables]
         return [override("dataset", source.name), *others]
     names = [other.name for other in chosen if other != source]
     names += [exclude] if isinstance(exclude, str) else [*exclude] if isinstance(exclude, Iterable) else []
@@ -188,7 +214,8 @@ def words_for(source: Source, chosen: Sequence[Source], words: Sequence[str], ex
 
 def command_of(words: Sequence[str], settings: Sequence[str]) -> str:
     """Return the command as one line."""
-    named = [] if set(settings) == set(SETTINGS) else [f"settings=[{','.join(settings)}]"]
+    chosen = [setting for setting in SETTINGS if setting in settings]
+    named = [] if len(chosen) == len(SETTINGS) else [f"settings=[{','.join(chosen)}]"]
     return command_line([*words, *named], "ablate")
 
 
@@ -201,13 +228,18 @@ def part(dataset: str, words: Sequence[str], settings: Sequence[str], device: st
         settings: which settings are changed.
         device: torch's name of where it will train.
     """
+
+    def jobs_of(composed: Composed) -> list[plan.Job]:
+        return [job for job in planned(*composed, device)[0] if job.dataset == dataset]  # without sources of transfer
+
     as_it_is = compose(words)
-    base, _ = planned(*as_it_is, device)
-    chosen = [v for v in variants(as_it_is.run, dataset, base[0].passport["n_train"]) if v.setting in settings]
-    composed = {v: compose([*words, *v.overrides]) for v in chosen if v.overrides}
-    jobs = [(v, planned(*composed[v], device)[0] if v in composed else base) for v in chosen]
-    results, command = Path(as_it_is.run.results), command_of(words, settings)
-    return Ablation(dataset, base, jobs, results, command), list(composed.values())
+    base = jobs_of(as_it_is)
+    of_dataset = variants(as_it_is.run, dataset, base[0].passport["n_train"])
+    composed = {v: compose([*words, *v.overrides]) for v in of_dataset if v.overrides}
+    jobs = [(v, jobs_of(composed[v]) if v in composed else base) for v in of_dataset]
+    return Ablation(dataset, base, jobs, words, settings), [
+        each for v, each in composed.items() if v.setting in settings
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -219,21 +251,30 @@ def differing_rows(results: Path) -> list[list[str]]:
     records = [each for each in store.read(results) if not each.is_ensemble] if results.is_dir() else []
     if not records:
         raise UserError(f"results folder '{results}' has no records: run `tsfcn run results={results}` first")
-    rows = tables.accuracy(records)
-    split = {(row["model"], row["protocol"], row["dataset"]): row["split"] for row in rows.to_dict("records")}
-    verdicts = tables.verdicts(rows)
+    verdicts = tables.verdicts(tables.accuracy(records))
     is_different = verdicts["word"].isin([verdict.DIFFERENT, verdict.OUTSIDE])
     far = verdicts[is_different & (verdicts["of"] == tables.DATASET)]
     far = far.reindex(far["difference"].abs().sort_values(ascending=False, kind="stable").index)
+    by_row = {tables.row_of(record)[:3]: record for record in records if record.is_ok}
     return [
-        [
-            f"dataset={row['dataset']}",
-            f"model={row['model']}",
-            f"protocol={row['protocol']}",
-            f"seeds={row['n_seeds']}",
-            *(["archive.split=ucr2015"] if split[row["model"], row["protocol"], row["dataset"]] == "ucr2015" else []),
-        ]
+        overrides_of(by_row[row["dataset"], row["model"], row["protocol"]], row["n_seeds"])
         for row in far.to_dict("records")
+    ]
+
+
+def overrides_of(record: Record, n_seeds: int) -> list[str]:
+    """Return the overrides of a run of the row that a record with a published figure belongs to."""
+    name, _, changed = record.model.partition("[")
+    model = record.architecture or name
+    split = record.passport.get("split")
+    return [
+        f"dataset={record.dataset}",
+        f"model={model}",
+        *(f"model.{model}.{each}" for each in split_list(changed.removesuffix("]")) if each),
+        f"protocol={record.protocol.partition('[')[0]}",
+        *([f"engine.precision={record.precision}"] if record.precision != "float32" else []),
+        f"seeds={n_seeds}",
+        *(["archive.split=ucr2015"] if split == "ucr2015" else []),
     ]
 
 

@@ -10,8 +10,10 @@ import pytest
 from tests.records import record, save
 from tsfcn import ablate
 from tsfcn.common.exit_codes import BAD_INPUT, OK, SKIPS
+from tsfcn.config.compose import compose
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
+from tsfcn.runs.planning import planned
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -26,11 +28,29 @@ def test_it_trains_writes_a_page_and_copies_finished_records(tmp_path: Path) -> 
     assert "128 (Karim): 67 instead of 6" in text and "BY THE TEST SET" in text and "No published figure" in text
     labels = {r.protocol for r in store.read(tmp_path / "ablate")}
     assert "fawaz2019[batch_divisor=0, batch_size=128, epochs=1]" in labels and len(labels) == 5
-    base = ["dataset=ItalyPowerDemand", f"results={tmp_path / 'copied'}" + "/ablate", "executor=inline"]
-    shutil.copytree(RESULTS / "records", tmp_path / "copied" / "records")
-    # An FCN has no gates, so only the base remains, and all of its records are copied.
-    assert ablate.main([*base, "seeds=[0,1,2]", "settings=[gates]"]) == OK
-    assert len(store.read(tmp_path / "copied" / "ablate")) == 3
+    assert "settings=[batch,selection]" in text.split("```sh")[1]
+    # Another setting joins those of which there are records.
+    assert ablate.main([*words, "settings=[epsilon]", "seeds=2"]) == OK
+    text = path.read_text()
+    assert "1e-8 (Wang)" in text and "128 (Karim): 67 instead of 6" in text
+    assert "settings=[batch,epsilon,selection]" in text.split("```sh")[1]
+
+
+def test_finished_records_of_the_folder_above_are_copied(tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / "records", tmp_path / "records")
+    jobs, _ = planned(*compose(["dataset=ItalyPowerDemand", "seeds=[0,1,2]"]))
+    ablate.copy_finished(jobs, tmp_path / "ablate")
+    assert {record.key for record in store.read(tmp_path / "ablate")} == {job.key for job in jobs}
+
+
+def test_only_the_dataset_itself_counts_and_not_what_its_weights_come_from(tmp_path: Path) -> None:
+    words = ["dataset=GunPoint", "protocol.init_from=dataset:ItalyPowerDemand", "protocol.epochs=1", "executor=inline"]
+    assert ablate.main([*words, f"results={tmp_path}", "settings=[epsilon]", "seeds=1"]) == OK
+    (path,) = (tmp_path / "pages").iterdir()
+    (of_target,) = [r for r in store.read(tmp_path) if r.dataset == "GunPoint" and "eps" not in r.protocol]
+    assert (
+        f"{of_target.accuracy:.4f} over 1 seed, batches of 5 of 50 training cases, 150 test cases" in path.read_text()
+    )
 
 
 def test_several_datasets_have_a_page_over_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +98,11 @@ def test_own_datasets_of_a_folder_are_ablated_and_one_that_cannot_be_had_is_left
         (["dataset=GunPoint", "model=[fcn,mlp]"], "change the settings of one model at a time"),
         (["dataset=Gunpoint"], "did you mean 'GunPoint'?"),
         (["dataset=Coffee"], "dataset 'Coffee' is not available"),
+        (
+            ["dataset=GunPoint", "settings=[gates,cells]"],
+            "fcn, fawaz2019 has no other value to try: name others",
+        ),
+        (["dataset=GunPoint", "resample=[0,1]"], "resample=[0,1] is more than one split: ablate on one at a time"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +121,13 @@ def test_differing_rows_begin_with_the_greatest_difference(tmp_path: Path, capsy
         ["dataset=GunPoint", "model=fcn", "protocol=fawaz2019", "seeds=3"],
         ["dataset=ItalyPowerDemand", "model=fcn", "protocol=fawaz2019", "seeds=3"],
     ]
+    low = [record("GunPoint", protocol="fawaz2019[precision=bfloat16]", precision="bfloat16", accuracy=0.5)]
+    assert ablate.overrides_of(low[0], 1)[2:4] == ["protocol=fawaz2019", "engine.precision=bfloat16"]
+    wide = record(
+        "CBF", "inception[filters=16, kernels=[41,20,10]]", protocol="poolparty2025", architecture="inception"
+    )
+    changed = ["model.inception.filters=16", "model.inception.kernels=[41,20,10]"]
+    assert ablate.overrides_of(wide, 3)[1:5] == ["model=inception", *changed, "protocol=poolparty2025"]
     save(tmp_path / "near", *runs("Chinatown", 0.979))
     assert ablate.main([str(tmp_path / "near")]) == OK
     assert "nothing to explain" in capsys.readouterr().out

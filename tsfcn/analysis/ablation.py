@@ -89,14 +89,19 @@ class OnDataset:
     """The effects on one dataset."""
 
     dataset: str
-    n_test: int
+    base: Record  # one of the base
     effects: Sequence[Effect]  # that of the base first
     figure: published.Figure | None  # the published figure of the base, if there is one
+
+    @property
+    def settings(self) -> set[str]:
+        """The settings of which there are effects."""
+        return {effect.variant.setting for effect in self.effects[1:]}
 
     def beside(self, effect: Effect, other: Effect | published.Figure) -> verdict.PairedAccuracy:
         """Return the accuracy of an effect beside that of another one or a published figure."""
         n = other.n_runs if isinstance(other, published.Figure) else len(other.accuracies)
-        return _paired(self.dataset, self.n_test, effect.accuracies, other.mean, other.std, n)
+        return _paired(self.dataset, self.base.n_test or 0, effect.accuracies, other.mean, other.std, n)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, Effect, OverDatasets
+from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, Effect, OnDataset, OverDatasets
 from tsfcn.common import text as plain_text
 from tsfcn.common.text import counted
 from tsfcn.data import published
@@ -25,28 +25,18 @@ _NOTE = (
 )
 
 
-def page(
-    title: str,
-    rows: Sequence[Effect],
-    figure: published.Figure | None,
-    base: Record,
-    command: str,
-    *,
-    markdown: bool = True,
-) -> str:
+def page(title: str, on: OnDataset, command: str, *, markdown: bool = True) -> str:
     """Return the page of one dataset as Markdown, which is readable as text too.
 
     Args:
         title: its heading.
-        rows: the effects, that of the base first.
-        figure: the published figure, if there is one.
-        base: a record of the base.
+        on: the effects.
         command: the command that writes the page.
         markdown: False lays out the table as text, which folds in a terminal.
     """
-    first, *others = rows
+    first, *others = on.effects
     others.sort(key=lambda e: (-abs(round(e.difference, 9)), e.variant.setting, e.variant.change))
-    lines = [_base_line(first, base), _published_line(first, figure), *_outcome_lines(others)]
+    lines = [_base_line(first, on.base), _published_line(first, on.figure), *_outcome_lines(others)]
     body = "\n".join(f"- {plain_text.escaped(line)}" for line in lines)
     table = _table([first, *others], markdown=markdown)
     return f"# {title}\n\n{body}\n\n{table}\n\n{_NOTE}\n\n```sh\n{command}\n```\n"
@@ -107,7 +97,8 @@ def _typical(row: OverDatasets) -> float:
 def _base_line(effect: Effect, base: Record) -> str:
     n_seeds = len(effect.accuracies)
     std = "" if effect.std is None else f" ± {effect.std:.4f}"
-    sizes = f"batches of {base.batch} of {base.n_train} training cases, {base.n_test} test cases"
+    batch = min(base.batch or 0, base.n_train or 0)
+    sizes = f"batches of {batch} of {base.n_train} training cases, {base.n_test} test cases"
     seeds = counted(n_seeds, "seed")
     return f"As the protocol has it: {render.fraction(effect.mean)}{std} over {seeds}, {sizes}."
 
