@@ -23,7 +23,7 @@ from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
-from tsfcn.report.provenance import training_hours
+from tsfcn.report.provenance import once, training_hours
 from tsfcn.report.sections import (
     curves,
     datasets,
@@ -69,7 +69,7 @@ def page(material: Material) -> str:
     """Return the page as HTML; a section whose content is None is omitted."""
     counts = Counter(row["status"] for row in material.failures)
     summary = (
-        f"{counted(len(material.records), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
+        f"{counted(len(once(material.records)), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
         f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; "
         f"{training_hours(material.records)} of training."
     )

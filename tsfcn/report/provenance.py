@@ -26,14 +26,20 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     ]
 
 
+def once(records: Iterable[Record]) -> list[Record]:
+    """Return records without those that are of a job under a second name, as protocol.init_from gives."""
+    return list({record.key: record for record in records}.values())
+
+
 def training_hours(records: Iterable[Record]) -> str:
     """Return the training time of records together, in hours, as text; that of an ensemble is that of its members."""
-    trained = (record for record in records if not record.is_ensemble)
+    trained = (record for record in once(records) if not record.is_ensemble)
     return f"{math.fsum(record.seconds('train') or 0.0 for record in trained) / 3600:.2f} hours"
 
 
 def origins(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return (name, values) of each property of ok records that says where they come from."""
+    records = once(records)
     finished = sorted(record.finished[:10] for record in records if record.finished)
     return [
         ("versions", _versions(records)),

@@ -66,7 +66,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
 
 def _first_sentence(records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:
     counts = Counter(tables["status"]["status"])
-    jobs = f"{counted(len(records), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
+    jobs = f"{counted(len(provenance.once(records)), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
     n_datasets = tables["accuracy"]["dataset"].nunique()
     return f"{jobs}; {counted(n_datasets, 'dataset')}; {provenance.training_hours(records)} of training."
 

@@ -25,11 +25,12 @@ def announce(prepared: RunPlan) -> None:
     lines = notices(prepared) + [line for choice, line in engines.items() if choice.missing]
     lines += problem_lines(unusable_datasets(prepared))
     states, fitting = list(prepared.states.values()), prepared.fitting
-    n_failed = sum(prepared.states[job.key] == "failed" and bool(job.passport) for job in prepared.jobs)
+    usable = {job.key for job in prepared.jobs if job.passport}
+    n_failed = sum(state == "failed" and key in usable for key, state in prepared.states.items())
     estimate = cost.makespan((prepared.seconds[key] for key in fitting), prepared.n_workers)
     means = prepared.placement.means(min(prepared.n_workers, len(fitting)))
     lines.append(
-        f"{counted(len(prepared.jobs), 'job')}: {states.count('done')} done before, {len(prepared.pending)} to run, "
+        f"{counted(len(states), 'job')}: {states.count('done')} done before, {len(prepared.pending)} to run, "
         f"{counted(len(prepared.unusable), 'dataset')} not usable"
         + (f"; {n_failed} not tried again, they failed max_attempts={run.max_attempts} times" if n_failed else "")
         + (f"; roughly {clock(estimate)} {means}" if fitting else "")
@@ -57,7 +58,7 @@ def dry(prepared: RunPlan, engines: list[str]) -> str:
             f"budget={budget} is enough for {len(prepared.fitting)} of {len(seconds)} jobs, {clock(long)} are left"
         )
     rows.append(
-        f"{counted(len(jobs), 'job')} on {counted(len({job.dataset for job in jobs}), 'dataset')}, "
+        f"{counted(len(prepared.states), 'job')} on {counted(len({job.dataset for job in jobs}), 'dataset')}, "
         f"{len(prepared.unusable)} of them not usable: {counted(len(seconds), 'job')} to run, "
         f"roughly {clock(sum(seconds.values()))} "
         f"{'on one core' if on_cpu else 'one by one'}, "

@@ -105,8 +105,11 @@ class RunPlan:
 
     @cached_property
     def pending(self) -> list[Job]:
-        """The jobs to be run: sources of others first, then those that take longest, so that workers end together."""
-        jobs = [job for job in self.jobs if job.key in self.seconds]
+        """The jobs to be run: sources of others first, then those that take longest, so that workers end together.
+
+        A job that has several names is there once.
+        """
+        jobs = {job.key: job for job in reversed(self.jobs) if job.key in self.seconds}.values()
         return sorted(jobs, key=lambda job: (job.key in self.sources, self.seconds[job.key]), reverse=True)
 
     @cached_property
