@@ -294,7 +294,13 @@ def merge(source: Path, results: Path) -> str:
 def check_same_experiments(
     source: Path, records: Iterable[Record], results: Path, records_there: Iterable[Record]
 ) -> None:
-    """Raise UserError if two folders hold different experiments under one name."""
+    """Raise UserError if two folders hold different experiments under one name, or records that no table mixes."""
+    records, records_there = list(records), list(records_there)
+    if len({record.task is None for record in [*records, *records_there]}) > 1:
+        raise UserError(
+            f"one of {source} and {results} holds labels of timepoints, the other classifications of cases, which no "
+            "table mixes: keep them apart"
+        )
     groups = {place(record)[:-1]: record.group for record in selection.current(records_there) if record.is_ok}
     for record in selection.current(records):
         if record.is_ok and groups.get(place(record)[:-1], record.group) != record.group:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.records import record, save
 from tsfcn.cli.results import main
+from tsfcn.common.errors import UserError
 from tsfcn.jobs import artifacts, lease, selection, store
 from tsfcn.jobs.maintenance import FOLDERS, compact, gc, merge, status, why
 
@@ -302,6 +303,14 @@ def test_merge_refuses_two_experiments_under_one_name(tmp_path: Path, capsys: py
         refused(capsys, "merge", none, two) == f"error: results '{none}' is no folder: give one that a run has written"
     )
     assert not none.exists()
+
+
+def test_merge_refuses_what_no_table_mixes(tmp_path: Path) -> None:
+    save(tmp_path / "cases", record("GunPoint"))
+    save(tmp_path / "streams", record("CBF", task={"name": "segmentation"}))
+    with pytest.raises(UserError, match="the other classifications of cases, which no table mixes: keep them apart"):
+        merge(tmp_path / "streams", tmp_path / "cases")
+    assert [each.dataset for each in store.read(tmp_path / "cases")] == ["GunPoint"]
 
 
 def test_merge_into_an_empty_folder_is_the_whole(tmp_path: Path) -> None:
