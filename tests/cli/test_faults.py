@@ -254,7 +254,7 @@ def test_a_dataset_that_changes_in_the_middle_of_a_run_is_not_trained_under_its_
     assert states[0] == "ok" and states[-2:] == ["failed", "failed"] and len(states) == 4
     reason = "dataset 'ItalyPowerDemand' has changed since the run was planned: start the run again"
     assert {record.reason for record in records if record.status == "failed"} == {reason}
-    assert reason.replace("ItalyPowerDemand", "NAME") in out
+    assert reason in out
     # Started again it sees other data under the same name, and does not mix the two.
     _, err = ended(start("run", *words), 2)
     assert "already holds" in err and "of other data" in err

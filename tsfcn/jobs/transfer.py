@@ -36,7 +36,13 @@ Passports = Mapping[str, dict[str, Any]]  # by dataset; {} for one that is not a
 
 
 def jobs(
-    start: InitFrom, text: str, targets: Passports, pool: Passports, jobs_on: JobsOn, root: str | None
+    start: InitFrom,
+    text: str,
+    targets: Passports,
+    pool: Passports,
+    jobs_on: JobsOn,
+    root: str | None,
+    without: Callable[[str, list[str]], None],
 ) -> list[Job]:
     """Return the jobs on the sources, and those on the targets that start from them; none from a dataset to itself.
 
@@ -47,6 +53,8 @@ def jobs(
         pool: The datasets that may be sources.
         jobs_on: Makes the jobs on one dataset.
         root: The archive's folder.
+        without: Called with a target and those of its sources that are not available; jobs that need them have no
+            passport.
 
     Raises:
         UserError: Every target is its own source, source and target are of different shape, or a library is missing.
@@ -55,10 +63,15 @@ def jobs(
     started: list[Job] = []
     for target, passport in targets.items():
         usable = [name for name in pool if name != target and pool[name]]
-        waits = start.kind != "dataset" and len(usable) < len(pool.keys() - {target})  # for the whole pool to be there
+        missing = [name for name in pool if name != target and not pool[name]]
+        waits = start.kind != "dataset" and bool(missing)  # for the whole pool to be there
         if not passport:
             started += jobs_on(target, text, text)  # to be told as skipped
             continue
+        if missing:
+            without(target, missing)
+            named = [text] if waits else [f"dataset:{name}" for name in missing]
+            started += [replace(job, passport={}) for each in named for job in jobs_on(target, each, each)]
         for name, resamples in [] if waits else choices(start, target, usable, on_source, jobs_on, root):
             label = f"dataset:{name}" if start.kind == "dataset" else text
             for source, job in zip(on_source[name], jobs_on(target, f"dataset:{name}", label), strict=True):

@@ -69,9 +69,14 @@ def planned(run: schema.RunConfig, unchanged: ProtocolConfig, device: str = "cpu
         return [replace(job, source={"key": key, "group": key}) for job in started], unusable
     pool = passports(user_data.select(list(start.names), [], run.archive.root, locate.ReadOptions()))
     known = targets | pool
+
+    def without(target: str, missing: list[str]) -> None:
+        """Note that jobs on a target are skipped, since sources of it cannot be used."""
+        unusable[target] = ("skipped", f"protocol.init_from={text} needs {', '.join(missing)}, which cannot be used")
+
     return transfer.jobs(
         *(start, text, targets, pool, lambda name, source, label: jobs({name: known[name]}, source, label)),
-        run.archive.root,
+        *(run.archive.root, without),
     ), unusable
 
 

@@ -109,8 +109,11 @@ class RunPlan:
 
         A job that has several names is there once.
         """
-        jobs = {job.key: job for job in reversed(self.jobs) if job.key in self.seconds}.values()
-        return sorted(jobs, key=lambda job: (job.key in self.sources, self.seconds[job.key]), reverse=True)
+        jobs: dict[str, Job] = {}
+        for job in self.jobs:
+            if job.key in self.seconds:
+                jobs.setdefault(job.key, job)
+        return sorted(jobs.values(), key=lambda job: (job.key in self.sources, self.seconds[job.key]), reverse=True)
 
     @cached_property
     def n_workers(self) -> int:

@@ -162,6 +162,32 @@ def test_a_random_source_is_that_job_by_name(tmp_path: Path) -> None:
     assert drawn == {f"dataset:{ITALY}", f"dataset:{ARROW}"}
 
 
+def test_a_target_whose_source_cannot_be_used_is_skipped_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*QUICK, *SMALL, f"dataset={GUN}", "seeds=1", "archive.root=null"]
+    for kind, rows in (("dataset", {f"dataset:{ITALY}"}), ("random:7", set())):
+        results, missing = tmp_path / kind[:6], f"{kind}:{ITALY}+Lightning7"
+        assert run([*words, f"results={results}", f"protocol.init_from={missing}"]) == 3
+        reason = f"protocol.init_from={missing} needs Lightning7, which cannot be used"
+        assert f"skipped: {GUN}: {reason}" in capsys.readouterr().out
+        of_target = [record for record in store.read(results) if record.dataset == GUN]
+        assert {record.settings["init_from"] for record in of_target if record.is_ok} == rows
+        assert [record.reason for record in of_target if not record.is_ok] == [reason]
+
+
+def test_a_job_that_several_names_mean_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = f"protocol.init_from=null,dataset:{ITALY},random:0:{ITALY},random:1:{ITALY}"
+    words = (f"dataset={GUN}", sources, f"results={tmp_path}", "seeds=1")
+    assert run([*QUICK, *SMALL, *words]) == 0
+    assert "3 jobs: 0 done before, 3 to run" in capsys.readouterr().err
+    assert run([*QUICK, *SMALL, *words]) == 0
+    assert "3 jobs: 3 done before, 0 to run" in capsys.readouterr().err
+    assert len(store.read(tmp_path)) == 5  # each name has its row
+    assert "\n3 jobs ok, " in (tmp_path / "README.md").read_text()
+    assert "3 jobs: 3 ok" in maintenance.status(tmp_path)
+
+
 def test_nearest_needs_its_library(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setitem(__import__("sys").modules, "dtaidistance.dtw_cc", None)  # as if it were not installed
     monkeypatch.setenv("TSFCN_CACHE", str(tmp_path / "cache"))
