@@ -113,22 +113,53 @@ def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, obje
     return values
 
 
-def rows(records: Sequence[Record], results: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return a table with a row for each ensemble, and why some have none: runs or predictions missing or damaged.
+def rows(records: Sequence[Record], results: Path) -> tuple[pd.DataFrame, list[tuple[Record, Problem]]]:
+    """Return a table with a row for each ensemble, and those that have none, since runs or predictions are not there.
 
     Args:
         records: All records of the folder.
         results: The results folder.
     """
     by_key = {record.key: record for record in records}
-    table, problems = [], []
+    table, without = [], []
     for each in tables.in_order(record for record in records if record.is_ensemble):
         try:
             table.append(row(each, [by_key[key] for key in each.members or ()], results))
         except KeyError as error:
             reason = f"run {error.args[0]}, which it averages, is not in '{results}': train its members again"
-            problems.append(ensemble.problem(tables.row_of(each), each.seed, reason))
+            without.append((each, ensemble.problem(tables.row_of(each), each.seed, reason)))
         except UserError as error:  # of the predictions of a run
-            problems.append(ensemble.problem(tables.row_of(each), each.seed, str(error)))
+            without.append((each, ensemble.problem(tables.row_of(each), each.seed, str(error))))
+    return typed(pd.DataFrame(table, columns=list(COLUMNS))), without
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with its types, which a column without values lacks."""
     types = {"n_held_out": "Int64"} | dict.fromkeys(("temperature", "tempered_nll", "tempered_ece"), "float64")
-    return pd.DataFrame(table, columns=list(COLUMNS)).astype(types), problems
+    return table.astype(types)
+
+
+def with_earlier(table: pd.DataFrame, without: Sequence[Record], path: Path) -> tuple[pd.DataFrame, int]:
+    """Return the table with the rows that a file has of ensembles which it lacks, and the number of these rows.
+
+    Args:
+        table: What `rows` returned.
+        without: The ensembles without a row.
+        path: The file that was written before; it may be absent or of another version.
+    """
+    names = list(COLUMNS[:5])
+    try:
+        earlier = typed(pd.read_csv(path, keep_default_na=False, na_values=[""])[list(COLUMNS)])
+    except (OSError, ValueError, KeyError, TypeError):
+        return table, 0
+    wanted = {
+        (dataset, split, model, protocol, record.seed)
+        for record in without
+        for dataset, model, protocol, split in [tables.row_of(record)]
+    }
+    kept = earlier[[tuple(key) in wanted for key in earlier[names].itertuples(index=False)]]
+    if kept.empty:
+        return table, 0
+    both = kept if table.empty else pd.concat([table, kept])
+    order = ["dataset", "model", "protocol", "split", "seed"]  # of `tables.in_order`
+    return both.sort_values(order, kind="stable", ignore_index=True), len(kept)

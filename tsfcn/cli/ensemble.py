@@ -86,11 +86,17 @@ def ensemble(results: Path, values: dict[str, str]) -> int:
         shown = rows[(rows["model"] == first.model) & (rows["protocol"] == first.protocol)]
         tables = [render.table(accuracy(outcome.ensembles), processor_time=is_timed), render.calibration(shown)]
         exit_codes.show("\n".join(tables))
-        problems += unread
-        if unread and (results / "tables" / "calibration.csv").exists():  # which may have what cannot be computed now
-            notes.append("tables/calibration.csv is as it was, since some ensembles have no row now")
-        else:
-            notes += [note] if (note := write_table(results, "calibration", rows)) else []
+        asked = {record.key for record in outcome.ensembles}
+        problems += [problem for record, problem in unread if record.key in asked]
+        path = results / "tables" / "calibration.csv"
+        table, n_earlier = calibration.with_earlier(rows, [record for record, _ in unread], path)
+        notes += [note] if (note := write_table(results, "calibration", table)) else []
+        if unread:  # their runs or predictions are not there
+            have = "has its" if n_earlier == 1 else "have their"
+            notes.append(
+                f"tables/calibration.csv: {counted(len(unread), 'ensemble')} cannot be computed again, of which "
+                f"{n_earlier} {have} earlier row"
+            )
     for line in [*problem_lines(problems), *notes]:
         exit_codes.complain(line)
     return exit_codes.SKIPS if problems else exit_codes.OK

@@ -45,7 +45,7 @@ def test_cases_that_are_all_right_give_the_least_temperature() -> None:
     assert calibration.fitted_temperature(probabilities, np.array([0, 1])) == pytest.approx(0.05, rel=1e-3)
 
 
-def write(results: Path, *, held_out: bool) -> None:
+def write(results: Path, *, held_out: bool, model: str = "fcn") -> None:
     """Write two runs that are twice too sure, with predictions, and with held-out cases if wanted."""
     for seed in range(2):
         probabilities, y = drawn(2.0, 300, seed=0)
@@ -56,7 +56,7 @@ def write(results: Path, *, held_out: bool) -> None:
             "n_classes": 3,
             "accuracy": float(np.mean(y_pred == y)),
         }
-        run = record(model="fcn", architecture="fcn", seed=seed, n_held_out=500 if held_out else None, **extra)
+        run = record(model=model, architecture=model, seed=seed, n_held_out=500 if held_out else None, **extra)
         other = drawn(2.0, 500, seed=10 + seed) if held_out else None
         artifacts.write_predictions(results, run.key, probabilities, y, y_pred, CLASSES, held_out=other)
         save(results, run)
@@ -117,5 +117,24 @@ def test_what_cannot_be_computed_is_told_and_the_table_of_before_stays(
     out, err = capsys.readouterr()
     assert "fcn:2" in out and err.splitlines()[0].startswith("skipped: ") and "require_predictions=true" in err
     assert "error" not in err and f"{tmp_path}: 0 ensembles written, 1 there before" in err.splitlines()
-    assert "tables/calibration.csv is as it was, since some ensembles have no row now" in err.splitlines()
+    line = "tables/calibration.csv: 1 ensemble cannot be computed again, of which 1 has its earlier row"
+    assert line in err.splitlines()
     assert table.read_bytes() == before
+
+
+def test_other_ensembles_keep_their_rows_and_are_no_skips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model in ("resnet", "fcn"):
+        write(tmp_path, held_out=True, model=model)
+    assert main([str(tmp_path), "members=resnet:2"]) == 0
+    table = tmp_path / "tables" / "calibration.csv"
+    before = table.read_text().splitlines()
+    for each in tables.read(tmp_path):
+        if each.model == "resnet":
+            artifacts.predictions_path(tmp_path, each.key).unlink()
+    capsys.readouterr()
+    assert main([str(tmp_path), "members=fcn:2"]) == 0
+    err = capsys.readouterr().err
+    line = "tables/calibration.csv: 1 ensemble cannot be computed again, of which 1 has its earlier row"
+    assert line in err.splitlines() and "skipped" not in err
+    after = table.read_text().splitlines()
+    assert [line.split(",")[2] for line in after[1:]] == ["fcn:2", "resnet:2"] and after[2] == before[1]

@@ -159,7 +159,7 @@ def _first_tag(path: Path) -> str:
 def _checked(raw: Raw, path: Path) -> Raw:
     """Return the content of a file. Raises UserError if it has no cases."""
     if not raw.labels:
-        raise UserError(f"file '{path}' has no cases: download it again")
+        raise UserError(f"file '{path}' has no cases: write or download it again")
     return raw
 
 
