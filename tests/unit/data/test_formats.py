@@ -62,7 +62,7 @@ def test_labels_have_one_spelling(text: str, label: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no cases: download it again"),
+        ("", "has no cases: write or download it again"),
         ("\n \n", "has no cases"),
         ("1\t2\t3\n2\t4\n", "line 2 has 2 columns: the lines before it have 3, end short cases with NaN"),
         ("1\t2\t3\n\n2\t4\t5\t6\n", "line 3 has 4 columns"),
@@ -137,7 +137,7 @@ def test_ts_with_channels_lengths_and_gaps(tmp_path: Path) -> None:
         ("@classLabel true 1 2", "1,2:3,4:1\n1,2:2", "line 4 has 1 channels: the file has 2"),
         ("@dimensions 3\n@classLabel true 1 2", "1,2:3,4:1", "line 4 has 2 channels: the file has 3"),
         ("@classLabel true 1 2", "1,2:3:1", "line 3 has channels that differ in length"),
-        ("@classLabel true 1 2", "", "has no cases: download it again"),
+        ("@classLabel true 1 2", "", "has no cases: write or download it again"),
         ("1,2:1", "1,2:1", "line 1 is neither '@' header nor '#' comment: put '@data' before the first case"),
     ],
 )
