@@ -29,15 +29,15 @@ from functools import partial
 from pathlib import Path
 
 from tsfcn.analysis import tables, verdict
-from tsfcn.analysis.ablation import SETTINGS, OnDataset, Variant, effects, over_datasets, variants
+from tsfcn.analysis.ablation import SETTINGS, DatasetEffects, Variant, effects, over_datasets, variants
 from tsfcn.common import device as devices
 from tsfcn.common import exit_codes, files
 from tsfcn.common import text as plain_text
 from tsfcn.common.arguments import path
 from tsfcn.common.errors import UserError
-from tsfcn.config import checks
+from tsfcn.config import checks, schema
 from tsfcn.config.compose import Composed, compose
-from tsfcn.config.overrides import canonical, command_line, override
+from tsfcn.config.overrides import canonical, command_line, override, written_value
 from tsfcn.config.overrides import split as split_list
 from tsfcn.data.catalogue import CATALOGUE
 from tsfcn.data.user_data import Source
@@ -99,25 +99,25 @@ class Ablation:
         """What is ablated, without the dataset."""
         return f"{self.base[0].model}, {self.base[0].protocol}"
 
-    def effects(self, records: Mapping[str, Record]) -> OnDataset | None:
+    def effects(self, records: Mapping[str, Record]) -> DatasetEffects | None:
         """Return what ok records, by key, show of all settings of which there are some; None if the base has none."""
         base = [records[job.key] for job in self.base if job.key in records]
         if not base:
             return None
         accuracies = []
         for variant, jobs in self.jobs:
-            of_seeds = [variant.accuracy_in(records[job.key]) for job in jobs if job.key in records]
-            accuracies.append((variant, [accuracy for accuracy in of_seeds if accuracy is not None]))
+            seeds = [variant.accuracy_in(records[job.key]) for job in jobs if job.key in records]
+            accuracies.append((variant, [accuracy for accuracy in seeds if accuracy is not None]))
         figure = tables.published_figure(base[0])
-        return OnDataset(self.dataset, base[0], effects(base, accuracies, figure), figure)
+        return DatasetEffects(self.dataset, base[0], effects(base, accuracies, figure), figure)
 
-    def write_page(self, on: OnDataset | None, results: Path) -> str:
+    def write_page(self, measured: DatasetEffects | None, results: Path) -> str:
         """Write the page of the effects and return it as the command prints it."""
         title = f"{self.dataset}, {self.row}: which setting moves the number"
-        if on is None:
+        if measured is None:
             return f"{title}: no job is ok as the protocol has it, so there is nothing to compare with."
-        command = command_of(self.words, [*self.settings, *on.settings])
-        return write_page(results, f"{self.dataset}, {self.row}", partial(page, title, on, command))
+        command = command_of(self.words, [*self.settings, *measured.settings])
+        return write_page(results, f"{self.dataset}, {self.row}", partial(page, title, measured, command))
 
 
 def write_page(results: Path, name: str, content: Callable[..., str]) -> str:
@@ -144,11 +144,6 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
     base, unusable = planned(*as_it_is, device)
     if all(source.name in unusable for source in chosen):
         raise UserError(unusable[chosen[0].name][1])
-    resamples = list(dict.fromkeys(job.resample for job in base))
-    if len(resamples) > 1:
-        raise UserError(f"resample={override('', resamples)[1:]} is more than one split: ablate on one at a time")
-    if not run.dry_run:
-        copy_finished(base, Path(run.results))
     parts = [
         part(source.name, words_for(source, chosen, words, run.exclude), settings, device)
         for source in chosen
@@ -156,6 +151,8 @@ def ablate(words: Sequence[str], settings: Sequence[str]) -> int:
     ]
     ablations = [ablation for ablation, _ in parts]
     check_settings(settings, ablations)
+    if not run.dry_run:
+        copy_finished(base, Path(run.results))
     composed = [as_it_is, *(each for _, of_one in parts for each in of_one)]
 
     def show(_: list[Record]) -> str:
@@ -181,14 +178,14 @@ def check_settings(settings: Sequence[str], ablations: Sequence[Ablation]) -> No
 def write_pages(ablations: Sequence[Ablation], results: Path, words: Sequence[str], settings: Sequence[str]) -> str:
     """Write the page of each dataset, and of several one over all of them; return them as the command prints them."""
     records = {record.key: record for record in store.read(results) if record.is_ok}
-    found = [(ablation, ablation.effects(records)) for ablation in ablations]
-    pages = [ablation.write_page(on, results) for ablation, on in found]
-    on_several = [on for _, on in found if on is not None]
-    if len(on_several) > 1:
+    measured = [ablation.effects(records) for ablation in ablations]
+    pages = [ablation.write_page(each, results) for ablation, each in zip(ablations, measured, strict=True)]
+    datasets = [each for each in measured if each is not None]
+    if len(datasets) > 1:
         row = ablations[0].row
-        title = f"{row}, {len(on_several)} datasets: which setting moves the number"
-        command = command_of(words, [*settings, *(setting for on in on_several for setting in on.settings)])
-        pages.append(write_page(results, row, partial(page_over_datasets, title, over_datasets(on_several), command)))
+        title = f"{row}, {len(datasets)} datasets: which setting moves the number"
+        command = command_of(words, [*settings, *(setting for each in datasets for setting in each.settings)])
+        pages.append(write_page(results, row, partial(page_over_datasets, title, over_datasets(datasets), command)))
     return "\n".join(pages)
 
 
@@ -204,8 +201,8 @@ def words_for(source: Source, chosen: Sequence[Source], words: Sequence[str], ex
     if len(chosen) == 1:
         return list(words)
     if source.name in CATALOGUE and source.files is None:
-        of_tables = ("dataset", "exclude", "label", "columns", "test_size")  # the archive's datasets have none of these
-        others = [word for word in words if word.partition("=")[0].partition(".")[0] not in of_tables]
+        left_out = ("dataset", "exclude", "label", "columns", "test_size")  # the last three are for tables of one's own
+        others = [word for word in words if word.partition("=")[0].partition(".")[0] not in left_out]
         return [override("dataset", source.name), *others]
     names = [other.name for other in chosen if other != source]
     names += [exclude] if isinstance(exclude, str) else [*exclude] if isinstance(exclude, Iterable) else []
@@ -217,6 +214,16 @@ def command_of(words: Sequence[str], settings: Sequence[str]) -> str:
     chosen = [setting for setting in SETTINGS if setting in settings]
     named = [] if len(chosen) == len(SETTINGS) else [f"settings=[{','.join(chosen)}]"]
     return command_line([*words, *named], "ablate")
+
+
+def check_one_row(base: Sequence[plan.Job], run: schema.RunConfig) -> None:
+    """Raise UserError if the jobs of a base differ in more than the seed: its accuracies are those of seeds."""
+    if len({job.group for job in base}) == 1:
+        return
+    resamples = list(dict.fromkeys(job.resample for job in base))
+    if len(resamples) > 1:
+        raise UserError(f"resample={written_value(resamples)} is more than one split: ablate on one at a time")
+    raise UserError(f"protocol.init_from={run.protocol.init_from} is more than one source: ablate on one at a time")
 
 
 def part(dataset: str, words: Sequence[str], settings: Sequence[str], device: str) -> tuple[Ablation, list[Composed]]:
@@ -234,9 +241,10 @@ def part(dataset: str, words: Sequence[str], settings: Sequence[str], device: st
 
     as_it_is = compose(words)
     base = jobs_of(as_it_is)
-    of_dataset = variants(as_it_is.run, dataset, base[0].passport["n_train"])
-    composed = {v: compose([*words, *v.overrides]) for v in of_dataset if v.overrides}
-    jobs = [(v, jobs_of(composed[v]) if v in composed else base) for v in of_dataset]
+    check_one_row(base, as_it_is.run)
+    possible = variants(as_it_is.run, dataset, base[0].passport["n_train"])
+    composed = {v: compose([*words, *v.overrides]) for v in possible if v.overrides}
+    jobs = [(v, jobs_of(composed[v]) if v in composed else base) for v in possible]
     return Ablation(dataset, base, jobs, words, settings), [
         each for v, each in composed.items() if v.setting in settings
     ]

@@ -102,6 +102,10 @@ def test_own_datasets_of_a_folder_are_ablated_and_one_that_cannot_be_had_is_left
             ["dataset=GunPoint", "settings=[gates,cells]"],
             "fcn, fawaz2019 has no other value to try: name others",
         ),
+        (
+            ["dataset=GunPoint", "protocol.init_from=dataset:ItalyPowerDemand+ArrowHead"],
+            "protocol.init_from=dataset:ItalyPowerDemand+ArrowHead is more than one source: ablate on one at a time",
+        ),
         (["dataset=GunPoint", "resample=[0,1]"], "resample=[0,1] is more than one split: ablate on one at a time"),
     ],
 )

@@ -85,7 +85,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class OnDataset:
+class DatasetEffects:
     """The effects on one dataset."""
 
     dataset: str
@@ -105,7 +105,7 @@ class OnDataset:
 
 
 @dataclass(frozen=True)
-class OverDatasets:
+class OverallEffect:
     """The effect of a variant over the datasets on which it was tried."""
 
     variant: Variant
@@ -260,27 +260,33 @@ def effects(
     return result
 
 
-def over_datasets(found: Sequence[OnDataset]) -> list[OverDatasets]:
+def over_datasets(found: Sequence[DatasetEffects]) -> list[OverallEffect]:
     """Return the base and then each variant over the datasets that have it, in the order in which they first occur.
 
     Args:
         found: the effects on each dataset, of the same model and protocol.
     """
-    tried: dict[Variant, list[tuple[OnDataset, Effect]]] = {}
-    for on in found:
-        for effect in on.effects:
-            tried.setdefault(effect.variant, []).append((on, effect))
+    tried: dict[Variant, list[tuple[DatasetEffects, Effect]]] = {}
+    for measured in found:
+        for effect in measured.effects:
+            tried.setdefault(effect.variant, []).append((measured, effect))
     rows = []
     for variant, pairs in tried.items():
-        beside_base = [on.beside(effect, on.effects[0]) for on, effect in pairs if effect is not on.effects[0]]
-        beside_published = [on.beside(effect, on.figure) for on, effect in pairs if on.figure is not None]
+        beside_base = [
+            measured.beside(effect, measured.effects[0])
+            for measured, effect in pairs
+            if effect is not measured.effects[0]
+        ]
+        beside_published = [
+            measured.beside(effect, measured.figure) for measured, effect in pairs if measured.figure is not None
+        ]
         rows.append(
-            OverDatasets(
+            OverallEffect(
                 variant,
-                tuple(on.dataset for on, _ in pairs),
+                tuple(measured.dataset for measured, _ in pairs),
                 float(np.mean([effect.mean for _, effect in pairs])),
                 verdict.judge(beside_base) if beside_base else None,
-                tuple(on.dataset for on, effect in pairs if effect.outcome == MOVES),
+                tuple(measured.dataset for measured, effect in pairs if effect.outcome == MOVES),
                 verdict.judge(beside_published) if beside_published else None,
             )
         )

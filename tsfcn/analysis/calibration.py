@@ -23,8 +23,9 @@ from tsfcn.jobs.record import Record
 LEAST, GREATEST = 0.05, 20.0  # temperature
 
 Array = npt.NDArray[np.float64]
+NAMES = ("dataset", "split", "model", "protocol", "seed")  # of an ensemble
 COLUMNS = (
-    *("dataset", "split", "model", "protocol", "seed"),
+    *NAMES,
     *("runs_accuracy", "accuracy", "runs_nll", "nll", "runs_ece", "ece"),
     *("n_held_out", "temperature", "tempered_nll", "tempered_ece"),
 )
@@ -80,6 +81,12 @@ def held_out(runs: Sequence[Record], results: Path) -> tuple[Array, npt.NDArray[
     return np.concatenate([p for p, _ in parts]).astype(np.float64), np.concatenate([y for _, y in parts]).astype(int)
 
 
+def names_of(record: Record) -> tuple[str, str, str, str, int]:
+    """Return what names the row of an ensemble, by NAMES."""
+    dataset, model, protocol, split = tables.row_of(record)
+    return dataset, split, model, protocol, record.seed
+
+
 def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, object]:
     """Return the row of an ensemble, by COLUMNS; `runs_` is the mean over the runs that it averages.
 
@@ -98,9 +105,7 @@ def row(record: Record, runs: Sequence[Record], results: Path) -> dict[str, obje
     def of_runs(metric: str) -> float:
         return float(np.mean([tables.score(metric, each.probabilities, y_true, each.y_pred) for each in stored]))
 
-    dataset, model, protocol, split = tables.row_of(record)
-    values: dict[str, object] = {"dataset": dataset, "split": split, "model": model, "protocol": protocol}
-    values["seed"] = record.seed
+    values: dict[str, object] = dict(zip(NAMES, names_of(record), strict=True))
     for metric in ("accuracy", "nll", "ece"):
         values |= {metric: tables.score(metric, mean, y_true, y_pred), f"runs_{metric}": of_runs(metric)}
     cases = held_out(runs, results)
@@ -147,17 +152,12 @@ def with_earlier(table: pd.DataFrame, without: Sequence[Record], path: Path) -> 
         without: The ensembles without a row.
         path: The file that was written before; it may be absent or of another version.
     """
-    names = list(COLUMNS[:5])
     try:
         earlier = typed(pd.read_csv(path, keep_default_na=False, na_values=[""])[list(COLUMNS)])
     except (OSError, ValueError, KeyError, TypeError):
         return table, 0
-    wanted = {
-        (dataset, split, model, protocol, record.seed)
-        for record in without
-        for dataset, model, protocol, split in [tables.row_of(record)]
-    }
-    kept = earlier[[tuple(key) in wanted for key in earlier[names].itertuples(index=False)]]
+    wanted = {names_of(record) for record in without}
+    kept = earlier[[tuple(names) in wanted for names in earlier[list(NAMES)].itertuples(index=False)]]
     if kept.empty:
         return table, 0
     both = kept if table.empty else pd.concat([table, kept])

@@ -191,10 +191,10 @@ class Problem:
     title: str  # what names the job, or the dataset
 
 
-def any_name(reason: str, dataset: str) -> str:
+def with_placeholder(reason: str, dataset: str) -> str:
     """Return a reason in which NAME stands for the dataset, where it is not a part of a word.
 
-    >>> any_name("file 'own/inf/inf_TRAIN.csv' has infinite values", "inf")
+    >>> with_placeholder("file 'own/inf/inf_TRAIN.csv' has infinite values", "inf")
     "file 'own/NAME/NAME_TRAIN.csv' has infinite values"
     """
     return re.sub(rf"(?<![^\W_]){re.escape(dataset)}(?![^\W_])", "NAME", reason)
@@ -204,7 +204,7 @@ def alike(problems: Iterable[Problem]) -> list[tuple[str, list[Problem]]]:
     """Return problems grouped by status and reason; in that of several datasets NAME stands for each."""
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        groups.setdefault((problem.status, any_name(problem.reason, problem.dataset)), []).append(problem)
+        groups.setdefault((problem.status, with_placeholder(problem.reason, problem.dataset)), []).append(problem)
     return [
         (members[0].reason if len({member.dataset for member in members}) == 1 else reason, members)
         for (_, reason), members in groups.items()

@@ -296,7 +296,7 @@ def check_same_experiments(
 ) -> None:
     """Raise UserError if two folders hold different experiments under one name, or records that no table mixes."""
     records, records_there = list(records), list(records_there)
-    if len({record.task is None for record in [*records, *records_there]}) > 1:
+    if selection.are_mixed([*records, *records_there]):
         raise UserError(
             f"one of {source} and {results} holds labels of timepoints, the other classifications of cases, which no "
             "table mixes: keep them apart"

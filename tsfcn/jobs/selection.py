@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from tsfcn.jobs.plan import Job
 from tsfcn.jobs.record import Record, place
 
 
@@ -47,3 +48,8 @@ def attempts(records: Iterable[Record]) -> dict[str, int]:
     """Return how often each key has failed, as counted by its records; a record that was copied counts once."""
     failed = {(record.key, record.finished) for record in records if record.status == "failed"}
     return dict(Counter(key for key, _ in failed))
+
+
+def are_mixed(members: Iterable[Job | Record]) -> bool:
+    """Return whether some label timepoints and some classify cases, which no table mixes."""
+    return len({member.task is None for member in members}) > 1

@@ -62,8 +62,8 @@ def jobs(
     on_source = {name: jobs_on(name, None, "") for name in pool}
     started: list[Job] = []
     for target, passport in targets.items():
-        usable = [name for name in pool if name != target and pool[name]]
-        missing = [name for name in pool if name != target and not pool[name]]
+        others = [name for name in pool if name != target]
+        usable, missing = [name for name in others if pool[name]], [name for name in others if not pool[name]]
         waits = start.kind != "dataset" and bool(missing)  # for the whole pool to be there
         if not passport:
             started += jobs_on(target, text, text)  # to be told as skipped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, Effect, OnDataset, OverDatasets
+from tsfcn.analysis.ablation import DOES_NOT_MATTER, MOVES, NOT_SHOWN, DatasetEffects, Effect, OverallEffect
 from tsfcn.common import text as plain_text
 from tsfcn.common.text import counted
 from tsfcn.data import published
@@ -25,24 +25,24 @@ _NOTE = (
 )
 
 
-def page(title: str, on: OnDataset, command: str, *, markdown: bool = True) -> str:
+def page(title: str, measured: DatasetEffects, command: str, *, markdown: bool = True) -> str:
     """Return the page of one dataset as Markdown, which is readable as text too.
 
     Args:
         title: its heading.
-        on: the effects.
+        measured: the effects.
         command: the command that writes the page.
         markdown: False lays out the table as text, which folds in a terminal.
     """
-    first, *others = on.effects
+    first, *others = measured.effects
     others.sort(key=lambda e: (-abs(round(e.difference, 9)), e.variant.setting, e.variant.change))
-    lines = [_base_line(first, on.base), _published_line(first, on.figure), *_outcome_lines(others)]
+    lines = [_base_line(first, measured.base), _published_line(first, measured.figure), *_outcome_lines(others)]
     body = "\n".join(f"- {plain_text.escaped(line)}" for line in lines)
     table = _table([first, *others], markdown=markdown)
     return f"# {title}\n\n{body}\n\n{table}\n\n{_NOTE}\n\n```sh\n{command}\n```\n"
 
 
-def page_over_datasets(title: str, rows: Sequence[OverDatasets], command: str, *, markdown: bool = True) -> str:
+def page_over_datasets(title: str, rows: Sequence[OverallEffect], command: str, *, markdown: bool = True) -> str:
     """Return the page of an ablation over several datasets as Markdown, which is readable as text too.
 
     Args:
@@ -90,7 +90,7 @@ def page_over_datasets(title: str, rows: Sequence[OverDatasets], command: str, *
     return f"# {title}\n\n{lines}\n\n{table}\n\n{_NOTE_OVER_DATASETS}\n\n```sh\n{command}\n```\n"
 
 
-def _typical(row: OverDatasets) -> float:
+def _typical(row: OverallEffect) -> float:
     return 0.0 if row.change is None else round(row.change.typical.difference, 9)
 
 

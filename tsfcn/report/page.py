@@ -10,7 +10,6 @@ the page contains neither the time of its creation nor a path. docs/report.md ex
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from typing import Any
 from tsfcn.analysis import score_columns, tables
 from tsfcn.analysis.columns import Cell, Column
 from tsfcn.common.errors import UserError
-from tsfcn.common.text import counted
 from tsfcn.jobs import store
 from tsfcn.jobs.record import Record
 from tsfcn.report.collect import Material, full_name, gather
 from tsfcn.report.html import FIRST_LINE, Section, document
-from tsfcn.report.provenance import once, training_hours
+from tsfcn.report.provenance import outline
 from tsfcn.report.sections import (
     curves,
     datasets,
@@ -67,12 +65,8 @@ STREAM_SECTIONS = (  # of dense labelling
 
 def page(material: Material) -> str:
     """Return the page as HTML; a section whose content is None is omitted."""
-    counts = Counter(row["status"] for row in material.failures)
-    summary = (
-        f"{counted(len(once(material.records)), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped; "
-        f"{counted(len({row['dataset'] for row in material.rows}), 'dataset')}; "
-        f"{training_hours(material.records)} of training."
-    )
+    n_datasets = len({row["dataset"] for row in material.rows})
+    summary = outline(material.records, (row["status"] for row in material.failures), n_datasets)
     chosen = STREAM_SECTIONS if material.labels_timepoints else SECTIONS
     contents = [(ident, title, content(material)) for ident, title, content in chosen]
     sections = [Section(ident, title, content) for ident, title, content in contents if content is not None]

@@ -15,7 +15,7 @@ NOT_RECORDED = "not recorded"
 def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     """Return a table of the hardware behind ok records: title, side ('<' or '>') and texts of each column."""
     by_machine: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records:
+    for record in unique_jobs(records):
         by_machine[str(record.hardware or NOT_RECORDED), str(record.device or NOT_RECORDED)].append(record)
     order = sorted(by_machine)
     return [
@@ -26,20 +26,33 @@ def machines(records: Sequence[Record]) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def once(records: Iterable[Record]) -> list[Record]:
+def unique_jobs(records: Iterable[Record]) -> list[Record]:
     """Return records without those that are of a job under a second name, as protocol.init_from gives."""
     return list({record.key: record for record in records}.values())
 
 
 def training_hours(records: Iterable[Record]) -> str:
     """Return the training time of records together, in hours, as text; that of an ensemble is that of its members."""
-    trained = (record for record in once(records) if not record.is_ensemble)
+    trained = (record for record in unique_jobs(records) if not record.is_ensemble)
     return f"{math.fsum(record.seconds('train') or 0.0 for record in trained) / 3600:.2f} hours"
+
+
+def outline(records: Sequence[Record], statuses: Iterable[str], n_datasets: int) -> str:
+    """Return the sentence that a page of results begins with.
+
+    Args:
+        records: the ok records.
+        statuses: those of the jobs that are not ok.
+        n_datasets: of how many datasets.
+    """
+    counts, n_jobs = Counter(statuses), len(unique_jobs(records))
+    jobs = f"{counted(n_jobs, 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
+    return f"{jobs}; {counted(n_datasets, 'dataset')}; {training_hours(records)} of training."
 
 
 def origins(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return (name, values) of each property of ok records that says where they come from."""
-    records = once(records)
+    records = unique_jobs(records)
     finished = sorted(record.finished[:10] for record in records if record.finished)
     return [
         ("versions", _versions(records)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
     """
     parts = [
         f"{TITLE}; do not edit. Every number comes from the records in this folder.",
-        _first_sentence(records, tables),
+        provenance.outline(records, tables["status"]["status"], tables["accuracy"]["dataset"].nunique()),
         *(_segmentation(tables) if "segmentation" in tables else _classification(records, tables)),
         "## Marks",
         "\n".join(_marks()),
@@ -62,13 +62,6 @@ def readme(results: Path, records: Sequence[Record], tables: Mapping[str, pd.Dat
         "\n".join(_files(results, tables)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _first_sentence(records: Sequence[Record], tables: Mapping[str, pd.DataFrame]) -> str:
-    counts = Counter(tables["status"]["status"])
-    jobs = f"{counted(len(provenance.once(records)), 'job')} ok, {counts['failed']} failed, {counts['skipped']} skipped"
-    n_datasets = tables["accuracy"]["dataset"].nunique()
-    return f"{jobs}; {counted(n_datasets, 'dataset')}; {provenance.training_hours(records)} of training."
 
 
 def _summary(records: Sequence[Record], summary: pd.DataFrame) -> list[str]:

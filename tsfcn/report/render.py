@@ -12,7 +12,7 @@ from tsfcn.analysis.marks import CHANGED, MEANINGS
 from tsfcn.analysis.tables import with_resample_means
 from tsfcn.analysis.verdict import DIFFERENT, OUTSIDE
 from tsfcn.common.escapes import printable
-from tsfcn.common.text import any_name, counted, duration, escaped, grid
+from tsfcn.common.text import counted, duration, escaped, grid, with_placeholder
 
 NOTHING = "No job is ok yet: nothing to show."
 PROCESSOR_TIME = "processor time on a CPU where it was recorded, else wall time"
@@ -316,7 +316,7 @@ def _alike(rows: Iterable[Mapping[Hashable, Any]]) -> list[dict[str, str]]:
     """Return one row of text for all failed or skipped jobs that share model, protocol, split and reason."""
     groups: dict[tuple[str, ...], list[Mapping[Hashable, Any]]] = {}
     for row in rows:
-        reason = any_name(str(row["reason"]), row["dataset"])
+        reason = with_placeholder(str(row["reason"]), row["dataset"])
         key = (row["status"], row["model"], row["protocol"], row["split"], reason)
         groups.setdefault(key, []).append(row)
     result = []

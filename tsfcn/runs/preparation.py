@@ -76,7 +76,7 @@ def check_results(jobs: list[Job], records: list[Record], results: Path) -> None
     if results.exists() and not results.is_dir():
         raise UserError(f"results={results} is a file: give a folder")
     results_folder.check_page(results)
-    if any((job.task is None) != (record.task is None) for job in jobs[:1] for record in records):
+    if jobs and selection.are_mixed([*jobs[:1], *records]):
         held = "labels of timepoints" if jobs[0].task is None else "classifications of cases"
         raise UserError(f"results={results} holds {held}, which no table mixes with these jobs: use another folder")
     tables.ok_rows(records)  # refuses what does not belong together

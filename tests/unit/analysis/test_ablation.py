@@ -108,7 +108,7 @@ def test_a_variant_over_datasets_is_judged_against_the_base_on_the_same_datasets
         changed = [(here, [0.87 + shift, 0.871 + shift, 0.872 + shift])]
         changed += [(last, [0.9, 0.901, 0.902])] if name != "Beef" else []
         figure = published.beside("fawaz2019", "fcn", name)
-        found.append(ablation.OnDataset(name, base[0], ablation.effects(base, changed, figure), figure))
+        found.append(ablation.DatasetEffects(name, base[0], ablation.effects(base, changed, figure), figure))
     base_row, batch_row, last_row = ablation.over_datasets(found)
     assert base_row.change is None and base_row.datasets == names and base_row.mean == pytest.approx(0.901)
     assert batch_row.change is not None and batch_row.change.typical.word == verdict.DIFFERENT
